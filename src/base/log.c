@@ -1,0 +1,116 @@
+// log.c: one line an event, JSON in files and pipes, plain text on a terminal.
+// SPDX-License-Identifier: Apache-2.0
+#include "base/log.h"
+#include "base/buf.h"
+#include "base/time.h"
+#include <stdio.h>
+#include <unistd.h>
+
+#define LINE_BYTES_MAX 65536
+
+static struct {
+    struct log_sink *sink;
+    enum log_level least;
+    log_watch_fn watch;
+    void *watch_arg;
+} the_log = {.least = LOG_INFO};
+
+void log_start(struct log_sink *sink, enum log_level least)
+{
+    the_log.sink = sink;
+    the_log.least = least;
+}
+
+void log_stop(void)
+{
+    the_log.sink = NULL;
+}
+
+bool log_enabled(enum log_level level)
+{
+    return level >= the_log.least;
+}
+
+void log_watch(log_watch_fn fn, void *arg)
+{
+    the_log.watch = fn;
+    the_log.watch_arg = arg;
+}
+
+static void put_value(struct buf *b, const struct log_field *f)
+{
+    switch (f->kind) {
+    case LOG_STR_:
+        if (f->v.str)
+            (void)buf_json_str(b, bytes_of(f->v.str));
+        else
+            (void)buf_str(b, "null");
+        return;
+    case LOG_BYTES_: (void)buf_json_str(b, f->v.bytes); return;
+    case LOG_INT_: (void)buf_i64(b, f->v.i); return;
+    case LOG_UINT_: (void)buf_u64(b, f->v.u); return;
+    case LOG_REAL_: (void)buf_fmt(b, "%.6g", f->v.d); return;
+    case LOG_BOOL_: (void)buf_str(b, f->v.b ? "true" : "false"); return;
+    case LOG_END_: return;
+    }
+}
+
+static void put_json(struct buf *b, enum log_level level, const char *event,
+                     const struct log_field *fields)
+{
+    static const char *const names[] = {"debug", "info", "warn", "error"};
+    char when[TIME_TEXT_LEN + 1];
+    time_text(time_wall_ms(), when);
+    (void)buf_fmt(b, "{\"time\":\"%s\",\"level\":\"%s\",\"event\":\"%s\"", when, names[level], event);
+    for (const struct log_field *f = fields; f->key; f++) {
+        (void)buf_str(b, ",\"");
+        (void)buf_str(b, f->key);
+        (void)buf_str(b, "\":");
+        put_value(b, f);
+    }
+    (void)buf_chr(b, '}');
+}
+
+// "12:00:00.000 warn  gate.request  model=tiny-chat status=502"
+static void put_text(struct buf *b, enum log_level level, const char *event,
+                     const struct log_field *fields)
+{
+    static const char *const names[] = {"debug", "info ", "\x1b[33mwarn\x1b[0m ", "\x1b[31merror\x1b[0m"};
+    char when[TIME_TEXT_LEN + 1];
+    time_text(time_wall_ms(), when);
+    (void)buf_fmt(b, "\x1b[2m%.12s\x1b[0m %s %-18s", when + 11, names[level], event);
+    for (const struct log_field *f = fields; f->key; f++) {
+        (void)buf_fmt(b, " \x1b[2m%s=\x1b[0m", f->key);
+        if (f->kind == LOG_STR_ && f->v.str)
+            (void)buf_str(b, f->v.str);
+        else if (f->kind == LOG_BYTES_)
+            (void)buf_put(b, f->v.bytes);
+        else
+            put_value(b, f);
+    }
+}
+
+static void to_stderr(struct bytes line)
+{
+    (void)fprintf(stderr, "%.*s\n", BYTES_FMT(line));
+}
+
+void log_write(enum log_level level, const char *event, const struct log_field *fields)
+{
+    struct buf b;
+    buf_init(&b, LINE_BYTES_MAX);
+    put_json(&b, level, event, fields);
+    struct bytes line = buf_bytes(&b);
+    if (the_log.watch)
+        the_log.watch(the_log.watch_arg, level, line);
+    if (the_log.sink) {
+        log_sink_line(the_log.sink, line);
+    } else if (isatty(STDERR_FILENO)) {
+        buf_clear(&b);
+        put_text(&b, level, event, fields);
+        to_stderr(buf_bytes(&b));
+    } else {
+        to_stderr(line);
+    }
+    buf_fini(&b);
+}

@@ -1,0 +1,38 @@
+// sse.h: server-sent events (WHATWG HTML, section 9.2): frame boundaries for the relay, and a
+// parser for clients. LF, CRLF and CR line ends.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PLEXUS_TEXT_SSE_H
+#define PLEXUS_TEXT_SSE_H
+
+#include "base/buf.h"
+#include "base/bytes.h"
+
+// Relay side: finds the end of the last whole frame in data that follows what was seen before.
+// Zeroed at the start of a stream.
+struct sse_cut {
+    uint8_t state; // how much of a blank line was seen
+    uint64_t frames; // whole frames with at least one data: line start seen so far
+    uint8_t line_at; // 0..5 characters of "data:" matched at line start, 255: other line
+    bool has_data;
+};
+// Returns how many of the n bytes belong to whole frames (0..n); the rest is the start of a frame.
+size_t sse_cut_feed(struct sse_cut *c, const char *p, size_t n);
+
+// Client side.
+struct sse_event {
+    struct bytes event, data, id; // valid during the callback
+};
+typedef void (*sse_event_fn)(void *arg, const struct sse_event *event);
+struct sse_parser {
+    struct buf line, data, event, id;
+    bool last_cr, bom_done;
+};
+void sse_parser_init(struct sse_parser *p, size_t event_bytes_max);
+void sse_parser_fini(struct sse_parser *p);
+// 0 or E_TOOBIG (an event over the ceiling).
+int sse_parser_feed(struct sse_parser *p, struct bytes data, sse_event_fn fn, void *arg);
+
+// data: {"error":...} frame with OpenAI's error object.
+int sse_put_error(struct buf *out, const char *message, const char *type, const char *code);
+
+#endif
