@@ -4,6 +4,7 @@
 #ifndef PLEXUS_SUP_SUP_H
 #define PLEXUS_SUP_SUP_H
 
+#include "base/buf.h"
 #include "base/bytes.h"
 #include "base/err.h"
 #include "port/proc.h"

@@ -15,6 +15,7 @@ struct gguf {
     char quantization[32];  // from general.file_type: "F16", "Q4_K_M", ... or ""
     uint64_t context;       // training context, tokens; 0: unknown
     uint64_t embedding, blocks, heads, heads_kv, key_length, value_length, feed_forward, vocabulary;
+    uint64_t heads_kv_sum;  // over all blocks, where the file gives them block by block; else 0
     bool causal;            // false for encoders
     uint32_t pooling;       // 0 none, 1 mean, 2 cls, ...; UINT32_MAX: not said
     bool chat_template;     // tokenizer.chat_template is there

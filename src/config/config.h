@@ -1,0 +1,92 @@
+// config.h: plexus.yaml: one file, one JSON Schema (config/schema.json is the data; help, docs,
+// completion and defaults come from it), checked whole before anything of it is used.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PLEXUS_CONFIG_CONFIG_H
+#define PLEXUS_CONFIG_CONFIG_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "text/json.h"
+
+// A secret has a type of its own that no logger or printer takes. Read only where it is used.
+struct secret {
+    const char *value_; // use secret_reveal
+    const char *from;   // "env CLOUD_KEY" or "file /run/key": may be shown
+};
+const char *secret_reveal(const struct secret *s); // NULL: not set
+
+struct config_model {
+    const char *name;
+    const char *const *aliases; // NULL-terminated
+    const char *engine;         // "llama.cpp", "command", "remote", ...
+    const char *kind;           // NULL: found out
+    const char *file, *url, *health, *upstream_model, *program;
+    const char *const *command; // NULL or argv
+    const char *const *args;    // NULL or argv
+    const char *const *env;     // NULL or "K=V"
+    const char *const *prepare; // NULL or argv: makes the file when it is absent; its output lines are progress
+    struct secret key;
+    uint64_t context, memory_bytes, limit_memory_bytes, limit_files;
+    double limit_cpus;
+    int nice;
+    uint32_t slots, threads, queue_max, restarts_max;
+    int64_t idle_ms, load_timeout_ms, drain_ms, first_byte_ms, silence_ms, restart_pause_ms, failed_pause_ms;
+    bool pinned, preload;
+    uint64_t fingerprint;       // of everything that needs a restart when changed
+};
+
+struct config_door { // one listener
+    const char *address;        // "127.0.0.1:8000", "unix:/path"
+    bool keys_required;         // default: not loopback
+    const char *tls_cert, *tls_key, *tls_client_ca; // NULL: plain
+    uint32_t mode;              // unix socket
+};
+
+struct config {
+    struct arena *arena;        // owns everything here
+    const char *path;           // file it came from; NULL: made from what was found
+    struct json_doc *doc;       // the checked document with defaults filled in
+    const char *node_name, *context, *environment; // environment: "dev", "staging", "prod": first part of context
+    const char *data;           // absolute folder
+    struct config_door *doors;
+    size_t door_count;
+    const char *const *hosts;   // allowed Host names beside loopback and the listener's own
+    const char *const *origins; // allowed CORS origins (none by default)
+    struct config_model *models;
+    size_t model_count;
+    uint64_t memory_bytes;      // budget for models; 0: chosen from the machine (80 % of effective memory)
+    uint64_t body_bytes, budget_bytes, head_bytes, connections_max;
+    int64_t head_ms, body_ms, keepalive_ms, write_ms, drain_ms;
+    uint32_t queue_max;
+    const char *log_level, *access_log; // access_log: path below data, or "off"
+    uint64_t log_rotate_bytes;
+    int64_t access_log_flush_ms;
+    uint64_t access_log_batch_bytes;
+};
+
+// Where a finding is: "plexus.yaml:12:5: models.coder.idel: unknown key; nearest: idle".
+// E_CONFIG with all findings (up to 20), one a line, in e->text; E_NOTFOUND, E_PARSE.
+int config_load(struct config **ret, const char *path, struct err *e);
+int config_parse(struct config **ret, const char *name, struct bytes yaml, const char *base_dir, struct err *e);
+void config_free(struct config *c);
+
+// A config from what is on this machine: GGUF files in ./models, the Hugging Face, llama.cpp and
+// Ollama caches. *ret_yaml gets its text (with comments that say where each was found).
+struct config_found {
+    const char *const *folders; // NULL: the usual ones
+    const char *cwd, *home;
+};
+int config_discover(struct buf *ret_yaml, const struct config_found *where, struct err *e);
+
+struct bytes config_schema(void);                 // the JSON Schema's text
+int config_show(struct buf *out, const struct config *c, bool json); // effective, secrets shown as "from"
+// What differs between two configs, for reload: models to add, change, remove; doors; other keys.
+struct config_change {
+    const char *what;   // "model", "door", "limits", "node", "log"
+    const char *name;
+    const char *action; // "add", "change", "remove", "restart-needed"
+};
+size_t config_diff(const struct config *from, const struct config *to, struct config_change *ret, size_t max);
+
+#endif

@@ -1,0 +1,58 @@
+// trust.h: who may do what: API keys and scopes. (Identities and labels come with the mesh.)
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PLEXUS_TRUST_TRUST_H
+#define PLEXUS_TRUST_TRUST_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "text/json.h"
+
+enum { SCOPE_MODELS = 1, SCOPE_READ = 2, SCOPE_ADMIN = 4 }; // use models; see state, logs, metrics; change things
+#define SCOPE_ALL (SCOPE_MODELS | SCOPE_READ | SCOPE_ADMIN)
+int scope_parse(struct bytes text, unsigned *ret_scopes, struct err *e); // "models,read"
+void scope_put(struct buf *out, unsigned scopes);
+
+#define KEY_TEXT_MAX 64 // "plx_" + 43 characters of base64url (256 random bits)
+
+struct keys; // the table: pure, loaded from and saved as JSON text by its owner
+struct key_view {
+    const char *id;      // 12 hex digits: the start of the hash: safe to show
+    const char *name;
+    unsigned scopes;
+    const char *const *models; // NULL: all
+    int64_t created_ms, expires_ms, used_ms; // wall; TIME_NEVER; 0 = never used
+    uint64_t requests, tokens;
+    uint32_t requests_per_minute; // 0: no limit
+    uint64_t tokens_per_minute;
+};
+
+struct keys *keys_new(void);
+void keys_free(struct keys *k);
+int keys_load(struct keys *k, struct bytes json_text, struct err *e); // replaces all, or changes nothing
+int keys_save(const struct keys *k, struct buf *out);                 // hashes only, never keys
+struct key_args {
+    const char *name;
+    unsigned scopes;
+    const char *const *models;
+    int64_t expires_ms;
+    uint32_t requests_per_minute;
+    uint64_t tokens_per_minute;
+};
+// Makes a key; its text is given this once.
+int keys_make(struct keys *k, const struct key_args *args, int64_t wall_ms, char ret_key[KEY_TEXT_MAX],
+              const char **ret_id, struct err *e);
+int keys_remove(struct keys *k, struct bytes id_or_name, struct err *e);
+size_t keys_count(const struct keys *k);
+bool keys_each(const struct keys *k, size_t *at, struct key_view *ret);
+
+// The check on the request path (SHA-256 of the text, one map lookup, constant-time compare; a small
+// cache keyed by the text's own hash may skip the SHA-256 of a key seen before).
+// 0: *ret_key is a handle. E_UNAUTH, E_FORBIDDEN (scope, model, expired), E_RATE (*ret_retry_ms).
+struct key;
+int keys_check(struct keys *k, struct bytes text, unsigned scope, int64_t now_ms, int64_t wall_ms,
+               struct key **ret_key, int64_t *ret_retry_ms, struct err *e);
+int key_model(const struct key *key, struct bytes model, struct err *e); // may it use this model?
+void key_used(struct key *key, uint64_t tokens, int64_t now_ms);
+void key_view(const struct key *key, struct key_view *ret);
+
+#endif
