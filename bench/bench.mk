@@ -1,0 +1,23 @@
+# bench.mk: builds the bench clients; included by the top Makefile, which runs bench/$(BENCH).py.
+BENCH_FLAGS := -std=c17 -O2 -g -Wall -Wextra -Wshadow -Werror
+BENCH_PROGRAMS := build/bench/load build/bench/ready build/bench/streams
+
+build/bench/load: bench/load.c bench/client.h
+	@mkdir -p $(@D)
+	$(CC) $(BENCH_FLAGS) -o $@ $<
+
+build/bench/ready: bench/ready.c bench/client.h
+	@mkdir -p $(@D)
+	$(CC) $(BENCH_FLAGS) -o $@ $<
+
+build/bench/streams: bench/streams.c bench/client.h
+	@mkdir -p $(@D)
+	$(CC) $(BENCH_FLAGS) -o $@ $< -lssl -lcrypto
+
+.PHONY: bench-build bench-litellm
+bench-build: $(BENCH_PROGRAMS) build/tests/scripted
+
+# LiteLLM for scale: 300 MB in an environment of its own, only when asked for.
+bench-litellm:
+	python3 -m venv build/bench/litellm
+	build/bench/litellm/bin/pip install -q 'litellm[proxy]==1.106.2'
