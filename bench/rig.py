@@ -281,7 +281,7 @@ def nginx_start(folder, engine_port):
         return None
     port, tls = free_port(), free_port()
     fill("nginx.conf", folder / "nginx.conf", {"DIR": folder, "PORT": port, "TLS": tls, "ENGINE": engine_port, "KEY": KEY,
-                                                       "FILES": resource.getrlimit(resource.RLIMIT_NOFILE)[1]})
+                                                       "CONNECTIONS": resource.getrlimit(resource.RLIMIT_NOFILE)[1] * 5 // 4})
     argv = [program, "-p", folder, "-e", folder / "nginx.err", "-c", folder / "nginx.conf"]
     return proved(Gateway("nginx", port, KEY, start(argv, folder / "nginx.log"), tls, argv))
 

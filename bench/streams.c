@@ -9,6 +9,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <openssl/ssl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -318,6 +319,7 @@ int main(int argc, char **argv)
             die("usage: streams --port P --count N --key KEY [--tls] [--frames F] [--hold K] [--gap MS] [--wait-s S]");
     }
     files_raise();
+    (void)signal(SIGPIPE, SIG_IGN); /* OpenSSL writes without MSG_NOSIGNAL */
     (void)snprintf(script, sizeof script, "!script frames=%ld hold_at=%ld gap_ms=%ld stamp=1", options.frames, options.hold,
                    options.gap);
     request = chat_request(options.model, options.key, script, &request_n);
