@@ -10,23 +10,17 @@
 #include "base/list.h"
 #include "port/clock.h"
 #include "port/net.h"
+#include "text/http1.h"
 
-#define HTTP_HEADERS_MAX 100
+// A head is http1.h's; these are its names here.
+#define http_head http1_head
+#define http_header_line http1_header
 
-struct http_header {
-    struct bytes name, value; // value without spaces around it
-};
-
-struct http_head {
-    struct bytes method, target, path, query; // of a request; target = path [? query]
-    int status;                               // of an answer
-    bool http10, keep_alive, chunked, has_length, upgrade;
-    uint64_t length; // Content-Length
-    size_t count;
-    struct http_header headers[HTTP_HEADERS_MAX];
-};
 // First header with this name (without case); BYTES_NONE (p NULL) when absent.
-struct bytes http_header(const struct http_head *h, const char *name);
+static inline struct bytes http_header(const struct http_head *h, const char *name)
+{
+    return http1_find(h, name);
+}
 
 // ---- server ------------------------------------------------------------------------------------
 
@@ -65,6 +59,7 @@ void http_server_limits(struct http_server *s, const struct http_limits *limits)
 // Adds a listener; tag is given back by http_tag (which door a request came through).
 int http_server_listen(struct http_server *s, const struct net_listen_args *args, int tag,
                        struct net_listener **ret, struct err *e);
+void http_server_unlisten(struct http_server *s, struct net_listener *n);
 // No new connections and no new requests (idle connections close, answers get Connection: close).
 // done is called when the last exchange ended.
 void http_server_drain(struct http_server *s, void (*done)(void *user), void *user);
@@ -79,6 +74,7 @@ void http_server_stats(const struct http_server *s, struct http_server_stats *re
 
 const struct http_head *http_request(const struct http_exchange *x);
 struct bytes http_body(const struct http_exchange *x); // borrowed until the exchange ends
+void http_release_body(struct http_exchange *x);       // gives its memory back before that
 void http_peer(const struct http_exchange *x, struct net_peer *ret);
 int http_tag(const struct http_exchange *x);
 uint64_t http_began_ns(const struct http_exchange *x);    // first byte of the request
@@ -87,9 +83,9 @@ bool http_answered(const struct http_exchange *x);        // the answer's head w
 uint64_t http_sent(const struct http_exchange *x);        // body bytes of the answer so far
 int http_status(const struct http_exchange *x);
 
-// Owner of the answer. gone: comes exactly once, at the end of the exchange: status 0 = the answer
-// went out whole, E_CLOSED = the client left (or was too slow) before, E_CANCELLED = http_abort.
-// Until gone, x is valid. drain: see http_send.
+// Owner of the answer, until http_reply or http_finish or http_abort (after these x is not the
+// owner's any more and no callback comes). gone: the client left, was too slow (E_CLOSED) or the
+// server is aborting (E_CANCELLED) before that: once, x is not valid after it. drain: see http_send.
 void http_own(struct http_exchange *x, void *user, void (*drain)(struct http_exchange *x, void *user),
               void (*gone)(struct http_exchange *x, void *user, int status));
 void *http_owner(const struct http_exchange *x);

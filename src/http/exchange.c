@@ -1,0 +1,250 @@
+// exchange.c: the answer's side of the HTTP server.
+// SPDX-License-Identifier: Apache-2.0
+#include "base/alloc.h"
+#include "http/http_priv.h"
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    int status;
+    const char *reason;
+} reasons[] = {
+    {200, "OK"}, {201, "Created"}, {202, "Accepted"}, {204, "No Content"}, {304, "Not Modified"},
+    {400, "Bad Request"}, {401, "Unauthorized"}, {403, "Forbidden"}, {404, "Not Found"},
+    {405, "Method Not Allowed"}, {408, "Request Timeout"}, {409, "Conflict"},
+    {411, "Length Required"}, {413, "Content Too Large"}, {415, "Unsupported Media Type"},
+    {417, "Expectation Failed"}, {421, "Misdirected Request"}, {422, "Unprocessable Content"},
+    {429, "Too Many Requests"}, {431, "Request Header Fields Too Large"},
+    {499, "Client Closed Request"}, {500, "Internal Server Error"}, {501, "Not Implemented"},
+    {502, "Bad Gateway"}, {503, "Service Unavailable"}, {504, "Gateway Timeout"},
+    {505, "HTTP Version Not Supported"}, {507, "Insufficient Storage"},
+};
+
+const char *http_reason(int status)
+{
+    for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+        if (reasons[i].status == status)
+            return reasons[i].reason;
+    return status < 400 ? "OK" : "Error";
+}
+
+const struct http_head *http_request(const struct http_exchange *x)
+{
+    return &x->head;
+}
+struct bytes http_body(const struct http_exchange *x)
+{
+    return x->body;
+}
+void http_peer(const struct http_exchange *x, struct net_peer *ret)
+{
+    net_peer(x->conn->stream, ret);
+}
+int http_tag(const struct http_exchange *x)
+{
+    return x->conn->tag;
+}
+uint64_t http_began_ns(const struct http_exchange *x)
+{
+    return x->began_ns;
+}
+uint64_t http_complete_ns(const struct http_exchange *x)
+{
+    return x->complete_ns;
+}
+bool http_answered(const struct http_exchange *x)
+{
+    return x->begun;
+}
+uint64_t http_sent(const struct http_exchange *x)
+{
+    return x->sent;
+}
+int http_status(const struct http_exchange *x)
+{
+    return x->status;
+}
+void *http_owner(const struct http_exchange *x)
+{
+    return x->user;
+}
+
+void http_own(struct http_exchange *x, void *user, void (*drain)(struct http_exchange *x, void *user),
+              void (*gone)(struct http_exchange *x, void *user, int status))
+{
+    x->user = user;
+    x->drain = drain;
+    x->gone = gone;
+    x->owned = true;
+}
+
+// Request bodies are not needed any more once the answer began to stream.
+void http_release_body(struct http_exchange *x)
+{
+    x->conn->server->buffered -= x->budgeted;
+    x->budgeted = 0;
+    x->body = BYTES_NONE;
+    buf_fini(&x->body_buf);
+}
+
+static void put_line(struct buf *out, int status)
+{
+    if (status == 200)
+        (void)buf_put(out, BYTES("HTTP/1.1 200 OK\r\n"));
+    else
+        (void)buf_fmt(out, "HTTP/1.1 %d %s\r\n", status, http_reason(status));
+}
+
+void http_begin(struct http_exchange *x, int status, const char *type, struct bytes extra,
+                uint64_t length)
+{
+    x->begun = true;
+    x->status = status;
+    x->length = length;
+    bool bodiless = status == 204 || status == 304;
+    if (length == HTTP_CHUNKED && x->head.http10)
+        x->close_after = true;
+    else
+        x->chunked = length == HTTP_CHUNKED;
+    if (x->conn->server->draining)
+        x->close_after = true;
+    struct buf *out = &x->out;
+    put_line(out, status);
+    if (type) {
+        (void)buf_put(out, BYTES("Content-Type: "));
+        (void)buf_str(out, type);
+        (void)buf_put(out, BYTES("\r\n"));
+    }
+    (void)buf_put(out, extra);
+    if (x->chunked) {
+        (void)buf_put(out, BYTES("Transfer-Encoding: chunked\r\n"));
+    } else if (length != HTTP_CHUNKED && !bodiless) {
+        (void)buf_put(out, BYTES("Content-Length: "));
+        (void)buf_u64(out, length);
+        (void)buf_put(out, BYTES("\r\n"));
+    }
+    if (x->close_after)
+        (void)buf_put(out, BYTES("Connection: close\r\n"));
+    else if (x->head.http10)
+        (void)buf_put(out, BYTES("Connection: keep-alive\r\n"));
+    (void)buf_put(out, BYTES("\r\n"));
+}
+
+static int write_out(struct http_exchange *x, const struct bytes *v, int count)
+{
+    struct conn *c = x->conn;
+    if (c->state == CONN_CLOSED)
+        return E_CLOSED;
+    if (x->out.failed)
+        return x->out.failed;
+    int status = net_write(c->stream, v, count);
+    if (x->out.cap > 512)
+        buf_fini(&x->out); // a stream keeps no memory for its head
+    else
+        buf_clear(&x->out);
+    if (status == 1 && c->wait != WAIT_WRITE)
+        conn_wait_for(c, WAIT_WRITE);
+    return status;
+}
+
+#define PARTS_MAX 18
+
+int http_send(struct http_exchange *x, const struct bytes *v, int count)
+{
+    struct bytes parts[PARTS_MAX];
+    char size[20];
+    int n = 0;
+    size_t total = 0;
+    for (int i = 0; i < count; i++)
+        total += v[i].n;
+    if (total == 0)
+        return http_flush(x);
+    if (x->out.n)
+        parts[n++] = buf_bytes(&x->out);
+    if (x->chunked) {
+        int len = snprintf(size, sizeof(size), "%zx\r\n", total);
+        parts[n++] = (struct bytes){size, (size_t)len};
+    }
+    for (int i = 0; i < count && n < PARTS_MAX - 1; i++)
+        parts[n++] = v[i];
+    if (x->chunked)
+        parts[n++] = BYTES("\r\n");
+    x->sent += total;
+    return write_out(x, parts, n);
+}
+
+int http_flush(struct http_exchange *x)
+{
+    struct bytes head = buf_bytes(&x->out);
+    return head.n ? write_out(x, &head, 1) : 0;
+}
+
+void http_finish(struct http_exchange *x)
+{
+    struct conn *c = x->conn;
+    if (x->chunked) {
+        struct bytes parts[2];
+        int n = 0;
+        if (x->out.n)
+            parts[n++] = buf_bytes(&x->out);
+        parts[n++] = BYTES("0\r\n\r\n");
+        (void)write_out(x, parts, n);
+    } else {
+        (void)http_flush(x);
+        // Fewer bytes than were announced: only a cut connection says so.
+        if (x->length != HTTP_CHUNKED && x->sent < x->length && x->status != 304) {
+            http_abort(x);
+            return;
+        }
+    }
+    x->finished = true;
+    if (c->state != CONN_CLOSED)
+        conn_next(c);
+}
+
+void http_abort(struct http_exchange *x)
+{
+    struct conn *c = x->conn;
+    x->finished = true;
+    conn_close(c, true);
+}
+
+void http_reply(struct http_exchange *x, int status, const char *type, struct bytes extra,
+                struct bytes body)
+{
+    bool head_only = bytes_is(x->head.method, "HEAD");
+    http_begin(x, status, type, extra, body.n);
+    x->sent = body.n;
+    struct bytes parts[2] = {buf_bytes(&x->out), body};
+    (void)write_out(x, parts, body.n && !head_only ? 2 : 1);
+    x->finished = true;
+    if (x->conn->state != CONN_CLOSED)
+        conn_next(x->conn);
+}
+
+void http_reply_error(struct http_exchange *x, int code, const char *message, const char *param,
+                      int64_t retry_after_s)
+{
+    const struct err_info *info = err_info(code);
+    struct buf body, extra;
+    buf_init(&body, 8192);
+    buf_init(&extra, 256);
+    (void)buf_str(&body, "{\"error\":{\"message\":");
+    (void)buf_json_str(&body, bytes_of(message));
+    (void)buf_fmt(&body, ",\"type\":\"%s\",\"param\":", info->type);
+    if (param)
+        (void)buf_json_str(&body, bytes_of(param));
+    else
+        (void)buf_str(&body, "null");
+    (void)buf_str(&body, ",\"code\":\"");
+    for (const char *p = info->symbol + 2; *p; p++)
+        (void)buf_chr(&body, *p >= 'A' && *p <= 'Z' ? (char)(*p | 0x20) : *p);
+    (void)buf_str(&body, "\"}}");
+    if (retry_after_s >= 0)
+        (void)buf_fmt(&extra, "Retry-After: %lld\r\n", (long long)retry_after_s);
+    if (info->http == 401)
+        (void)buf_str(&extra, "WWW-Authenticate: Bearer\r\n");
+    http_reply(x, info->http, "application/json", buf_bytes(&extra), buf_bytes(&body));
+    buf_fini(&body);
+    buf_fini(&extra);
+}
