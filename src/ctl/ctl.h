@@ -1,0 +1,130 @@
+// ctl.h: the node's own API below /api/ (docs/API.md): one table of operations, the live events of
+// the console, and the log tail. All functions but ctl_log_line belong to the loop thread.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PLEXUS_CTL_CTL_H
+#define PLEXUS_CTL_CTL_H
+
+#include "base/buf.h"
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "http/http.h"
+#include "models/models.h"
+#include "port/clock.h"
+#include "port/work.h"
+#include "text/json.h"
+#include "trust/trust.h"
+
+struct ctl;
+
+// ---- what the node tells about itself ------------------------------------------------------------
+
+struct ctl_node {
+    const char *version, *address; // "0.1.0", "http://127.0.0.1:8000"
+    int64_t started_ms;            // wall
+    int64_t uptime_ms;
+    bool ready, draining;
+};
+
+struct ctl_request { // one request of the model API; slices are read at once
+    struct bytes id, model, path, key; // key: the key's name, or empty
+    bool running;                      // false: it waits for its model
+    bool stream;
+    int64_t age_ms;
+    int64_t first_byte_ms; // -1: none yet
+    uint64_t tokens;
+    double tokens_per_s;
+};
+
+struct ctl_totals {
+    uint64_t requests, errors, tokens_in, tokens_out, connections;
+    double requests_per_s;
+};
+
+// ---- answers that may come later -----------------------------------------------------------------
+
+// Exactly one of the three functions below ends it, now or later, on the loop thread. Harmless when
+// the client has left meanwhile.
+struct ctl_answer;
+void ctl_answer(struct ctl_answer *a, int status, struct bytes json); // copies json
+void ctl_answer_error(struct ctl_answer *a, const struct err *e);
+// Has the answer made on the helper pool: run is called there and touches only arg; free_arg (may be
+// NULL) is called on the loop thread, whatever happens. run: 0 and JSON text in json, or E_* in e.
+void ctl_answer_work(struct ctl_answer *a, int (*run)(void *arg, struct buf *json, struct err *e),
+                     void *arg, void (*free_arg)(void *arg));
+
+// ---- the node --------------------------------------------------------------------------------------
+
+struct ctl_ops {
+    const struct config *(*config)(void *user); // the one in use
+    void (*node)(void *user, struct ctl_node *ret);
+    void (*totals)(void *user, struct ctl_totals *ret);
+    // Walks the requests in flight: *at is NULL at the start; false: no more.
+    bool (*request)(void *user, void **at, struct ctl_request *ret);
+    // Members of the snapshot's "machine" object (docs/API.md), the object is open.
+    void (*machine)(void *user, struct json_w *w);
+    // A model was loaded, unloaded or pinned: drain models_effect.
+    void (*after)(void *user);
+    // The key table changed: save it. When that fails the change is taken back and the error told.
+    int (*keys_changed)(void *user, struct err *e);
+    // Reads the config again. changes gets a JSON array [{"what","name","action"}]. E_CONFIG with
+    // the findings: nothing was changed. ctl tells its subscribers itself.
+    int (*reload)(void *user, struct buf *changes, struct err *e);
+    void (*down)(void *user); // the answer is on its way: drain and end
+    void (*detect)(void *user, struct ctl_answer *a);
+    void (*doctor)(void *user, struct ctl_answer *a);
+    // May come from any thread: have ctl_wake called soon on the loop thread. NULL: ctl_log_line is
+    // called by the loop thread alone.
+    void (*wake)(void *user);
+};
+
+struct ctl_args {
+    struct timers *timers;
+    struct work *work;
+    struct models *models;
+    struct keys *keys;
+    const struct ctl_ops *ops; // borrowed; all functions but wake are needed
+    void *user;
+    size_t readers_max;        // streams of events and logs at once, default 64: over it 503
+    size_t queue_bytes_max;    // waiting frames of one slow reader of events, default 256 KiB
+    size_t log_lines_max;      // default 2000
+    size_t log_bytes_max;      // default 1 MiB
+};
+int ctl_new(struct ctl **ret, const struct ctl_args *args, struct err *e);
+// The node drains: readers get a last snapshot and their streams end, waiting loads get their error.
+void ctl_close(struct ctl *c);
+void ctl_free(struct ctl *c); // exchanges may outlive it (their owners let go)
+
+// The door: call with the whole request. 1: the path is ours (/api, /api/...) and is answered or
+// owned; 0: not ours. scopes: what the caller may do (SCOPE_*; the unix socket: SCOPE_ALL); key,
+// Host and Origin were checked before.
+int ctl_handle(struct ctl *c, struct http_exchange *x, unsigned scopes);
+
+// One operation of the table, for docs and GET /api; false at the end.
+struct ctl_operation {
+    const char *method, *path, *scope, *what;
+};
+bool ctl_operation(size_t i, struct ctl_operation *ret);
+
+// ---- events: push them when they happen; cheap when nobody listens -----------------------------------
+
+bool ctl_watched(const struct ctl *c); // somebody reads /api/events
+void ctl_model_changed(struct ctl *c, const struct model *m); // also ends load?wait=1
+void ctl_request_event(struct ctl *c, const struct ctl_request *r, bool end);
+void ctl_stat(struct ctl *c); // figures now; ctl does it each second while somebody listens
+// After a reload that did not come through the API (SIGHUP): the same array as ops.reload gives.
+void ctl_config_changed(struct ctl *c, struct bytes changes);
+// Any thread: fits log_watch. Keeps the line for /api/logs and sends it to the readers. The tag is
+// the line's own "model" member.
+void ctl_log_line(void *ctl, enum log_level level, struct bytes line);
+void ctl_wake(struct ctl *c); // the loop's answer to ops.wake
+
+struct ctl_stats {
+    size_t event_readers, log_readers;
+    uint64_t frames_dropped; // for slow readers, who got a snapshot instead
+    uint64_t log_lines, log_bytes;
+};
+void ctl_stats(const struct ctl *c, struct ctl_stats *ret);
+
+#endif

@@ -1,0 +1,125 @@
+// ctl_answer.c: an answer that comes later, from the loop or from the helper pool.
+// SPDX-License-Identifier: Apache-2.0
+#include "ctl/ctl_priv.h"
+
+struct ctl_answer {
+    struct list link;
+    struct ctl *c;
+    struct http_exchange *x; // NULL: the client has left
+    bool done;
+    struct work_req req;
+    int (*run)(void *arg, struct buf *json, struct err *e);
+    void *arg;
+    void (*free_arg)(void *arg);
+    struct buf json;
+    struct err e;
+    int rc;
+};
+
+static void answer_free(struct ctl_answer *a)
+{
+    list_del(&a->link);
+    buf_fini(&a->json);
+    mem_free(a);
+}
+
+static void gone(struct http_exchange *x, void *user, int status)
+{
+    struct ctl_answer *a = user;
+    (void)x;
+    (void)status;
+    a->x = NULL;
+    if (a->done)
+        answer_free(a);
+}
+
+struct ctl_answer *ctl_answer_new(struct ctl_call *call)
+{
+    struct ctl_answer *a = mem_new(struct ctl_answer);
+    if (!a) {
+        http_reply_error(call->x, E_NOMEM, "out of memory", NULL, 1);
+        return NULL;
+    }
+    a->c = call->c;
+    a->x = call->x;
+    buf_init(&a->json, CTL_JSON_MAX);
+    list_add_tail(&call->c->answers, &a->link);
+    http_own(call->x, a, NULL, gone);
+    return a;
+}
+
+// Gives the exchange that is still to be answered; NULL: the client left, a is freed.
+static struct http_exchange *finish(struct ctl_answer *a)
+{
+    struct http_exchange *x = a->x;
+    a->done = true;
+    if (!x)
+        answer_free(a);
+    return x;
+}
+
+void ctl_answer(struct ctl_answer *a, int status, struct bytes json)
+{
+    struct http_exchange *x = finish(a);
+    if (x)
+        http_reply(x, status, CTL_JSON, CTL_NO_STORE, json);
+}
+
+void ctl_answer_error(struct ctl_answer *a, const struct err *e)
+{
+    struct http_exchange *x = finish(a);
+    if (x)
+        ctl_reply_err(x, e);
+}
+
+static void on_pool(struct work_req *r)
+{
+    struct ctl_answer *a = r->user;
+    a->rc = a->run(a->arg, &a->json, &a->e);
+}
+
+static void after_pool(struct work_req *r)
+{
+    struct ctl_answer *a = r->user;
+    if (a->free_arg)
+        a->free_arg(a->arg);
+    if (!a->rc && a->json.failed)
+        a->rc = err_set(&a->e, a->json.failed, "the answer is too large");
+    if (a->rc) {
+        if (!a->e.code)
+            (void)err_set(&a->e, a->rc, "%s", err_info(a->rc)->text);
+        ctl_answer_error(a, &a->e);
+        return;
+    }
+    struct buf json = a->json; // outlives a, which may go with the answer
+    buf_init(&a->json, CTL_JSON_MAX);
+    ctl_answer(a, 200, buf_bytes(&json));
+    buf_fini(&json);
+}
+
+void ctl_answer_work(struct ctl_answer *a, int (*run)(void *arg, struct buf *json, struct err *e),
+                     void *arg, void (*free_arg)(void *arg))
+{
+    a->run = run;
+    a->arg = arg;
+    a->free_arg = free_arg;
+    a->req = (struct work_req){.run = on_pool, .done = after_pool, .user = a};
+    struct work *pool = a->c ? a->c->args.work : NULL;
+    int rc = pool ? work_start(pool, &a->req) : E_UNAVAILABLE;
+    if (!rc)
+        return;
+    if (free_arg)
+        free_arg(arg);
+    struct err e = {0};
+    (void)err_set(&e, rc, "the helper threads have no room for this now");
+    ctl_answer_error(a, &e);
+}
+
+void ctl_answers_detach(struct ctl *c)
+{
+    list_each_safe(it, &c->answers)
+    {
+        container_of(it, struct ctl_answer, link)->c = NULL;
+        list_del(it);
+    }
+}
