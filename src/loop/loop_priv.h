@@ -75,6 +75,7 @@ struct sock {
 struct net {
     struct loop *loop;
     struct list socks;
+    struct list dead; // without a handle to close: on_closed is due
     struct list listeners;
     struct sock *free;
     unsigned free_count;
@@ -90,6 +91,8 @@ int net_init(struct net *n, struct loop *l, struct err *e);
 void net_stop(struct net *n, bool abort); // closes listeners, aborts streams (abort: lingering ones too)
 bool net_idle(const struct net *n);       // nothing left to close
 void net_fini(struct net *n);
+
+void net_bury(struct net *n);              // tells the dead
 
 struct sock *net_sock_new(struct net *n, size_t queue_bytes_max);
 int net_sock_open(struct sock *s, int fd);     // takes fd; starts nothing yet
@@ -157,7 +160,7 @@ struct loop {
     struct loop_args args;
     char *self;
     char *read_buf;
-    uv_async_t stop_async;
+    uv_async_t kick; // stop was asked for, or net->dead has something
     uv_prepare_t prepare;
     struct timer deadline; // of the stop
     atomic_bool stop;

@@ -219,7 +219,5 @@ void timers_close(struct timers_uv *c)
 
 void timers_fini(struct timers_uv *c)
 {
-    while (c->n > 0) // timers that nobody stopped must not point here
-        c->heap[--c->n].timer->node = NULL;
-    mem_free(c->heap);
+    mem_free(c->heap); // timers that nobody stopped are not touched: they may be gone
 }

@@ -1,0 +1,783 @@
+// net_test.c: streams over TCP and unix sockets, against our own echo server.
+// SPDX-License-Identifier: Apache-2.0
+#include "loop/loop.h"
+
+#include "base/alloc.h"
+#include "base/rng.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { TEST_DEADLINE_MS = 20000, ECHO_QUEUE_MAX = 64 << 10 };
+
+struct rig {
+    struct loop *loop;
+    struct net *net;
+    struct net_listener *listener;
+    struct timer deadline;
+    unsigned accepted, over, ended, closed; // of the server's side
+    bool late;
+};
+
+static void rig_late(struct timer *t)
+{
+    struct rig *r = t->user;
+    r->late = true;
+    loop_stop(r->loop);
+}
+
+static void rig_up(struct rig *r, const struct loop_args *args)
+{
+    struct err e = {0};
+    memset(r, 0, sizeof *r);
+    if (loop_new(&r->loop, args, &e) != 0)
+        fail_msg("%s", e.text);
+    r->net = loop_net(r->loop);
+    r->deadline.fn = rig_late;
+    r->deadline.user = r;
+    assert_int_equal(timer_start(loop_timers(r->loop), &r->deadline, TEST_DEADLINE_MS), 0);
+}
+
+static void rig_down(struct rig *r)
+{
+    loop_free(r->loop);
+    assert_int_equal(mem_live(), 0);
+}
+
+static void rig_run(struct rig *r)
+{
+    assert_int_equal(loop_run(r->loop), 0);
+    if (r->late)
+        fail_msg("the test took longer than %d ms", TEST_DEADLINE_MS);
+}
+
+// ---- the echo server: stops reading while its output is queued
+
+static void echo_data(struct net_stream *s, char *p, size_t n)
+{
+    struct bytes v[2] = {{p, n / 3}, {p + n / 3, n - n / 3}};
+    int rc = net_write(s, v, 2);
+    if (rc == E_CLOSED)
+        return;
+    assert_in_range(rc, 0, 1);
+    if (rc == 1)
+        net_read(s, false);
+}
+static void echo_drain(struct net_stream *s)
+{
+    net_read(s, true);
+}
+static void echo_end(struct net_stream *s, int status)
+{
+    struct rig *r = s->user;
+    (void)status;
+    r->ended++;
+    net_close(s, false);
+}
+static void echo_closed(struct net_stream *s)
+{
+    struct rig *r = s->user;
+    r->closed++;
+}
+static const struct net_handler echo_handler = {
+    .on_data = echo_data, .on_end = echo_end, .on_drain = echo_drain, .on_closed = echo_closed};
+
+static void echo_accept(void *user, struct net_stream *s, bool over_limit)
+{
+    struct rig *r = user;
+    s->handler = &echo_handler;
+    s->user = r;
+    if (over_limit) {
+        struct bytes v = BYTES("full\n");
+        r->over++;
+        (void)net_write(s, &v, 1);
+        net_close(s, false);
+        return;
+    }
+    r->accepted++;
+    net_read(s, true);
+}
+
+static void echo_listen(struct rig *r, const char *unix_path)
+{
+    struct net_listen_args a = {.addr = {.host = "127.0.0.1"}, .queue_bytes_max = 1 << 20,
+                                .backlog = 4096, .on_accept = echo_accept, .user = r};
+    struct err e = {0};
+    if (unix_path != NULL) {
+        a.addr.unix_socket = true;
+        (void)snprintf(a.addr.host, sizeof a.addr.host, "%s", unix_path);
+    }
+    if (net_listen(r->net, &a, &r->listener, &e) != 0)
+        fail_msg("%s", e.text);
+}
+
+static struct net_addr echo_addr(const struct rig *r)
+{
+    struct net_addr a = {.host = "127.0.0.1", .port = net_listener_port(r->listener)};
+    return a;
+}
+
+// ---- the client: sends `total` bytes in pieces of random size, checks what comes back
+
+struct client {
+    struct rig *rig;
+    struct net_stream *s;
+    struct rng rng;
+    size_t total, sent, got, piece_max, queued_max;
+    uint64_t slow; // pauses reading after each piece for so many ms
+    struct timer pause;
+    int status;
+    char why[256];
+    unsigned opened, ended, closed;
+    unsigned *left; // clients that are not closed; the last one stops the loop
+};
+
+static char pattern(size_t at)
+{
+    return (char)(at * 31 + (at >> 8) * 7);
+}
+
+static void client_feed(struct client *c)
+{
+    char piece[16384];
+    while (c->sent < c->total) {
+        size_t n = 1 + (size_t)rng_below(&c->rng, c->piece_max);
+        if (n > c->total - c->sent)
+            n = c->total - c->sent;
+        for (size_t i = 0; i < n; i++)
+            piece[i] = pattern(c->sent + i);
+        struct bytes v = {piece, n};
+        int rc = net_write(c->s, &v, 1);
+        if (rc == E_CLOSED)
+            return; // on_end follows
+        assert_in_range(rc, 0, 1);
+        c->sent += n;
+        if (net_queued(c->s) > c->queued_max)
+            c->queued_max = net_queued(c->s);
+        if (rc == 1)
+            return;
+    }
+}
+static void client_open(struct net_stream *s, int status, const struct err *e)
+{
+    struct client *c = s->user;
+    c->opened++;
+    c->status = status;
+    if (status < 0) {
+        (void)snprintf(c->why, sizeof c->why, "%.200s", e->text);
+        net_close(s, false);
+        return;
+    }
+    net_read(s, true);
+    client_feed(c);
+}
+static void client_pause_over(struct timer *t)
+{
+    struct client *c = t->user;
+    net_read(c->s, true);
+}
+static void client_data(struct net_stream *s, char *p, size_t n)
+{
+    struct client *c = s->user;
+    for (size_t i = 0; i < n; i++) {
+        if (p[i] != pattern(c->got + i))
+            fail_msg("byte %zu is %d", c->got + i, p[i]);
+    }
+    c->got += n;
+    assert_true(c->got <= c->total);
+    if (c->got == c->total) {
+        net_close(s, false);
+    } else if (c->slow > 0) {
+        net_read(s, false);
+        c->pause.fn = client_pause_over;
+        c->pause.user = c;
+        assert_int_equal(
+            timer_start(loop_timers(c->rig->loop), &c->pause, (int64_t)c->slow), 0);
+    }
+}
+static void client_end(struct net_stream *s, int status)
+{
+    struct client *c = s->user;
+    c->ended++;
+    c->status = status;
+    net_close(s, false);
+}
+static void client_drain(struct net_stream *s)
+{
+    client_feed(s->user);
+}
+static void client_closed(struct net_stream *s)
+{
+    struct client *c = s->user;
+    c->closed++;
+    if (--*c->left == 0)
+        loop_stop(c->rig->loop);
+}
+static const struct net_handler client_handler = {.on_open = client_open,
+                                                  .on_data = client_data,
+                                                  .on_end = client_end,
+                                                  .on_drain = client_drain,
+                                                  .on_closed = client_closed};
+
+static void client_start(struct client *c, struct rig *r, struct net_addr addr, unsigned *left)
+{
+    struct net_connect_args a = {.addr = addr, .timeout_ms = 10000, .queue_bytes_max = 32 << 10,
+                                 .handler = &client_handler, .user = c};
+    struct err e = {0};
+    c->rig = r;
+    c->left = left;
+    if (c->piece_max == 0)
+        c->piece_max = 5000;
+    rng_init(&c->rng, 7 + c->total);
+    if (net_connect(r->net, &a, &c->s, &e) != 0)
+        fail_msg("%s", e.text);
+    assert_int_equal(c->opened + c->closed, 0); // never from inside
+}
+
+static void clients_run(struct rig *r, struct client *c, unsigned count, struct net_addr addr)
+{
+    unsigned left = count;
+    for (unsigned i = 0; i < count; i++)
+        client_start(&c[i], r, addr, &left);
+    rig_run(r);
+    for (unsigned i = 0; i < count; i++) {
+        assert_int_equal(c[i].opened, 1);
+        assert_int_equal(c[i].closed, 1);
+    }
+}
+
+static void test_echo(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_up(&r, NULL);
+    echo_listen(&r, NULL);
+    struct client c[4] = {{.total = 1}, {.total = 3 << 20}, {.total = 1 << 20, .piece_max = 16384},
+                          {.total = 20000, .piece_max = 3}};
+    clients_run(&r, c, 4, echo_addr(&r));
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(c[i].got, c[i].total);
+        assert_int_equal(c[i].status, 0);
+    }
+    struct net_stats st;
+    net_stats(r.net, &st);
+    assert_int_equal(st.accepted, 4);
+    assert_int_equal(st.connections, 0);
+    assert_int_equal(r.closed, 4);
+    rig_down(&r);
+}
+
+static void test_slow_reader(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct loop_args args = {.read_bytes = 16 << 10};
+    rig_up(&r, &args);
+    echo_listen(&r, NULL);
+    struct client c[2] = {{.total = 6 << 20, .piece_max = 16384, .slow = 1},
+                          {.total = 200000, .piece_max = 100}};
+    clients_run(&r, c, 2, echo_addr(&r));
+    assert_int_equal(c[0].got, c[0].total);
+    assert_in_range(c[0].queued_max, 1, 32 << 10); // it was held back, within its ceiling
+    assert_int_equal(c[1].got, c[1].total);
+    rig_down(&r);
+}
+
+static void test_unix(void **state)
+{
+    (void)state;
+    struct rig r;
+    char path[] = "/tmp/net_test.XXXXXX", sock[64];
+    assert_non_null(mkdtemp(path));
+    (void)snprintf(sock, sizeof sock, "%s/s", path);
+    rig_up(&r, NULL);
+    echo_listen(&r, sock);
+    struct stat st;
+    assert_int_equal(stat(sock, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    struct net_addr addr = {.unix_socket = true};
+    (void)snprintf(addr.host, sizeof addr.host, "%s", sock);
+    // A second listener finds it in use.
+    struct net_listen_args a = {.addr = addr, .on_accept = echo_accept};
+    struct net_listener *second;
+    assert_int_equal(net_listen(r.net, &a, &second, NULL), E_INUSE);
+    struct client c[2] = {{.total = 500000}, {.total = 5}};
+    clients_run(&r, c, 2, addr);
+    assert_int_equal(c[0].got, c[0].total);
+    assert_int_equal(stat(sock, &st), -1);
+    rig_down(&r);
+    // One that a crash left behind is replaced.
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    memcpy(un.sun_path, sock, strlen(sock) + 1);
+    assert_int_equal(bind(fd, (struct sockaddr *)&un, sizeof un), 0);
+    (void)close(fd);
+    rig_up(&r, NULL);
+    echo_listen(&r, sock);
+    net_listener_close(r.listener);
+    assert_int_equal(stat(sock, &st), -1);
+    rig_down(&r);
+    assert_int_equal(rmdir(path), 0);
+}
+
+struct peer_case {
+    struct rig *rig;
+    struct net_peer peer;
+};
+static void peer_accept(void *user, struct net_stream *s, bool over_limit)
+{
+    struct peer_case *p = user;
+    assert_false(over_limit);
+    net_peer(s, &p->peer);
+    s->handler = &echo_handler;
+    s->user = p->rig;
+    net_close(s, true);
+}
+
+static void test_peer(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_up(&r, NULL);
+    struct peer_case p = {.rig = &r};
+    struct net_listen_args a = {.addr = {.host = "127.0.0.1"}, .on_accept = peer_accept, .user = &p};
+    assert_int_equal(net_listen(r.net, &a, &r.listener, NULL), 0);
+    struct client c[1] = {{.total = 9}};
+    clients_run(&r, c, 1, echo_addr(&r));
+    assert_true(p.peer.loopback);
+    assert_int_equal(strncmp(p.peer.text, "127.0.0.1:", 10), 0);
+    assert_int_equal(p.peer.pid, UINT32_MAX);
+    assert_true(c[0].status == E_CLOSED || c[0].status == E_REFUSED); // reset, soon or at once
+    rig_down(&r);
+
+    char sock[64];
+    (void)snprintf(sock, sizeof sock, "/tmp/net_test_peer.%d", (int)getpid());
+    rig_up(&r, NULL);
+    p.rig = &r;
+    a.addr.unix_socket = true;
+    memcpy(a.addr.host, sock, sizeof sock);
+    assert_int_equal(net_listen(r.net, &a, &r.listener, NULL), 0);
+    struct client d[1] = {{.total = 9}};
+    clients_run(&r, d, 1, a.addr);
+    assert_string_equal(p.peer.text, "unix");
+    assert_int_equal(p.peer.uid, getuid());
+    assert_int_equal(p.peer.pid, getpid());
+    rig_down(&r);
+}
+
+static void test_connect_errors(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_up(&r, NULL);
+    echo_listen(&r, NULL); // only to learn a free port
+    struct net_addr gone = echo_addr(&r);
+    net_listener_close(r.listener);
+    struct client c[4] = {{.total = 1}, {.total = 1}, {.total = 1}, {.total = 1}};
+    struct net_addr nosock = {.unix_socket = true, .host = "/nonexistent/socket"};
+    struct net_addr noname = {.host = "no-such-host.invalid", .port = 80};
+    unsigned left = 3;
+    client_start(&c[0], &r, gone, &left);
+    client_start(&c[1], &r, nosock, &left);
+    client_start(&c[2], &r, noname, &left);
+    rig_run(&r);
+    assert_int_equal(c[0].status, E_REFUSED);
+    assert_non_null(strstr(c[0].why, "Connection refused"));
+    assert_int_equal(c[1].status, E_REFUSED);
+    assert_non_null(strstr(c[1].why, "/nonexistent/socket"));
+    assert_true(c[2].status == E_UNAVAILABLE || c[2].status == E_TIMEOUT);
+    assert_non_null(strstr(c[2].why, "no-such-host.invalid"));
+    rig_down(&r);
+
+    rig_up(&r, NULL);
+    struct net_connect_args a = {.addr = {.unix_socket = true}, .handler = &client_handler};
+    struct net_stream *s;
+    memset(a.addr.host, 'x', sizeof a.addr.host - 1);
+    assert_int_equal(net_connect(r.net, &a, &s, NULL), E_INVALID);
+    loop_stop(r.loop);
+    rig_run(&r);
+    rig_down(&r);
+}
+
+static void test_connect_by_name(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_up(&r, NULL);
+    echo_listen(&r, NULL);
+    struct net_addr a = echo_addr(&r);
+    (void)snprintf(a.host, sizeof a.host, "localhost"); // also ::1 first, where nobody listens
+    struct client c[1] = {{.total = 1000}};
+    clients_run(&r, c, 1, a);
+    assert_int_equal(c[0].got, 1000);
+    rig_down(&r);
+}
+
+// A listener whose backlog is full answers no SYN: connecting must end by its deadline.
+static void test_connect_timeout(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof in;
+    int fd = socket(AF_INET, SOCK_STREAM, 0), fill[8];
+    assert_int_equal(bind(fd, (struct sockaddr *)&in, n), 0);
+    assert_int_equal(listen(fd, 0), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &n), 0);
+    for (int i = 0; i < 8; i++) {
+        fill[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        (void)connect(fill[i], (struct sockaddr *)&in, n);
+    }
+    rig_up(&r, NULL);
+    struct client c = {.total = 1, .rig = &r};
+    unsigned left = 1;
+    c.left = &left;
+    struct net_connect_args a = {.addr = {.host = "127.0.0.1", .port = ntohs(in.sin_port)},
+                                 .timeout_ms = 150, .handler = &client_handler, .user = &c};
+    int64_t from = time_mono_ms();
+    assert_int_equal(net_connect(r.net, &a, &c.s, NULL), 0);
+    rig_run(&r);
+    assert_int_equal(c.status, E_TIMEOUT);
+    assert_in_range(time_mono_ms() - from, 140, 2000);
+    rig_down(&r);
+    for (int i = 0; i < 8; i++)
+        (void)close(fill[i]);
+    (void)close(fd);
+}
+
+static void test_close_while_connecting(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_up(&r, NULL);
+    echo_listen(&r, NULL);
+    struct client c[3] = {{.total = 1}, {.total = 1}, {.total = 1}};
+    unsigned left = 3;
+    struct net_addr name = {.host = "localhost", .port = 1}, nosock = {.unix_socket = true,
+                                                                     .host = "/nonexistent"};
+    client_start(&c[0], &r, echo_addr(&r), &left);
+    client_start(&c[1], &r, name, &left);
+    client_start(&c[2], &r, nosock, &left);
+    for (int i = 0; i < 3; i++) {
+        net_close(c[i].s, i == 0);
+        assert_int_equal(c[i].closed, 0);
+    }
+    rig_run(&r);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(c[i].opened, 0);
+        assert_int_equal(c[i].closed, 1);
+    }
+    rig_down(&r);
+}
+
+static void test_ceiling(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_up(&r, NULL);
+    echo_listen(&r, NULL);
+    struct client c = {.total = 0, .rig = &r};
+    unsigned left = 1;
+    client_start(&c, &r, echo_addr(&r), &left);
+    static char big[33 << 10];
+    struct bytes v = {big, sizeof big}, w = {big, 20 << 10};
+    assert_int_equal(net_write(c.s, &v, 1), E_FULL); // over the ceiling of 32 KiB by itself
+    assert_int_equal(net_write(c.s, &w, 1), 1);      // waits for the connection
+    assert_int_equal(net_queued(c.s), 20 << 10);
+    assert_int_equal(net_write(c.s, &w, 1), E_FULL);
+    assert_int_equal(net_queued(c.s), 20 << 10); // nothing of it was taken
+    net_close(c.s, true);
+    rig_run(&r);
+    rig_down(&r);
+}
+
+static int raw_connect(uint16_t port)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&in, sizeof in), 0);
+    return fd;
+}
+
+// ---- an answer that comes while the client still sends must arrive whole
+
+static void early_data(struct net_stream *s, char *p, size_t n)
+{
+    struct bytes v = BYTES("too large\n");
+    (void)p;
+    (void)n;
+    (void)net_write(s, &v, 1);
+    net_close(s, false);
+}
+static void early_closed(struct net_stream *s)
+{
+    struct rig *r = s->user;
+    loop_stop(r->loop);
+}
+static const struct net_handler early_handler = {
+    .on_data = early_data, .on_end = echo_end, .on_closed = early_closed};
+static void early_accept(void *user, struct net_stream *s, bool over_limit)
+{
+    (void)over_limit;
+    s->handler = &early_handler;
+    s->user = user;
+    net_read(s, true);
+}
+
+static int early_child(uint16_t port)
+{
+    static char body[200 << 10];
+    char answer[64];
+    int fd = raw_connect(port);
+    (void)signal(SIGPIPE, SIG_IGN);
+    for (size_t at = 0; at < sizeof body;) {
+        ssize_t n = write(fd, body + at, sizeof body - at < 8192 ? sizeof body - at : 8192);
+        if (n < 0)
+            return 2;
+        at += (size_t)n;
+    }
+    usleep(20000);
+    ssize_t n = read(fd, answer, sizeof answer);
+    return n == 10 && memcmp(answer, "too large\n", 10) == 0 ? 0 : 1;
+}
+
+static void test_early_answer(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_up(&r, NULL);
+    struct net_listen_args a = {.addr = {.host = "127.0.0.1"}, .on_accept = early_accept, .user = &r};
+    assert_int_equal(net_listen(r.net, &a, &r.listener, NULL), 0);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(early_child(net_listener_port(r.listener)));
+    rig_run(&r);
+    int status = -1;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    rig_down(&r);
+}
+
+// ---- a peer that closes is noticed only while reading is on; closing with a queue flushes it
+
+struct flush_case {
+    struct rig *rig;
+    size_t total;
+};
+static void flush_accept(void *user, struct net_stream *s, bool over_limit)
+{
+    struct rig *r = user;
+    static char block[1 << 20];
+    (void)over_limit;
+    s->handler = &early_handler;
+    s->user = r;
+    struct bytes v = {block, sizeof block};
+    for (int i = 0; i < 8; i++)
+        assert_in_range(net_write(s, &v, 1), 0, 1);
+    assert_true(net_queued(s) > 0);
+    net_close(s, false);
+}
+static int flush_child(uint16_t port)
+{
+    static char buf[65536];
+    size_t total = 0;
+    ssize_t n;
+    int fd = raw_connect(port);
+    while ((n = read(fd, buf, sizeof buf)) > 0)
+        total += (size_t)n;
+    return n == 0 && total == 8 << 20 ? 0 : 1;
+}
+
+static void test_flush_on_close(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_up(&r, NULL);
+    struct net_listen_args a = {.addr = {.host = "127.0.0.1"}, .on_accept = flush_accept, .user = &r,
+                                .queue_bytes_max = 16 << 20};
+    assert_int_equal(net_listen(r.net, &a, &r.listener, NULL), 0);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(flush_child(net_listener_port(r.listener)));
+    rig_run(&r);
+    int status = -1;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    rig_down(&r);
+}
+
+// A peer that never reads: the queue is given up after linger_ms.
+static void test_linger_ends(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct loop_args args = {.linger_ms = 60};
+    rig_up(&r, &args);
+    struct net_listen_args a = {.addr = {.host = "127.0.0.1"}, .on_accept = flush_accept, .user = &r,
+                                .queue_bytes_max = 16 << 20};
+    assert_int_equal(net_listen(r.net, &a, &r.listener, NULL), 0);
+    int fd = raw_connect(net_listener_port(r.listener));
+    int64_t from = time_mono_ms();
+    rig_run(&r);
+    assert_in_range(time_mono_ms() - from, 50, 3000);
+    (void)close(fd);
+    rig_down(&r);
+}
+
+static void test_many(void **state)
+{
+    (void)state;
+    enum { MANY = 2000 };
+    struct rig r;
+    rig_up(&r, NULL);
+    echo_listen(&r, NULL);
+    struct client *c = calloc(MANY, sizeof *c);
+    for (int i = 0; i < MANY; i++)
+        c[i].total = 500 + (size_t)i;
+    clients_run(&r, c, MANY, echo_addr(&r));
+    for (int i = 0; i < MANY; i++)
+        if (c[i].got != c[i].total)
+            fail_msg("client %d: %zu of %zu bytes, status %d %s", i, c[i].got, c[i].total,
+                     c[i].status, c[i].why);
+    assert_int_equal(r.accepted, MANY);
+    assert_int_equal(r.closed, MANY);
+    free(c);
+    rig_down(&r);
+}
+
+// ---- descriptors used up: 100 clients at 64 descriptors, then one more that must be served
+
+static int crowd_clients(uint16_t port)
+{
+    enum { CROWD = 100 };
+    int fd[CROWD], full = 0, open = 0;
+    char b[8];
+    for (int i = 0; i < CROWD; i++)
+        fd[i] = raw_connect(port);
+    for (int i = 0; i < CROWD; i++) {
+        struct timeval patience = {5, 0};
+        (void)setsockopt(fd[i], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+        (void)send(fd[i], "x", 1, MSG_NOSIGNAL);
+        ssize_t n = read(fd[i], b, sizeof b);
+        if (n == 1 && b[0] == 'x')
+            open++;
+        else if (n == 5 && memcmp(b, "full\n", 5) == 0)
+            full++;
+    }
+    if (open + full != CROWD || open < 8 || full < 8)
+        return 3;
+    for (int i = 0; i < CROWD; i++)
+        (void)close(fd[i]);
+    for (int tries = 0; tries < 100; tries++) { // until the closed ones were noticed
+        int last = raw_connect(port);
+        ssize_t k = send(last, "y", 1, MSG_NOSIGNAL) == 1 ? read(last, b, sizeof b) : -1;
+        (void)close(last);
+        if (k == 1 && b[0] == 'y')
+            return 0;
+        usleep(20000);
+    }
+    return 4;
+}
+
+static void crowd_stop(void *user, int signum)
+{
+    struct rig *r = user;
+    (void)signum;
+    loop_stop(r->loop);
+}
+
+// The server is a child: a hard limit that was lowered does not come back.
+static int crowd_server(int port_fd, rlim_t files, int hog)
+{
+    struct rig r;
+    struct rlimit low = {files, files};
+    if (setrlimit(RLIMIT_NOFILE, &low) < 0)
+        return 10;
+    rig_up(&r, NULL);
+    echo_listen(&r, NULL);
+    for (int i = 0; i < hog; i++) // descriptors that the loop does not know of
+        (void)open("/dev/null", O_RDONLY);
+    uint16_t port = net_listener_port(r.listener);
+    if (loop_signal(r.loop, SIGTERM, crowd_stop, &r) != 0 ||
+        write(port_fd, &port, sizeof port) != sizeof port)
+        return 11;
+    rig_run(&r);
+    struct net_stats st;
+    net_stats(r.net, &st);
+    if (st.accepted != r.accepted + r.over || st.refused_over_limit != r.over || r.over == 0)
+        return 12;
+    if (st.connections_max == 0 || st.connections_max >= files || st.connections != 0)
+        return 13;
+    if (hog > 0 && st.accept_errors == 0) // without hogs the lingering refusals may do it too
+        return 14;
+    loop_free(r.loop);
+    return 0;
+}
+
+static void crowd_run(rlim_t files, int hog)
+{
+    int pipes[2], status = -1;
+    uint16_t port = 0;
+    assert_int_equal(pipe(pipes), 0);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(crowd_server(pipes[1], files, hog));
+    assert_int_equal(read(pipes[0], &port, sizeof port), sizeof port);
+    assert_int_equal(crowd_clients(port), 0);
+    assert_int_equal(kill(pid, SIGTERM), 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    (void)close(pipes[0]);
+    (void)close(pipes[1]);
+}
+
+static void test_over_limit(void **state)
+{
+    (void)state;
+    crowd_run(64, 0);
+}
+
+static void test_no_descriptors(void **state)
+{
+    (void)state;
+    crowd_run(64, 22); // the limit is not reached, but the descriptors are
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_echo),
+        cmocka_unit_test(test_slow_reader),
+        cmocka_unit_test(test_unix),
+        cmocka_unit_test(test_peer),
+        cmocka_unit_test(test_connect_errors),
+        cmocka_unit_test(test_connect_by_name),
+        cmocka_unit_test(test_connect_timeout),
+        cmocka_unit_test(test_close_while_connecting),
+        cmocka_unit_test(test_ceiling),
+        cmocka_unit_test(test_early_answer),
+        cmocka_unit_test(test_flush_on_close),
+        cmocka_unit_test(test_linger_ends),
+        cmocka_unit_test(test_many),
+        cmocka_unit_test(test_over_limit),
+        cmocka_unit_test(test_no_descriptors),
+    };
+    return cmocka_run_group_tests_name("net", tests, NULL, NULL);
+}
