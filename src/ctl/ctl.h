@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "host/host.h"
 #include "http/http.h"
 #include "models/models.h"
 #include "port/clock.h"
@@ -62,8 +63,7 @@ struct ctl_ops {
     void (*totals)(void *user, struct ctl_totals *ret);
     // Walks the requests in flight: *at is NULL at the start; false: no more.
     bool (*request)(void *user, void **at, struct ctl_request *ret);
-    // Members of the snapshot's "machine" object (docs/API.md), the object is open.
-    void (*machine)(void *user, struct json_w *w);
+    const struct host_profile *(*profile)(void *user); // what this machine is, as last seen
     // A model was loaded, unloaded or pinned: drain models_effect.
     void (*after)(void *user);
     // The key table changed: save it. When that fails the change is taken back and the error told.
@@ -72,8 +72,7 @@ struct ctl_ops {
     // the findings: nothing was changed. ctl tells its subscribers itself.
     int (*reload)(void *user, struct buf *changes, struct err *e);
     void (*down)(void *user); // the answer is on its way: drain and end
-    void (*detect)(void *user, struct ctl_answer *a);
-    void (*doctor)(void *user, struct ctl_answer *a);
+    void (*doctor)(void *user, struct ctl_answer *a); // slow: see ctl_answer_work
     // May come from any thread: have ctl_wake called soon on the loop thread. NULL: ctl_log_line is
     // called by the loop thread alone.
     void (*wake)(void *user);

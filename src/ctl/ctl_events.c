@@ -169,7 +169,9 @@ static void flush_one(struct subscriber *s)
         if (!out->n)
             break;
         struct bytes v = buf_bytes(out);
-        s->held = http_send(s->x, &v, 1) != 0; // after E_CLOSED gone comes
+        int rc = http_send(s->x, &v, 1);
+        s->held = rc != 0;
+        s->lost |= rc < 0; // not taken; after E_CLOSED gone comes
     }
 }
 

@@ -33,6 +33,26 @@ static void put_node(struct ctl *c, struct json_w *w)
     json_w_end(w);
 }
 
+static void put_machine(struct ctl *c, struct json_w *w)
+{
+    const struct host_profile *p = c->ops->profile(c->args.user);
+    json_w_obj(w, "machine");
+    json_w_cstr(w, "cpu", p->cpu.model);
+    json_w_num(w, "cpus", p->cpu.effective);
+    json_w_u64(w, "memory_bytes", p->memory.effective);
+    json_w_u64(w, "memory_available_bytes", p->memory.effective_available);
+    json_w_arr(w, "gpus");
+    for (uint32_t i = 0; i < p->gpu_count; i++) {
+        json_w_obj(w, NULL);
+        json_w_cstr(w, "name", p->gpus[i].name);
+        json_w_u64(w, "memory_bytes", p->gpus[i].memory_bytes);
+        json_w_end(w);
+    }
+    json_w_end(w);
+    json_w_cstr(w, "class", p->machine_class);
+    json_w_end(w);
+}
+
 static void put_memory(struct ctl *c, struct json_w *w)
 {
     json_w_obj(w, "memory");
@@ -81,9 +101,7 @@ void ctl_put_state(struct ctl *c, struct buf *out)
     json_w_init(&w, out);
     json_w_obj(&w, NULL);
     put_node(c, &w);
-    json_w_obj(&w, "machine");
-    c->ops->machine(c->args.user, &w);
-    json_w_end(&w);
+    put_machine(c, &w);
     put_memory(c, &w);
     ctl_put_models(c, &w, "models");
     json_w_arr(&w, "requests");
@@ -114,9 +132,10 @@ void ctl_op_state(struct ctl_call *call)
 
 void ctl_op_detect(struct ctl_call *call)
 {
-    struct ctl_answer *a = ctl_answer_new(call);
-    if (a)
-        call->c->ops->detect(call->c->args.user, a);
+    struct buf out;
+    buf_init(&out, CTL_JSON_MAX);
+    (void)host_profile_json(&out, call->c->ops->profile(call->c->args.user));
+    ctl_reply(call->x, 200, &out);
 }
 
 void ctl_op_doctor(struct ctl_call *call)
