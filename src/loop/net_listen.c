@@ -235,12 +235,12 @@ static void listen_event(uv_poll_t *h, int status, int events)
 
 void net_listeners_resume(struct net *n)
 {
+    if (n->spare_fd < 0)
+        n->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (!n->paused)
         return;
     n->paused = false;
     timer_stop(&n->loop->timers.base, &n->retry);
-    if (n->spare_fd < 0)
-        n->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     list_each(it, &n->listeners)
     {
         struct net_listener *l = container_of(it, struct net_listener, link);
