@@ -56,30 +56,39 @@ static inline int dial(int port, int flags)
     return -1;
 }
 
-/* Gives (malloc) a whole POST of a chat request. With script NULL the body has BENCH_BODY_BYTES bytes. */
-static inline char *chat_request(const char *model, const char *key, const char *script, size_t *ret_n)
+/* Gives (malloc) a whole POST of a chat request. With script NULL the body has BENCH_BODY_BYTES
+ * bytes. */
+static inline char *chat_request(const char *model, const char *key, const char *script,
+                                 size_t *ret_n)
 {
-    static const char filler[] = "Tell me in a few words why a gateway should be quick, and what it should never do. Please be brief. "
+    static const char filler[] = "Tell me in a few words why a gateway should be quick, and what "
+                                 "it should never do. Please be brief. "
                                  "Thank you very much indeed, and have a good day, dear engine.";
     char body[1024], *request = malloc(4096);
     int n = 0;
     if (!request)
         die("malloc");
     if (script) {
-        n = snprintf(body, sizeof body, "{\"model\":\"%s\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"%s\"}]}",
+        n = snprintf(body, sizeof body,
+                     "{\"model\":\"%s\",\"stream\":true,\"messages\":[{\"role\":\"user\","
+                     "\"content\":\"%s\"}]}",
                      model, script);
     } else {
-        static const char format[] = "{\"model\":\"%s\",\"temperature\":0,\"messages\":[{\"role\":\"user\",\"content\":\"%.*s\"}]}";
+        static const char format[] = "{\"model\":\"%s\",\"temperature\":0,\"messages\":[{\"role\":"
+                                     "\"user\",\"content\":\"%.*s\"}]}";
         int bare = snprintf(body, sizeof body, format, model, 0, filler);
         n = snprintf(body, sizeof body, format, model, BENCH_BODY_BYTES - bare, filler);
         if (n != BENCH_BODY_BYTES) {
-            fprintf(stderr, "the model's name is too long for a body of %d bytes\n", BENCH_BODY_BYTES);
+            fprintf(stderr, "the model's name is too long for a body of %d bytes\n",
+                    BENCH_BODY_BYTES);
             exit(2);
         }
     }
-    int all = snprintf(request, 4096,
-                       "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer %s\r\n"
-                       "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", key, n, body);
+    int all = snprintf(
+        request, 4096,
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer %s\r\n"
+        "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+        key, n, body);
     *ret_n = (size_t)all;
     return request;
 }

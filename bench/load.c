@@ -1,11 +1,11 @@
-/* load.c: a closed-loop load generator: each connection sends its next request when the last answer is whole.
- * SPDX-License-Identifier: Apache-2.0
+/* load.c: a closed-loop load generator: each connection sends its next request when the last answer
+ * is whole. SPDX-License-Identifier: Apache-2.0
  *
  *   load latency [--block 500] [--rounds 12] [--model M] NAME:PORT:KEY...
- *       one client, blocks of requests that take turns between the targets (each round begins with another target);
- *       prints "block ROUND NAME P50_US P99_US BAD" for each and "total NAME P50_US P99_US BAD" over all rounds
- *   load closed [--connections 16] [--requests N | --seconds T] [--stream FRAMES] [--model M] NAME:PORT:KEY
- *       prints "requests", "bad", "rps", "p50_us", "p99_us" lines
+ *       one client, blocks of requests that take turns between the targets (each round begins with
+ * another target); prints "block ROUND NAME P50_US P99_US BAD" for each and "total NAME P50_US
+ * P99_US BAD" over all rounds load closed [--connections 16] [--requests N | --seconds T] [--stream
+ * FRAMES] [--model M] NAME:PORT:KEY prints "requests", "bad", "rps", "p50_us", "p99_us" lines
  * Samples are kept exactly; bad is every answer that is not 200 or does not end as it should. */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -38,10 +38,10 @@ static struct {
 struct answer {
     char bytes[16384];
     size_t n;
-    size_t head_n;    /* 0 until the head is whole */
-    int64_t length;   /* of the body, -1 when chunked */
+    size_t head_n; /* 0 until the head is whole */
+    int64_t length; /* of the body, -1 when chunked */
     int64_t body_got; /* counted, not kept, once the head is known */
-    char tail[5];     /* the last bytes of a chunked body */
+    char tail[5]; /* the last bytes of a chunked body */
     bool ok;
 };
 
@@ -145,14 +145,15 @@ static void latency(struct target *targets, int count)
                 t->samples[t->samples_n++] = block[i];
             }
             double p50 = quantile_us(block, (size_t)options.block, 0.50);
-            printf("block %ld %s %.2f %.2f %ld\n", round, t->name, p50, quantile_us(block, (size_t)options.block, 0.99),
-                   t->bad - bad);
+            printf("block %ld %s %.2f %.2f %ld\n", round, t->name, p50,
+                   quantile_us(block, (size_t)options.block, 0.99), t->bad - bad);
         }
     }
     for (int k = 0; k < count; k++) {
         struct target *t = &targets[k];
         double p50 = quantile_us(t->samples, t->samples_n, 0.50);
-        printf("total %s %.2f %.2f %ld\n", t->name, p50, quantile_us(t->samples, t->samples_n, 0.99), t->bad);
+        printf("total %s %.2f %.2f %ld\n", t->name, p50,
+               quantile_us(t->samples, t->samples_n, 0.99), t->bad);
     }
     free(block);
 }
@@ -188,7 +189,8 @@ static void closed(struct target *t)
     struct epoll_event events[256];
     int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     long want = options.seconds ? 20000000 : options.requests, sent = 0;
-    int64_t begin = clock_ns(), until = options.seconds ? begin + options.seconds * 1000000000 : INT64_MAX;
+    int64_t begin = clock_ns(),
+            until = options.seconds ? begin + options.seconds * 1000000000 : INT64_MAX;
     struct conn *conns = calloc((size_t)options.connections, sizeof *conns);
     t->samples = malloc((size_t)want * sizeof *t->samples);
     if (!conns || !t->samples)
@@ -203,7 +205,8 @@ static void closed(struct target *t)
         }
         for (int i = 0; i < n; i++) {
             struct conn *c = events[i].data.ptr;
-            ssize_t got = recv(c->fd, c->a.bytes + c->a.n, sizeof c->a.bytes - c->a.n, MSG_DONTWAIT);
+            ssize_t got =
+                recv(c->fd, c->a.bytes + c->a.n, sizeof c->a.bytes - c->a.n, MSG_DONTWAIT);
             if (got < 0 && (errno == EAGAIN || errno == EINTR))
                 continue;
             bool whole = got > 0 && answer_take(&c->a, (size_t)got);
@@ -225,8 +228,8 @@ static void closed(struct target *t)
     }
     double seconds = (double)(clock_ns() - begin) / 1e9;
     double p50 = quantile_us(t->samples, t->samples_n, 0.50);
-    printf("requests %zu\nbad %ld\nrps %.0f\np50_us %.2f\np99_us %.2f\n", t->samples_n, t->bad, (double)t->samples_n / seconds,
-           p50, quantile_us(t->samples, t->samples_n, 0.99));
+    printf("requests %zu\nbad %ld\nrps %.0f\np50_us %.2f\np99_us %.2f\n", t->samples_n, t->bad,
+           (double)t->samples_n / seconds, p50, quantile_us(t->samples, t->samples_n, 0.99));
 }
 
 /* ---- the command line ---- */
@@ -248,8 +251,12 @@ int main(int argc, char **argv)
         const char *name;
         long *to;
     } numbers[] = {
-        {"--block", &options.block},       {"--rounds", &options.rounds},   {"--connections", &options.connections},
-        {"--requests", &options.requests}, {"--seconds", &options.seconds}, {"--stream", &options.stream},
+        {"--block", &options.block},
+        {"--rounds", &options.rounds},
+        {"--connections", &options.connections},
+        {"--requests", &options.requests},
+        {"--seconds", &options.seconds},
+        {"--stream", &options.stream},
     };
     struct target targets[TARGETS_MAX];
     char script[64];
@@ -275,8 +282,8 @@ int main(int argc, char **argv)
     }
     (void)snprintf(script, sizeof script, "!script frames=%ld", options.stream);
     for (int i = 0; i < count; i++)
-        targets[i].request =
-            chat_request(options.model, targets[i].key, options.stream ? script : NULL, &targets[i].request_n);
+        targets[i].request = chat_request(options.model, targets[i].key,
+                                          options.stream ? script : NULL, &targets[i].request_n);
     if (one)
         closed(&targets[0]);
     else

@@ -2,8 +2,8 @@
  * SPDX-License-Identifier: Apache-2.0
  *
  *   ready PORT PATH COMMAND...
- * Prints "ready_ms X", then ends the program (TERM, after 5 s KILL) and waits for it. A try every 200 us keeps the
- * error small and leaves the processor to the program. */
+ * Prints "ready_ms X", then ends the program (TERM, after 5 s KILL) and waits for it. A try every
+ * 200 us keeps the error small and leaves the processor to the program. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <signal.h>
@@ -31,7 +31,9 @@ static bool try_once(int port, const char *path)
     if (fd < 0)
         return false;
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    int n = snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nConnection: close\r\n\r\n", path, port);
+    int n =
+        snprintf(text, sizeof text,
+                 "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nConnection: close\r\n\r\n", path, port);
     bool ok = send(fd, text, (size_t)n, MSG_NOSIGNAL) == n && recv(fd, text, sizeof text, 0) > 12 &&
               memcmp(text + 8, " 200", 4) == 0;
     close(fd);

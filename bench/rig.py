@@ -193,18 +193,19 @@ def tree(pid):
 
 
 def cpu_ns(pid):
-    """CPU time of a process tree. schedstat counts nanoseconds per thread; where the kernel lacks it, stat counts ticks."""
+    """CPU time of a process tree. schedstat counts nanoseconds for each living thread; stat counts in ticks but knows the
+    threads that have ended too: the larger is the nearer, and neither ever counts too much."""
     total = 0
     for p in tree(pid):
+        exact = ticks = 0
         try:
+            words = pathlib.Path(f"/proc/{p}/stat").read_text().rsplit(")", 1)[1].split()
+            ticks = (int(words[11]) + int(words[12])) * (1_000_000_000 // os.sysconf("SC_CLK_TCK"))
             for task in os.listdir(f"/proc/{p}/task"):
-                total += int(pathlib.Path(f"/proc/{p}/task/{task}/schedstat").read_text().split()[0])
+                exact += int(pathlib.Path(f"/proc/{p}/task/{task}/schedstat").read_text().split()[0])
         except (OSError, IndexError):
-            try:
-                words = pathlib.Path(f"/proc/{p}/stat").read_text().rsplit(")", 1)[1].split()
-                total += (int(words[11]) + int(words[12])) * (1_000_000_000 // os.sysconf("SC_CLK_TCK"))
-            except OSError:
-                pass
+            pass
+        total += max(exact, ticks)
     return total
 
 
@@ -224,15 +225,17 @@ def memory_kb(pid):
     return rss, pss
 
 
+def program_of(pid):
+    """The path of what a process runs; None when it has ended."""
+    try:
+        return os.readlink(f"/proc/{pid}/exe")
+    except OSError:
+        return None
+
+
 def by_program(pid, program):
-    """The first descendant that runs this program, or None."""
-    for p in tree(pid):
-        try:
-            if os.path.realpath(f"/proc/{p}/exe") == str(program):
-                return p
-        except OSError:
-            pass
-    return None
+    """The first of a process tree that runs this program, or None."""
+    return next((p for p in tree(pid) if program_of(p) == str(program)), None)
 
 
 # ---- the gateways ----
@@ -247,8 +250,16 @@ class Gateway:
         return f"{self.name}:{self.port}:{self.key}"
 
     def stop(self):
-        if self.process:
-            stop(self.process)
+        """Ends it; what outlives it is a finding, and is ended too."""
+        if not self.process or self.process not in _running:
+            return
+        family = [(p, program_of(p)) for p in tree(self.process.pid)[1:]]
+        stop(self.process)
+        time.sleep(0.05)
+        for pid, program in family:
+            if program and program_of(pid) == program:
+                say(f"{self.name}: {program} ({pid}) outlived it")
+                sigkill(pid)
 
 
 def engine_start(folder, *options):
@@ -352,6 +363,9 @@ def litellm_start(folder, engine_port):
         say(f"{e}: left out")
         stop(p)
         return None, 0.0
+
+
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
 
 
 def sigkill(pid):

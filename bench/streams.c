@@ -1,11 +1,12 @@
-/* streams.c: holds many SSE streams open at once, plain or TLS, and proves that every frame arrives once and in order.
- * SPDX-License-Identifier: Apache-2.0
+/* streams.c: holds many SSE streams open at once, plain or TLS, and proves that every frame arrives
+ * once and in order. SPDX-License-Identifier: Apache-2.0
  *
- *   streams --port P --count N --key KEY [--tls] [--frames F] [--hold K] [--gap MS] [--model M] [--wait-s S]
- * Opens N streams of the scripted engine (each held before frame K), prints "open N refused R" when each has its K frames or
- * was refused, waits for a line on stdin (the driver measures, then releases the engine), reads the streams to their end and
- * prints "complete", "lost", "disordered", "broken", "frames", "late_p50_us", "late_p99_us" lines. late is the time from
- * the engine's stamp inside a frame to its arrival here, of frames after the hold. */
+ *   streams --port P --count N --key KEY [--tls] [--frames F] [--hold K] [--gap MS] [--model M]
+ * [--wait-s S] Opens N streams of the scripted engine (each held before frame K), prints "open N
+ * refused R" when each has its K frames or was refused, waits for a line on stdin (the driver
+ * measures, then releases the engine), reads the streams to their end and prints "complete",
+ * "lost", "disordered", "broken", "frames", "late_p50_us", "late_p99_us" lines. late is the time
+ * from the engine's stamp inside a frame to its arrival here, of frames after the hold. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <openssl/ssl.h>
@@ -39,7 +40,8 @@ static struct {
     const char *model, *key;
     long port, count, frames, hold, gap, wait_s;
     bool tls;
-} options = {.model = "bench", .key = "", .count = 100, .frames = 10, .hold = 2, .gap = 1000, .wait_s = 600};
+} options = {
+    .model = "bench", .key = "", .count = 100, .frames = 10, .hold = 2, .gap = 1000, .wait_s = 600};
 
 static struct {
     long opened, opening, refused, ended, ready, frames, broken;
@@ -184,7 +186,9 @@ static ssize_t stream_io(struct stream *s, char *buf, size_t n, bool write_side)
 {
     if (!s->ssl) {
         ssize_t got = write_side ? send(s->fd, buf, n, MSG_NOSIGNAL) : recv(s->fd, buf, n, 0);
-        return got >= 0 ? got : errno == EAGAIN || errno == EINTR || errno == EINPROGRESS || errno == ENOTCONN ? -1 : 0;
+        return got >= 0 ? got
+               : errno == EAGAIN || errno == EINTR || errno == EINPROGRESS || errno == ENOTCONN ? -1
+                                                                                                : 0;
     }
     int got = write_side ? SSL_write(s->ssl, buf, (int)n) : SSL_read(s->ssl, buf, (int)n);
     if (got > 0)
@@ -242,7 +246,8 @@ static void tls_start(void)
     context = SSL_CTX_new(TLS_client_method());
     if (!context)
         die("SSL_CTX_new");
-    SSL_CTX_set_verify(context, SSL_VERIFY_NONE, NULL); /* a certificate of this run only, on loopback */
+    SSL_CTX_set_verify(context, SSL_VERIFY_NONE,
+                       NULL); /* a certificate of this run only, on loopback */
     SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE);
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
 }
@@ -258,8 +263,8 @@ static void report(const struct stream *streams)
         lost += s->next < options.frames ? options.frames - s->next : 0;
         disordered += s->disordered;
     }
-    printf("complete %ld\nlost %ld\ndisordered %ld\nbroken %ld\nframes %ld\n", complete, lost, disordered, counts.broken,
-           counts.frames);
+    printf("complete %ld\nlost %ld\ndisordered %ld\nbroken %ld\nframes %ld\n", complete, lost,
+           disordered, counts.broken, counts.frames);
     double p50 = quantile_us(late, late_n, 0.50);
     printf("late_p50_us %.1f\nlate_p99_us %.1f\n", p50, quantile_us(late, late_n, 0.99));
 }
@@ -316,12 +321,13 @@ int main(int argc, char **argv)
         else if (i + 1 < argc && strcmp(argv[i], "--model") == 0)
             options.model = argv[++i];
         else
-            die("usage: streams --port P --count N --key KEY [--tls] [--frames F] [--hold K] [--gap MS] [--wait-s S]");
+            die("usage: streams --port P --count N --key KEY [--tls] [--frames F] [--hold K] "
+                "[--gap MS] [--wait-s S]");
     }
     files_raise();
     (void)signal(SIGPIPE, SIG_IGN); /* OpenSSL writes without MSG_NOSIGNAL */
-    (void)snprintf(script, sizeof script, "!script frames=%ld hold_at=%ld gap_ms=%ld stamp=1", options.frames, options.hold,
-                   options.gap);
+    (void)snprintf(script, sizeof script, "!script frames=%ld hold_at=%ld gap_ms=%ld stamp=1",
+                   options.frames, options.hold, options.gap);
     request = chat_request(options.model, options.key, script, &request_n);
     late_max = (size_t)(options.count * options.frames);
     late = calloc(late_max, sizeof *late);

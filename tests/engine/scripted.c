@@ -1,9 +1,10 @@
-/* scripted.c: an OpenAI-compatible engine that does what its requests and flags tell it, for tests and benches.
- * SPDX-License-Identifier: Apache-2.0
+/* scripted.c: an OpenAI-compatible engine that does what its requests and flags tell it, for tests
+ * and benches. SPDX-License-Identifier: Apache-2.0
  *
- * One file, one thread, libc and epoll only, so that it builds without the rest of the tree and never shares a bug
- * with it. Above 400 lines on purpose: it is a stand-in server that must stay one self-contained program.
- * What each flag and script key does is in README.md beside this file. */
+ * One file, one thread, libc and epoll only, so that it builds without the rest of the tree and
+ * never shares a bug with it. Above 400 lines on purpose: it is a stand-in server that must stay
+ * one self-contained program. What each flag and script key does is in README.md beside this file.
+ */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -31,7 +32,8 @@
 #define LENGTH(a) (sizeof(a) / sizeof((a)[0]))
 #define HEAD_BYTES_MAX ((size_t)64 * 1024)
 #define BODY_BYTES_MAX ((size_t)512 * 1024 * 1024)
-#define OUT_HIGH_BYTES ((size_t)64 * 1024) /* stop producing frames above this much unsent output */
+#define OUT_HIGH_BYTES ((size_t)64 * 1024) /* stop producing frames above this much unsent output  \
+                                            */
 #define LAST_BYTES_MAX ((size_t)1024 * 1024)
 #define ANSWER_BYTES 1024                  /* size of the plain answer's body */
 #define FOREVER INT64_MAX
@@ -79,7 +81,8 @@ static void text_add(struct text *t, const void *p, size_t n)
     t->n += n;
 }
 
-__attribute__((format(printf, 2, 3))) static void text_print(struct text *t, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void text_print(struct text *t, const char *format,
+                                                             ...)
 {
     va_list list;
     char small[1024];
@@ -140,7 +143,8 @@ static const char *json_value_end(const char *p, const char *end)
                 return p;
             depth--;
             p++;
-        } else if (depth == 0 && (*p == ',' || *p == ' ' || *p == '\n' || *p == '\r' || *p == '\t')) {
+        } else if (depth == 0 &&
+                   (*p == ',' || *p == ' ' || *p == '\n' || *p == '\r' || *p == '\t')) {
             return p;
         } else {
             p++;
@@ -153,7 +157,8 @@ static const char *json_value_end(const char *p, const char *end)
 }
 
 /* Steps through an object or array. *at begins at its first byte; key is empty for an array. */
-static bool json_next(const char **at, const char *end, bool object, struct slice *key, struct slice *value)
+static bool json_next(const char **at, const char *end, bool object, struct slice *key,
+                      struct slice *value)
 {
     const char *p = json_space(*at, end);
     if (p >= end || (*p != '{' && *p != '[' && *p != ','))
@@ -200,7 +205,8 @@ static struct {
     const char *host, *model, *tap;
     int port, exit_code, dims;
     int64_t health_delay_ms, die_after_ms, memory_mb, log_lines;
-    bool exit_at_once, refuse_port, hang_health, die_loading, grandchild, ignore_term, term_waits, log_requests, lenient;
+    bool exit_at_once, refuse_port, hang_health, die_loading, grandchild, ignore_term, term_waits,
+        log_requests, lenient;
     const char *exit_while;
 } options = {.host = "127.0.0.1", .model = "scripted", .dims = 16};
 
@@ -264,7 +270,8 @@ static void options_take(int count, char **words)
     }
 }
 
-/* SCRIPTED_ARGS comes first so that a test can add behaviour to a command line that a node wrote. */
+/* SCRIPTED_ARGS comes first so that a test can add behaviour to a command line that a node wrote.
+ */
 static void options_read(int argc, char **argv)
 {
     static char copy[4096];
@@ -275,7 +282,8 @@ static void options_read(int argc, char **argv)
     options.lenient = strcmp(base ? base + 1 : argv[0], "llama-server") == 0;
     if (env) {
         (void)snprintf(copy, sizeof copy, "%s", env);
-        for (char *word = strtok(copy, " "); word && count < (int)LENGTH(words); word = strtok(NULL, " "))
+        for (char *word = strtok(copy, " "); word && count < (int)LENGTH(words);
+             word = strtok(NULL, " "))
             words[count++] = word;
         options_take(count, words);
     }
@@ -287,7 +295,8 @@ static void options_read(int argc, char **argv)
 struct script {
     int64_t frames, gap_ms, size, big, first_byte_ms, status, trickle, slow_head;
     int64_t die_at_frame, cut_at_frame, half_frame_stall, hold_at;
-    int64_t garbage, garbage_body, bad_chunk, close_delimited, hang, crlf, early_close_keepalive, stamp;
+    int64_t garbage, garbage_body, bad_chunk, close_delimited, hang, crlf, early_close_keepalive,
+        stamp;
 };
 
 static const struct {
@@ -295,18 +304,24 @@ static const struct {
     size_t offset;
 } script_keys[] = {
 #define KEY(name) {#name, offsetof(struct script, name)}
-    KEY(frames),       KEY(gap_ms),           KEY(size),      KEY(big),
-    KEY(first_byte_ms), KEY(status),          KEY(trickle),   KEY(slow_head),
-    KEY(die_at_frame), KEY(cut_at_frame),     KEY(hold_at),   KEY(half_frame_stall),
-    KEY(garbage),      KEY(garbage_body),     KEY(bad_chunk), KEY(close_delimited),
-    KEY(hang),         KEY(crlf),             KEY(stamp),     KEY(early_close_keepalive),
+    KEY(frames),        KEY(gap_ms),       KEY(size),      KEY(big),
+    KEY(first_byte_ms), KEY(status),       KEY(trickle),   KEY(slow_head),
+    KEY(die_at_frame),  KEY(cut_at_frame), KEY(hold_at),   KEY(half_frame_stall),
+    KEY(garbage),       KEY(garbage_body), KEY(bad_chunk), KEY(close_delimited),
+    KEY(hang),          KEY(crlf),         KEY(stamp),     KEY(early_close_keepalive),
 #undef KEY
 };
 
-static const struct script script_default = {
-    .frames = 16, .size = 8, .status = 200, .die_at_frame = -1, .cut_at_frame = -1, .half_frame_stall = -1, .hold_at = -1};
+static const struct script script_default = {.frames = 16,
+                                             .size = 8,
+                                             .status = 200,
+                                             .die_at_frame = -1,
+                                             .cut_at_frame = -1,
+                                             .half_frame_stall = -1,
+                                             .hold_at = -1};
 
-/* Reads "!script key=value ..." up to the string's end. Gives false and the bad word when a key is unknown. */
+/* Reads "!script key=value ..." up to the string's end. Gives false and the bad word when a key is
+ * unknown. */
 static bool script_read(struct script *script, const char *p, const char *end, struct slice *bad)
 {
     p += strlen("!script");
@@ -340,7 +355,16 @@ static bool script_read(struct script *script, const char *p, const char *end, s
 /* ---- connections ---- */
 
 enum path { PATH_CHAT, PATH_COMPLETION, PATH_EMBEDDING, PATH_OTHER, PATHS };
-enum step { STEP_HEAD, STEP_ROLE, STEP_FRAMES, STEP_FINISH, STEP_USAGE, STEP_DONE, STEP_END, STEP_NOTHING };
+enum step {
+    STEP_HEAD,
+    STEP_ROLE,
+    STEP_FRAMES,
+    STEP_FINISH,
+    STEP_USAGE,
+    STEP_DONE,
+    STEP_END,
+    STEP_NOTHING
+};
 enum after { AFTER_KEEP, AFTER_CLOSE, AFTER_DIE };
 
 struct conn {
@@ -359,10 +383,12 @@ struct conn {
     char id[129], tool[129];
 };
 
-static const char *const path_names[PATHS] = {"/v1/chat/completions", "/v1/completions", "/v1/embeddings", "other"};
+static const char *const path_names[PATHS] = {"/v1/chat/completions", "/v1/completions",
+                                              "/v1/embeddings", "other"};
 
 static struct {
-    uint64_t requests[PATHS], connections, aborted, aborted_streams, probes, frames, body_bytes, models;
+    uint64_t requests[PATHS], connections, aborted, aborted_streams, probes, frames, body_bytes,
+        models;
     int64_t open, in_flight, streams_open;
 } stats;
 
@@ -530,13 +556,14 @@ static const char *status_text(int64_t status)
 static void head_add(struct conn *c, int64_t status, const char *type, int64_t length)
 {
     size_t before = c->out.n;
-    text_print(&c->out, "HTTP/1.1 %" PRId64 " %s\r\nServer: scripted\r\nContent-Type: %s\r\n", status, status_text(status),
-               type);
+    text_print(&c->out, "HTTP/1.1 %" PRId64 " %s\r\nServer: scripted\r\nContent-Type: %s\r\n",
+               status, status_text(status), type);
     if (c->chunked)
         text_print(&c->out, "Cache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n");
     else if (length >= 0)
         text_print(&c->out, "Content-Length: %" PRId64 "\r\n", length);
-    /* early_close_keepalive closes without having said so: the race that a keep-alive pool must survive */
+    /* early_close_keepalive closes without having said so: the race that a keep-alive pool must
+     * survive */
     if (c->after == AFTER_CLOSE && !c->script.early_close_keepalive)
         text_print(&c->out, "Connection: close\r\n");
     text_add(&c->out, "\r\n", 2);
@@ -550,15 +577,18 @@ static void answer(struct conn *c, int64_t status, const char *type, const char 
     c->step = STEP_NOTHING;
 }
 
-__attribute__((format(printf, 3, 4))) static void answer_error(struct conn *c, int64_t status, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static void answer_error(struct conn *c, int64_t status,
+                                                               const char *format, ...)
 {
     char message[256], body[512];
     va_list list;
     va_start(list, format);
     (void)vsnprintf(message, sizeof message, format, list);
     va_end(list);
-    int n = snprintf(body, sizeof body, "{\"error\":{\"message\":\"%s\",\"type\":\"%s\",\"param\":null,\"code\":%" PRId64 "}}",
-                     message, status >= 500 ? "server_error" : "invalid_request_error", status);
+    int n = snprintf(
+        body, sizeof body,
+        "{\"error\":{\"message\":\"%s\",\"type\":\"%s\",\"param\":null,\"code\":%" PRId64 "}}",
+        message, status >= 500 ? "server_error" : "invalid_request_error", status);
     answer(c, status, "application/json", body, (size_t)n);
 }
 
@@ -579,15 +609,18 @@ static void chunk_open(const struct conn *c, struct text *t)
 {
     bool chat = c->path != PATH_COMPLETION;
     t->n = 0;
-    text_print(t, "{\"id\":\"%s-scripted\",\"object\":\"%s\",\"created\":1700000000,\"model\":\"%s\",",
-               chat ? "chatcmpl" : "cmpl", chat ? "chat.completion.chunk" : "text_completion", options.model);
+    text_print(t,
+               "{\"id\":\"%s-scripted\",\"object\":\"%s\",\"created\":1700000000,\"model\":\"%s\",",
+               chat ? "chatcmpl" : "cmpl", chat ? "chat.completion.chunk" : "text_completion",
+               options.model);
 }
 
 static void event_choice(struct conn *c, const char *delta, size_t delta_n, const char *finish)
 {
     struct text *t = &scratch;
     chunk_open(c, t);
-    text_print(t, "\"choices\":[{\"index\":0,\"%s\":", c->path != PATH_COMPLETION ? "delta" : "text");
+    text_print(t,
+               "\"choices\":[{\"index\":0,\"%s\":", c->path != PATH_COMPLETION ? "delta" : "text");
     text_add(t, delta, delta_n);
     text_print(t, ",\"logprobs\":null,\"finish_reason\":%s}]}", finish);
     event_add(c, t->p, t->n);
@@ -601,14 +634,17 @@ static void tool_frame(struct conn *c, int64_t i)
     if (i == 0)
         n = snprintf(delta, sizeof delta,
                      "{\"tool_calls\":[{\"index\":0,\"id\":\"call_scripted\",\"type\":\"function\","
-                     "\"function\":{\"name\":\"%s\",\"arguments\":\"\"}}]}", c->tool);
+                     "\"function\":{\"name\":\"%s\",\"arguments\":\"\"}}]}",
+                     c->tool);
     else
-        n = snprintf(delta, sizeof delta, "{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"%s\"}}]}",
+        n = snprintf(delta, sizeof delta,
+                     "{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"%s\"}}]}",
                      pieces[i - 1]);
     event_choice(c, delta, (size_t)n, "null");
 }
 
-/* Content begins with the frame's number, so that a reader can prove that none is lost or out of order. */
+/* Content begins with the frame's number, so that a reader can prove that none is lost or out of
+ * order. */
 static void content_frame(struct conn *c, int64_t i)
 {
     static struct text t;
@@ -629,8 +665,10 @@ static void stream_usage(struct conn *c)
 {
     struct text *t = &scratch;
     chunk_open(c, t);
-    text_print(t, "\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":%" PRId64
-               ",\"total_tokens\":%" PRId64 "}}", c->frame, c->frame + 9);
+    text_print(t,
+               "\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":%" PRId64
+               ",\"total_tokens\":%" PRId64 "}}",
+               c->frame, c->frame + 9);
     event_add(c, t->p, t->n);
 }
 
@@ -665,7 +703,8 @@ static void garbage_fill(struct text *t, size_t n)
     uint32_t x = 2463534242u;
     t->n = 0;
     for (size_t i = 0; i < n; i++) {
-        x ^= x << 13, x ^= x >> 17, x ^= x << 5; /* xorshift32: bytes that are the same in every run */
+        x ^= x << 13, x ^= x >> 17,
+            x ^= x << 5; /* xorshift32: bytes that are the same in every run */
         char byte = (char)(x & 0xff);
         text_add(t, &byte, 1);
     }
@@ -693,13 +732,15 @@ static void stream_step(struct conn *c)
         if (c->path != PATH_COMPLETION) {
             static const char role[] = "{\"role\":\"assistant\",\"content\":\"\"}";
             static const char role_tool[] = "{\"role\":\"assistant\",\"content\":null}";
-            event_choice(c, c->tools ? role_tool : role, (c->tools ? sizeof role_tool : sizeof role) - 1, "null");
+            event_choice(c, c->tools ? role_tool : role,
+                         (c->tools ? sizeof role_tool : sizeof role) - 1, "null");
         }
         c->step = STEP_FRAMES;
         break;
     case STEP_FRAMES: stream_frame(c); break;
     case STEP_FINISH:
-        event_choice(c, c->path != PATH_COMPLETION ? "{}" : "\"\"", 2, c->tools ? "\"tool_calls\"" : "\"stop\"");
+        event_choice(c, c->path != PATH_COMPLETION ? "{}" : "\"\"", 2,
+                     c->tools ? "\"tool_calls\"" : "\"stop\"");
         c->step = c->include_usage ? STEP_USAGE : STEP_DONE;
         break;
     case STEP_USAGE:
@@ -723,14 +764,22 @@ static void stream_step(struct conn *c)
 
 static void chat_body(struct text *t, const struct conn *c, bool chat, size_t content)
 {
-    static const char words[] = "The quick brown engine answers the patient gateway with plain words. ";
+    static const char words[] =
+        "The quick brown engine answers the patient gateway with plain words. ";
     t->n = 0;
-    text_print(t, "{\"id\":\"%s-scripted\",\"object\":\"%s\",\"created\":1700000000,\"model\":\"%s\",\"choices\":[{\"index\":0,",
-               chat ? "chatcmpl" : "cmpl", chat ? "chat.completion" : "text_completion", options.model);
+    text_print(t,
+               "{\"id\":\"%s-scripted\",\"object\":\"%s\",\"created\":1700000000,\"model\":\"%s\","
+               "\"choices\":[{\"index\":0,",
+               chat ? "chatcmpl" : "cmpl", chat ? "chat.completion" : "text_completion",
+               options.model);
     bool tools = c && c->tools;
     if (tools)
-        text_print(t, "\"message\":{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"call_scripted\","
-                   "\"type\":\"function\",\"function\":{\"name\":\"%s\",\"arguments\":\"{\\\"scripted\\\": true}\"}}]}", c->tool);
+        text_print(t,
+                   "\"message\":{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":"
+                   "\"call_scripted\","
+                   "\"type\":\"function\",\"function\":{\"name\":\"%s\",\"arguments\":\"{"
+                   "\\\"scripted\\\": true}\"}}]}",
+                   c->tool);
     else
         text_print(t, chat ? "\"message\":{\"role\":\"assistant\",\"content\":\"" : "\"text\":\"");
     for (size_t left = tools ? 0 : content; left;) {
@@ -740,8 +789,11 @@ static void chat_body(struct text *t, const struct conn *c, bool chat, size_t co
     }
     if (!tools)
         text_print(t, chat ? "\"}" : "\"");
-    text_print(t, ",\"logprobs\":null,\"finish_reason\":\"%s\"}],\"usage\":{\"prompt_tokens\":42,\"completion_tokens\":128,"
-               "\"total_tokens\":170},\"system_fingerprint\":\"scripted\"}", tools ? "tool_calls" : "stop");
+    text_print(t,
+               ",\"logprobs\":null,\"finish_reason\":\"%s\"}],\"usage\":{\"prompt_tokens\":42,"
+               "\"completion_tokens\":128,"
+               "\"total_tokens\":170},\"system_fingerprint\":\"scripted\"}",
+               tools ? "tool_calls" : "stop");
 }
 
 static void plain_make(void)
@@ -751,7 +803,9 @@ static void plain_make(void)
     plain_content = body.n < ANSWER_BYTES ? ANSWER_BYTES - body.n : 0;
     chat_body(&body, NULL, true, plain_content);
     plain.n = 0;
-    text_print(&plain, "HTTP/1.1 200 OK\r\nServer: scripted\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
+    text_print(&plain,
+               "HTTP/1.1 200 OK\r\nServer: scripted\r\nContent-Type: "
+               "application/json\r\nContent-Length: %zu\r\n\r\n",
                body.n);
     text_add(&plain, body.p, body.n);
     free(body.p);
@@ -761,7 +815,8 @@ static size_t base64_add(struct text *t, const unsigned char *p, size_t n)
 {
     static const char code[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for (size_t i = 0; i < n; i += 3) {
-        uint32_t v = (uint32_t)p[i] << 16 | (i + 1 < n ? (uint32_t)p[i + 1] << 8 : 0) | (i + 2 < n ? p[i + 2] : 0);
+        uint32_t v = (uint32_t)p[i] << 16 | (i + 1 < n ? (uint32_t)p[i + 1] << 8 : 0) |
+                     (i + 2 < n ? p[i + 2] : 0);
         char four[4] = {code[v >> 18 & 63], code[v >> 12 & 63], i + 1 < n ? code[v >> 6 & 63] : '=',
                         i + 2 < n ? code[v & 63] : '='};
         text_add(t, four, 4);
@@ -769,7 +824,8 @@ static size_t base64_add(struct text *t, const unsigned char *p, size_t n)
     return t->n;
 }
 
-/* A vector that depends on the text alone (FNV-1a, then a linear congruential step for each number). */
+/* A vector that depends on the text alone (FNV-1a, then a linear congruential step for each
+ * number). */
 static void vector_add(struct text *t, int index, struct slice input, bool base64)
 {
     static float values[4096];
@@ -777,7 +833,8 @@ static void vector_add(struct text *t, int index, struct slice input, bool base6
     uint64_t h = 14695981039346656037u;
     for (size_t i = 0; i < input.n; i++)
         h = (h ^ (unsigned char)input.p[i]) * 1099511628211u;
-    text_print(t, "%s{\"object\":\"embedding\",\"index\":%d,\"embedding\":%s", index ? "," : "", index, base64 ? "\"" : "[");
+    text_print(t, "%s{\"object\":\"embedding\",\"index\":%d,\"embedding\":%s", index ? "," : "",
+               index, base64 ? "\"" : "[");
     for (int i = 0; i < dims; i++) {
         h = h * 6364136223846793005u + 1442695040888963407u;
         values[i] = (float)((double)(h >> 40) / (double)(1 << 24) - 0.5);
@@ -803,7 +860,8 @@ static void embedding_body(struct text *t, struct slice body)
     } else {
         vector_add(t, count++, input, base64);
     }
-    text_print(t, "],\"model\":\"%s\",\"usage\":{\"prompt_tokens\":%d,\"total_tokens\":%d}}", options.model, count * 5, count * 5);
+    text_print(t, "],\"model\":\"%s\",\"usage\":{\"prompt_tokens\":%d,\"total_tokens\":%d}}",
+               options.model, count * 5, count * 5);
 }
 
 /* ---- requests ---- */
@@ -834,10 +892,14 @@ static void request_header(struct request *r, struct slice name, struct slice va
 {
     if (slice_is_nocase(name, "content-length")) {
         r->length = 0;
-        for (size_t i = 0; i < value.n && value.p[i] >= '0' && value.p[i] <= '9' && r->length <= BODY_BYTES_MAX; i++)
+        for (size_t i = 0;
+             i < value.n && value.p[i] >= '0' && value.p[i] <= '9' && r->length <= BODY_BYTES_MAX;
+             i++)
             r->length = r->length * 10 + (uint64_t)(value.p[i] - '0');
     } else if (slice_is_nocase(name, "connection")) {
-        r->keep_alive = slice_is_nocase(value, "close") ? false : r->keep_alive || slice_is_nocase(value, "keep-alive");
+        r->keep_alive = slice_is_nocase(value, "close")
+                            ? false
+                            : r->keep_alive || slice_is_nocase(value, "keep-alive");
     } else if (slice_is_nocase(name, "x-request-id")) {
         r->id = value;
     } else if (slice_is_nocase(name, "transfer-encoding")) {
@@ -867,7 +929,8 @@ static int request_parse(struct request *r, const struct text *in)
             const char *v = colon + 1;
             while (v < stop && *v == ' ')
                 v++;
-            request_header(r, (struct slice){p, (size_t)(colon - p)}, (struct slice){v, (size_t)(stop - v)});
+            request_header(r, (struct slice){p, (size_t)(colon - p)},
+                           (struct slice){v, (size_t)(stop - v)});
         }
         p = stop + 2;
     }
@@ -918,7 +981,8 @@ static void copy_safe(char *to, size_t size, struct slice from)
     size_t n = 0;
     for (size_t i = 0; i < from.n && n + 1 < size; i++) {
         char ch = from.p[i];
-        bool ok = (ch >= '0' && ch <= '9') || ((ch | 32) >= 'a' && (ch | 32) <= 'z') || ch == '-' || ch == '_' || ch == '.';
+        bool ok = (ch >= '0' && ch <= '9') || ((ch | 32) >= 'a' && (ch | 32) <= 'z') || ch == '-' ||
+                  ch == '_' || ch == '.';
         to[n++] = ok ? ch : '_';
     }
     to[n] = '\0';
@@ -928,18 +992,23 @@ static void stats_answer(struct conn *c)
 {
     struct text *t = &scratch;
     t->n = 0;
-    text_print(t, "{\"pid\":%d,\"uptime_ms\":%" PRId64 ",\"requests\":{", (int)getpid(), (now_us - start_us) / 1000);
+    text_print(t, "{\"pid\":%d,\"uptime_ms\":%" PRId64 ",\"requests\":{", (int)getpid(),
+               (now_us - start_us) / 1000);
     uint64_t total = 0;
     for (int i = 0; i < PATHS; i++) {
         text_print(t, "\"%s\":%" PRIu64 ",", path_names[i], stats.requests[i]);
         total += stats.requests[i];
     }
     text_print(t, "\"/v1/models\":%" PRIu64 "},\"requests_total\":%" PRIu64, stats.models, total);
-    text_print(t, ",\"connections_open\":%" PRId64 ",\"connections_total\":%" PRIu64 ",\"in_flight\":%" PRId64
-               ",\"streams_open\":%" PRId64, stats.open, stats.connections, stats.in_flight - 1, stats.streams_open);
-    text_print(t, ",\"aborted\":%" PRIu64 ",\"aborted_streams\":%" PRIu64 ",\"health_probes\":%" PRIu64, stats.aborted,
-               stats.aborted_streams, stats.probes);
-    text_print(t, ",\"frames\":%" PRIu64 ",\"body_bytes\":%" PRIu64 "}", stats.frames, stats.body_bytes);
+    text_print(t,
+               ",\"connections_open\":%" PRId64 ",\"connections_total\":%" PRIu64
+               ",\"in_flight\":%" PRId64 ",\"streams_open\":%" PRId64,
+               stats.open, stats.connections, stats.in_flight - 1, stats.streams_open);
+    text_print(
+        t, ",\"aborted\":%" PRIu64 ",\"aborted_streams\":%" PRIu64 ",\"health_probes\":%" PRIu64,
+        stats.aborted, stats.aborted_streams, stats.probes);
+    text_print(t, ",\"frames\":%" PRIu64 ",\"body_bytes\":%" PRIu64 "}", stats.frames,
+               stats.body_bytes);
     answer(c, 200, "application/json", t->p, t->n);
 }
 
@@ -982,11 +1051,17 @@ static void get_answer(struct conn *c, const struct request *r)
             answer(c, 200, "application/json", "{\"status\":\"ok\"}", 15);
     } else if (slice_is(r->path, "/v1/models")) {
         stats.models++;
-        text_print(t, "{\"object\":\"list\",\"data\":[{\"id\":\"%s\",\"object\":\"model\",\"created\":1700000000,"
-                   "\"owned_by\":\"scripted\",\"meta\":{\"n_ctx\":4096,\"n_ctx_train\":4096}}]}", options.model);
+        text_print(t,
+                   "{\"object\":\"list\",\"data\":[{\"id\":\"%s\",\"object\":\"model\",\"created\":"
+                   "1700000000,"
+                   "\"owned_by\":\"scripted\",\"meta\":{\"n_ctx\":4096,\"n_ctx_train\":4096}}]}",
+                   options.model);
         answer(c, 200, "application/json", t->p, t->n);
     } else if (slice_is(r->path, "/props")) {
-        text_print(t, "{\"default_generation_settings\":{\"n_ctx\":4096},\"total_slots\":1,\"model_path\":\"%s\"}", options.model);
+        text_print(t,
+                   "{\"default_generation_settings\":{\"n_ctx\":4096},\"total_slots\":1,\"model_"
+                   "path\":\"%s\"}",
+                   options.model);
         answer(c, 200, "application/json", t->p, t->n);
     } else if (slice_is(r->path, "/_stats")) {
         stats_answer(c);
@@ -1051,11 +1126,13 @@ static void post_begin(struct conn *c, const struct request *r)
         struct slice key, tool;
         const char *at = asks.tools.p;
         if (json_next(&at, at + asks.tools.n, false, &key, &tool)) {
-            copy_safe(c->tool, sizeof c->tool, json_unquote(json_member(json_member(tool, "function"), "name")));
+            copy_safe(c->tool, sizeof c->tool,
+                      json_unquote(json_member(json_member(tool, "function"), "name")));
             c->tools = c->tool[0] != '\0';
         }
     }
-    c->streaming = slice_is(asks.stream, "true") && (c->path == PATH_CHAT || c->path == PATH_COMPLETION);
+    c->streaming =
+        slice_is(asks.stream, "true") && (c->path == PATH_CHAT || c->path == PATH_COMPLETION);
     c->include_usage = slice_is(json_member(asks.stream_options, "include_usage"), "true");
     stats.streams_open += c->streaming;
     if (s->big && c->streaming)
@@ -1067,7 +1144,8 @@ static void post_begin(struct conn *c, const struct request *r)
     c->step = STEP_HEAD;
 }
 
-/* The first production of a request: its head or its whole answer. The request still lies in the input buffer. */
+/* The first production of a request: its head or its whole answer. The request still lies in the
+ * input buffer. */
 static void produce_first(struct conn *c)
 {
     struct request r;
@@ -1092,7 +1170,8 @@ static void produce_first(struct conn *c)
 
 static void produce(struct conn *c)
 {
-    while (c->step != STEP_NOTHING && c->produce_at_us <= now_us && c->out.n - c->out_off < OUT_HIGH_BYTES) {
+    while (c->step != STEP_NOTHING && c->produce_at_us <= now_us &&
+           c->out.n - c->out_off < OUT_HIGH_BYTES) {
         if (c->step == STEP_HEAD)
             produce_first(c);
         else
@@ -1105,7 +1184,8 @@ static bool flush(struct conn *c)
 {
     while (c->out_off < c->out.n && c->write_at_us <= now_us) {
         size_t n = c->out.n - c->out_off;
-        int64_t pause_ms = c->head_left && c->script.slow_head ? c->script.slow_head : c->script.trickle;
+        int64_t pause_ms =
+            c->head_left && c->script.slow_head ? c->script.slow_head : c->script.trickle;
         if (pause_ms)
             n = 1;
         ssize_t sent = send(c->fd, c->out.p + c->out_off, n, MSG_NOSIGNAL);
@@ -1187,7 +1267,8 @@ static void request_name(struct conn *c, const struct request *r)
         tap_add(c, "", 0);
 }
 
-/* Starts the next whole request in the input. Gives false when there is none or the connection is gone. */
+/* Starts the next whole request in the input. Gives false when there is none or the connection is
+ * gone. */
 static bool request_begin(struct conn *c)
 {
     struct request r;
@@ -1215,7 +1296,8 @@ static bool request_begin(struct conn *c)
     c->request_bytes = r.head.n + (size_t)r.length;
     c->after = r.keep_alive ? AFTER_KEEP : AFTER_CLOSE;
     if (options.log_requests)
-        fprintf(stderr, "request %.*s %.*s %zu\n", (int)r.method.n, r.method.p, (int)r.path.n, r.path.p, r.body.n);
+        fprintf(stderr, "request %.*s %.*s %zu\n", (int)r.method.n, r.method.p, (int)r.path.n,
+                r.path.p, r.body.n);
     if (!slice_is(r.method, "POST")) {
         get_answer(c, &r);
         if (c->produce_at_us == FOREVER)
@@ -1235,8 +1317,9 @@ static bool request_begin(struct conn *c)
     else
         post_begin(c, &r);
     /* the quick path: nothing asked for, so the answer made at the start will do */
-    if (c->step == STEP_HEAD && c->path == PATH_CHAT && !c->streaming && !c->tools && !c->tap && c->after == AFTER_KEEP &&
-        c->produce_at_us == 0 && memcmp(&c->script, &script_default, sizeof script_default) == 0) {
+    if (c->step == STEP_HEAD && c->path == PATH_CHAT && !c->streaming && !c->tools && !c->tap &&
+        c->after == AFTER_KEEP && c->produce_at_us == 0 &&
+        memcmp(&c->script, &script_default, sizeof script_default) == 0) {
         text_add(&c->out, plain.p, plain.n);
         stats.body_bytes += ANSWER_BYTES;
         c->step = STEP_NOTHING;
@@ -1378,8 +1461,10 @@ static void faults_at_start(void)
         memset(p, 1, n);
     }
     if (options.die_loading) {
-        fprintf(stderr, "loading model %s\nerror: tensor 'blk.0.attn_q.weight' has a wrong shape\n"
-                "error: failed to load model %s\n", options.model, options.model);
+        fprintf(stderr,
+                "loading model %s\nerror: tensor 'blk.0.attn_q.weight' has a wrong shape\n"
+                "error: failed to load model %s\n",
+                options.model, options.model);
         exit(1);
     }
     while (options.refuse_port) {
