@@ -1,0 +1,183 @@
+// gate.c: the gate's life and its routes.
+// SPDX-License-Identifier: Apache-2.0
+#include "base/alloc.h"
+#include "gate/gate_priv.h"
+#include <string.h>
+
+int gate_new(struct gate **ret, const struct gate_args *args, struct err *e)
+{
+    struct gate *g = mem_new(struct gate);
+    if (!g)
+        return err_set(e, E_NOMEM, "gate: out of memory");
+    g->args = *args;
+    list_init(&g->requests);
+    list_init(&g->free);
+    buf_init(&g->line, 64 * 1024);
+    buf_init(&g->extra, 64 * 1024);
+    int status = schemas_load(g, e);
+    if (status < 0) {
+        gate_free(g);
+        return status;
+    }
+    *ret = g;
+    return 0;
+}
+
+void gate_free(struct gate *g)
+{
+    if (!g)
+        return;
+    list_each_safe(it, &g->free)
+        mem_free(container_of(it, struct greq, link));
+    for (int i = 0; i < EP_COUNT; i++) {
+        schema_free(g->schemas[i]);
+        json_free(g->schema_docs[i]);
+    }
+    buf_fini(&g->line);
+    buf_fini(&g->extra);
+    mem_free(g->doors);
+    mem_free(g);
+}
+
+void gate_doors(struct gate *g, const struct gate_door *doors, size_t count)
+{
+    struct gate_door *copy = mem_array(count + 1, sizeof(*doors));
+    if (!copy)
+        return; // the old ones stay
+    memcpy(copy, doors, count * sizeof(*doors));
+    mem_free(g->doors);
+    g->doors = copy;
+    g->door_count = count;
+}
+
+void gate_names(struct gate *g, const char *const *hosts, const char *const *origins)
+{
+    g->hosts = hosts;
+    g->origins = origins;
+}
+
+static bool is_model_path(const struct http_head *h)
+{
+    return bytes_starts(h->path, BYTES("/v1/")) && bytes_is(h->method, "POST");
+}
+
+// What a request needs, by its path and method.
+static unsigned needs_of(const struct http_head *h)
+{
+    if (bytes_starts(h->path, BYTES("/v1/")))
+        return SCOPE_MODELS;
+    if (bytes_starts(h->path, BYTES("/health")))
+        return 0;
+    if (bytes_starts(h->path, BYTES("/api/")))
+        return bytes_is(h->method, "GET") || bytes_is(h->method, "HEAD") ? SCOPE_READ : SCOPE_ADMIN;
+    if (bytes_is(h->path, "/metrics"))
+        return SCOPE_READ;
+    return 0; // the page itself is no secret; what it shows is
+}
+
+static int on_head(void *user, struct http_exchange *x)
+{
+    struct gate *g = *(void **)user;
+    struct key *key = NULL;
+    unsigned scopes = 0;
+    if (gate_preflight(g, x))
+        return 1;
+    if (gate_admit(g, x, needs_of(http_request(x)), &scopes, &key) != 0)
+        return 1;
+    // Until a request object owns the exchange, the key travels as its user.
+    http_own(x, key, NULL, NULL);
+    return 0;
+}
+
+static void on_request(void *user, struct http_exchange *x)
+{
+    struct gate *g = *(void **)user;
+    const struct http_head *h = http_request(x);
+    struct key *key = http_owner(x);
+    if (is_model_path(h)) {
+        gate_model_request(g, x, key);
+        return;
+    }
+    if (gate_page(g, x))
+        return;
+    unsigned scopes = SCOPE_ALL;
+    if (key) {
+        struct key_view v;
+        key_view(key, &v);
+        scopes = v.scopes;
+    }
+    if (g->args.other && g->args.other(g->args.user, x, scopes))
+        return;
+    http_reply_error(x, E_NOTFOUND, "there is nothing here; the model API is below /v1/", NULL, -1);
+}
+
+static void on_refused(void *user, const struct net_peer *peer, int code, const char *why)
+{
+    struct gate *g = *(void **)user;
+    struct meter_node *n = meter_node(g->args.meter);
+    n->refused++;
+    if (!peer)
+        n->over_limit++;
+    log_event(LOG_DEBUG, "gate.refused", LOG_STR("peer", peer ? peer->text : NULL),
+              LOG_STR("code", err_info(code)->symbol), LOG_STR("why", why));
+}
+
+struct http_routes gate_routes(void **gate_slot)
+{
+    return (struct http_routes){.on_head = on_head,
+                                .on_request = on_request,
+                                .on_refused = on_refused,
+                                .user = gate_slot};
+}
+
+static struct greq *of_ticket(struct model_ticket *t)
+{
+    return container_of(t, struct greq, ticket);
+}
+
+void gate_granted(struct gate *g, struct model_ticket *t)
+{
+    struct greq *r = of_ticket(t);
+    (void)g;
+    r->waiting = false;
+    r->granted = true;
+    wait_end(r);
+    greq_start(r);
+}
+
+void gate_refused(struct gate *g, struct model_ticket *t, const struct err *e)
+{
+    struct greq *r = of_ticket(t);
+    (void)g;
+    r->waiting = false;
+    wait_end(r);
+    greq_fail(r, e->code, e->text, "model", err_info(e->code)->http == 503 ? 1 : -1);
+}
+
+void gate_close(struct gate *g, struct model *m, int code, const char *why)
+{
+    list_each_safe(it, &g->requests) {
+        struct greq *r = container_of(it, struct greq, link);
+        if (m && r->model != m)
+            continue;
+        if (r->stage == ST_RUNNING)
+            relay_fail(r, code, why);
+        else if (!m && r->stage == ST_WAITING)
+            greq_fail(r, code, why, NULL, 1);
+    }
+    g->args.after(g->args.user);
+}
+
+void gate_each(struct gate *g, gate_view_fn fn, void *user)
+{
+    list_each(it, &g->requests) {
+        struct gate_request_view v;
+        greq_view(container_of(it, struct greq, link), &v);
+        fn(user, &v);
+    }
+}
+
+void gate_totals(const struct gate *g, struct gate_totals *ret)
+{
+    *ret = g->totals;
+}

@@ -1,0 +1,82 @@
+// gate.h: the model API: admission, honest waiting, streaming. One request is parsed and checked
+// once, its original bytes go to the engine, the engine's bytes come back unaltered.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PLEXUS_GATE_GATE_H
+#define PLEXUS_GATE_GATE_H
+
+#include "http/http.h"
+#include "meter/meter.h"
+#include "models/models.h"
+#include "port/work.h"
+#include "trust/trust.h"
+
+struct gate;
+
+// Where a model that is WARM is reached.
+struct gate_upstream {
+    struct http_pool *pool;
+    const char *auth;      // header lines for it, or ""
+    const char *base_path; // replaces "/v1"
+    const char *model;     // the name it knows the model by; NULL: no rewrite
+    int64_t first_byte_ms, silence_ms;
+};
+
+// One listener, by the tag of http_server_listen.
+struct gate_door {
+    bool keys_required, trusted; // trusted: the unix socket of the node's owner
+    const char *host;            // its own host name or address, allowed as Host
+};
+
+struct gate_request_view {
+    const char *id, *model, *path, *key, *state; // state: "waiting" or "running"
+    bool stream, end;
+    int status;
+    int64_t age_ms, first_byte_ms; // -1: not yet
+    uint64_t tokens;
+    double tokens_per_s;
+};
+
+struct gate_args {
+    struct http_server *server;
+    struct timers *timers;
+    struct work *work;
+    struct models *models;
+    struct keys *keys;
+    struct meter *meter;
+    struct log_sink *access_log; // or NULL
+    // After each call into models: runs what they decided.
+    void (*after)(void *user);
+    bool (*upstream)(void *user, struct model *m, struct gate_upstream *ret);
+    // What the engine said last, when it died (NULL: nothing); for the client's error. May be NULL.
+    const char *(*why)(void *user, struct model *m);
+    // Everything that is not the model API, /health or /metrics. true: answered or owned.
+    bool (*other)(void *user, struct http_exchange *x, unsigned scopes);
+    // A request began, got its first byte, or ended (only the console needs it); may be NULL.
+    void (*on_request)(void *user, const struct gate_request_view *v);
+    bool (*ready)(void *user);         // for /health/ready
+    void (*before_metrics)(void *user); // fills gauges
+    void *user;
+};
+
+int gate_new(struct gate **ret, const struct gate_args *args, struct err *e);
+void gate_free(struct gate *g);
+// Routes to give to http_server_new (user: the gate, set by gate_routes_bind).
+struct http_routes gate_routes(void **gate_slot);
+void gate_doors(struct gate *g, const struct gate_door *doors, size_t count); // by tag; copies
+// Host names allowed beside loopback, addresses and the door's own; origins for CORS. Borrowed.
+void gate_names(struct gate *g, const char *const *hosts, const char *const *origins);
+
+// From the driver of models.
+void gate_granted(struct gate *g, struct model_ticket *t);
+void gate_refused(struct gate *g, struct model_ticket *t, const struct err *e);
+// Ends all requests of this model (NULL: of all) with an error event or a 503.
+void gate_close(struct gate *g, struct model *m, int code, const char *why);
+
+typedef void (*gate_view_fn)(void *user, const struct gate_request_view *v);
+void gate_each(struct gate *g, gate_view_fn fn, void *user);
+struct gate_totals {
+    uint64_t requests, errors, tokens_in, tokens_out, active;
+};
+void gate_totals(const struct gate *g, struct gate_totals *ret);
+
+#endif

@@ -1,0 +1,143 @@
+// gate_door.c: who may come in: Host against DNS rebinding, Origin against foreign pages, keys.
+// SPDX-License-Identifier: Apache-2.0
+#include "gate/gate_priv.h"
+#include "base/time.h"
+#include "text/url.h"
+#include <string.h>
+
+static struct bytes without_port(struct bytes host)
+{
+    if (host.n && host.p[0] == '[') {
+        ptrdiff_t end = bytes_chr(host, ']');
+        return end > 0 ? (struct bytes){host.p + 1, (size_t)end - 1} : host;
+    }
+    ptrdiff_t colon = bytes_chr(host, ':');
+    return colon >= 0 ? bytes_first(host, (size_t)colon) : host;
+}
+
+// Digits and dots, or an IPv6 address: no name that a foreign DNS server could answer for.
+static bool is_address(struct bytes host)
+{
+    bool dots = host.n > 0, six = bytes_chr(host, ':') >= 0;
+    for (size_t i = 0; i < host.n; i++)
+        if (!(host.p[i] >= '0' && host.p[i] <= '9') && host.p[i] != '.')
+            dots = false;
+    return dots || six;
+}
+
+static bool listed(const char *const *names, struct bytes name)
+{
+    for (; names && *names; names++)
+        if (strcmp(*names, "*") == 0 || bytes_iis(name, *names))
+            return true;
+    return false;
+}
+
+static bool host_allowed(const struct gate *g, const struct gate_door *door, struct bytes host)
+{
+    struct bytes name = without_port(host);
+    return name.n == 0 || is_address(name) || url_is_loopback(name) ||
+           (door->host && bytes_iis(name, door->host)) || listed(g->hosts, name);
+}
+
+static bool origin_allowed(const struct gate *g, const struct http_head *h, struct bytes origin)
+{
+    ptrdiff_t at = bytes_find(origin, BYTES("://"));
+    if (at > 0 && bytes_ieq(bytes_from(origin, (size_t)at + 3), h->host))
+        return true;
+    return listed(g->origins, origin);
+}
+
+static bool changes_state(struct bytes method)
+{
+    return !bytes_is(method, "GET") && !bytes_is(method, "HEAD") && !bytes_is(method, "OPTIONS");
+}
+
+static struct bytes key_text(const struct http_head *h)
+{
+    struct bytes v = http_header(h, "Authorization");
+    if (v.n > 7 && bytes_iis(bytes_first(v, 7), "Bearer "))
+        return bytes_trim(bytes_from(v, 7));
+    v = http_header(h, "X-Api-Key");
+    return v.p ? v : http_header(h, "Api-Key");
+}
+
+static int deny(struct gate *g, struct http_exchange *x, int code, const char *why, int64_t retry_ms)
+{
+    struct net_peer peer;
+    http_peer(x, &peer);
+    if (code == E_UNAUTH || code == E_FORBIDDEN)
+        meter_node(g->args.meter)->unauthorized++;
+    log_event(LOG_INFO, "gate.denied", LOG_STR("peer", peer.text),
+              LOG_BYTES("path", http_request(x)->path), LOG_STR("why", why));
+    http_reply_error(x, code, why, NULL, retry_ms > 0 ? (retry_ms + 999) / 1000 : -1);
+    return code;
+}
+
+int gate_admit(struct gate *g, struct http_exchange *x, unsigned needs, unsigned *ret_scopes,
+               struct key **ret_key)
+{
+    static const struct gate_door closed = {.keys_required = true};
+    int tag = http_tag(x);
+    const struct gate_door *door =
+        tag >= 0 && (size_t)tag < g->door_count ? &g->doors[tag] : &closed;
+    const struct http_head *h = http_request(x);
+    *ret_scopes = SCOPE_ALL;
+    *ret_key = NULL;
+    meter_node(g->args.meter)->requests++;
+    if (door->trusted)
+        return 0;
+    if (!host_allowed(g, door, h->host))
+        return deny(g, x, E_HOST,
+                    "this Host is not allowed (DNS rebinding); add it to listen.hosts in the "
+                    "configuration", 0);
+    struct bytes origin = http_header(h, "Origin");
+    if (origin.p && changes_state(h->method) && !origin_allowed(g, h, origin))
+        return deny(g, x, E_FORBIDDEN,
+                    "requests from a foreign web page are refused; add its origin to "
+                    "listen.origins in the configuration", 0);
+    struct bytes text = key_text(h);
+    if (needs == 0 || (!door->keys_required && !text.n))
+        return 0;
+    if (!door->keys_required && !bytes_starts(text, BYTES("plx_")))
+        return 0; // clients send any placeholder to a local server
+    struct err e = {0};
+    int64_t retry_ms = 0;
+    int status = text.n ? keys_check(g->args.keys, text, needs, timers_now_ms(g->args.timers),
+                                     time_wall_ms(), ret_key, &retry_ms, &e)
+                        : err_set(&e, E_UNAUTH,
+                                  "this listener needs an API key: Authorization: Bearer plx_... "
+                                  "(make one with `plexus key new`)");
+    if (status < 0)
+        return deny(g, x, status, e.text, retry_ms);
+    return 0;
+}
+
+void gate_put_cors(struct gate *g, const struct http_exchange *x, struct buf *extra)
+{
+    struct bytes origin = g->origins && *g->origins ? http_header(http_request(x), "Origin")
+                                                    : BYTES_NONE;
+    if (!origin.p || !listed(g->origins, origin))
+        return;
+    (void)buf_str(extra, "Access-Control-Allow-Origin: ");
+    (void)buf_put(extra, origin);
+    (void)buf_str(extra, "\r\nVary: Origin\r\n");
+}
+
+bool gate_preflight(struct gate *g, struct http_exchange *x)
+{
+    const struct http_head *h = http_request(x);
+    if (!bytes_is(h->method, "OPTIONS"))
+        return false;
+    buf_clear(&g->extra);
+    gate_put_cors(g, x, &g->extra);
+    if (g->extra.n == 0) {
+        http_reply_error(x, E_METHOD, "no CORS is configured (listen.origins)", NULL, -1);
+        return true;
+    }
+    (void)buf_str(&g->extra, "Access-Control-Allow-Methods: GET, POST, DELETE\r\n"
+                             "Access-Control-Allow-Headers: authorization, content-type, "
+                             "x-request-id, prefer\r\nAccess-Control-Max-Age: 600\r\n");
+    http_reply(x, 204, NULL, buf_bytes(&g->extra), BYTES_NONE);
+    return true;
+}

@@ -1,0 +1,88 @@
+// gate_priv.h: what the gate's files share.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PLEXUS_GATE_GATE_PRIV_H
+#define PLEXUS_GATE_GATE_PRIV_H
+
+#include "base/log.h"
+#include "gate/gate.h"
+#include "text/schema.h"
+#include "text/sse.h"
+#include "text/usage.h"
+
+#define ID_BYTES_MAX 128
+#define HOLD_BYTES_MAX (64 * 1024)       // longest server-sent event that is held back until whole
+#define PARSE_ON_LOOP_BYTES (1024 * 1024) // larger bodies are parsed by a helper thread
+#define WAIT_SPEAK_MS 2000
+
+enum endpoint { EP_CHAT, EP_COMPLETION, EP_EMBEDDING, EP_OTHER, EP_COUNT };
+
+enum stage { ST_PARSING, ST_WAITING, ST_RUNNING };
+
+struct greq {
+    struct gate *gate;
+    struct http_exchange *x; // NULL: the client left
+    struct list link;        // gate->requests
+    struct model *model;
+    struct meter_model *meter;
+    struct key *key;
+    struct http_call *call;
+    struct model_ticket ticket;
+    enum stage stage;
+    enum endpoint endpoint;
+    bool granted, waiting, stream, sse, spoke, wrapped, head_given, waited, parsing,
+        aliased;
+    char id[ID_BYTES_MAX + 1];
+    struct bytes path; // of the exchange; gone with it
+    struct buf body;       // rewritten, or taken for the helper thread
+    struct buf hold;       // start of a frame, or an error answer that becomes an event
+    struct sse_cut cut;
+    struct usage_scan usage;
+    int64_t began_ms;
+    uint64_t complete_ns, sent_ns, first_ns, granted_ns, own_ns;
+    uint64_t in_bytes, out_bytes, frames;
+    int status;
+    struct timer speak;
+    bool *freed; // set when it is freed while somebody up the stack still looks
+};
+
+struct gate {
+    struct gate_args args;
+    struct list requests, free;
+    size_t free_count;
+    struct gate_door *doors;
+    size_t door_count;
+    const char *const *hosts, *const *origins;
+    struct schema *schemas[EP_COUNT];
+    struct json_doc *schema_docs[EP_COUNT];
+    struct gate_totals totals;
+    struct buf line, extra; // scratch
+};
+
+// gate_door.c: 0 = may go on (*ret_scopes), else the answer was given.
+int gate_admit(struct gate *g, struct http_exchange *x, unsigned needs, unsigned *ret_scopes,
+               struct key **ret_key);
+void gate_put_cors(struct gate *g, const struct http_exchange *x, struct buf *extra);
+bool gate_preflight(struct gate *g, struct http_exchange *x);
+// gate_request.c
+void gate_model_request(struct gate *g, struct http_exchange *x, struct key *key);
+void greq_start(struct greq *r); // the model is WARM and ours
+void greq_fail(struct greq *r, int code, const char *message, const char *param, int64_t retry_s);
+void greq_end(struct greq *r); // answered whole
+int schemas_load(struct gate *g, struct err *e);
+struct bytes embed_gate_chat_completions(void); // the files in schemas/v1
+struct bytes embed_gate_completions(void);
+struct bytes embed_gate_embeddings(void);
+// gate_wait.c
+void wait_begin(struct greq *r);
+void wait_end(struct greq *r);
+// gate_relay.c
+void relay_start(struct greq *r);
+void relay_fail(struct greq *r, int code, const char *message);
+void relay_drain(struct greq *r);
+// gate_pages.c
+bool gate_page(struct gate *g, struct http_exchange *x); // models, health, metrics
+// gate_log.c
+void log_request(struct greq *r, const char *outcome);
+void greq_view(const struct greq *r, struct gate_request_view *v);
+
+#endif

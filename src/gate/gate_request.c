@@ -1,0 +1,455 @@
+// gate_request.c: one request to a model: parsed once, checked, then the model is asked for.
+// SPDX-License-Identifier: Apache-2.0
+#include "base/alloc.h"
+#include "base/rng.h"
+#include "gate/gate_priv.h"
+#include "gate/param.h"
+#include "text/units.h"
+#include <stdio.h>
+#include <string.h>
+
+#define FREE_MAX 64
+
+static const struct {
+    struct bytes path;
+    enum endpoint endpoint;
+} endpoints[] = {
+    {BYTES("/v1/chat/completions"), EP_CHAT},
+    {BYTES("/v1/completions"), EP_COMPLETION},
+    {BYTES("/v1/embeddings"), EP_EMBEDDING},
+};
+
+// What a look at the body gives; made on the loop or by a helper thread.
+struct look {
+    char model[129];
+    bool stream;
+    int code; // 0 or E_*
+    char param[256];
+    char message[600];
+};
+
+struct parse_job {
+    struct work_req work;
+    struct greq *req;
+    const struct schema *schema;
+    struct buf body;
+    struct look look;
+};
+
+static void look_at(struct look *k, struct bytes body, const struct schema *schema)
+{
+    struct err e = {0};
+    struct json_doc *doc = NULL;
+    *k = (struct look){0};
+    if (body.n == 0) {
+        k->code = E_INVALID;
+        (void)snprintf(k->message, sizeof(k->message), "the request has no body");
+        return;
+    }
+    if (json_parse(&doc, body, 0, &e) < 0) {
+        k->code = E_INVALID;
+        (void)snprintf(k->message, sizeof(k->message), "the body is not valid JSON: %.500s", e.text);
+        return;
+    }
+    const struct json *root = json_root(doc);
+    struct schema_error fault;
+    struct bytes model = json_str(json_get(root, "model"));
+    if (!json_is(root, JSON_OBJ)) {
+        k->code = E_INVALID;
+        (void)snprintf(k->message, sizeof(k->message), "the body must be a JSON object");
+    } else if (schema && schema_check(schema, root, &fault) != 0) {
+        struct buf param;
+        buf_init(&param, sizeof(k->param) - 1);
+        schema_param(&param, bytes_of(fault.instance));
+        k->code = E_INVALID;
+        (void)snprintf(k->param, sizeof(k->param), "%s", buf_cstr(&param));
+        (void)snprintf(k->message, sizeof(k->message), "%s%s%s", k->param, *k->param ? ": " : "",
+                       fault.message);
+        buf_fini(&param);
+    } else if (!model.p || model.n >= sizeof(k->model) || memchr(model.p, 0, model.n)) {
+        k->code = E_INVALID;
+        (void)snprintf(k->param, sizeof(k->param), "model");
+        (void)snprintf(k->message, sizeof(k->message),
+                       model.p ? "model: not a model's name" : "model: expected a string");
+    } else {
+        memcpy(k->model, model.p, model.n);
+        k->stream = json_bool(json_get(root, "stream"), false);
+    }
+    json_free(doc);
+}
+
+static struct greq *greq_new(struct gate *g)
+{
+    struct greq *r;
+    if (!list_empty(&g->free)) {
+        r = container_of(g->free.next, struct greq, link);
+        list_del(&r->link);
+        g->free_count--;
+        memset(r, 0, sizeof(*r));
+    } else if (!(r = mem_new(struct greq))) {
+        return NULL;
+    }
+    r->gate = g;
+    buf_init(&r->body, (size_t)64 << 20);
+    buf_init(&r->hold, HOLD_BYTES_MAX);
+    list_add_tail(&g->requests, &r->link);
+    return r;
+}
+
+static void greq_free(struct greq *r)
+{
+    struct gate *g = r->gate;
+    if (r->freed)
+        *r->freed = true;
+    list_del(&r->link);
+    buf_fini(&r->body);
+    buf_fini(&r->hold);
+    if (g->free_count < FREE_MAX) {
+        list_add_head(&g->free, &r->link);
+        g->free_count++;
+    } else {
+        mem_free(r);
+    }
+}
+
+// X-Request-Id from the client when it is printable and short, else a new one.
+static void take_id(struct greq *r)
+{
+    struct bytes id = http_header(http_request(r->x), "X-Request-Id");
+    bool good = id.n > 0 && id.n <= ID_BYTES_MAX;
+    for (size_t i = 0; good && i < id.n; i++)
+        good = id.p[i] > ' ' && id.p[i] < 127 && id.p[i] != '"' && id.p[i] != '\\';
+    if (good)
+        memcpy(r->id, id.p, id.n);
+    else
+        rng_id(r->id);
+}
+
+static void tell(struct greq *r, bool end)
+{
+    struct gate_request_view v;
+    if (!r->gate->args.on_request)
+        return;
+    greq_view(r, &v);
+    v.end = end;
+    r->gate->args.on_request(r->gate->args.user, &v);
+}
+
+static void count(struct greq *r, const char *outcome)
+{
+    struct gate *g = r->gate;
+    uint64_t now = timers_now_ns(g->args.timers);
+    g->totals.requests++;
+    g->totals.errors += r->status >= 400;
+    g->totals.tokens_in += r->usage.prompt_tokens;
+    g->totals.tokens_out += r->usage.completion_tokens;
+    if (r->key)
+        key_used(r->key, r->usage.prompt_tokens + r->usage.completion_tokens,
+                 timers_now_ms(g->args.timers));
+    struct meter_model *m = r->meter;
+    if (!m)
+        return;
+    if (strcmp(outcome, "ok") != 0 && r->status < 400)
+        m->aborted++;
+    else if (r->status < 400)
+        m->status_2xx++;
+    else if (r->status < 500)
+        m->status_4xx++;
+    else
+        m->status_5xx++;
+    m->tokens_in += r->usage.prompt_tokens;
+    m->tokens_out += r->usage.completion_tokens;
+    m->frames += r->cut.frames;
+    hist_add(&m->duration, now - r->complete_ns);
+    if (r->first_ns)
+        hist_add(&m->ttft, r->first_ns - r->complete_ns);
+    if (r->own_ns && !r->waited)
+        hist_add(&m->ttft_own, r->own_ns);
+    if (r->granted_ns)
+        hist_add(&m->queue, r->granted_ns - r->complete_ns);
+}
+
+// Counted, logged and told, while the exchange is still there to be read.
+static void greq_report(struct greq *r, const char *outcome)
+{
+    r->out_bytes = http_sent(r->x);
+    count(r, outcome);
+    log_request(r, outcome);
+    tell(r, true);
+    wait_end(r);
+    r->x = NULL;
+}
+
+// Gives back the model and the memory; the last thing that is done with r.
+static void greq_release(struct greq *r)
+{
+    struct gate *g = r->gate;
+    bool had_model = r->granted || r->waiting;
+    int64_t now = timers_now_ms(g->args.timers);
+    if (r->granted)
+        models_done(g->args.models, &r->ticket, now);
+    else if (r->waiting)
+        models_cancel(g->args.models, &r->ticket, now);
+    r->granted = r->waiting = false;
+    if (r->parsing) { // the helper thread still has it: job_done frees
+        list_del(&r->link);
+        return;
+    }
+    greq_free(r);
+    if (had_model)
+        g->args.after(g->args.user);
+}
+
+void greq_end(struct greq *r)
+{
+    struct http_exchange *x = r->x;
+    r->status = http_status(x);
+    greq_report(r, "ok");
+    http_finish(x);
+    greq_release(r);
+}
+
+void greq_fail(struct greq *r, int code, const char *message, const char *param, int64_t retry_s)
+{
+    struct http_exchange *x = r->x;
+    const struct err_info *info = err_info(code);
+    bool event = r->sse || r->spoke;
+    r->status = http_answered(x) ? http_status(x) : info->http;
+    if (http_answered(x) && event) { // an event tells it: the status line went out already
+        struct buf *b = &r->gate->extra;
+        buf_clear(b);
+        (void)sse_put_error(b, message, info->type, info->symbol + 2);
+        struct bytes frame = buf_bytes(b);
+        (void)http_send(x, &frame, 1);
+    }
+    bool answered = http_answered(x);
+    greq_report(r, info->symbol);
+    if (!answered)
+        http_reply_error(x, code, message, param, retry_s);
+    else if (event)
+        http_finish(x);
+    else
+        http_abort(x); // the only way left to say that the answer is not whole
+    greq_release(r);
+}
+
+static void on_gone(struct http_exchange *x, void *user, int status)
+{
+    struct greq *r = user;
+    struct http_call *call = r->call;
+    r->call = NULL;
+    r->status = http_answered(x) ? http_status(x) : 499;
+    if (call)
+        http_call_cancel(call);
+    greq_report(r, status == E_CANCELLED ? "E_CANCELLED" : "E_CLOSED");
+    greq_release(r);
+}
+
+static void on_drain(struct http_exchange *x, void *user)
+{
+    (void)x;
+    relay_drain(user);
+}
+
+static void no_model(struct greq *r, const char *name)
+{
+    char message[500];
+    struct models *m = r->gate->args.models;
+    const char *nearest = models_nearest(m, bytes_of(name));
+    if (nearest)
+        (void)snprintf(message, sizeof(message),
+                       "there is no model \"%s\"; the nearest name is \"%s\"", name, nearest);
+    else
+        (void)snprintf(message, sizeof(message),
+                       "there is no model \"%s\"; GET /v1/models lists them", name);
+    greq_fail(r, E_NOTFOUND, message, "model", -1);
+}
+
+// "Prefer: wait=N" (RFC 7240): seconds the client is ready to wait; -1: not said.
+static int64_t prefer_wait(const struct http_head *h)
+{
+    struct bytes rest = http_header(h, "Prefer");
+    while (rest.p) {
+        struct bytes part = bytes_trim(bytes_cut(&rest, ','));
+        uint64_t seconds;
+        if (bytes_starts(part, BYTES("wait=")) && bytes_u64(bytes_from(part, 5), &seconds))
+            return (int64_t)seconds;
+    }
+    return -1;
+}
+
+static void refuse_wait(struct greq *r)
+{
+    struct gate *g = r->gate;
+    struct model_view v;
+    int64_t now = timers_now_ms(g->args.timers);
+    models_cancel(g->args.models, &r->ticket, now);
+    r->waiting = false;
+    model_view(g->args.models, r->model, now, &v);
+    int64_t seconds = v.eta_ms >= 0 ? (v.eta_ms + 999) / 1000 : 5;
+    char message[300];
+    (void)snprintf(message, sizeof(message),
+                   "the model is loading (%s); about %lld s left", v.phase && *v.phase ? v.phase : "starting",
+                   (long long)seconds);
+    greq_fail(r, E_LOADING, message, "model", seconds > 0 ? seconds : 1);
+}
+
+static void ask(struct greq *r, const struct look *k)
+{
+    struct gate *g = r->gate;
+    struct err e = {0};
+    r->stream = k->stream;
+    r->model = models_find(g->args.models, bytes_of(k->model));
+    if (!r->model) {
+        no_model(r, k->model);
+        return;
+    }
+    if (r->key && key_model(r->key, bytes_of(k->model), &e) < 0) {
+        greq_fail(r, e.code, e.text, "model", -1);
+        return;
+    }
+    int64_t now = timers_now_ms(g->args.timers);
+    struct model_view v;
+    model_view(g->args.models, r->model, now, &v);
+    r->meter = meter_model(g->args.meter, v.name, v.engine);
+    r->stage = ST_WAITING;
+    r->aliased = strcmp(v.name, k->model) != 0;
+    r->ticket.user = r;
+    int status = models_want(g->args.models, r->model, &r->ticket, now, &e);
+    if (status < 0) {
+        greq_fail(r, status, e.text, "model", err_info(status)->http == 503 ? 1 : -1);
+        g->args.after(g->args.user);
+        return;
+    }
+    tell(r, false);
+    if (status == 0) {
+        r->granted = true;
+        greq_start(r);
+        return;
+    }
+    r->waiting = r->waited = true;
+    int64_t wait = prefer_wait(http_request(r->x));
+    bool freed = false;
+    r->freed = &freed;
+    g->args.after(g->args.user); // may grant or refuse at once
+    if (freed)
+        return;
+    r->freed = NULL;
+    if (!r->waiting)
+        return;
+    if (wait == 0)
+        refuse_wait(r);
+    else
+        wait_begin(r);
+}
+
+void greq_start(struct greq *r)
+{
+    r->stage = ST_RUNNING;
+    r->granted_ns = timers_now_ns(r->gate->args.timers);
+    relay_start(r);
+}
+
+static void looked(struct greq *r, const struct look *k)
+{
+    if (k->code == 0) {
+        ask(r, k);
+        return;
+    }
+    meter_node(r->gate->args.meter)->bad_requests++;
+    greq_fail(r, k->code, k->message, *k->param ? k->param : NULL, -1);
+}
+
+static void job_run(struct work_req *w)
+{
+    struct parse_job *j = w->user;
+    look_at(&j->look, buf_bytes(&j->body), j->schema);
+}
+
+static void job_done(struct work_req *w)
+{
+    struct parse_job *j = w->user;
+    struct greq *r = j->req;
+    r->parsing = false;
+    r->body = j->body;
+    if (!r->x) { // the client left meanwhile
+        list_add_tail(&r->gate->requests, &r->link);
+        greq_free(r);
+    } else {
+        looked(r, &j->look);
+    }
+    mem_free(j);
+}
+
+static void parse_elsewhere(struct greq *r, const struct schema *schema)
+{
+    struct parse_job *j = mem_new(struct parse_job);
+    if (!j) {
+        greq_fail(r, E_NOMEM, "out of memory", NULL, 1);
+        return;
+    }
+    j->req = r;
+    j->schema = schema;
+    j->work.run = job_run;
+    j->work.done = job_done;
+    j->work.user = j;
+    http_take_body(r->x, &j->body);
+    int status = work_start(r->gate->args.work, &j->work);
+    if (status < 0) {
+        buf_fini(&j->body);
+        mem_free(j);
+        greq_fail(r, status, "too many large requests at once", NULL, 1);
+        return;
+    }
+    r->parsing = true;
+}
+
+void gate_model_request(struct gate *g, struct http_exchange *x, struct key *key)
+{
+    struct greq *r = greq_new(g);
+    if (!r) {
+        http_reply_error(x, E_NOMEM, "out of memory", NULL, 1);
+        return;
+    }
+    r->x = x;
+    r->key = key;
+    r->began_ms = timers_now_ms(g->args.timers);
+    r->complete_ns = http_complete_ns(x);
+    r->endpoint = EP_OTHER;
+    r->path = http_request(x)->path;
+    r->in_bytes = http_body(x).n;
+    http_own(x, r, on_drain, on_gone);
+    take_id(r);
+    for (size_t i = 0; i < sizeof(endpoints) / sizeof(endpoints[0]); i++)
+        if (bytes_eq(r->path, endpoints[i].path))
+            r->endpoint = endpoints[i].endpoint;
+    const struct schema *schema = g->schemas[r->endpoint];
+    if (r->in_bytes > PARSE_ON_LOOP_BYTES) {
+        parse_elsewhere(r, schema);
+        return;
+    }
+    struct look k;
+    look_at(&k, http_body(x), schema);
+    looked(r, &k);
+}
+
+// The request schemas, compiled at the start.
+int schemas_load(struct gate *g, struct err *e)
+{
+    const struct bytes texts[EP_COUNT] = {
+        [EP_CHAT] = embed_gate_chat_completions(),
+        [EP_COMPLETION] = embed_gate_completions(),
+        [EP_EMBEDDING] = embed_gate_embeddings(),
+    };
+    for (int i = 0; i < EP_COUNT; i++) {
+        if (!texts[i].p)
+            continue;
+        int status = json_parse(&g->schema_docs[i], texts[i], 0, e);
+        struct schema_args args = {.doc = json_root(g->schema_docs[i]), .draft = SCHEMA_2020_12};
+        if (status == 0)
+            status = schema_new(&g->schemas[i], &args, e);
+        if (status < 0)
+            return status;
+    }
+    return 0;
+}

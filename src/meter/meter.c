@@ -1,0 +1,232 @@
+// meter.c: the table of metrics and its text.
+// SPDX-License-Identifier: Apache-2.0
+#include "meter/meter.h"
+#include "base/alloc.h"
+#include "text/prom.h"
+#include <stdio.h>
+#include <string.h>
+
+#define SERIES_MAX 1000
+#define US 1000u
+#define MS 1000000u
+#define S 1000000000u
+
+const struct hist_bounds hist_fine = {
+    21, {5 * US, 10 * US, 15 * US, 20 * US, 25 * US, 30 * US, 40 * US, 50 * US, 60 * US, 80 * US, 100 * US,
+         150 * US, 200 * US, 300 * US, 500 * US, 1 * MS, 2 * MS, 5 * MS, 10 * MS, 50 * MS, 100 * MS}};
+const struct hist_bounds hist_coarse = {
+    18, {1 * MS, 2 * MS, 5 * MS, 10 * MS, 25 * MS, 50 * MS, 100 * MS, 250 * MS, 500 * MS, 1ull * S,
+         2ull * S, 5ull * S, 10ull * S, 30ull * S, 60ull * S, 120ull * S, 300ull * S, 600ull * S}};
+
+struct meter {
+    struct meter_node node;
+    struct meter_model *models, *last;
+    size_t series;
+};
+
+enum metric_type { COUNTER, GAUGE, HISTOGRAM };
+
+struct metric {
+    const char *name;
+    enum metric_type type;
+    size_t offset;
+    double scale; // stored unit to written unit
+    const char *label, *value; // one more label, or NULL
+    const char *help;
+};
+
+#define N(field) offsetof(struct meter_node, field)
+static const struct metric node_metrics[] = {
+    {"plexus_requests_total", COUNTER, N(requests), 1, NULL, NULL, "Requests whose head was read."},
+    {"plexus_refused_total", COUNTER, N(refused), 1, NULL, NULL,
+     "Requests answered before they were whole: broken, too large, too slow."},
+    {"plexus_over_limit_total", COUNTER, N(over_limit), 1, NULL, NULL,
+     "Connections answered 503 because the connection limit was reached."},
+    {"plexus_unauthorized_total", COUNTER, N(unauthorized), 1, NULL, NULL,
+     "Requests without a valid key or scope."},
+    {"plexus_bad_requests_total", COUNTER, N(bad_requests), 1, NULL, NULL,
+     "Requests that did not fit the API's schema."},
+    {"plexus_connections", GAUGE, N(connections), 1, NULL, NULL, "Open connections, both sides."},
+    {"plexus_connections_max", GAUGE, N(connections_max), 1, NULL, NULL, "Limit of connections."},
+    {"plexus_body_bytes", GAUGE, N(body_bytes), 1, NULL, NULL, "Request bodies in memory."},
+    {"plexus_memory_budget_bytes", GAUGE, N(memory_budget_bytes), 1, NULL, NULL,
+     "Memory that all local models may use together."},
+    {"plexus_memory_used_bytes", GAUGE, N(memory_used_bytes), 1, NULL, NULL,
+     "Memory that loaded models use."},
+    {"plexus_log_dropped_total", COUNTER, N(log_dropped), 1, NULL, NULL,
+     "Log lines lost because the disk was full or too slow."},
+    {"plexus_loop_lag_seconds", GAUGE, N(loop_lag_ns), 1e-9, NULL, NULL,
+     "Longest time the event loop was held since the last scrape."},
+    {"plexus_uptime_seconds", GAUGE, N(uptime_s), 1, NULL, NULL, "Since the start."},
+};
+#undef N
+
+#define M(field) offsetof(struct meter_model, field)
+static const struct metric model_metrics[] = {
+    {"plexus_model_requests_total", COUNTER, M(status_2xx), 1, "status", "2xx", "Finished requests."},
+    {"plexus_model_requests_total", COUNTER, M(status_4xx), 1, "status", "4xx", NULL},
+    {"plexus_model_requests_total", COUNTER, M(status_5xx), 1, "status", "5xx", NULL},
+    {"plexus_model_requests_total", COUNTER, M(aborted), 1, "status", "aborted", NULL},
+    {"plexus_model_tokens_total", COUNTER, M(tokens_in), 1, "direction", "in",
+     "Tokens as the engine's usage tells."},
+    {"plexus_model_tokens_total", COUNTER, M(tokens_out), 1, "direction", "out", NULL},
+    {"plexus_model_stream_events_total", COUNTER, M(frames), 1, NULL, NULL,
+     "Server-sent events passed on."},
+    {"plexus_model_active", GAUGE, M(active), 1, NULL, NULL, "Requests at the engine."},
+    {"plexus_model_waiting", GAUGE, M(waiting), 1, NULL, NULL, "Requests in the queue."},
+    {"plexus_model_memory_bytes", GAUGE, M(memory_bytes), 1, NULL, NULL, "Memory of its engine."},
+    {"plexus_model_state", GAUGE, M(state), 1, NULL, NULL,
+     "0 UNLOADED, 1 LOADING, 2 WARM, 3 DRAINING, 4 FAILED."},
+    {"plexus_model_loads_total", COUNTER, M(loads), 1, NULL, NULL, "Times the model became WARM."},
+    {"plexus_model_load_failures_total", COUNTER, M(load_failures), 1, NULL, NULL,
+     "Times it became FAILED."},
+    {"plexus_model_evictions_total", COUNTER, M(evictions), 1, NULL, NULL,
+     "Times it left to make room."},
+    {"plexus_model_deaths_total", COUNTER, M(deaths), 1, NULL, NULL, "Times its engine died."},
+    {"plexus_request_seconds", HISTOGRAM, M(duration), 1e-9, NULL, NULL, "Whole requests."},
+    {"plexus_ttft_seconds", HISTOGRAM, M(ttft), 1e-9, NULL, NULL,
+     "From the whole request to the first byte of the answer."},
+    {"plexus_ttft_own_seconds", HISTOGRAM, M(ttft_own), 1e-9, NULL, NULL,
+     "plexus' own share of that, on a warm model."},
+    {"plexus_queue_seconds", HISTOGRAM, M(queue), 1e-9, NULL, NULL, "Waiting for the model."},
+    {"plexus_load_seconds", HISTOGRAM, M(load), 1e-9, NULL, NULL, "Cold starts."},
+    {"plexus_swap_own_seconds", HISTOGRAM, M(swap_own), 1e-9, NULL, NULL,
+     "From the decision to the start of the engine, less waiting for requests and the old engine."},
+};
+#undef M
+
+void hist_add(struct hist *h, uint64_t ns)
+{
+    const struct hist_bounds *b = h->bounds;
+    uint32_t low = 0, high = b->count;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (ns <= b->upper_ns[middle])
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    h->buckets[low]++;
+    h->sum_ns += ns;
+    h->count++;
+}
+
+uint64_t hist_quantile_ns(const struct hist *h, double q)
+{
+    uint64_t want = (uint64_t)(q * (double)h->count + 0.999999), seen = 0;
+    if (h->count == 0)
+        return 0;
+    for (uint32_t i = 0; i < h->bounds->count; i++)
+        if ((seen += h->buckets[i]) >= want)
+            return h->bounds->upper_ns[i];
+    return UINT64_MAX;
+}
+
+struct meter *meter_new(void)
+{
+    return mem_new(struct meter);
+}
+
+void meter_free(struct meter *m)
+{
+    if (!m)
+        return;
+    for (struct meter_model *x = m->models; x;) {
+        struct meter_model *next = x->next;
+        mem_free(x);
+        x = next;
+    }
+    mem_free(m);
+}
+
+struct meter_node *meter_node(struct meter *m)
+{
+    return &m->node;
+}
+
+struct meter_model *meter_models(struct meter *m)
+{
+    return m->models;
+}
+
+struct meter_model *meter_model(struct meter *m, const char *model, const char *engine)
+{
+    for (struct meter_model *x = m->models; x; x = x->next)
+        if (strcmp(x->model, model) == 0 && strcmp(x->engine, engine) == 0)
+            return x;
+    struct meter_model *x = m->series < SERIES_MAX ? mem_new(struct meter_model) : NULL;
+    if (!x)
+        return NULL;
+    (void)snprintf(x->model, sizeof(x->model), "%s", model);
+    (void)snprintf(x->engine, sizeof(x->engine), "%s", engine);
+    x->ttft_own.bounds = &hist_fine;
+    x->swap_own.bounds = &hist_fine;
+    x->duration.bounds = x->ttft.bounds = x->queue.bounds = x->load.bounds = &hist_coarse;
+    if (m->last)
+        m->last->next = x;
+    else
+        m->models = x;
+    m->last = x;
+    m->series++;
+    return x;
+}
+
+static void put_hist(struct buf *out, const char *name, const struct prom_label *labels, size_t count,
+                     const struct hist *h)
+{
+    struct prom_label with[4];
+    uint64_t seen = 0;
+    memcpy(with, labels, count * sizeof(*labels));
+    for (uint32_t i = 0; i <= h->bounds->count; i++) {
+        char upper[32] = "+Inf";
+        if (i < h->bounds->count)
+            (void)snprintf(upper, sizeof(upper), "%g", (double)h->bounds->upper_ns[i] * 1e-9);
+        seen += h->buckets[i];
+        with[count] = (struct prom_label){"le", bytes_of(upper)};
+        (void)prom_value(out, name, "_bucket", with, count + 1, (double)seen);
+    }
+    (void)prom_value(out, name, "_sum", labels, count, (double)h->sum_ns * 1e-9);
+    (void)prom_value(out, name, "_count", labels, count, (double)h->count);
+}
+
+static void put_metric(struct buf *out, const struct metric *k, const struct prom_label *labels,
+                       size_t count, const void *base)
+{
+    const char *at = (const char *)base + k->offset;
+    struct prom_label with[4];
+    memcpy(with, labels, count * sizeof(*labels));
+    if (k->label)
+        with[count++] = (struct prom_label){k->label, bytes_of(k->value)};
+    if (k->type == HISTOGRAM) {
+        put_hist(out, k->name, with, count, (const struct hist *)(const void *)at);
+    } else {
+        uint64_t value;
+        memcpy(&value, at, sizeof(value));
+        (void)prom_value(out, k->name, "", with, count, (double)value * k->scale);
+    }
+}
+
+int meter_put(struct buf *out, const struct meter *m)
+{
+    static const char *const types[] = {"counter", "gauge", "histogram"};
+    const struct prom_label none[1] = {{NULL, BYTES_NONE}};
+    for (size_t i = 0; i < sizeof(node_metrics) / sizeof(node_metrics[0]); i++) {
+        const struct metric *k = &node_metrics[i];
+        (void)prom_head(out, k->name, types[k->type], k->help);
+        put_metric(out, k, none, 0, &m->node);
+    }
+    size_t rows = sizeof(model_metrics) / sizeof(model_metrics[0]);
+    for (size_t i = 0, next; i < rows && m->models; i = next) {
+        (void)prom_head(out, model_metrics[i].name, types[model_metrics[i].type],
+                        model_metrics[i].help);
+        for (next = i; next < rows && strcmp(model_metrics[next].name, model_metrics[i].name) == 0;)
+            next++;
+        for (const struct meter_model *x = m->models; x; x = x->next) {
+            const struct prom_label labels[2] = {{"model", bytes_of(x->model)},
+                                                 {"engine", bytes_of(x->engine)}};
+            for (size_t row = i; row < next; row++)
+                put_metric(out, &model_metrics[row], labels, 2, x);
+        }
+    }
+    return out->failed;
+}

@@ -1,0 +1,58 @@
+// meter.h: counters and histograms of the node and of each model, written as Prometheus text.
+// The metrics are one table (meter.c); adding one is a row there and a field here.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PLEXUS_METER_METER_H
+#define PLEXUS_METER_METER_H
+
+#include "base/buf.h"
+#include "base/bytes.h"
+
+#define HIST_BUCKETS_MAX 24
+
+struct hist_bounds {
+    uint32_t count;
+    uint64_t upper_ns[HIST_BUCKETS_MAX];
+};
+extern const struct hist_bounds hist_fine;   // 5 us ... 100 ms: what plexus itself adds
+extern const struct hist_bounds hist_coarse; // 1 ms ... 10 min: requests, waits, loads
+
+struct hist {
+    const struct hist_bounds *bounds;
+    uint64_t buckets[HIST_BUCKETS_MAX + 1]; // the last: over all bounds
+    uint64_t sum_ns, count;
+};
+void hist_add(struct hist *h, uint64_t ns);
+uint64_t hist_quantile_ns(const struct hist *h, double q); // upper bound of its bucket; 0: empty
+
+struct meter_model { // one series, label model and engine
+    char model[129], engine[33];
+    uint64_t status_2xx, status_4xx, status_5xx, aborted; // finished requests by answer
+    uint64_t tokens_in, tokens_out, frames;
+    uint64_t loads, evictions, deaths, load_failures;
+    uint64_t active, waiting; // gauges
+    uint64_t memory_bytes, state; // gauges; state as enum model_state
+    struct hist duration;     // whole request
+    struct hist ttft;         // request complete to first byte of the answer
+    struct hist ttft_own;     // plexus' own share of it
+    struct hist queue;        // waiting for the model
+    struct hist load;         // cold starts
+    struct hist swap_own;     // from the decision to load to the start of the engine, less waiting
+    struct meter_model *next;
+};
+
+struct meter_node {
+    uint64_t requests, refused, unauthorized, bad_requests, connections, connections_max,
+        over_limit, body_bytes, memory_budget_bytes, memory_used_bytes, log_dropped, events_dropped;
+    uint64_t loop_lag_ns, uptime_s;
+};
+
+struct meter;
+struct meter *meter_new(void);
+void meter_free(struct meter *m);
+struct meter_node *meter_node(struct meter *m);
+// The series of this model (made when new; NULL: no memory or over 1,000 series).
+struct meter_model *meter_model(struct meter *m, const char *model, const char *engine);
+struct meter_model *meter_models(struct meter *m); // first, linked by next
+int meter_put(struct buf *out, const struct meter *m);
+
+#endif
