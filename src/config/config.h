@@ -22,6 +22,7 @@ struct config_model {
     const char *engine;         // "llama.cpp", "command", "remote", ...
     const char *kind;           // NULL: found out
     const char *file, *url, *health, *upstream_model, *program;
+    const char *source;         // where it comes from, for people; may be NULL
     const char *const *command; // NULL or argv
     const char *const *args;    // NULL or argv
     const char *const *env;     // NULL or "K=V"
@@ -66,10 +67,14 @@ struct config {
 };
 
 // Where a finding is: "plexus.yaml:12:5: models.coder.idel: unknown key; nearest: idle".
-// E_CONFIG with all findings (up to 20), one a line, in e->text; E_NOTFOUND, E_PARSE.
+// E_CONFIG with all findings (up to 20), one a line, in e->text (as many whole lines as fit, then
+// "... and N more"); E_NOTFOUND, E_PERM, E_TOOBIG (a file over 1 MiB), E_PARSE (also with its place).
+// Relative paths of the result are below the file's folder (base_dir).
 int config_load(struct config **ret, const char *path, struct err *e);
 int config_parse(struct config **ret, const char *name, struct bytes yaml, const char *base_dir, struct err *e);
-void config_free(struct config *c);
+// As config_load; all findings whole, one a line, also go to *ret_findings.
+int config_load_all(struct config **ret, const char *path, struct buf *ret_findings, struct err *e);
+void config_free(struct config *c); // wipes its secrets
 
 // A config from what is on this machine: GGUF files in ./models, the Hugging Face, llama.cpp and
 // Ollama caches. *ret_yaml gets its text (with comments that say where each was found).
@@ -77,6 +82,7 @@ struct config_found {
     const char *const *folders; // NULL: the usual ones
     const char *cwd, *home;
 };
+// 0 also when there are none: the text then has no models and says where it looked.
 int config_discover(struct buf *ret_yaml, const struct config_found *where, struct err *e);
 
 struct bytes config_schema(void);                 // the JSON Schema's text
@@ -87,6 +93,9 @@ struct config_change {
     const char *name;
     const char *action; // "add", "change", "remove", "restart-needed"
 };
+// Returns their number, which may be over max (only max are filled in). what: also "listen", "data",
+// "memory", "bus", "flows"; name: the model, the door's address, or the key ("limits.body"). Texts live
+// as long as both configs. A model with another fingerprint must be restarted, else it changes in place.
 size_t config_diff(const struct config *from, const struct config *to, struct config_change *ret, size_t max);
 
 #endif

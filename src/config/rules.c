@@ -1,0 +1,245 @@
+// rules.c: what a schema cannot say: rules between keys of a configuration. They look at the
+// document as written, and may meet values of a wrong type (a finding is there then already).
+// SPDX-License-Identifier: Apache-2.0
+#include "base/map.h"
+#include "config/config_priv.h"
+#include "text/url.h"
+#include <string.h>
+
+#define NAMES_MAX 100000
+
+// ---- listeners ----
+
+struct door_rules {
+    const struct json *keys, *tls, *mode;
+    bool own_mode, own_tls;
+};
+
+static void door(struct config_work *w, const struct config_at *at, struct bytes address,
+                 struct door_rules r, struct map *seen)
+{
+    struct url_addr a;
+    if (url_addr_parse(&a, address, NULL) != 0)
+        return;
+    struct bytes host = bytes_of(a.host);
+    bool open = !a.unix_socket && !url_is_loopback(host);
+    if (open && bytes_is(json_str(r.keys), "off") && !json_get(r.tls, "client_ca"))
+        config_find(w, at, false,
+                    "keys: off is for loopback addresses, unix sockets and tls.client_ca only: "
+                    "whoever reaches %.*s could use every model", BYTES_FMT(address));
+    if (a.unix_socket && r.own_tls)
+        config_find(w, at, false, "a unix socket takes no tls");
+    if (!a.unix_socket && r.own_mode)
+        config_find(w, at, false, "mode is for unix sockets only");
+    if (a.unix_socket || a.port) { // port 0 means any free one
+        if (map_get(seen, address))
+            config_find(w, at, false, "%.*s stands there twice", BYTES_FMT(address));
+        else if (address.n && map_put(seen, address, seen, NULL) != 0)
+            w->failed = E_NOMEM;
+    }
+}
+
+static void doors(struct config_work *w, const struct config_at *up, const struct json *listen)
+{
+    const struct json *api = json_get(listen, "api");
+    struct config_at at = {.up = up, .key = BYTES("api")};
+    struct door_rules all = {json_get(listen, "keys"), json_get(listen, "tls"),
+                             json_get(listen, "mode"), false, false};
+    struct map *seen = map_new(NAMES_MAX);
+    if (!seen) {
+        w->failed = E_NOMEM;
+        return;
+    }
+    if (json_is(api, JSON_STR))
+        door(w, &at, json_str(api), all, seen);
+    for (size_t i = 0; json_is(api, JSON_ARR) && i < json_len(api); i++) {
+        const struct json *d = json_at(api, i);
+        struct config_at one = {.up = &at, .index = i};
+        struct door_rules r = all;
+        if (json_is(d, JSON_OBJ)) {
+            r.keys = json_get(d, "keys") ? json_get(d, "keys") : all.keys;
+            r.tls = json_get(d, "tls") ? json_get(d, "tls") : all.tls;
+            r.own_tls = json_get(d, "tls") != NULL;
+            r.own_mode = json_get(d, "mode") != NULL;
+        }
+        struct bytes address = json_is(d, JSON_STR) ? json_str(d) : json_str(json_get(d, "address"));
+        door(w, &one, address, r, seen);
+    }
+    map_free(seen);
+}
+
+// ---- models ----
+
+static const struct {
+    const char *engine;
+    const char *needs;
+    const char *why;       // said when it is missing
+    const char *refuses[16];
+} engines[] = {
+    {"llama.cpp", "file", "the GGUF file with its weights", {"url", "key", "command", NULL}},
+    {"command", "command", "the program to start", {"url", "key", "program", "args", NULL}},
+    {"remote", "url", "the address of its API",
+     {"file", "command", "program", "args", "env", "prepare", "threads", "memory", "limits",
+      "preload", "idle", "pinned", NULL}},
+};
+
+// The engine whose needs or wishes a refused key belongs to.
+static const char *engine_with(const char *key)
+{
+    if (strcmp(key, "url") == 0 || strcmp(key, "key") == 0)
+        return "remote";
+    if (strcmp(key, "command") == 0)
+        return "command";
+    return NULL;
+}
+
+static void engine(struct config_work *w, const struct config_at *at, const struct json *m)
+{
+    struct bytes name = json_str(json_get(m, "engine"));
+    bool said = json_get(m, "engine") != NULL;
+    for (size_t i = 0; i < sizeof engines / sizeof *engines; i++) {
+        if (!bytes_is(said ? name : BYTES("llama.cpp"), engines[i].engine))
+            continue;
+        const char *other = NULL;
+        for (const char *const *key = engines[i].refuses; *key; key++) {
+            struct config_at below = {.up = at, .key = bytes_of(*key)};
+            if (!json_get(m, *key))
+                continue;
+            const char *whose = engine_with(*key);
+            if (whose && !said)
+                other = whose;
+            config_find(w, &below, true, "means nothing with engine %s%s%s%s", engines[i].engine,
+                        said ? "" : ", which is taken when none is named",
+                        whose ? "; it is for engine " : "", whose ? whose : "");
+        }
+        if (!other && !json_get(m, engines[i].needs))
+            config_find(w, at, true, "engine %s%s needs the key %s: %s", engines[i].engine,
+                        said ? "" : " (taken when none is named)", engines[i].needs,
+                        engines[i].why);
+    }
+}
+
+static void env_literal(struct config_work *w, const struct config_at *at, struct bytes name)
+{
+    if (config_is_secret_name(name))
+        config_find(w, at, false, "looks like a secret: give { env: NAME } or { file: PATH }, "
+                                  "a secret never stands in this file");
+}
+
+static void env(struct config_work *w, const struct config_at *up, const struct json *list)
+{
+    struct config_at at = {.up = up, .key = BYTES("env")};
+    struct json_iter it = {0};
+    struct bytes name;
+    const struct json *v;
+    for (size_t i = 0; json_is(list, JSON_ARR) && json_each(list, &it, &name, &v); i++) {
+        struct config_at one = {.up = &at, .index = i};
+        struct bytes rest = json_str(v);
+        name = bytes_cut(&rest, '=');
+        if (rest.n)
+            env_literal(w, &one, name);
+    }
+    while (json_is(list, JSON_OBJ) && json_each(list, &it, &name, &v)) {
+        struct config_at one = {.up = &at, .key = name};
+        if (!json_is(v, JSON_OBJ) && (!json_is(v, JSON_STR) || json_str(v).n))
+            env_literal(w, &one, name);
+    }
+}
+
+// Arguments can be read by every user of the machine, so that no secret belongs there.
+static void arguments(struct config_work *w, const struct config_at *up, const char *key,
+                      const struct json *list)
+{
+    static const char *const options[] = {"--api-key", "--hf-token", "--password"};
+    struct config_at at = {.up = up, .key = bytes_of(key)};
+    for (size_t i = 0; json_is(list, JSON_ARR) && i < json_len(list); i++) {
+        struct config_at one = {.up = &at, .index = i};
+        struct bytes word = json_str(json_at(list, i));
+        ptrdiff_t equals = bytes_chr(word, '=');
+        struct bytes option = equals < 0 ? word : bytes_first(word, (size_t)equals);
+        for (size_t k = 0; k < sizeof options / sizeof *options; k++)
+            if (bytes_is(option, options[k]))
+                config_find(w, &one, false, "%s: a secret never stands in this file, nor in "
+                                            "arguments, which all users of the machine can see; "
+                                            "give it in env", options[k]);
+    }
+}
+
+static void alias_name(struct config_work *w, const struct config_at *at, struct bytes name,
+                       struct map *seen)
+{
+    if (map_get(seen, name))
+        config_find(w, at, false, "the name %.*s is taken already", BYTES_FMT(name));
+    else if (name.n && map_put(seen, name, seen, NULL) != 0)
+        w->failed = E_NOMEM;
+}
+
+static void models(struct config_work *w, const struct config_at *up, const struct json *list)
+{
+    struct json_iter it = {0};
+    struct bytes name;
+    const struct json *m;
+    struct map *seen = map_new(NAMES_MAX);
+    if (!seen) {
+        w->failed = E_NOMEM;
+        return;
+    }
+    while (json_is(list, JSON_OBJ) && json_each(list, &it, &name, &m))
+        if (name.n && map_put(seen, name, seen, NULL) != 0)
+            w->failed = E_NOMEM;
+    it = (struct json_iter){0};
+    while (json_is(list, JSON_OBJ) && json_each(list, &it, &name, &m)) {
+        struct config_at at = {.up = up, .key = name}, aliases = {.up = &at, .key = BYTES("aliases")};
+        if (!json_is(m, JSON_OBJ))
+            continue;
+        engine(w, &at, m);
+        env(w, &at, json_get(m, "env"));
+        arguments(w, &at, "args", json_get(m, "args"));
+        arguments(w, &at, "command", json_get(m, "command"));
+        if (json_get(m, "prepare") && !json_get(m, "file"))
+            config_find(w, &at, true, "prepare makes the file: the key file is missing");
+        const struct json *alias = json_get(m, "aliases");
+        for (size_t i = 0; json_is(alias, JSON_ARR) && i < json_len(alias); i++) {
+            struct config_at one = {.up = &aliases, .index = i};
+            alias_name(w, &one, json_str(json_at(alias, i)), seen);
+        }
+    }
+    map_free(seen);
+}
+
+// ---- the rest ----
+
+static void limits(struct config_work *w, const struct config_at *at, const struct json *v)
+{
+    uint64_t body = config_size(json_get(v, "body"), (uint64_t)32 << 20);
+    uint64_t bodies = config_size(json_get(v, "bodies"), (uint64_t)256 << 20);
+    if (bodies < body)
+        config_find(w, at, false, "bodies (all together) is smaller than body (a single one)");
+}
+
+static void access_log(struct config_work *w, const struct config_at *up, struct bytes path)
+{
+    struct config_at at = {.up = up, .key = BYTES("access")};
+    struct bytes rest = path;
+    bool out = bytes_starts(path, BYTES("/")) || bytes_ends(path, BYTES("/"));
+    while (rest.n) {
+        struct bytes part = bytes_cut(&rest, '/');
+        out = out || bytes_is(part, "..");
+    }
+    if (out)
+        config_find(w, &at, false, "expected a file below the data folder such as "
+                                   "logs/access.jsonl, or off");
+}
+
+void config_rules(struct config_work *w, const struct json *given)
+{
+    static const char *const names[] = {"listen", "models", "limits", "log"};
+    struct config_at at[4];
+    for (size_t i = 0; i < 4; i++)
+        at[i] = (struct config_at){.key = bytes_of(names[i])};
+    doors(w, &at[0], json_get(given, "listen"));
+    models(w, &at[1], json_get(given, "models"));
+    if (json_get(given, "limits"))
+        limits(w, &at[2], json_get(given, "limits"));
+    access_log(w, &at[3], json_str(json_get(json_get(given, "log"), "access")));
+}
