@@ -381,6 +381,11 @@ const struct json *json_value_of(const struct json *key)
     return wrap(val(key) + 1);
 }
 
+size_t json_index(const struct json *root, const struct json *v)
+{
+    return (size_t)(val(v) - val(root));
+}
+
 const struct json *json_at(const struct json *v, size_t i)
 {
     if (json_kind(v) == JSON_ARR)

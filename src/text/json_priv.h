@@ -44,5 +44,7 @@ int json_equal_work(const struct json *a, const struct json *b, uint64_t *work);
 const struct json *json_first(const struct json *v);
 const struct json *json_next(const struct json *v);
 const struct json *json_value_of(const struct json *key);
+// Position of a value or key in its document's row of values: the root is 0, then in source order.
+size_t json_index(const struct json *root, const struct json *v);
 
 #endif

@@ -95,7 +95,7 @@ static int run(const struct schema *s, const struct json *instance, struct schem
 {
     size_t values = 1; // the values of a container lie in one row
     if (json_kind(instance) == JSON_ARR || json_kind(instance) == JSON_OBJ)
-        values = (size_t)((const char *)json_next(instance) - (const char *)instance) / 16;
+        values = json_index(instance, json_next(instance));
     r->schema = s;
     r->root = instance;
     r->scope = NULL;
