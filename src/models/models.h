@@ -26,7 +26,7 @@ struct model_spec {
     bool preload;                // loaded at start
     bool remote;                 // always WARM, no memory, nothing to start or stop
     uint32_t slots;              // requests in flight at once; 0: no limit
-    uint32_t queue_max;          // requests waiting for this model
+    uint32_t queue_max;          // requests waiting for this model, default 256
     uint32_t restarts_max;       // failed starts in a row before FAILED, default 3
     int64_t restart_pause_ms;    // first pause, doubled each time up to 30 s, default 250
     int64_t failed_pause_ms;     // a FAILED model is tried again by a request after this, default 10 s
@@ -47,6 +47,7 @@ struct model_ticket {
     void *user;
     int64_t since_ms;
     struct model_ticket *next, *prev;
+    uint32_t life; // of the engine that serves it
     uint8_t state;
 };
 
@@ -57,6 +58,7 @@ enum model_effect_kind {
     MODEL_REFUSE,  // the ticket is over: code and text in effect->err
     MODEL_CHANGED, // state, phase or figures changed: for the console and the log
     MODEL_CLOSE_STREAMS, // the drain deadline passed: end what still runs with an error event
+    MODEL_GONE,    // removed and idle: the last word of this model; the pointer dies with the next call
 };
 struct model_effect {
     enum model_effect_kind kind;
@@ -92,6 +94,8 @@ void models_up(struct models *m, struct model *x, int64_t now_ms);
 void models_memory(struct models *m, struct model *x, uint64_t bytes, int64_t now_ms); // measured
 // The engine is gone; why has its last log lines when it was not asked to stop.
 void models_down(struct models *m, struct model *x, struct bytes why, int64_t now_ms);
+// It cannot be started at all (no program, no file): FAILED at once, without further tries.
+void models_failed(struct models *m, struct model *x, struct bytes why, int64_t now_ms);
 void models_stopping(struct models *m, int64_t now_ms); // the node ends: refuse new, drain all
 bool models_idle(const struct models *m);               // nothing loaded, nothing waits
 // Call at this time at the latest (TIME_NEVER: no need).
