@@ -347,17 +347,27 @@ void ctl_config_changed(struct ctl *c, struct bytes changes)
     ctl_events_flush(c);
 }
 
+struct told {
+    struct ctl *c;
+    size_t left;
+};
+
+static void tell_row(void *arg, const struct ctl_request *r)
+{
+    struct told *t = arg;
+    if (t->left && t->left--)
+        ctl_request_event(t->c, r, false);
+}
+
 void ctl_second_timer(struct timer *t)
 {
     struct ctl *c = t->user;
-    struct ctl_request r;
-    void *at = NULL;
+    struct told told = {c, ROWS_MAX};
     int64_t now = timers_now_ms(c->args.timers);
     if (c->closed || timer_start(c->args.timers, t, 1000))
         return;
     ctl_stat(c);
-    for (size_t i = 0; i < ROWS_MAX && c->ops->request(c->args.user, &at, &r); i++)
-        ctl_request_event(c, &r, false);
+    c->ops->requests(c->args.user, tell_row, &told);
     if (now - c->heart_ms < HEART_MS)
         return;
     c->heart_ms = now;

@@ -1,0 +1,18 @@
+// cli_commands_priv.h: the rows of the command table; each stands on top of its own file.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PLEXUS_CLI_COMMANDS_PRIV_H
+#define PLEXUS_CLI_COMMANDS_PRIV_H
+
+#include "cli/cli_priv.h"
+
+extern const struct cli_command cli_up_command, cli_down_command, cli_ps_command,
+    cli_models_command, cli_run_command, cli_logs_command, cli_detect_command, cli_doctor_command,
+    cli_env_command, cli_config_command, cli_key_command, cli_bench_command, cli_version_command,
+    cli_help_command_row, cli_completion_command, cli_man_command;
+
+#define CLI_OPTIONS_END                                                                            \
+    {                                                                                              \
+        NULL, 0, NULL, NULL, NULL                                                                  \
+    }
+
+#endif
