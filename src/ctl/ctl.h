@@ -61,8 +61,8 @@ struct ctl_ops {
     const struct config *(*config)(void *user); // the one in use
     void (*node)(void *user, struct ctl_node *ret);
     void (*totals)(void *user, struct ctl_totals *ret);
-    // Calls row for every request in flight.
-    void (*requests)(void *user, void (*row)(void *arg, const struct ctl_request *r), void *arg);
+    // Walks the requests in flight: *at is NULL at the start; false: no more.
+    bool (*request)(void *user, void **at, struct ctl_request *ret);
     const struct host_profile *(*profile)(void *user); // what this machine is, as last seen
     // A model was loaded, unloaded or pinned: drain models_effect.
     void (*after)(void *user);

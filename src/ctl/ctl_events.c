@@ -347,27 +347,17 @@ void ctl_config_changed(struct ctl *c, struct bytes changes)
     ctl_events_flush(c);
 }
 
-struct told {
-    struct ctl *c;
-    size_t left;
-};
-
-static void tell_row(void *arg, const struct ctl_request *r)
-{
-    struct told *t = arg;
-    if (t->left && t->left--)
-        ctl_request_event(t->c, r, false);
-}
-
 void ctl_second_timer(struct timer *t)
 {
     struct ctl *c = t->user;
-    struct told told = {c, ROWS_MAX};
+    struct ctl_request r;
+    void *at = NULL;
     int64_t now = timers_now_ms(c->args.timers);
     if (c->closed || timer_start(c->args.timers, t, 1000))
         return;
     ctl_stat(c);
-    c->ops->requests(c->args.user, tell_row, &told);
+    for (size_t i = 0; i < ROWS_MAX && c->ops->request(c->args.user, &at, &r); i++)
+        ctl_request_event(c, &r, false);
     if (now - c->heart_ms < HEART_MS)
         return;
     c->heart_ms = now;

@@ -93,21 +93,11 @@ void ctl_put_request(struct json_w *w, const char *key, const struct ctl_request
     json_w_end(w);
 }
 
-struct rows {
-    struct json_w *w;
-    size_t left;
-};
-
-static void put_row(void *arg, const struct ctl_request *r)
-{
-    struct rows *rows = arg;
-    if (rows->left && rows->left--)
-        ctl_put_request(rows->w, NULL, r, false);
-}
-
 void ctl_put_state(struct ctl *c, struct buf *out)
 {
     struct json_w w;
+    struct ctl_request r;
+    void *at = NULL;
     json_w_init(&w, out);
     json_w_obj(&w, NULL);
     put_node(c, &w);
@@ -115,8 +105,8 @@ void ctl_put_state(struct ctl *c, struct buf *out)
     put_memory(c, &w);
     ctl_put_models(c, &w, "models");
     json_w_arr(&w, "requests");
-    struct rows rows = {&w, REQUESTS_MAX};
-    c->ops->requests(c->args.user, put_row, &rows);
+    for (size_t i = 0; i < REQUESTS_MAX && c->ops->request(c->args.user, &at, &r); i++)
+        ctl_put_request(&w, NULL, &r, false);
     json_w_end(&w);
     put_totals(c, &w);
     json_w_end(&w);
