@@ -134,7 +134,8 @@ static void add_types(struct text *t, unsigned types)
 {
     if (types & 1u << JSON_NUM)
         types &= ~TYPE_INTEGER;
-    for (unsigned i = 0; i <= JSON_OBJ + 1; i++) {
+    for (unsigned k = 1; k <= JSON_OBJ + 2; k++) {
+        unsigned i = k % (JSON_OBJ + 2); // null comes last
         if (!(types & 1u << i))
             continue;
         types &= ~(1u << i);
