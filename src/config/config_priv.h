@@ -20,7 +20,8 @@
 
 #define CONFIG_FILE_MAX ((size_t)1 << 20)   // a configuration larger than this is a mistake
 #define CONFIG_ARENA_MAX ((size_t)64 << 20) // what one configuration may become
-#define CONFIG_FINDINGS_MAX 20
+#define CONFIG_FINDINGS_MAX 20  // shown ...
+#define CONFIG_FINDINGS_KEPT 200 // ... of these, the first in the file
 
 struct bytes embed_config_schema(void);
 
@@ -44,7 +45,7 @@ struct config_work {
     struct yaml *yaml;         // NULL: no positions
     const struct json *schema; // the root schema
     bool fits;                 // text/schema.h found the document good
-    struct config_finding findings[CONFIG_FINDINGS_MAX];
+    struct config_finding findings[CONFIG_FINDINGS_KEPT];
     size_t count, more; // kept, and those over the limit
     int failed;         // E_NOMEM or E_TOOBIG: nothing that was made counts
 };
@@ -67,6 +68,8 @@ struct config_node config_node(const struct json *root, const struct json *schem
 const struct json *config_note(struct config_node n, const char *keyword); // own first
 const struct json *config_prop(struct config_node n, struct bytes key); // NULL: not a known key
 bool config_takes(struct config_node n, const char *type);
+// Whether a key with this x-engines note (NULL: all) means something with an engine.
+bool config_for_engine(const struct json *note, struct bytes engine);
 
 void config_explain(struct config_work *w, const struct config_at *at, const struct json *schema,
                     const struct json *value);

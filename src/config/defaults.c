@@ -60,6 +60,13 @@ static bool has_defaults(const struct json *root, const struct json *schema)
 static void fill(const struct json *root, struct json_w *w, const char *key,
                  const struct json *schema, const struct json *v);
 
+// The engine of a model, so that only its keys get defaults.
+static struct bytes engine_of(const struct json *props, const struct json *v)
+{
+    struct bytes said = json_str(json_get(v, "engine"));
+    return said.n ? said : json_str(json_get(json_get(props, "engine"), "default"));
+}
+
 static void fill_object(const struct json *root, struct json_w *w, const char *key,
                         struct config_node n, const struct json *v)
 {
@@ -67,11 +74,14 @@ static void fill_object(const struct json *root, struct json_w *w, const char *k
     const struct json *rest = config_note(n, "additionalProperties");
     struct json_iter it = {0};
     struct bytes name;
+    struct bytes engine = engine_of(props, v);
     json_w_obj(w, key);
     while (json_each(props, &it, &name, &schema)) {
         struct config_node p = config_node(root, schema);
         const struct json *made = config_note(p, "x-default");
         value = json_get_bytes(v, name);
+        if (!value && !config_for_engine(config_note(p, "x-engines"), engine))
+            continue; // no default where the key means nothing
         if (value && !json_is(value, JSON_NULL))
             fill(root, w, name.p, schema, value);
         else if (made)

@@ -48,6 +48,11 @@ bool config_takes(struct config_node n, const char *type)
     return !types || list_has(types, bytes_of(type));
 }
 
+bool config_for_engine(const struct json *note, struct bytes engine)
+{
+    return !note || list_has(note, engine);
+}
+
 static bool type_fits(struct config_node n, const struct json *v)
 {
     switch (json_kind(v)) {
@@ -197,9 +202,11 @@ static void unknown_choice(struct config_work *w, const struct config_at *at, st
         put_list(&text, choices, " or ");
         (void)buf_str(&text, ", found ");
         put_found(&text, v);
-        struct bytes near = nearest(choices, word);
+        struct bytes near = nearest(choices, word), other = nearest(later, word);
         if (near.n && json_len(choices) > 1)
             (void)buf_fmt(&text, "; nearest: %.*s", BYTES_FMT(near));
+        else if (other.n)
+            (void)buf_fmt(&text, "; nearest: %.*s", BYTES_FMT(other));
         if (later) {
             (void)buf_str(&text, " (not there yet: ");
             put_list(&text, later, ", ");
@@ -346,7 +353,7 @@ static void members(struct config_work *w, const struct config_at *at, struct co
     required = config_note(n, "required");
     for (size_t i = 0; i < json_len(required); i++)
         if (!json_get_bytes(v, json_str(json_at(required, i))))
-            config_find(w, at, true, "the key %s is missing",
+            config_find(w, at, true, "the key \"%s\" is missing",
                         json_cstr(json_at(required, i), ""));
     int64_t least = json_i64(config_note(n, "minProperties"), 0);
     int64_t most = json_i64(config_note(n, "maxProperties"), INT64_MAX);

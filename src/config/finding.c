@@ -8,6 +8,7 @@
 
 #define PLACE_MAX 1024
 #define TEXT_MAX 1536
+#define KEY_SHOWN_MAX 128
 
 static bool is_plain(struct bytes key)
 {
@@ -50,15 +51,18 @@ void config_place(struct buf *out, const struct config_at *at)
     }
     if (out->n)
         (void)buf_chr(out, '.');
-    if (is_plain(at->key))
-        (void)buf_put(out, at->key);
+    struct bytes key = bytes_first(at->key, KEY_SHOWN_MAX);
+    if (is_plain(key))
+        (void)buf_put(out, key);
     else
-        (void)buf_json_str(out, bytes_first(at->key, 128));
+        (void)buf_json_str(out, key);
+    if (key.n < at->key.n)
+        (void)buf_str(out, "...");
 }
 
 void config_find(struct config_work *w, const struct config_at *at, bool key, const char *fmt, ...)
 {
-    if (w->count == CONFIG_FINDINGS_MAX) {
+    if (w->count == CONFIG_FINDINGS_KEPT) {
         w->more++;
         return;
     }
@@ -140,7 +144,8 @@ int config_findings(struct config_work *w, struct buf *out, struct err *e)
     for (size_t i = 0; i < w->count; i++)
         if (!kept || by_place(&w->findings[kept - 1], &w->findings[i]) != 0)
             w->findings[kept++] = w->findings[i];
-    w->count = kept;
+    w->more += kept > CONFIG_FINDINGS_MAX ? kept - CONFIG_FINDINGS_MAX : 0;
+    w->count = kept > CONFIG_FINDINGS_MAX ? CONFIG_FINDINGS_MAX : kept;
     if (w->failed)
         return err_set(e, w->failed, "%s: %s", w->name, err_info(w->failed)->text);
     if (!w->count)

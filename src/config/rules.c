@@ -71,51 +71,48 @@ static void doors(struct config_work *w, const struct config_at *up, const struc
 // ---- models ----
 
 static const struct {
-    const char *engine;
-    const char *needs;
-    const char *why;       // said when it is missing
-    const char *refuses[16];
+    const char *engine, *needs, *why; // why: said when what it needs is missing
 } engines[] = {
-    {"llama.cpp", "file", "the GGUF file with its weights", {"url", "key", "command", NULL}},
-    {"command", "command", "the program to start", {"url", "key", "program", "args", NULL}},
-    {"remote", "url", "the address of its API",
-     {"file", "command", "program", "args", "env", "prepare", "threads", "memory", "limits",
-      "preload", "idle", "pinned", NULL}},
+    {"llama.cpp", "file", "the GGUF file with its weights"},
+    {"command", "command", "the program to start"},
+    {"remote", "url", "the address of its API"},
 };
 
-// The engine whose needs or wishes a refused key belongs to.
-static const char *engine_with(const char *key)
+// Keys that mean nothing with this engine. Returns whether one of them speaks for another engine.
+static bool strangers(struct config_work *w, const struct config_at *at, const struct json *m,
+                      struct bytes engine, bool said)
 {
-    if (strcmp(key, "url") == 0 || strcmp(key, "key") == 0)
-        return "remote";
-    if (strcmp(key, "command") == 0)
-        return "command";
-    return NULL;
+    struct config_node about = config_node(w->schema, json_ptr(w->schema, BYTES("/$defs/model")));
+    struct json_iter it = {0};
+    struct bytes key;
+    const struct json *v;
+    bool other = false;
+    while (json_each(m, &it, &key, &v)) {
+        struct config_at below = {.up = at, .key = key};
+        const struct json *prop = config_prop(about, key);
+        const struct json *for_ = config_note(config_node(w->schema, prop), "x-engines");
+        if (config_for_engine(for_, engine))
+            continue;
+        bool one = json_len(for_) == 1;
+        struct bytes whose = json_str(json_at(for_, 0));
+        other = other || (one && !said);
+        config_find(w, &below, true, "means nothing with engine %.*s%s%s%.*s", BYTES_FMT(engine),
+                    said ? "" : ", which is taken when none is named",
+                    one ? "; it is for engine " : "", one ? (int)whose.n : 0, whose.p ? whose.p : "");
+    }
+    return other;
 }
 
 static void engine(struct config_work *w, const struct config_at *at, const struct json *m)
 {
-    struct bytes name = json_str(json_get(m, "engine"));
     bool said = json_get(m, "engine") != NULL;
+    struct bytes name = said ? json_str(json_get(m, "engine")) : BYTES("llama.cpp");
     for (size_t i = 0; i < sizeof engines / sizeof *engines; i++) {
-        if (!bytes_is(said ? name : BYTES("llama.cpp"), engines[i].engine))
+        if (!bytes_is(name, engines[i].engine) || strangers(w, at, m, name, said) ||
+            json_get(m, engines[i].needs))
             continue;
-        const char *other = NULL;
-        for (const char *const *key = engines[i].refuses; *key; key++) {
-            struct config_at below = {.up = at, .key = bytes_of(*key)};
-            if (!json_get(m, *key))
-                continue;
-            const char *whose = engine_with(*key);
-            if (whose && !said)
-                other = whose;
-            config_find(w, &below, true, "means nothing with engine %s%s%s%s", engines[i].engine,
-                        said ? "" : ", which is taken when none is named",
-                        whose ? "; it is for engine " : "", whose ? whose : "");
-        }
-        if (!other && !json_get(m, engines[i].needs))
-            config_find(w, at, true, "engine %s%s needs the key %s: %s", engines[i].engine,
-                        said ? "" : " (taken when none is named)", engines[i].needs,
-                        engines[i].why);
+        config_find(w, at, true, "engine %s%s needs the key \"%s\": %s", engines[i].engine,
+                    said ? "" : " (taken when none is named)", engines[i].needs, engines[i].why);
     }
 }
 
@@ -197,7 +194,7 @@ static void models(struct config_work *w, const struct config_at *up, const stru
         arguments(w, &at, "args", json_get(m, "args"));
         arguments(w, &at, "command", json_get(m, "command"));
         if (json_get(m, "prepare") && !json_get(m, "file"))
-            config_find(w, &at, true, "prepare makes the file: the key file is missing");
+            config_find(w, &at, true, "prepare makes the file: the key \"file\" is missing");
         const struct json *alias = json_get(m, "aliases");
         for (size_t i = 0; json_is(alias, JSON_ARR) && i < json_len(alias); i++) {
             struct config_at one = {.up = &aliases, .index = i};

@@ -3,28 +3,47 @@
 #include "config/config_priv.h"
 #include <string.h>
 
+static bool is_letter(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+// 10m, 64KiB: no number in any YAML, as what follows the digits is letters only (and no 0x, 0o).
+static bool is_quantity(struct bytes s)
+{
+    size_t digits = 0, i;
+    while (digits < s.n && is_digit(s.p[digits]))
+        digits++;
+    for (i = digits; i < s.n && is_letter(s.p[i]);)
+        i++;
+    return digits > 0 && i > digits && i == s.n && s.p[digits] != 'x' && s.p[digits] != 'o';
+}
+
+// Whether a text can stand without quotes and stay that text, also for readers of older YAML.
 static bool is_plain(struct bytes s)
 {
-    static const char *const words[] = {"true", "false", "null", "True", "False", "Null",
-                                        "TRUE", "FALSE", "NULL"};
-    bool letter = false;
-    if (!s.n || s.n > 200)
-        return false;
+    static const char *const words[] = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"};
+    if (is_quantity(s))
+        return true;
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (bytes_is(s, words[i]))
+        if (bytes_iis(s, words[i]))
             return false;
+    if (!s.n || s.n > 200 ||
+        !(is_letter(s.p[0]) || s.p[0] == '/' || bytes_starts(s, BYTES("./"))))
+        return false;
     for (size_t i = 0; i < s.n; i++) {
         char c = s.p[i];
-        bool alpha = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-        bool other = (c >= '0' && c <= '9') || c == '.' || c == '/' || c == '_' || c == '-';
-        // a colon needs something behind it
-        bool colon = c == ':' && i > 0 && i + 1 < s.n;
-        if (!alpha && !other && !colon)
+        bool other = is_digit(c) || c == '.' || c == '/' || c == '_' || c == '-';
+        bool colon = c == ':' && i > 0 && i + 1 < s.n; // a colon needs something behind it
+        if (!is_letter(c) && !other && !colon)
             return false;
-        letter = letter || alpha;
     }
-    char first = s.p[0]; // numbers, .inf, 0x10, 1e3 and lists begin with other characters
-    return letter && ((first >= 'a' && first <= 'z') || (first >= 'A' && first <= 'Z') || first == '/');
+    return true;
 }
 
 static void put_scalar(struct buf *out, const struct json *v)

@@ -17,7 +17,7 @@ const char *config_str_of(struct config_work *w, const struct json *v)
     return json_is(v, JSON_STR) ? config_str(w, json_str(v)) : NULL;
 }
 
-// "./" in front is left out; "." is the folder itself.
+// "./" in front and "/" at the end are left out; "." is the folder itself.
 const char *config_path(struct config_work *w, struct bytes path)
 {
     while (bytes_starts(path, BYTES("./"))) {
@@ -25,6 +25,8 @@ const char *config_path(struct config_work *w, struct bytes path)
         while (path.n && path.p[0] == '/')
             path = bytes_from(path, 1);
     }
+    while (path.n > 1 && path.p[path.n - 1] == '/')
+        path.n--;
     if (bytes_starts(path, BYTES("/")))
         return config_str(w, path);
     if (!path.n || bytes_is(path, "."))
