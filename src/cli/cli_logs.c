@@ -32,7 +32,7 @@ const struct cli_command cli_logs_command = {
 
 static bool shown_before(struct bytes key)
 {
-    static const char *const head[] = {"time", "level", "event", "model", "text"};
+    static const char *const head[] = {"time", "level", "event", "model", "line", "engine", "fd"};
     for (size_t i = 0; i < sizeof head / sizeof *head; i++)
         if (bytes_is(key, head[i]))
             return true;
@@ -62,7 +62,7 @@ void cli_put_log_line(struct cli *c, struct bytes line, FILE *to)
     const struct json *l = json_root(doc);
     const char *level = json_cstr(json_get(l, "level"), "");
     struct bytes when = bytes_from(json_str(json_get(l, "time")), 11);
-    struct bytes model = json_str(json_get(l, "model")), text = json_str(json_get(l, "text"));
+    struct bytes model = json_str(json_get(l, "model")), text = json_str(json_get(l, "line"));
     (void)fprintf(to, "%.*s ", BYTES_FMT(bytes_first(when, 12)));
     cli_paint_put(c, cli_state_paint(level), level, to);
     (void)fprintf(to, "%*s ", (int)(5 - (strlen(level) < 5 ? strlen(level) : 5)), "");
