@@ -1,0 +1,401 @@
+// doctor_test.c: each check in each of its states, and what is gathered from recorded machines.
+// SPDX-License-Identifier: Apache-2.0
+#include "host/profiles_priv.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define COUNT(a) (sizeof(a) / sizeof *(a))
+#define SET(field, text) ((void)snprintf((field), sizeof(field), "%s", (text)))
+
+// A machine on which all is well: one card, containers in use, a node that may start.
+static void well(struct host_facts *f, struct host_profile *p)
+{
+    memset(f, 0, sizeof *f);
+    memset(p, 0, sizeof *p);
+    SET(f->tools.ctk, "/usr/bin/nvidia-ctk");
+    SET(f->tools.docker, "27.1.1");
+    SET(f->tools.compose, "v2.29.1");
+    f->tools.docker_there = f->tools.docker_answers = f->tools.containers = f->tools.local_engines = true;
+    SET(f->cdi.path, "/etc/cdi/nvidia.yaml");
+    SET(f->cdi.driver, "570.86.16");
+    SET(f->user.name, "ada");
+    f->user.uid = f->user.gid = 1000;
+    f->user.known = true;
+    SET(f->data.path, "/home/ada/data");
+    SET(f->data.nearest, "/home/ada/data");
+    f->data.exists = f->data.writable = f->data.space_known = true;
+    f->data.uid = 1000;
+    f->data.mode = 0750;
+    f->data.free = 100ull << 30;
+    f->data.total = 200ull << 30;
+    f->data.inodes_free = f->data.inodes_total = 1000000;
+    f->port_count = 2;
+    f->ports[0].port = 8000;
+    f->ports[1].port = 8443;
+    SET(f->ports[0].state, "free");
+    SET(f->ports[1].state, "free");
+    SET(f->clock, "synchronised");
+    f->nofile_soft = 1024;
+    f->nofile_hard = 524288;
+    f->nproc_soft = 100000;
+    f->cgroup_memory = f->cgroup_writable = true;
+    SET(f->huge_pages, "madvise");
+    SET(f->engine, "/usr/bin/llama-server");
+    SET(f->tools.llama_server, "/usr/bin/llama-server");
+    SET(p->os, "linux");
+    SET(p->arch, "x86-64");
+    SET(p->distro_id, "ubuntu");
+    SET(p->machine_class, "gpu");
+    SET(p->cpu.model, "CPU");
+    p->cpu.avx2 = true;
+    p->memory.total = p->memory.effective = p->memory.effective_available = 64ull << 30;
+    p->memory.swap_total = p->memory.swap_free = 8ull << 30;
+    p->memory.cgroup = 2;
+    SET(p->nvidia_driver, "570.86.16");
+    SET(p->cuda, "12.8");
+    p->gpu_count = 1;
+    SET(p->gpus[0].vendor, "nvidia");
+    SET(p->gpus[0].name, "RTX 5090");
+    SET(p->gpus[0].compute, "12.0");
+    SET(p->gpus[0].known_by, "nvml");
+    SET(p->gpus[0].driver, "570.86.16");
+    SET(p->gpus[0].pci, "0000:01:00.0");
+    p->gpus[0].usable = true;
+    p->disk_count = 1;
+    SET(p->disks[0].name, "nvme0n1");
+    SET(p->disks[0].kind, "nvme");
+}
+
+#define CHANGES(X)                                                                                                \
+    X(nothing, (void)0)                                                                                           \
+    X(no_card, p->gpu_count = 0)                                                                                  \
+    X(nouveau, p->gpus[0].usable = false; SET(p->gpus[0].driver, "nouveau"))                                      \
+    X(nouveau_debian, p->gpus[0].usable = false; SET(p->gpus[0].driver, "nouveau"); SET(p->distro_id, "debian"))  \
+    X(no_driver, p->gpus[0].usable = false; SET(p->gpus[0].driver, ""); SET(p->distro_id, "arch"))                \
+    X(vfio, p->gpus[0].usable = false; SET(p->gpus[0].driver, "vfio-pci"))                                        \
+    X(old_driver, SET(p->nvidia_driver, "550.90.07"))                                                             \
+    X(old_card, SET(p->gpus[0].compute, "6.1"); SET(p->nvidia_driver, "550.90.07"))                               \
+    X(hung, SET(p->gpu_note, "gpu probe timed out"))                                                              \
+    X(by_proc, SET(p->gpus[0].known_by, "proc"); SET(p->distro_id, "debian"))                                     \
+    X(mig_empty, p->gpus[0].mig = true; p->gpus[0].usable = false)                                                \
+    X(mig_full, p->gpus[0].mig = true; p->gpus[0].slice_count = 4)                                                \
+    X(no_ctk, SET(f->tools.ctk, ""))                                                                              \
+    X(no_ctk_hint, SET(f->tools.ctk, ""); f->tools.containers = false)                                            \
+    X(no_docker_wish, f->tools.containers = f->tools.docker_there = false)                                        \
+    X(no_cdi, SET(f->cdi.path, ""))                                                                               \
+    X(other_cdi, SET(f->cdi.driver, "550.90.07"))                                                                 \
+    X(silent_cdi, SET(f->cdi.driver, ""))                                                                         \
+    X(no_docker, f->tools.docker_there = false; SET(f->tools.docker, ""))                                         \
+    X(old_docker, SET(f->tools.docker, "20.10.24+dfsg1"); SET(p->distro_id, "debian"))                            \
+    X(deaf_docker, f->tools.docker_answers = false)                                                               \
+    X(old_compose, SET(f->tools.compose, "1.29.2"))                                                               \
+    X(no_compose, SET(f->tools.compose, ""); f->tools.containers = false)                                         \
+    X(no_avx2, p->cpu.avx2 = false; SET(f->tools.llama_server, ""))                                               \
+    X(no_avx2_own, p->cpu.avx2 = false)                                                                           \
+    X(arm, SET(p->arch, "arm64"))                                                                                 \
+    X(no_engine, SET(f->engine, ""))                                                                              \
+    X(no_engine_edge, SET(f->engine, ""); SET(p->machine_class, "edge"))                                          \
+    X(no_engine_wish, SET(f->engine, ""); f->tools.local_engines = false)                                         \
+    X(limited, p->memory.limit = p->memory.effective = 4ull << 30)                                                \
+    X(tiny, p->memory.limit = p->memory.effective = 512ull << 20)                                                 \
+    X(no_memory, p->memory.effective = 0)                                                                         \
+    X(swapping, p->memory.swap_free = 1ull << 30)                                                                 \
+    X(no_swap, p->memory.swap_total = 0)                                                                          \
+    X(strict, f->overcommit = 2)                                                                                  \
+    X(unknown_overcommit, f->overcommit = -1)                                                                     \
+    X(root, f->user.uid = 0; SET(f->user.name, "root"))                                                           \
+    X(root_inside, f->user.uid = 0; SET(p->container, "docker"))                                                  \
+    X(nameless, SET(f->user.name, ""))                                                                            \
+    X(unknown_user, f->user.known = false)                                                                        \
+    X(no_data, f->data.exists = false)                                                                            \
+    X(no_data_denied, f->data.exists = f->data.writable = false; SET(f->data.nearest, "/srv"))                    \
+    X(data_denied, f->data.writable = false)                                                                      \
+    X(data_other, f->data.uid = 0)                                                                                \
+    X(data_open, f->data.mode = 0755)                                                                             \
+    X(data_unnamed, SET(f->data.path, ""))                                                                        \
+    X(full, f->data.free = 100 << 20)                                                                             \
+    X(narrow, f->data.free = 5ull << 30)                                                                          \
+    X(no_inodes, f->data.inodes_free = 3)                                                                         \
+    X(unknown_space, f->data.space_known = false)                                                                 \
+    X(slow_card, SET(p->disks[0].kind, "microSD"); SET(p->disks[0].speed, "C10 U1 V10 A1"))                       \
+    X(fast_card, SET(p->disks[0].kind, "microSD"); SET(p->disks[0].speed, "C10 U3 V30"))                          \
+    X(no_disk, p->disk_count = 0)                                                                                 \
+    X(port_used, SET(f->ports[0].state, "used"))                                                                  \
+    X(port_ours, SET(f->ports[0].state, "used"); f->node_running = true)                                          \
+    X(port_denied, f->ports[1].port = 443; SET(f->ports[1].state, "denied"))                                      \
+    X(port_unknown, SET(f->ports[1].state, ""))                                                                   \
+    X(no_port, f->port_count = 0)                                                                                 \
+    X(clock_off, SET(f->clock, "unsynchronised"))                                                                 \
+    X(clock_off_inside, SET(f->clock, "unsynchronised"); SET(p->container, "lxc"))                                \
+    X(clock_unknown, SET(f->clock, ""))                                                                           \
+    X(files_few, f->nofile_hard = 4096)                                                                           \
+    X(files_none, f->nofile_hard = 128)                                                                           \
+    X(files_endless, f->nofile_hard = UINT64_MAX)                                                                 \
+    X(files_unknown, f->nofile_hard = 0)                                                                          \
+    X(pids_few, f->pids_max = 100)                                                                                \
+    X(pids_endless, f->nproc_soft = UINT64_MAX)                                                                   \
+    X(pids_unknown, f->nproc_soft = 0)                                                                            \
+    X(group_closed, f->cgroup_writable = false)                                                                   \
+    X(group_inside, f->cgroup_writable = false; SET(p->container, "docker"))                                      \
+    X(group_old, p->memory.cgroup = 1)                                                                            \
+    X(group_pi, f->cgroup_memory = false; p->raspberry_pi = 5)                                                    \
+    X(mac, SET(p->os, "macos"))
+
+#define FUNCTION(name, code)                                                                                      \
+    static void name(struct host_facts *f, struct host_profile *p)                                                \
+    {                                                                                                             \
+        (void)f;                                                                                                  \
+        (void)p;                                                                                                  \
+        code;                                                                                                     \
+    }
+CHANGES(FUNCTION)
+
+static const struct {
+    void (*change)(struct host_facts *f, struct host_profile *p);
+    const char *id;
+    enum host_status status;
+    const char *seen, *mend; // parts of the texts
+} rows[] = {
+    {nothing, "driver", HOST_OK, "driver 570.86.16, CUDA up to 12.8, 1 card", ""},
+    {no_card, "driver", HOST_SKIP, "no NVIDIA card", ""},
+    {nouveau, "driver", HOST_FAIL, "the driver nouveau", "sudo ubuntu-drivers install"},
+    {nouveau_debian, "driver", HOST_FAIL, "nouveau", "sudo apt install nvidia-driver"},
+    {no_driver, "driver", HOST_FAIL, "has no driver", "install NVIDIA's driver"},
+    {vfio, "driver", HOST_SKIP, "kept for a virtual machine", ""},
+    {old_driver, "driver", HOST_WARN, "550.90.07 for RTX 5090", "ubuntu-drivers"},
+    {old_card, "driver", HOST_OK, "550.90.07", ""},
+    {hung, "driver", HOST_FAIL, "gpu probe timed out", "dmesg"},
+    {by_proc, "driver", HOST_WARN, "1 card", "sudo apt install libnvidia-ml1"},
+    {nothing, "mig", HOST_SKIP, "MIG is off", ""},
+    {mig_empty, "mig", HOST_FAIL, "no slices", "sudo nvidia-smi mig -i 0000:01:00.0"},
+    {mig_empty, "driver", HOST_OK, "1 card", ""},
+    {mig_full, "mig", HOST_OK, "4 slices on 1 card", ""},
+    {nothing, "toolkit", HOST_OK, "/usr/bin/nvidia-ctk", ""},
+    {no_ctk, "toolkit", HOST_FAIL, "no nvidia-ctk", "sudo apt install nvidia-container-toolkit"},
+    {no_ctk_hint, "toolkit", HOST_WARN, "no nvidia-ctk", "nvidia-container-toolkit"},
+    {no_docker_wish, "toolkit", HOST_SKIP, "no containers", ""},
+    {no_card, "toolkit", HOST_SKIP, "no NVIDIA card", ""},
+    {nothing, "cdi", HOST_OK, "/etc/cdi/nvidia.yaml, driver 570.86.16", ""},
+    {no_cdi, "cdi", HOST_FAIL, "nothing of NVIDIA", "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml"},
+    {other_cdi, "cdi", HOST_FAIL, "driver 550.90.07", "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml"},
+    {silent_cdi, "cdi", HOST_OK, "/etc/cdi/nvidia.yaml", ""},
+    {nouveau, "cdi", HOST_SKIP, "no NVIDIA card with a driver", ""},
+    {nothing, "docker", HOST_OK, "27.1.1", ""},
+    {no_docker, "docker", HOST_FAIL, "not found", "sudo apt install docker.io docker-compose-v2"},
+    {old_docker, "docker", HOST_FAIL, "20.10.24", "https://docs.docker.com/engine/install/debian"},
+    {deaf_docker, "docker", HOST_FAIL, "does not answer", "usermod -aG docker ada"},
+    {no_docker_wish, "docker", HOST_SKIP, "no containers", ""},
+    {nothing, "compose", HOST_OK, "v2.29.1", ""},
+    {old_compose, "compose", HOST_FAIL, "1.29.2", "docker-compose-v2"},
+    {no_compose, "compose", HOST_WARN, "not found", "docker-compose-v2"},
+    {no_docker_wish, "compose", HOST_SKIP, "no containers", ""},
+    {nothing, "avx2", HOST_OK, "CPU has AVX2", ""},
+    {no_avx2, "avx2", HOST_FAIL, "CPU has no AVX2", "make engine-from-source"},
+    {no_avx2_own, "avx2", HOST_WARN, "CPU has no AVX2", "make engine-from-source"},
+    {arm, "avx2", HOST_SKIP, "x86-64", ""},
+    {nothing, "engine", HOST_OK, "/usr/bin/llama-server", ""},
+    {no_engine, "engine", HOST_FAIL, "no llama-server", "make up"},
+    {no_engine_edge, "engine", HOST_SKIP, "no engine runs", ""},
+    {no_engine_wish, "engine", HOST_SKIP, "no engine runs", ""},
+    {nothing, "memory", HOST_OK, "64.0 GiB, 64.0 GiB available", ""},
+    {limited, "memory", HOST_OK, "4.0 GiB by control group limit (the machine has 64.0 GiB)", ""},
+    {tiny, "memory", HOST_WARN, "0.5 GiB by control group", "raise"},
+    {no_memory, "memory", HOST_SKIP, "not known", ""},
+    {nothing, "swap", HOST_OK, "8.0 of 8.0 GiB free", ""},
+    {swapping, "swap", HOST_WARN, "1.0 of 8.0", "ps -eo"},
+    {no_swap, "swap", HOST_OK, "none", ""},
+    {nothing, "overcommit", HOST_OK, "=0", ""},
+    {strict, "overcommit", HOST_WARN, "=2", "sudo sysctl vm.overcommit_memory=0"},
+    {unknown_overcommit, "overcommit", HOST_SKIP, "", ""},
+    {nothing, "user", HOST_OK, "ada (uid 1000", ""},
+    {root, "user", HOST_WARN, "root (uid 0", "useradd"},
+    {root_inside, "user", HOST_WARN, "uid 0", "10000:10000"},
+    {nameless, "user", HOST_OK, "without a name", ""},
+    {unknown_user, "user", HOST_SKIP, "", ""},
+    {nothing, "data", HOST_OK, "/home/ada/data, owner 1000, mode 0750", ""},
+    {no_data, "data", HOST_OK, "will be made", ""},
+    {no_data_denied, "data", HOST_FAIL, "/srv cannot be written", "sudo install -d -o ada -m 0750 /home/ada/data"},
+    {data_denied, "data", HOST_FAIL, "/home/ada/data cannot be written", "sudo chown -R ada /home/ada/data"},
+    {data_other, "data", HOST_WARN, "owner 0", "sudo chown -R ada"},
+    {data_open, "data", HOST_WARN, "mode 0755", "chmod o-rwx /home/ada/data"},
+    {data_unnamed, "data", HOST_SKIP, "", ""},
+    {nothing, "space", HOST_OK, "100.0 GiB free of 200.0 GiB", ""},
+    {full, "space", HOST_FAIL, "0.1 GiB free", "du -xh"},
+    {narrow, "space", HOST_WARN, "5.0 GiB free", "du -xh"},
+    {no_inodes, "space", HOST_FAIL, "3 inodes free", "du -xh"},
+    {unknown_space, "space", HOST_SKIP, "", ""},
+    {nothing, "storage", HOST_OK, "nvme0n1 nvme", ""},
+    {slow_card, "storage", HOST_WARN, "microSD C10 U1", "U3"},
+    {fast_card, "storage", HOST_OK, "microSD C10 U3", ""},
+    {no_disk, "storage", HOST_SKIP, "", ""},
+    {nothing, "ports", HOST_OK, "8000 free, 8443 free", ""},
+    {port_used, "ports", HOST_FAIL, "8000 used, 8443 free", "ss -ltnp 'sport = :8000'"},
+    {port_ours, "ports", HOST_OK, "8000 used by the running node, 8443 free", ""},
+    {port_denied, "ports", HOST_FAIL, "443 denied", "sudo sysctl net.ipv4.ip_unprivileged_port_start=443"},
+    {port_unknown, "ports", HOST_OK, "8443 not known", ""},
+    {no_port, "ports", HOST_SKIP, "", ""},
+    {nothing, "clock", HOST_OK, "synchronised", ""},
+    {clock_off, "clock", HOST_WARN, "unsynchronised", "sudo timedatectl set-ntp true"},
+    {clock_off_inside, "clock", HOST_WARN, "unsynchronised", "on the host: sudo"},
+    {clock_unknown, "clock", HOST_SKIP, "", ""},
+    {nothing, "files", HOST_OK, "262112 streams", ""},
+    {files_few, "files", HOST_WARN, "2016 streams", "LimitNOFILE=65536"},
+    {files_none, "files", HOST_FAIL, "32 streams", "LimitNOFILE=65536"},
+    {files_endless, "files", HOST_OK, "no hard limit", ""},
+    {files_unknown, "files", HOST_SKIP, "", ""},
+    {nothing, "processes", HOST_OK, "100000 processes and threads; huge pages: madvise", ""},
+    {pids_few, "processes", HOST_WARN, "100 processes", "pids_limit"},
+    {pids_endless, "processes", HOST_OK, "no limit", ""},
+    {pids_unknown, "processes", HOST_SKIP, "", ""},
+    {nothing, "cgroup", HOST_OK, "version 2, memory controller there, ours", ""},
+    {group_closed, "cgroup", HOST_WARN, "not ours", "Delegate=yes"},
+    {group_inside, "cgroup", HOST_WARN, "not ours", ""},
+    {group_old, "cgroup", HOST_WARN, "version 1", ""},
+    {group_pi, "cgroup", HOST_WARN, "missing", "cgroup_enable=memory"},
+    {mac, "cgroup", HOST_SKIP, "", ""},
+};
+
+static void every_state(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct host_facts facts;
+        struct host_profile profile;
+        struct host_finding list[HOST_FINDINGS_MAX];
+        const struct host_finding *f = NULL;
+        well(&facts, &profile);
+        rows[i].change(&facts, &profile);
+        size_t n = host_doctor_check(list, &facts, &profile);
+        for (size_t k = 0; k < n; k++) {
+            f = !strcmp(list[k].id, rows[i].id) ? &list[k] : f;
+            // whoever complains says why and, outside of containers, how to mend it
+            bool bad = list[k].status == HOST_WARN || list[k].status == HOST_FAIL;
+            assert_true(*list[k].seen && bad == (*list[k].means != 0));
+            assert_true(bad || !*list[k].mend);
+        }
+        assert_non_null(f);
+        if (f->status != rows[i].status || !strstr(f->seen, rows[i].seen) || !strstr(f->mend, rows[i].mend) ||
+            (!*rows[i].mend && *f->mend))
+            fail_msg("row %zu %s: %s, \"%s\", mend \"%s\"", i, f->id, host_status_text(f->status), f->seen, f->mend);
+        bool failed = false;
+        for (size_t k = 0; k < n; k++)
+            failed = failed || list[k].status == HOST_FAIL;
+        assert_int_equal(host_doctor_exit(list, n), failed);
+    }
+}
+
+static void as_json(void **state)
+{
+    struct host_facts facts;
+    struct host_profile profile;
+    struct host_finding list[HOST_FINDINGS_MAX];
+    struct json_doc *doc = NULL;
+    struct buf b;
+    (void)state;
+    well(&facts, &profile);
+    no_cdi(&facts, &profile);
+    size_t n = host_doctor_check(list, &facts, &profile);
+    buf_init(&b, 1 << 20);
+    assert_int_equal(host_doctor_json(&b, list, n), 0);
+    assert_int_equal(json_parse(&doc, buf_bytes(&b), JSON_UNIQUE, NULL), 0);
+    assert_false(json_bool(json_get(json_root(doc), "ok"), true));
+    assert_int_equal(json_len(json_get(json_root(doc), "checks")), n);
+    assert_string_equal(json_cstr(json_ptr(json_root(doc), BYTES("/checks/3/id")), ""), "cdi");
+    assert_string_equal(json_cstr(json_ptr(json_root(doc), BYTES("/checks/3/status")), ""), "fail");
+    json_free(doc);
+    buf_fini(&b);
+}
+
+// What the probe of a prepared server answers, and of one where nothing is there.
+static void gathers(void **state)
+{
+    static const char text[] =
+        "{\"facts\":{\"uname sysname\":\"Linux\",\"user uid\":\"1000\",\"user gid\":\"1001\",\"user name\":\"ada\","
+        "\"exec docker\":\"/usr/bin/docker\",\"exec nvidia-ctk\":\"/usr/bin/nvidia-ctk\","
+        "\"stat /srv\":\"0 0 755 d\",\"access /srv\":\"r\",\"free /srv\":\"1000 4000\",\"inodes /srv\":\"5 9\","
+        "\"port 8000\":\"used\",\"port 80\":\"denied\",\"clock\":\"unsynchronised\",\"nofile soft\":\"1024\","
+        "\"nofile hard\":\"4096\",\"nproc soft\":\"77\",\"memlock soft\":\"65536\","
+        "\"access /sys/fs/cgroup/a/cgroup.procs\":\"rw\"},"
+        "\"files\":{\"/var/run/cdi/other.yaml\":\"\",\"/var/run/cdi/nvidia.yaml\":"
+        "[\"- containerPath: /usr/lib/libcuda.so.1\",\"- hostPath: /usr/lib/libcuda.so.550.90.07\"],"
+        "\"/proc/self/cgroup\":\"0::/a\",\"/sys/fs/cgroup/cgroup.controllers\":\"cpu memory pids\","
+        "\"/sys/fs/cgroup/a/cgroup.controllers\":\"memory pids\",\"/sys/fs/cgroup/a/pids.max\":\"512\","
+        "\"/proc/sys/vm/overcommit_memory\":\"1\","
+        "\"/sys/kernel/mm/transparent_hugepage/enabled\":\"[always] madvise never\","
+        "\"/run/systemd/timesync/synchronized\":\"\"},"
+        "\"programs\":{\"docker --version\":\"Docker version 27.1.1, build 6312585\\n\","
+        "\"docker compose version --short\":\"2.29.1\\n\",\"docker version --format {{.Server.Version}}\":1}}";
+    static const uint16_t ports[] = {8000, 80};
+    struct host_doctor_args args = {.data_dir = "/srv/plexus/data", .ports = ports, .port_count = 2, .containers = true};
+    struct profiles_machine m;
+    struct host_profile h = {0};
+    struct host_facts f;
+    (void)state;
+    profiles_parse(&m, bytes_of(text));
+    host_doctor_gather(&f, &m.probe, &h, &args);
+    assert_string_equal(f.tools.docker, "27.1.1");
+    assert_string_equal(f.tools.compose, "2.29.1");
+    assert_true(f.tools.docker_there);
+    assert_false(f.tools.docker_answers);
+    assert_string_equal(f.cdi.path, "/var/run/cdi/nvidia.yaml");
+    assert_string_equal(f.cdi.driver, "550.90.07");
+    assert_string_equal(f.data.nearest, "/srv");
+    assert_false(f.data.exists || f.data.writable);
+    assert_int_equal(f.data.free, 1000);
+    assert_int_equal(f.data.inodes_total, 9);
+    assert_int_equal(f.data.mode, 0755);
+    assert_string_equal(f.ports[0].state, "used");
+    assert_string_equal(f.ports[1].state, "denied");
+    assert_string_equal(f.clock, "synchronised");
+    assert_int_equal(f.nofile_hard, 4096);
+    assert_int_equal(f.pids_max, 512);
+    assert_int_equal(f.overcommit, 1);
+    assert_string_equal(f.huge_pages, "always");
+    assert_true(f.cgroup_memory && f.cgroup_writable);
+    assert_int_equal(f.user.gid, 1001);
+    profiles_close(&m);
+
+    profiles_parse(&m, BYTES("{}"));
+    args = (struct host_doctor_args){.data_dir = "/x", .engine = "wheel"};
+    host_doctor_gather(&f, &m.probe, &h, &args);
+    assert_false(f.user.known || f.data.exists || f.tools.docker_there);
+    assert_string_equal(f.data.nearest, "/");
+    assert_string_equal(f.engine, "wheel");
+    assert_int_equal(f.overcommit, -1);
+    struct host_finding list[HOST_FINDINGS_MAX];
+    assert_true(host_doctor_check(list, &f, &h) > 0);
+    profiles_close(&m);
+}
+
+// The doctor of this very machine says something about everything.
+static void here(void **state)
+{
+    struct host_live *l = host_live_new(NULL);
+    struct host_probe p = host_live_probe(l);
+    struct host_profile h;
+    struct host_facts f;
+    struct host_finding list[HOST_FINDINGS_MAX];
+    (void)state;
+    assert_int_equal(host_detect(&h, &p, NULL, NULL), 0);
+    host_doctor_gather(&f, &p, &h, &(struct host_doctor_args){.data_dir = "/tmp/plexus_no_such/data"});
+    size_t n = host_doctor_check(list, &f, &h);
+    for (size_t i = 0; i < n; i++)
+        assert_true(*list[i].seen);
+    host_live_free(l);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_state),
+        cmocka_unit_test(as_json),
+        cmocka_unit_test(gathers),
+        cmocka_unit_test(here),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
