@@ -534,8 +534,13 @@ int json_num_cmp(const struct json_num *a, const struct json_num *b)
     if (a->kind == JSON_NUM_RAW && b->kind == JSON_NUM_RAW && all_digits(a->raw) &&
         all_digits(b->raw))
         return cmp_digits(a->raw, b->raw);
+    // A raw number lies outside 64 bits. Against a double: as exact as a double is.
+    if (a->kind == JSON_NUM_RAW && b->kind < JSON_NUM_REAL)
+        return a->d < 0 ? -1 : 1;
+    if (b->kind == JSON_NUM_RAW && a->kind < JSON_NUM_REAL)
+        return b->d < 0 ? 1 : -1;
     if (a->kind == JSON_NUM_RAW || b->kind == JSON_NUM_RAW)
-        return cmp_real(a->d, b->d); // outside 64 bits: as exact as a double is
+        return cmp_real(a->d, b->d);
     if (a->kind == JSON_NUM_REAL && b->kind == JSON_NUM_REAL)
         return cmp_real(a->d, b->d);
     if (a->kind == JSON_NUM_REAL)
