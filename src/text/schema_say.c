@@ -18,26 +18,18 @@ struct text {
     size_t n, size;
 };
 
-static void cut(struct text *t, size_t n)
-{
-    while (n > 0 && ((unsigned char)t->p[n] & 0xC0) == 0x80)
-        n--;
-    t->n = n;
-    t->p[n] = '\0';
-}
-
 static void add(struct text *t, struct bytes s)
 {
-    if (t->n + 1 >= t->size)
-        return;
     size_t room = t->size - 1 - t->n, n = s.n < room ? s.n : room;
+    if (n < s.n) {
+        while (n > 0 && ((unsigned char)s.p[n] & 0xC0) == 0x80)
+            n--;
+        t->size = t->n + n + 1; // full from here on
+    }
     if (n)
         memcpy(t->p + t->n, s.p, n);
-    t->p[t->n + n] = '\0';
-    if (n < s.n)
-        cut(t, t->n + n - 1);
-    else
-        t->n += n;
+    t->n += n;
+    t->p[t->n] = '\0';
 }
 
 static void say(struct text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -57,10 +49,15 @@ static void say(struct text *t, const char *fmt, ...)
 static void add_token(struct text *t, struct bytes token)
 {
     add(t, BYTES("/"));
+    size_t from = 0;
     for (size_t i = 0; i < token.n; i++) {
-        char c = token.p[i];
-        add(t, c == '~' ? BYTES("~0") : c == '/' ? BYTES("~1") : (struct bytes){&token.p[i], 1});
+        if (token.p[i] != '~' && token.p[i] != '/')
+            continue;
+        add(t, (struct bytes){token.p + from, i - from});
+        add(t, token.p[i] == '~' ? BYTES("~0") : BYTES("~1"));
+        from = i + 1;
     }
+    add(t, bytes_from(token, from));
 }
 
 static const struct json *down(const struct json *v, const struct json *at, struct text *t)
