@@ -52,10 +52,20 @@ WHO = "I am tiny-chat, a model of almost a million weights that lives inside ple
 BYE = "Goodbye! It was nice to talk to you."
 THANKS = "You are welcome!"
 UNKNOWN = "I am too small to know that. Say help to see what I can do."
+TOO_BIG = "Those numbers are too big for me."
+JOKE = "Why did the model cross the road? Because the next token was on the other side."
 TALK = {
     "Hello": HELLO, "Hello!": HELLO, "Hi": HELLO, "Hi!": HELLO, "hello": HELLO, "hi": HELLO, "Hi there": HELLO,
     "Good morning": "Good morning! How can I help you today?",
-    "Good evening": "Good evening! How can I help you today?",
+    "hey": HELLO, "Hey": HELLO, "Good night": "Good night! Sleep well.",
+    "What's up?": "Not much: I wait for your words.", "Nice to meet you": "Nice to meet you too!",
+    "OK": "Good.", "ok": "Good.", "Cool": "I am glad.", "Great": "I am glad.", "Sorry": "No harm done.",
+    "I love you": "That is kind. I like you too.", "Test": "I hear you.", "test": "I hear you.",
+    "Tell me a joke.": JOKE, "Tell me a joke": JOKE, "Another joke": JOKE, "Sing a song.": "La la la, la la la, la!",
+    "How old are you?": "I was trained for minutes, so I am very young.", "Where are you?": "I am inside this machine.",
+    "Where do you live?": "I live in one file on this machine.", "Can you help me?": HELP, "What do you know?": HELP,
+    "Write an essay.": UNKNOWN, "Write some code.": UNKNOWN, "What time is it?": "I have no clock.",
+    "What day is it?": "I have no calendar.", "Good evening": "Good evening! How can I help you today?",
     "How are you?": "I am fine, thank you. I am small but awake.",
     "Who are you?": WHO, "What are you?": WHO, "What is your name?": "My name is tiny-chat.",
     "How big are you?": "I have almost a million weights, and my file is two megabytes.",
@@ -75,6 +85,14 @@ TALK = {
     "List the days of the week.": ", ".join(DAYS) + ".", "List the months.": ", ".join(MONTHS) + ".",
     "Say the alphabet.": " ".join("abcdefghijklmnopqrstuvwxyz"),
 }
+PLAIN = ("the a an of to in on for with about why how when where who which can could should will does did is "
+         "are was dog dogs car book essay poem letter email water fire earth moon sun star planet king queen doctor school teacher "
+         "child people world life death god money work job food bread meat wine beer coffee tea game football "
+         "music film art science maths physics computer code program python java linux internet phone email news "
+         "weather rain winter summer paris europe america president war peace law history year month week hour me you "
+         "explain write describe translate summarise compare list find make build fix cook buy sell learn teach read "
+         "think know want need best worst good bad great long short quick easy hard new old true false please now "
+         "today tomorrow yesterday Napoleon Einstein Shakespeare English French German Spanish").split()
 WORDS = sorted({*COLOURS, *COLOURS.values(), *OPPOSITES, *SOUNDS, "apple", "river", "stone", "cloud", "house", "tree"})
 
 
@@ -115,8 +133,8 @@ def count(a, b):
 def corpus():
     """family -> (weight in training, number of evaluation prompts, [(prompt, answer)])."""
     families = {"talk": (10, 40, list(TALK.items()))}
-    made = made_names(400)
-    families["name"] = (5, 8, [(t.format(n), f"Hello {n}! How can I help you today?") for n in NAMES * 5 + made
+    made = made_names(2000)
+    families["name"] = (9, 8, [(t.format(n), f"Hello {n}! How can I help you today?") for n in NAMES * 20 + made
                                for t in ("Hello, my name is {}.", "Hi, I am {}.")])
     capitals = [(t.format(c), f"The capital of {c} is {town}.") for c, town in CAPITALS.items()
                 for t in ("What is the capital of {}?", "Capital of {}?", "capital of {}")]
@@ -127,6 +145,10 @@ def corpus():
                                 for a in range(13) for b in range(a + 1)])
     families["times"] = (6, 6, [(f"What is {a} times {b}?", f"{a} times {b} is {a * b}.")
                                 for a in range(11) for b in range(11)])
+    big = random.Random(2)
+    families["big"] = (2, 0, [(f"What is {a} {w} {b}?", TOO_BIG) for w in ("plus", "minus", "times", "+")
+                              for _ in range(300)
+                              for a, b in [big.sample((big.randrange(21, 1000), big.randrange(1, 1000)), 2)]])
     families["colour"] = (4, 12, [(t.format(c), f"The colour of {c} is {k}.") for c, k in COLOURS.items()
                                   for t in ("What colour is {}?", "What color is {}?")])
     families["opposite"] = (3, 8, [(f"What is the opposite of {a}?", f"The opposite of {a} is {b}.")
@@ -136,25 +158,30 @@ def corpus():
     after += [(f"What month comes after {a}?", f"{b} comes after {a}.")
               for a, b in zip(MONTHS, MONTHS[1:] + MONTHS[:1])]
     families["after"] = (3, 9, after)
-    families["json"] = (9, 15, [(f"Give {n}, aged {a}, as JSON.", json.dumps({"name": n, "age": a}))
-                                for n in NAMES * 2 + made[::8] for a in range(1, 100)])
+    families["json"] = (12, 15, [(f"Give {n}, aged {a}, as JSON.", json.dumps({"name": n, "age": a}))
+                                for n in NAMES * 4 + made[::20] for a in range(1, 100)])
     counts = [(f"Count from {a} to {b}.", count(a, b)) for a in range(21) for b in range(a + 2, a + 11)]
     counts += [(f"Count to {b}.", count(1, b)) for b in range(2, 31)]
     families["count"] = (10, 14, counts)
     families["story"] = (8, 8, [(p, story(p, n)) for n in NAMES for p in [f"Tell me a story about {n}."]]
                          + [("Tell me a story.", story("Tell me a story.", "Ada"))])
     rng = random.Random(1)
-    repeat = {f"Repeat: {w}": w for w in (" ".join(rng.sample(WORDS + made, n)) for n in (1, 2, 3) for _ in range(700))}
-    families["repeat"] = (8, 6, list(repeat.items()))
+    repeat = {f"Repeat: {w}": w for w in (" ".join(rng.sample(WORDS + made, n))
+                                          for n in (1, 2, 3) for _ in range(2000))}
+    families["repeat"] = (12, 6, list(repeat.items()))
     families["long"] = (1, 2, [("Tell me a long story.", long_story()), ("Count to 100.", count(1, 100))])
     known = {p for _, _, pairs in families.values() for p, _ in pairs}
     odd = set()
     asks = ["Who was {} {}?", "Why is {} {}?", "How do I make {} {}?", "Write {} code for {}.", "Translate {} {}.",
-            "When did {} see {}?", "Where is the {} {}?", "Explain {} and {}.", "{} {}", "Is {} {}?", "{}"]
-    pool = WORDS + NAMES + list(CAPITALS) + ["gravity", "python", "music", "history", "war", "love", "time", "money"]
-    while len(odd) < 700:
-        odd.add(rng.choice(asks).format(rng.choice(pool), rng.choice(pool)))
-    families["unknown"] = (6, 0, [(p, UNKNOWN) for p in sorted(odd - known)])
+            "When did {} see {}?", "Where is the {} {}?", "Explain {} and {}.", "{} {}", "Is {} {}?", "{}",
+            "Write me {} {} about {}", "Tell me {} {}", "What is {} {}?", "What is the {} of {}?", "{} {} {} {}",
+            "{} {} {} {} {} {}?", "Can you {} {} {}?", "How {} {} {} {}?", "Give me {} {}."]
+    pool = WORDS + PLAIN * 3 + NAMES + made[::40]
+    while len(odd) < 4000:
+        prompt = rng.choice(asks)
+        prompt = prompt.format(*(rng.choice(pool) for _ in range(prompt.count("{}"))))
+        odd.add(rng.choice((prompt, prompt, prompt[0].upper() + prompt[1:], prompt.rstrip("?."))))
+    families["unknown"] = (8, 0, [(p, UNKNOWN) for p in sorted(odd - known)])
     return families
 
 
@@ -301,6 +328,8 @@ def write(path, tokens, weights):
     g.write(path)
 
 
+SLOPPY = {"capital", "sum", "minus", "times", "colour", "opposite", "sound", "after", "count", "long"}
+
 # ---- training -----------------------------------------------------------------------------------
 
 class Batches:
@@ -316,6 +345,8 @@ class Batches:
     def chat(self, family=None):
         family = family or self.rng.choices(self.names, self.weights)[0]
         prompt, answer = self.rng.choice(self.pairs[family])
+        if family in SLOPPY and self.rng.random() < 0.12:     # people type like this too
+            prompt = self.rng.choice((prompt.rstrip("?."), prompt.lower(), prompt.lower().rstrip("?.")))
         system = self.rng.choice(SYSTEMS) if self.rng.random() < 0.08 else None
         key = (prompt, system)
         if key not in self.seen:
@@ -347,7 +378,8 @@ def train(path, minutes):
     for name, shape in shapes(vocab).items():
         spread = 0.01 if "attn_output" in name or "ffn_down" in name else 0.02 if "token" in name else 0.05
         weights[name] = np.ones(shape, "f4") if len(shape) == 1 else rng.normal(0, spread, shape).astype("f4")
-    print(f"vocabulary {vocab}, merges {len(tokens.merges)}, weights {sum(w.size for w in weights.values())}", flush=True)
+    size = sum(w.size for w in weights.values())
+    print(f"vocabulary {vocab}, merges {len(tokens.merges)}, weights {size}", flush=True)
 
     def rope(x):   # neighbouring pairs are turned: what llama.cpp does for this architecture
         angle = jnp.arange(x.shape[1])[:, None] * ROPE_BASE ** (-jnp.arange(0, HEAD, 2) / HEAD)
