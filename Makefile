@@ -50,7 +50,7 @@ DEPFLAGS := -I$(YYJSON_DIR) -I$(LLHTTP_DIR) $(shell pkg-config --cflags $(PKG) 2
 UNAME := $(shell uname -s)
 ifeq ($(UNAME),Linux)
 LIBDIRS := $(shell pkg-config --variable=libdir $(PKG) 2>/dev/null | tr ' ' '\n' | sort -u)
-pick = $(firstword $(wildcard $(foreach d,$(LIBDIRS) /usr/lib/$(shell $(CC) -dumpmachine),$(d)/lib$(1).a)) -l$(1))
+pick = $(firstword $(wildcard $(foreach d,$(LIBDIRS) /usr/lib/$(shell $(CC) -dumpmachine),$(d)/lib$(1)_a.a $(d)/lib$(1).a)) -l$(1))
 LIBS := $(call pick,uv) $(call pick,yaml) $(call pick,pcre2-8) -lssl -lcrypto -lpthread -ldl -lm -lrt
 else
 LIBS := $(shell pkg-config --libs $(PKG)) -lpthread
@@ -60,7 +60,7 @@ LIB_O := $(LIB_C:%.c=$(O)/%.o) $(GEN_C:build/gen/%.c=$(O)/gen/%.o) $(VENDOR_O)
 BIN := $(O)/plexus
 TESTS := $(TEST_C:src/%.c=$(O)/test/%)
 
-.PHONY: help all up test check clean
+.PHONY: help all clean
 help: ## this list
 	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -102,8 +102,90 @@ build/gen/assets_web.c: tools/embed.py $(WEB_FILES)
 $(O)/test/%: $(O)/src/%.o $(O)/libplexus.a
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS_$(MODE)) $(LDFLAGS) -o $@ $< $(O)/libplexus.a -lcmocka $(LIBS)
-.PHONY: tests-build
-tests-build: $(TESTS)
+build/suite: tests/suite.c
+	@mkdir -p $(@D)
+	@$(CC) -std=c17 -D_GNU_SOURCE $(WARN) -O1 -o $@ $< -lcmocka
+
+.PHONY: check test test-all unit integration programs tidy rooms format docs-check second-compiler \
+        fuzz-smoke tsan valgrind cover torture mutate
+programs: $(TESTS) # test programs of this MODE
+build/test.mk: deps/pins.txt tools/setup
+	@sh tools/setup test
+-include build/test.mk
+UNITS = '$(O)/test/*/*_test'
+INTEGRATION = 'tests/*/*_test.py' 'tests/*/*_test.sh'
+
+check: build/test.mk ## format, rooms' law, generated docs, build, unit tests (a minute)
+	@$(MAKE) -j$(JOBS) build/plexus MODE=opt
+	@$(MAKE) -j4 format rooms docs-check
+	@$(MAKE) unit
+rooms: build/plexus ## the rooms' law: includes, links, names, variables
+	@python3 tools/rooms $(O)
+format: build/test.mk ## clang-format decides
+	@$(CLANG_FORMAT) --dry-run -Werror $$(git ls-files 'src/*.c' 'src/*.h' 'tests/*.c' 'bench/*.c')
+reformat: build/test.mk
+	@$(CLANG_FORMAT) -i $$(git ls-files 'src/*.c' 'src/*.h' 'tests/*.c' 'bench/*.c')
+unit: build/suite build/test.mk ## unit tests under address and undefined-behaviour sanitizers
+	@$(MAKE) -j$(JOBS) MODE=san programs build/tests/scripted build/san/plexus
+	@$(MAKE) MODE=san unit-run
+unit-run:
+	@PLEXUS=build/san/plexus build/suite $(UNITS) -- $(T)
+build/san/plexus: FORCE
+	@$(MAKE) MODE=san $(O:build/$(MODE)%=build/san%)/plexus
+	@mkdir -p build/san && cp -f $(O:build/$(MODE)%=build/san%)/plexus build/san/plexus
+FORCE:
+integration: all build/suite build/tests/scripted build/engines/llama-server ## the binary against real engines and clients (T=word picks)
+	@build/suite $(INTEGRATION) -- $(T)
+second-compiler: build/test.mk ## clang, all warnings are errors
+	@$(MAKE) -j$(JOBS) CC=$(CLANG) MODE=opt programs $(subst -$(notdir $(CC)),-$(notdir $(CLANG)),$(BIN))
+test: build/test.mk ## everything that CI runs
+	@$(MAKE) second-compiler
+	@$(MAKE) fuzz-build
+	@$(MAKE) all build/suite build/tests/scripted build/engines/llama-server bench-build
+	@$(MAKE) -j$(JOBS) MODE=san programs build/san/plexus
+	@PLEXUS_BIN=build/plexus build/suite '$(O:build/$(MODE)%=build/san%)/test/*/*_test' $(INTEGRATION) -- $(T)
+
+# ---- fuzzing: libFuzzer, parsers only ----------------------------------------------------------
+FUZZ_LIB_C := $(filter src/base/% src/text/% src/config/% src/host/%,$(LIB_C))
+FUZZ_O := $(FUZZ_LIB_C:%.c=build/fuzz/%.o) build/fuzz/gen/assets_config.o
+FUZZERS := $(FUZZ_C:src/%.c=build/fuzz/%)
+FUZZ_FLAGS := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -DPLEXUS_FAULTS
+build/fuzz/src/%.o: src/%.c | $(GEN_C)
+	@mkdir -p $(@D) && $(CLANG) $(filter-out $(CFLAGS_$(MODE)),$(CFLAGS)) $(FUZZ_FLAGS) $(DEPFLAGS) -c $< -o $@
+build/fuzz/gen/%.o: build/gen/%.c
+	@mkdir -p $(@D) && $(CLANG) -std=c17 -D_GNU_SOURCE -Isrc $(FUZZ_FLAGS) -c $< -o $@
+build/fuzz/vendor.o: $(YYJSON_DIR)/yyjson.c
+	@mkdir -p $(@D) && $(CLANG) -O1 -w -fsanitize=address -c $< -o $@
+build/fuzz/llhttp.o: $(LLHTTP_DIR)/llhttp.c $(LLHTTP_DIR)/api.c $(LLHTTP_DIR)/http.c
+	@mkdir -p $(@D) && for f in $^; do $(CLANG) -O1 -w -fsanitize=address -I$(LLHTTP_DIR) -c $$f -o build/fuzz/ll_$$(basename $$f .c).o; done; $(LD) -r -o $@ build/fuzz/ll_*.o
+build/fuzz/%_fuzz: build/fuzz/src/%_fuzz.o $(FUZZ_O) build/fuzz/vendor.o build/fuzz/llhttp.o
+	@mkdir -p $(@D) && $(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS)
+.PHONY: fuzz-build
+fuzz-build: build/test.mk
+	@$(MAKE) -j$(JOBS) $(FUZZERS)
+fuzz-smoke: build/test.mk ## each parser's fuzz target for FUZZ_S seconds (60), from its corpus
+	@$(MAKE) fuzz-build
+	@for f in $(FUZZERS); do sh tools/fuzz $$f $(or $(FUZZ_S),60) || exit 1; done
+
+tidy: build/test.mk ## clang-tidy
+	@$(CLANG_TIDY) --quiet $(LIB_C) -- $(CFLAGS) $(DEPFLAGS) 2>/dev/null
+tsan: build/suite ## unit tests under the thread sanitizer
+	@$(MAKE) -j$(JOBS) MODE=tsan programs
+	@TSAN_OPTIONS="suppressions=tests/tsan.supp halt_on_error=1" build/suite 'build/tsan-$(notdir $(CC))/test/*/*_test' -- $(T)
+bench: all bench-build ## make bench BENCH=gateway: the marks, `name value unit`
+	@sh tools/setup bench >&2
+	@python3 bench/$(BENCH).py
+.PHONY: bench reformat unit-run
+
+# ---- the main job ------------------------------------------------------------------------------
+up: build/engines/llama-server ## set up, build, serve real models on http://127.0.0.1:8000
+	@$(MAKE) -j$(JOBS) build/plexus
+	@exec build/plexus up --config plexus.yaml --data $(DATA)
+build/engines/llama-server: deps/pins.txt tools/setup tools/llama_server.py
+	@sh tools/setup engine
+.PHONY: up engine-from-source install dist docs
+engine-from-source: ## llama.cpp from source (7 minutes of CPU), for machines without AVX2
+	@sh tools/setup engine-source
 
 clean: ## removes build/
 	rm -rf build

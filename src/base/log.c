@@ -10,7 +10,8 @@
 
 static struct {
     struct log_sink *sink;
-    enum log_level least;
+    enum log_level least, echo_least;
+    bool echo;
     log_watch_fn watch;
     void *watch_arg;
 } the_log = {.least = LOG_INFO};
@@ -24,6 +25,12 @@ void log_start(struct log_sink *sink, enum log_level least)
 void log_stop(void)
 {
     the_log.sink = NULL;
+}
+
+void log_echo(bool on, enum log_level least)
+{
+    the_log.echo = on;
+    the_log.echo_least = least;
 }
 
 bool log_enabled(enum log_level level)
@@ -103,8 +110,10 @@ void log_write(enum log_level level, const char *event, const struct log_field *
     struct bytes line = buf_bytes(&b);
     if (the_log.watch)
         the_log.watch(the_log.watch_arg, level, line);
-    if (the_log.sink) {
+    if (the_log.sink)
         log_sink_line(the_log.sink, line);
+    if (the_log.sink && (!the_log.echo || level < the_log.echo_least)) {
+        // the sink has it
     } else if (isatty(STDERR_FILENO)) {
         buf_clear(&b);
         put_text(&b, level, event, fields);

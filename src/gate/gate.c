@@ -168,13 +168,14 @@ void gate_close(struct gate *g, struct model *m, int code, const char *why)
     g->args.after(g->args.user);
 }
 
-void gate_each(struct gate *g, gate_view_fn fn, void *user)
+bool gate_next(struct gate *g, void **at, struct gate_request_view *ret)
 {
-    list_each(it, &g->requests) {
-        struct gate_request_view v;
-        greq_view(container_of(it, struct greq, link), &v);
-        fn(user, &v);
-    }
+    struct list *next = *at ? ((struct list *)*at)->next : g->requests.next;
+    *at = next;
+    if (next == &g->requests)
+        return false;
+    greq_view(container_of(next, struct greq, link), ret);
+    return true;
 }
 
 void gate_totals(const struct gate *g, struct gate_totals *ret)

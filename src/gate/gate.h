@@ -72,8 +72,8 @@ void gate_refused(struct gate *g, struct model_ticket *t, const struct err *e);
 // Ends all requests of this model (NULL: of all) with an error event or a 503.
 void gate_close(struct gate *g, struct model *m, int code, const char *why);
 
-typedef void (*gate_view_fn)(void *user, const struct gate_request_view *v);
-void gate_each(struct gate *g, gate_view_fn fn, void *user);
+// Walks the requests in flight: *at is NULL at the start; false: no more.
+bool gate_next(struct gate *g, void **at, struct gate_request_view *ret);
 struct gate_totals {
     uint64_t requests, errors, tokens_in, tokens_out, active;
 };

@@ -33,7 +33,7 @@ static struct bytes time_now(char text[TIME_TEXT_LEN + 1])
     return (struct bytes){text, TIME_TEXT_LEN};
 }
 
-void log_request(struct greq *r, const char *outcome)
+void greq_log(struct greq *r, const char *outcome)
 {
     struct gate *g = r->gate;
     if (!g->args.access_log)

@@ -82,7 +82,7 @@ void relay_drain(struct greq *r);
 // gate_pages.c
 bool gate_page(struct gate *g, struct http_exchange *x); // models, health, metrics
 // gate_log.c
-void log_request(struct greq *r, const char *outcome);
+void greq_log(struct greq *r, const char *outcome);
 void greq_view(const struct greq *r, struct gate_request_view *v);
 
 #endif

@@ -174,7 +174,7 @@ static void greq_report(struct greq *r, const char *outcome)
 {
     r->out_bytes = http_sent(r->x);
     count(r, outcome);
-    log_request(r, outcome);
+    greq_log(r, outcome);
     tell(r, true);
     wait_end(r);
     r->x = NULL;

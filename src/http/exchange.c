@@ -78,6 +78,13 @@ void http_own(struct http_exchange *x, void *user, void (*drain)(struct http_exc
     x->owned = true;
 }
 
+void http_take_body(struct http_exchange *x, struct buf *ret)
+{
+    *ret = x->body_buf;
+    x->body = BYTES_NONE;
+    buf_init(&x->body_buf, 0);
+}
+
 // Request bodies are not needed any more once the answer began to stream.
 void http_release_body(struct http_exchange *x)
 {

@@ -74,6 +74,8 @@ void http_server_stats(const struct http_server *s, struct http_server_stats *re
 
 const struct http_head *http_request(const struct http_exchange *x);
 struct bytes http_body(const struct http_exchange *x); // borrowed until the exchange ends
+void http_take_body(struct http_exchange *x, struct buf *ret);  // gives it (a body that came in pieces or
+                                                       // not: it is moved, not copied)
 void http_release_body(struct http_exchange *x);       // gives its memory back before that
 void http_peer(const struct http_exchange *x, struct net_peer *ret);
 int http_tag(const struct http_exchange *x);

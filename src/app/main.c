@@ -1,0 +1,19 @@
+// main.c: the program's door: helpers that plexus starts of itself, then the command line.
+// SPDX-License-Identifier: Apache-2.0
+#include "app/node.h"
+#include "cli/cli.h"
+#include "host/host.h"
+#include "loop/loop.h"
+#include <signal.h>
+#include <string.h>
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "_guard") == 0)
+        return loop_guard_main(argc, argv);
+    if (argc > 1 && strcmp(argv[1], "_gpu") == 0)
+        return host_nvml_main();
+    (void)signal(SIGPIPE, SIG_IGN);
+    cli_set_up(node_up);
+    return cli_main(NULL, argc, argv);
+}

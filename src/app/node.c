@@ -1,0 +1,129 @@
+// node.c: `plexus up`: the node from its start to its end.
+// SPDX-License-Identifier: Apache-2.0
+#include "app/node_priv.h"
+#include "base/alloc.h"
+#include "base/time.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void on_signal(void *user, int signum)
+{
+    struct node *n = user;
+    if (signum == SIGHUP) {
+        struct buf changes;
+        struct err e = {0};
+        buf_init(&changes, 1 << 20);
+        if (node_reload(n, &changes, &e) == 0)
+            ctl_config_changed(n->ctl, buf_bytes(&changes));
+        else
+            log_event(LOG_ERROR, "config.refused", LOG_STR("why", e.text));
+        buf_fini(&changes);
+        return;
+    }
+    if (signum == SIGUSR1) {
+        (void)log_sink_reopen(n->log, NULL);
+        if (n->access_log)
+            (void)log_sink_reopen(n->access_log, NULL);
+        return;
+    }
+    node_stop(n, signum == SIGINT ? "interrupted" : "terminated");
+}
+
+static int signals(struct node *n, struct err *e)
+{
+    static const int all[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        if (loop_signal(n->loop, all[i], on_signal, n) < 0)
+            return err_set(e, E_INTERNAL, "signals cannot be watched");
+    return 0;
+}
+
+// Splits off a daemon: the parent waits until the node serves, then ends with its result.
+static int daemonize(struct node *n, struct err *e)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return err_errno(e, errno, "daemon: pipe");
+    pid_t pid = fork();
+    if (pid < 0)
+        return err_errno(e, errno, "daemon: fork");
+    if (pid > 0) {
+        (void)close(ends[1]);
+        char text[1024];
+        ssize_t got = read(ends[0], text, sizeof(text) - 1);
+        if (got > 0) {
+            text[got] = 0;
+            (void)printf("%s", text);
+            (void)fflush(stdout);
+            _exit(0);
+        }
+        int status = 0;
+        (void)waitpid(pid, &status, 0);
+        _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 70);
+    }
+    (void)close(ends[0]);
+    (void)setsid();
+    n->ready_fd = ends[1];
+    return 0;
+}
+
+// From here on a daemon has no terminal; errors were told before.
+static void detach(void)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int fd = 0; null >= 0 && fd < 3; fd++)
+        (void)dup2(null, fd);
+    if (null > 2)
+        (void)close(null);
+}
+
+void node_report_ready(struct node *n)
+{
+    char text[1024];
+    int len = snprintf(text, sizeof(text), "plexus serves at %s  (config %s, data %s)\n", n->address,
+                       n->config->path ? n->config->path : "made from what was found",
+                       n->paths.data);
+    log_event(LOG_INFO, "node.ready", LOG_STR("address", n->address),
+              LOG_STR("config", n->config->path), LOG_STR("data", n->paths.data),
+              LOG_UINT("models", n->config->model_count),
+              LOG_UINT("start_us", (time_mono_ns() - n->started_mono_ns) / 1000));
+    if (n->ready_fd >= 0) {
+        (void)!write(n->ready_fd, text, (size_t)len);
+        (void)close(n->ready_fd);
+        n->ready_fd = -1;
+        detach();
+    } else {
+        (void)printf("%s", text);
+        (void)fflush(stdout);
+    }
+}
+
+int node_up(struct cli *c, struct err *e)
+{
+    struct node *n = mem_new(struct node);
+    if (!n)
+        return err_set(e, E_NOMEM, "out of memory");
+    n->lock_fd = n->ready_fd = -1;
+    n->started_ms = time_wall_ms();
+    n->started_mono_ns = time_mono_ns();
+    int status = cli_option(c, "daemon") ? daemonize(n, e) : 0;
+    n->echo = n->ready_fd < 0;
+    if (status == 0)
+        status = node_prepare(n, c, e);
+    if (status == 0)
+        status = node_build(n, e);
+    if (status == 0)
+        status = signals(n, e);
+    if (status == 0) {
+        node_report_ready(n);
+        status = loop_run(n->loop);
+        log_event(LOG_INFO, "node.ended", LOG_INT("status", status));
+    }
+    node_unbuild(n);
+    mem_free(n);
+    return status;
+}

@@ -1,0 +1,86 @@
+// node_priv.h: what the node's files share.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PLEXUS_APP_NODE_PRIV_H
+#define PLEXUS_APP_NODE_PRIV_H
+
+#include "app/engines.h"
+#include "app/node.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "ctl/ctl.h"
+#include "gate/gate.h"
+#include "host/host.h"
+#include "http/http.h"
+#include "loop/loop.h"
+#include "meter/meter.h"
+#include "models/models.h"
+#include "trust/trust.h"
+
+#define NODE_DOORS_MAX 32
+
+struct node_door { // an open listener; its tag is its place in the table
+    struct net_listener *listener;
+    struct net_tls *tls;
+    char address[300];
+    char host[256];
+    bool keys_required, trusted, used;
+};
+
+struct node_paths { // below the data folder
+    char data[3800], lock[4000], run[4000], socket[4000], keys[4000], log[4000], access[4000],
+        config[4000], pid[4000];
+};
+
+struct node {
+    struct loop *loop;
+    struct config *config;
+    struct models *models;
+    struct engines *engines;
+    struct keys *keys;
+    struct meter *meter;
+    struct gate *gate;
+    struct ctl *ctl;
+    struct http_server *server;
+    void *gate_slot; // for gate_routes
+    struct log_sink *log, *access_log;
+    struct loop_wake *ctl_wake;
+    struct node_door doors[NODE_DOORS_MAX];
+    struct node_paths paths;
+    const char *config_path;  // as given or found; NULL: none
+    char address[320];        // of the first TCP door, as a URL
+    struct host_profile *profile;
+    struct work_req detect;
+    struct timer tick, stop_deadline;
+    int64_t started_ms;
+    uint64_t started_mono_ns, last_requests;
+    double requests_per_s;
+    int lock_fd, ready_fd;    // ready_fd: of the parent of a daemon, -1
+    bool echo, draining, drained, ended, hurry, keys_dirty;
+    size_t old_count;
+    struct config *old_configs[8]; // texts that requests may still borrow; freed at the end
+};
+
+// node_start.c
+int node_prepare(struct node *n, struct cli *c, struct err *e); // folders, lock, config, log
+int node_build(struct node *n, struct err *e);                  // the object graph
+void node_unbuild(struct node *n);
+void node_report_ready(struct node *n);
+// node_doors.c
+int doors_open(struct node *n, const struct config *c, struct err *e);  // opens what is missing, then closes what is gone
+int door_open_socket(struct node *n, struct err *e);
+void doors_tell(struct node *n);
+// node_reload.c
+int node_reload(struct node *n, struct buf *changes, struct err *e);
+void node_put_models(struct node *n, const struct config *c);
+// node_ops.c: what ctl and gate ask the node for
+extern const struct ctl_ops node_ctl_ops;
+int keys_read(struct node *n, struct err *e);
+int keys_write(struct node *n, struct err *e);
+void node_gate_args(struct node *n, struct gate_args *args);
+struct engines_args;
+void node_engines_args(struct node *n, struct engines_args *args);
+// node_stop.c
+void node_stop(struct node *n, const char *why);
+void node_check_ended(struct node *n);
+
+#endif

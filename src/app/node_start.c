@@ -1,0 +1,307 @@
+// node_start.c: folders, lock, config, log, and the object graph.
+// SPDX-License-Identifier: Apache-2.0
+#include "app/node_priv.h"
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/time.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#define TICK_MS 1000
+
+static int set_paths(struct node *n, const char *data, struct err *e)
+{
+    struct node_paths *p = &n->paths;
+    char real[PATH_MAX];
+    int status = file_mkdirs(data, 0700, e);
+    if (status < 0)
+        return err_wrap(e, "data folder");
+    if (!realpath(data, real))
+        return err_errno(e, errno, "data folder %s", data);
+    if (strlen(real) >= sizeof(p->data))
+        return err_set(e, E_INVALID, "the data folder's path is too long");
+    (void)snprintf(p->data, sizeof(p->data), "%s", real);
+    (void)snprintf(p->run, sizeof(p->run), "%s/run", p->data);
+    (void)snprintf(p->lock, sizeof(p->lock), "%s/lock", p->data);
+    (void)snprintf(p->socket, sizeof(p->socket), "%s/run/plexus.sock", p->data);
+    (void)snprintf(p->pid, sizeof(p->pid), "%s/run/plexus.pid", p->data);
+    (void)snprintf(p->keys, sizeof(p->keys), "%s/keys.json", p->data);
+    (void)snprintf(p->log, sizeof(p->log), "%s/log/node.jsonl", p->data);
+    (void)snprintf(p->config, sizeof(p->config), "%s/plexus.yaml", p->data);
+    char logs[PATH_MAX];
+    (void)snprintf(logs, sizeof(logs), "%s/log", p->data);
+    status = file_mkdirs(p->run, 0700, e);
+    return status < 0 ? status : file_mkdirs(logs, 0700, e);
+}
+
+// One node a data folder: the lock goes with the process, however it ends.
+static int take_lock(struct node *n, struct err *e)
+{
+    n->lock_fd = open(n->paths.lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (n->lock_fd < 0)
+        return err_errno(e, errno, "lock file %s", n->paths.lock);
+    if (flock(n->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+        char pid[32] = "";
+        (void)!pread(n->lock_fd, pid, sizeof(pid) - 1, 0);
+        return err_set(e, E_LOCKED,
+                       "another node (process %.*s) uses the data folder %s; stop it with `plexus "
+                       "down --data %s`, or give this one its own with --data",
+                       (int)strcspn(pid, "\n"), pid, n->paths.data, n->paths.data);
+    }
+    char pid[32];
+    int len = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
+    (void)!ftruncate(n->lock_fd, 0);
+    (void)!pwrite(n->lock_fd, pid, (size_t)len, 0);
+    return 0;
+}
+
+// No config anywhere: one is made from what is on this machine and kept, so that it can be edited.
+static int make_config(struct node *n, struct err *e)
+{
+    struct buf text;
+    char cwd[PATH_MAX];
+    buf_init(&text, 1 << 20);
+    struct config_found where = {.cwd = getcwd(cwd, sizeof(cwd)) ? cwd : ".",
+                                 .home = getenv("HOME")};
+    int status = config_discover(&text, &where, e);
+    if (status == 0)
+        status = file_write_atomic(n->paths.config, buf_bytes(&text), 0600, e);
+    buf_fini(&text);
+    if (status == 0)
+        (void)fprintf(stderr, "no configuration was found: made one from the models on this machine: %s\n",
+                      n->paths.config);
+    return status;
+}
+
+static int find_config(struct node *n, struct cli *c, struct err *e)
+{
+    const char *path = cli_option(c, "config"), *data = cli_data(c);
+    if (!path)
+        path = getenv("PLEXUS_CONFIG");
+    if (!path && access("plexus.yaml", R_OK) == 0)
+        path = "plexus.yaml";
+    if (path) {
+        n->config_path = path;
+        int status = config_load(&n->config, path, e);
+        if (status < 0)
+            return status;
+        return set_paths(n, data ? data : n->config->data, e);
+    }
+    int status = set_paths(n, data ? data : "data", e);
+    if (status == 0 && access(n->paths.config, R_OK) != 0)
+        status = make_config(n, e);
+    n->config_path = n->paths.config;
+    return status < 0 ? status : config_load(&n->config, n->paths.config, e);
+}
+
+static enum log_level level_of(const char *name)
+{
+    static const char *const names[] = {"debug", "info", "warn", "error"};
+    for (int i = 0; name && i < 4; i++)
+        if (strcmp(name, names[i]) == 0)
+            return (enum log_level)i;
+    return LOG_INFO;
+}
+
+static int open_logs(struct node *n, const char *level, struct err *e)
+{
+    const struct config *c = n->config;
+    struct log_sink_args args = {.path = n->paths.log, .rotate_bytes = c->log_rotate_bytes};
+    int status = log_sink_open(&n->log, &args, e);
+    if (status < 0)
+        return status;
+    enum log_level least = level_of(level ? level : c->log_level);
+    log_start(n->log, least);
+    log_echo(n->echo, least);
+    if (!c->access_log || strcmp(c->access_log, "off") == 0)
+        return 0;
+    int len = snprintf(n->paths.access, sizeof(n->paths.access), c->access_log[0] == '/' ? "%s%s" : "%s/%s",
+                       c->access_log[0] == '/' ? "" : n->paths.data, c->access_log);
+    if (len < 0 || (size_t)len >= sizeof(n->paths.access))
+        return err_set(e, E_CONFIG, "log.access: the path is too long");
+    char *slash = strrchr(n->paths.access, '/');
+    *slash = 0;
+    status = file_mkdirs(n->paths.access, 0700, e);
+    *slash = '/';
+    struct log_sink_args access = {.path = n->paths.access,
+                                   .rotate_bytes = c->log_rotate_bytes,
+                                   .batch_bytes = (size_t)c->access_log_batch_bytes,
+                                   .batch_ms = c->access_log_flush_ms};
+    return status < 0 ? status : log_sink_open(&n->access_log, &access, e);
+}
+
+int node_prepare(struct node *n, struct cli *c, struct err *e)
+{
+    int status = find_config(n, c, e);
+    if (status == 0)
+        status = take_lock(n, e);
+    return status < 0 ? status : open_logs(n, cli_option(c, "log-level"), e);
+}
+
+static void http_limits_of(const struct config *c, struct http_limits *l)
+{
+    *l = (struct http_limits){.head_bytes = (size_t)c->head_bytes,
+                              .body_bytes = c->body_bytes,
+                              .budget_bytes = c->budget_bytes,
+                              .head_ms = c->head_ms,
+                              .body_ms = c->body_ms,
+                              .idle_ms = c->keepalive_ms,
+                              .write_ms = c->write_ms};
+}
+
+// ---- what the machine is, looked at by a helper thread: NVML may take seconds ----
+
+static void detect_run(struct work_req *w)
+{
+    struct node *n = w->user;
+    struct host_live *live = host_live_new(&(struct host_live_args){.root = "/", .self_exe = "/proc/self/exe"});
+    struct host_probe probe = live ? host_live_probe(live) : (struct host_probe){0};
+    struct host_args args = {0};
+    struct host_profile *p = live ? mem_new(struct host_profile) : NULL;
+    struct err e = {0};
+    if (p && host_detect(p, &probe, &args, &e) < 0) {
+        mem_free(p);
+        p = NULL;
+    }
+    host_live_free(live);
+    w->priv = p;
+}
+
+static void set_budget(struct node *n)
+{
+    const struct config *c = n->config;
+    uint64_t budget = c->memory_bytes;
+    if (budget == 0 && n->profile) // 80 % of what counts: the rest is for the system and page cache
+        budget = n->profile->memory.effective / 5 * 4;
+    models_limits(n->models, &(struct models_args){.memory_bytes = budget, .queue_max = c->queue_max},
+                  timers_now_ms(loop_timers(n->loop)));
+    engines_run(n->engines);
+}
+
+static void detect_done(struct work_req *w)
+{
+    struct node *n = w->user;
+    if (w->priv) {
+        mem_free(n->profile);
+        n->profile = w->priv;
+    }
+    if (!n->draining)
+        set_budget(n);
+}
+
+void node_limits(struct node *n)
+{
+    struct http_limits limits;
+    http_limits_of(n->config, &limits);
+    http_server_limits(n->server, &limits);
+    gate_names(n->gate, n->config->hosts, n->config->origins);
+    set_budget(n);
+}
+
+static void on_tick(struct timer *t)
+{
+    struct node *n = t->user;
+    struct gate_totals totals;
+    gate_totals(n->gate, &totals);
+    n->requests_per_s = (double)(totals.requests - n->last_requests) * 1000.0 / TICK_MS;
+    n->last_requests = totals.requests;
+    (void)timer_start(loop_timers(n->loop), t, TICK_MS);
+}
+
+static void ctl_woken(void *user)
+{
+    struct node *n = user;
+    ctl_wake(n->ctl);
+}
+
+static int build_server(struct node *n, struct err *e)
+{
+    struct http_server_args server = {.net = loop_net(n->loop), .timers = loop_timers(n->loop)};
+    struct gate_args gate = {0};
+    http_limits_of(n->config, &server.limits);
+    server.routes = gate_routes(&n->gate_slot);
+    int status = http_server_new(&n->server, &server, e);
+    if (status < 0)
+        return status;
+    node_gate_args(n, &gate);
+    if ((status = gate_new(&n->gate, &gate, e)) < 0)
+        return status;
+    n->gate_slot = n->gate;
+    gate_names(n->gate, n->config->hosts, n->config->origins);
+    struct ctl_args ctl = {.timers = loop_timers(n->loop),
+                           .work = loop_work(n->loop),
+                           .models = n->models,
+                           .keys = n->keys,
+                           .ops = &node_ctl_ops,
+                           .user = n};
+    if ((status = loop_wake_new(n->loop, ctl_woken, n, &n->ctl_wake)) < 0)
+        return err_set(e, status, "no wake-up handle");
+    if ((status = ctl_new(&n->ctl, &ctl, e)) < 0)
+        return status;
+    log_watch(ctl_log_line, n->ctl);
+    return 0;
+}
+
+int node_build(struct node *n, struct err *e)
+{
+    struct loop_args loop = {.connections_max = n->config->connections_max};
+    int status = loop_new(&n->loop, &loop, e);
+    if (status < 0)
+        return status;
+    n->meter = meter_new();
+    n->models = models_new(&(struct models_args){.memory_bytes = n->config->memory_bytes,
+                                                 .queue_max = n->config->queue_max});
+    n->keys = keys_new();
+    if (!n->meter || !n->models || !n->keys)
+        return err_set(e, E_NOMEM, "out of memory");
+    if ((status = keys_read(n, e)) < 0 || (status = build_server(n, e)) < 0)
+        return status;
+    struct engines_args engines = {0};
+    node_engines_args(n, &engines);
+    if ((status = engines_new(&n->engines, &engines, e)) < 0)
+        return status;
+    if ((status = door_open_socket(n, e)) < 0 || (status = doors_open(n, n->config, e)) < 0)
+        return status;
+    node_put_models(n, n->config);
+    n->tick.fn = on_tick;
+    n->tick.user = n;
+    (void)timer_start(loop_timers(n->loop), &n->tick, TICK_MS);
+    n->detect = (struct work_req){.run = detect_run, .done = detect_done, .user = n};
+    (void)work_start(loop_work(n->loop), &n->detect);
+    engines_run(n->engines);
+    return 0;
+}
+
+void node_unbuild(struct node *n)
+{
+    log_watch(NULL, NULL);
+    if (n->ctl_wake)
+        loop_wake_free(n->ctl_wake);
+    engines_free(n->engines);
+    if (n->keys && n->keys_dirty)
+        (void)keys_write(n, NULL);
+    ctl_free(n->ctl);
+    http_server_free(n->server);
+    gate_free(n->gate);
+    loop_free(n->loop);
+    for (int i = 0; i < NODE_DOORS_MAX; i++)
+        net_tls_free(n->doors[i].tls);
+    models_free(n->models);
+    keys_free(n->keys);
+    meter_free(n->meter);
+    mem_free(n->profile);
+    log_stop();
+    log_sink_close(n->access_log);
+    log_sink_close(n->log);
+    for (size_t i = 0; i < n->old_count; i++)
+        config_free(n->old_configs[i]);
+    config_free(n->config);
+    if (n->lock_fd >= 0)
+        (void)close(n->lock_fd);
+}

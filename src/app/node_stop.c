@@ -1,0 +1,68 @@
+// node_stop.c: the end in order: refuse new work, let requests finish until a deadline, close
+// streams, stop the engines, end.
+// SPDX-License-Identifier: Apache-2.0
+#include "app/node_priv.h"
+
+#define ENGINES_MS 15000 // engines get this long after the last request: TERM, then KILL
+
+void node_check_ended(struct node *n)
+{
+    if (!n->draining || n->ended || !n->drained || !models_idle(n->models) || engines_running(n->engines))
+        return;
+    n->ended = true;
+    timer_stop(loop_timers(n->loop), &n->stop_deadline);
+    timer_stop(loop_timers(n->loop), &n->tick);
+    http_server_abort(n->server);
+    loop_stop(n->loop);
+}
+
+static void on_drained(void *user)
+{
+    struct node *n = user;
+    n->drained = true;
+    node_check_ended(n);
+}
+
+static void close_all(struct node *n)
+{
+    gate_close(n->gate, NULL, E_BUSY, "the node is stopping");
+    http_server_abort(n->server);
+}
+
+static void on_deadline(struct timer *t)
+{
+    struct node *n = t->user;
+    if (!n->hurry) {
+        n->hurry = true;
+        log_event(LOG_WARN, "node.deadline", LOG_STR("what", "requests are still running: ended"));
+        close_all(n);
+        (void)timer_start(loop_timers(n->loop), t, ENGINES_MS);
+        node_check_ended(n);
+        return;
+    }
+    log_event(LOG_ERROR, "node.deadline", LOG_STR("what", "engines did not end: killed"));
+    n->ended = true;
+    loop_stop(n->loop);
+}
+
+void node_stop(struct node *n, const char *why)
+{
+    struct timers *timers = loop_timers(n->loop);
+    if (n->draining) { // asked twice: no more patience
+        n->stop_deadline.fn = on_deadline;
+        n->stop_deadline.user = n;
+        (void)timer_start(timers, &n->stop_deadline, 0);
+        return;
+    }
+    n->draining = true;
+    log_event(LOG_INFO, "node.stopping", LOG_STR("why", why),
+              LOG_INT("deadline_ms", n->config->drain_ms));
+    ctl_close(n->ctl);
+    models_stopping(n->models, timers_now_ms(timers));
+    n->stop_deadline.fn = on_deadline;
+    n->stop_deadline.user = n;
+    (void)timer_start(timers, &n->stop_deadline, n->config->drain_ms);
+    http_server_drain(n->server, on_drained, n);
+    engines_run(n->engines);
+    node_check_ended(n);
+}

@@ -1,0 +1,190 @@
+// suite.c: runs every test program and script, each in a process group of its own with a deadline,
+// as one cmocka group. Exit 77 means skipped: allowed only when tests/SKIPS lists it.
+// SPDX-License-Identifier: Apache-2.0
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define PROGRAMS_MAX 512
+#define TIMEOUT_S 180
+#define TAIL_BYTES 6000
+
+static struct program {
+    char path[400], name[200], log[400];
+} programs[PROGRAMS_MAX];
+static struct CMUnitTest tests[PROGRAMS_MAX];
+static size_t count;
+
+static double now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+// "timeout: N" in a comment among the first lines of a script is its deadline in seconds.
+static int deadline_of(const char *path)
+{
+    FILE *f = fopen(path, "r");
+    char line[300];
+    int seconds = TIMEOUT_S;
+    for (int i = 0; f && i < 20 && fgets(line, sizeof(line), f); i++) {
+        const char *at = line[0] == '#' || line[0] == '/' ? strstr(line, "timeout: ") : NULL;
+        if (at)
+            seconds = atoi(at + 9);
+    }
+    if (f)
+        (void)fclose(f);
+    return seconds;
+}
+
+static void show_tail(const char *log)
+{
+    FILE *f = fopen(log, "r");
+    static char text[TAIL_BYTES + 1];
+    if (!f)
+        return;
+    (void)fseek(f, 0, SEEK_END);
+    long size = ftell(f);
+    (void)fseek(f, size > TAIL_BYTES ? size - TAIL_BYTES : 0, SEEK_SET);
+    size_t n = fread(text, 1, TAIL_BYTES, f);
+    text[n] = 0;
+    (void)fclose(f);
+    (void)fprintf(stderr, "---- end of %s ----\n%s\n----\n", log, text);
+}
+
+static bool skip_allowed(const char *name)
+{
+    FILE *f = fopen("tests/SKIPS", "r");
+    char line[400];
+    bool found = false;
+    while (f && !found && fgets(line, sizeof(line), f)) {
+        size_t n = strcspn(line, " \t\n");
+        found = line[0] != '#' && n == strlen(name) && strncmp(line, name, n) == 0;
+    }
+    if (f)
+        (void)fclose(f);
+    return found;
+}
+
+static pid_t start(const struct program *p)
+{
+    pid_t pid = fork();
+    if (pid != 0)
+        return pid;
+    (void)setpgid(0, 0);
+    int log = open(p->log, O_WRONLY | O_CREAT | O_TRUNC, 0644), null = open("/dev/null", O_RDONLY);
+    (void)dup2(null, 0);
+    (void)dup2(log, 1);
+    (void)dup2(log, 2);
+    const char *dot = strrchr(p->path, '.');
+    if (dot && strcmp(dot, ".py") == 0)
+        (void)execlp("python3", "python3", p->path, (char *)NULL);
+    else if (dot && strcmp(dot, ".sh") == 0)
+        (void)execlp("sh", "sh", p->path, (char *)NULL);
+    else
+        (void)execl(p->path, p->path, (char *)NULL);
+    _exit(127);
+}
+
+// Exit status, or -1 when the deadline passed.
+static int wait_for(pid_t pid, int seconds)
+{
+    double until = now_s() + seconds;
+    int status;
+    for (;;) {
+        pid_t got = waitpid(pid, &status, WNOHANG);
+        if (got == pid)
+            break;
+        if (now_s() > until) {
+            (void)kill(-pid, SIGKILL);
+            (void)waitpid(pid, &status, 0);
+            return -1;
+        }
+        (void)usleep(5000);
+    }
+    (void)kill(-pid, SIGKILL); // what a test leaves behind ends with it
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static void run_program(void **state)
+{
+    struct program *p = *state;
+    int seconds = deadline_of(p->path);
+    double began = now_s();
+    pid_t pid = start(p);
+    assert_true(pid > 0);
+    int status = wait_for(pid, seconds);
+    (void)fprintf(stderr, "             %6.1f s  %s\n", now_s() - began, p->name);
+    if (status == 77) {
+        show_tail(p->log);
+        if (!skip_allowed(p->name))
+            fail_msg("%s was skipped, and tests/SKIPS does not allow that", p->name);
+        skip();
+    }
+    if (status != 0) {
+        show_tail(p->log);
+        if (status < 0)
+            fail_msg("%s did not end within %d s", p->name, seconds);
+        fail_msg("%s ended with %d", p->name, status);
+    }
+}
+
+static void add(const char *path, int words, char **word)
+{
+    struct program *p = &programs[count];
+    char flat[200];
+    bool wanted = words == 0;
+    for (int i = 0; i < words; i++)
+        wanted |= strstr(path, word[i]) != NULL;
+    if (!wanted || count == PROGRAMS_MAX)
+        return;
+    const char *name = strncmp(path, "build/", 6) == 0 ? strstr(path, "/test/") + 6 : path;
+    (void)snprintf(p->path, sizeof(p->path), "%s", path);
+    (void)snprintf(p->name, sizeof(p->name), "%s", name);
+    (void)snprintf(flat, sizeof(flat), "%s", name);
+    for (char *c = flat; *c; c++)
+        if (*c == '/')
+            *c = '-';
+    (void)snprintf(p->log, sizeof(p->log), "build/test-logs/%s.log", flat);
+    tests[count] = (struct CMUnitTest){p->name, run_program, NULL, NULL, p};
+    count++;
+}
+
+// usage: suite PATTERN... -- [WORD...]   programs that match a glob pattern and hold a word
+int main(int argc, char **argv)
+{
+    int split = 1;
+    while (split < argc && strcmp(argv[split], "--") != 0)
+        split++;
+    (void)mkdir("build/test-logs", 0755);
+    for (int i = 1; i < split; i++) {
+        glob_t found;
+        if (glob(argv[i], 0, NULL, &found) != 0)
+            continue;
+        for (size_t k = 0; k < found.gl_pathc; k++)
+            if (strstr(found.gl_pathv[k], ".d") == NULL || strstr(found.gl_pathv[k], "_test") != NULL)
+                add(found.gl_pathv[k], split < argc ? argc - split - 1 : 0, argv + split + 1);
+        globfree(&found);
+    }
+    if (count == 0) {
+        (void)fprintf(stderr, "suite: no test matches\n");
+        return 1;
+    }
+    return _cmocka_run_group_tests("plexus", tests, count, NULL, NULL) == 0 ? 0 : 1;
+}
