@@ -15,4 +15,4 @@ if [ -z "$plexus" ]; then
     echo "detect_capabilities: no plexus found. Build it (make all), install it, or set PLEXUS=/path/to/plexus." >&2
     exit 69
 fi
-exec "$plexus" env --write "$file"
+exec "$plexus" env --file "$file"

@@ -125,7 +125,8 @@ int host_child_run(const struct host_child *c, struct buf *out, struct err *e)
         (void)kill(-pid, SIGKILL);
         (void)kill(pid, SIGKILL);
         (void)reap(pid, time_mono_ms() + REAP_MS);
-        return err_set(e, rc ? rc : E_TIMEOUT, rc == E_TOOBIG ? "it writes too much" : "no answer in %lld ms",
+        return err_set(e, rc ? rc : E_TIMEOUT,
+                       rc == E_TOOBIG ? "it writes too much" : "no answer in %lld ms",
                        (long long)c->timeout_ms);
     }
     return verdict(status, e);

@@ -9,10 +9,12 @@ static const struct {
     uint16_t implementer, part;
     const char *name;
 } arm_cores[] = {
-    {0x41, 0xd03, "ARM Cortex-A53"},   {0x41, 0xd07, "ARM Cortex-A57"},  {0x41, 0xd08, "ARM Cortex-A72"},
-    {0x41, 0xd0b, "ARM Cortex-A76"},   {0x41, 0xd0c, "ARM Neoverse-N1"}, {0x41, 0xd40, "ARM Neoverse-V1"},
-    {0x41, 0xd42, "ARM Cortex-A78AE"}, {0x41, 0xd49, "ARM Neoverse-N2"}, {0x41, 0xd4f, "ARM Neoverse-V2"},
-    {0x61, 0x022, "Apple M1"},         {0x61, 0x032, "Apple M2"},        {0xc0, 0xac3, "Ampere-1"},
+    {0x41, 0xd03, "ARM Cortex-A53"},   {0x41, 0xd07, "ARM Cortex-A57"},
+    {0x41, 0xd08, "ARM Cortex-A72"},   {0x41, 0xd0b, "ARM Cortex-A76"},
+    {0x41, 0xd0c, "ARM Neoverse-N1"},  {0x41, 0xd40, "ARM Neoverse-V1"},
+    {0x41, 0xd42, "ARM Cortex-A78AE"}, {0x41, 0xd49, "ARM Neoverse-N2"},
+    {0x41, 0xd4f, "ARM Neoverse-V2"},  {0x61, 0x022, "Apple M1"},
+    {0x61, 0x032, "Apple M2"},         {0xc0, 0xac3, "Ampere-1"},
 };
 
 static bool has_flag(struct bytes flags, const char *flag)
@@ -29,8 +31,8 @@ static void name_arm_core(struct host_profile *h, struct bytes text)
     if (!host_number(host_field(text, "CPU implementer", ':'), &implementer) ||
         !host_number(host_field(text, "CPU part", ':'), &part))
         return;
-    (void)snprintf(h->cpu.model, sizeof h->cpu.model, "ARM %#llx/%#llx", (unsigned long long)implementer,
-                   (unsigned long long)part);
+    (void)snprintf(h->cpu.model, sizeof h->cpu.model, "ARM %#llx/%#llx",
+                   (unsigned long long)implementer, (unsigned long long)part);
     for (size_t i = 0; i < sizeof arm_cores / sizeof *arm_cores; i++)
         if (arm_cores[i].implementer == implementer && arm_cores[i].part == part)
             HOST_COPY_STR(h->cpu.model, arm_cores[i].name);
@@ -105,7 +107,8 @@ void host_detect_memory(struct host_profile *h, const struct host_probe *p)
     if (host_read(p, &b, "/proc/meminfo"))
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
             uint64_t kib;
-            if (host_number(host_field(buf_bytes(&b), rows[i].key, ':'), &kib) && kib < UINT64_MAX / 1024)
+            if (host_number(host_field(buf_bytes(&b), rows[i].key, ':'), &kib) &&
+                kib < UINT64_MAX / 1024)
                 *rows[i].to = kib * 1024;
         }
     buf_fini(&b);

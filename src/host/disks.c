@@ -8,7 +8,8 @@
 #define SECTOR 512 // the unit of /sys/block/*/size, whatever the device's own sector is
 
 // Devices that stand for no disk of their own.
-static const char *const not_disks[] = {"loop", "ram", "zram", "dm-", "md", "sr", "nbd", "fd", "zd", "mtdblock"};
+static const char *const not_disks[] = {"loop", "ram", "zram", "dm-", "md",
+                                        "sr",   "nbd", "fd",   "zd",  "mtdblock"};
 
 static bool skip(struct bytes name)
 {
@@ -38,7 +39,8 @@ static void sd_speed(struct host_disk *d, const struct host_probe *p)
     static const int classes[] = {0, 2, 4, 6, 10};
     char ssr[129] = "";
     size_t n = 0;
-    if (!host_read_into(p, ssr, sizeof ssr, "/sys/block/%s/device/ssr", d->name) || strlen(ssr) < 44)
+    if (!host_read_into(p, ssr, sizeof ssr, "/sys/block/%s/device/ssr", d->name) ||
+        strlen(ssr) < 44)
         return;
     const struct {
         char sign;
@@ -51,8 +53,8 @@ static void sd_speed(struct host_disk *d, const struct host_probe *p)
     };
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (parts[i].value && n < sizeof d->speed)
-            n += (size_t)snprintf(d->speed + n, sizeof d->speed - n, "%s%c%d", n ? " " : "", parts[i].sign,
-                                  parts[i].value);
+            n += (size_t)snprintf(d->speed + n, sizeof d->speed - n, "%s%c%d", n ? " " : "",
+                                  parts[i].sign, parts[i].value);
 }
 
 static bool on_usb(const struct host_disk *d, const struct host_probe *p)
@@ -80,8 +82,9 @@ static const char *kind_of(struct host_disk *d, const struct host_probe *p)
         sd_speed(d, p);
         return "microSD";
     }
-    if (bytes_starts(name, BYTES("vd")) || bytes_starts(name, BYTES("xvd")) || bytes_starts(name, BYTES("pmem")) ||
-        !strcmp(vendor, "QEMU") || !strcmp(vendor, "VMware") || !strcmp(vendor, "Msft"))
+    if (bytes_starts(name, BYTES("vd")) || bytes_starts(name, BYTES("xvd")) ||
+        bytes_starts(name, BYTES("pmem")) || !strcmp(vendor, "QEMU") || !strcmp(vendor, "VMware") ||
+        !strcmp(vendor, "Msft"))
         return "virtual";
     if (on_usb(d, p))
         return "usb";
@@ -105,7 +108,8 @@ void host_detect_disks(struct host_profile *h, const struct host_probe *p)
             continue;
         d->bytes = sectors * SECTOR;
         if (!host_read_into(p, d->model, sizeof d->model, "/sys/block/%s/device/model", d->name))
-            (void)host_read_into(p, d->model, sizeof d->model, "/sys/block/%s/device/name", d->name);
+            (void)host_read_into(p, d->model, sizeof d->model, "/sys/block/%s/device/name",
+                                 d->name);
         HOST_COPY_STR(d->kind, kind_of(d, p));
         h->disk_count++;
     }

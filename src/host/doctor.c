@@ -36,7 +36,8 @@ static void check_user(const struct host_doctor *d, struct host_finding *f)
         SKIP(f, "the user is not known");
         return;
     }
-    SEEN(f, "%s (uid %u, gid %u)", *x->user.name ? x->user.name : "a user without a name", x->user.uid, x->user.gid);
+    SEEN(f, "%s (uid %u, gid %u)", *x->user.name ? x->user.name : "a user without a name",
+         x->user.uid, x->user.gid);
     if (x->user.uid != 0)
         return;
     f->status = HOST_WARN;
@@ -57,7 +58,8 @@ static void check_data(const struct host_doctor *d, struct host_finding *f)
     }
     if (!x->data.writable) {
         f->status = HOST_FAIL;
-        SEEN(f, "%s cannot be written by this user%s", x->data.exists ? x->data.path : x->data.nearest,
+        SEEN(f, "%s cannot be written by this user%s",
+             x->data.exists ? x->data.path : x->data.nearest,
              x->data.exists ? "" : ", so the data folder cannot be made");
         MEANS(f, "nothing can be kept: no journal, no models, no keys");
         if (x->data.exists)
@@ -89,7 +91,8 @@ static void check_space(const struct host_doctor *d, struct host_finding *f)
         SKIP(f, "the space is not known");
         return;
     }
-    SEEN(f, "%.1f GiB free of %.1f GiB at %s", gib(x->data.free), gib(x->data.total), x->data.nearest);
+    SEEN(f, "%.1f GiB free of %.1f GiB at %s", gib(x->data.free), gib(x->data.total),
+         x->data.nearest);
     if (x->data.inodes_total && x->data.inodes_free < INODES_FAIL) {
         f->status = HOST_FAIL;
         SEEN(f, "%llu inodes free at %s", (unsigned long long)x->data.inodes_free, x->data.nearest);
@@ -99,7 +102,9 @@ static void check_space(const struct host_doctor *d, struct host_finding *f)
         f->status = HOST_WARN;
     }
     if (f->status != HOST_OK) {
-        MEANS(f, "%s", f->status == HOST_FAIL ? "accepted work could not be written down" : "hardly any model fits");
+        MEANS(f, "%s",
+              f->status == HOST_FAIL ? "accepted work could not be written down"
+                                     : "hardly any model fits");
         MEND(f, "du -xh -d 2 %s | sort -h | tail", x->data.nearest);
     }
 }
@@ -114,12 +119,14 @@ static void check_ports(const struct host_doctor *d, struct host_finding *f)
     }
     for (uint32_t i = 0; i < x->port_count; i++) {
         unsigned port = x->ports[i].port;
-        bool used = !strcmp(x->ports[i].state, "used"), denied = !strcmp(x->ports[i].state, "denied");
+        bool used = !strcmp(x->ports[i].state, "used"),
+             denied = !strcmp(x->ports[i].state, "denied");
         const char *word = *x->ports[i].state ? x->ports[i].state : "not known";
         if (used && x->node_running)
             word = "used by the running node";
         else if (used && f->status != HOST_FAIL)
-            MEND(f, "ss -ltnp 'sport = :%u' shows who has it; or set listen.api to another port", port);
+            MEND(f, "ss -ltnp 'sport = :%u' shows who has it; or set listen.api to another port",
+                 port);
         else if (denied && f->status != HOST_FAIL)
             MEND(f, "sudo sysctl net.ipv4.ip_unprivileged_port_start=%u", port);
         if ((used && !x->node_running) || denied) {
@@ -127,7 +134,8 @@ static void check_ports(const struct host_doctor *d, struct host_finding *f)
             MEANS(f, "the node cannot listen there");
         }
         if (n < sizeof f->seen)
-            n += (size_t)snprintf(f->seen + n, sizeof f->seen - n, "%s%u %s", i ? ", " : "", port, word);
+            n += (size_t)snprintf(f->seen + n, sizeof f->seen - n, "%s%u %s", i ? ", " : "", port,
+                                  word);
     }
 }
 
@@ -160,7 +168,8 @@ static void check_avx2(const struct host_doctor *d, struct host_finding *f)
     if (d->profile->cpu.avx2)
         return;
     // An engine of the user's own may be built for this processor; the packaged one is not.
-    f->status = *d->facts->tools.llama_server || !d->facts->tools.local_engines ? HOST_WARN : HOST_FAIL;
+    f->status =
+        *d->facts->tools.llama_server || !d->facts->tools.local_engines ? HOST_WARN : HOST_FAIL;
     MEANS(f, "the packaged engine would die by an illegal instruction");
     MEND(f, "make engine-from-source");
 }
@@ -193,7 +202,8 @@ static void check_memory(const struct host_doctor *d, struct host_finding *f)
         SEEN(f, "%.1f GiB by control group limit (the machine has %.1f GiB), %.1f GiB available",
              gib(h->memory.effective), gib(h->memory.total), gib(h->memory.effective_available));
     else
-        SEEN(f, "%.1f GiB, %.1f GiB available", gib(h->memory.effective), gib(h->memory.effective_available));
+        SEEN(f, "%.1f GiB, %.1f GiB available", gib(h->memory.effective),
+             gib(h->memory.effective_available));
     if (h->memory.effective < MEMORY_WARN) {
         f->status = HOST_WARN;
         MEANS(f, "a node runs, but no model beside it");
@@ -248,7 +258,8 @@ static void check_files(const struct host_doctor *d, struct host_finding *f)
         return;
     f->status = streams < STREAMS_FAIL ? HOST_FAIL : HOST_WARN;
     MEANS(f, "past that, new streams get 503");
-    MEND(f, "LimitNOFILE=65536 in the unit, `ulimits: { nofile: 65536 }` in compose.yaml, or sudo prlimit "
+    MEND(f, "LimitNOFILE=65536 in the unit, `ulimits: { nofile: 65536 }` in compose.yaml, or sudo "
+            "prlimit "
             "--nofile=65536 --pid $$");
 }
 
@@ -282,14 +293,16 @@ static void check_cgroup(const struct host_doctor *d, struct host_finding *f)
         SKIP(f, "only Linux has control groups");
         return;
     }
-    SEEN(f, "version %d, memory controller %s, %s", version, x->cgroup_memory || version == 1 ? "there" : "missing",
+    SEEN(f, "version %d, memory controller %s, %s", version,
+         x->cgroup_memory || version == 1 ? "there" : "missing",
          x->cgroup_writable ? "ours to divide" : "not ours to divide");
     if (version == 2 && x->cgroup_memory && x->cgroup_writable)
         return;
     f->status = HOST_WARN;
     MEANS(f, "memory limits of engines are kept by watching them, not by the kernel");
     if (!x->cgroup_memory && d->profile->raspberry_pi)
-        MEND(f, "add cgroup_enable=memory cgroup_memory=1 to /boot/firmware/cmdline.txt, then reboot");
+        MEND(f,
+             "add cgroup_enable=memory cgroup_memory=1 to /boot/firmware/cmdline.txt, then reboot");
     else if (version == 2 && !*d->profile->container)
         MEND(f, "systemd-run --user --scope -p Delegate=yes plexus up");
 }
@@ -307,8 +320,8 @@ static void check_storage(const struct host_doctor *d, struct host_finding *f)
                     strstr(k->speed, "V90");
         slow = slow && card && !fast;
         if (n < sizeof f->seen)
-            n += (size_t)snprintf(f->seen + n, sizeof f->seen - n, "%s%s %s%s%s", i ? ", " : "", k->name, k->kind,
-                                  *k->speed ? " " : "", k->speed);
+            n += (size_t)snprintf(f->seen + n, sizeof f->seen - n, "%s%s %s%s%s", i ? ", " : "",
+                                  k->name, k->kind, *k->speed ? " " : "", k->speed);
     }
     if (!h->disk_count)
         SKIP(f, "no disk of its own is seen");
@@ -377,7 +390,7 @@ int host_doctor_json(struct buf *out, const struct host_finding *findings, size_
     json_w_init(&w, out);
     json_w_obj(&w, NULL);
     json_w_bool(&w, "ok", host_doctor_exit(findings, count) == 0);
-    json_w_arr(&w, "checks");
+    json_w_arr(&w, "findings");
     for (size_t i = 0; i < count; i++) {
         const struct host_finding *f = &findings[i];
         json_w_obj(&w, NULL);

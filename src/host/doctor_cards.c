@@ -40,12 +40,14 @@ static const char *driver_package(const struct host_profile *h)
     if (!strcmp(h->distro_id, "ubuntu"))
         return "sudo ubuntu-drivers install, then reboot";
     if (!strcmp(h->distro_id, "debian"))
-        return "sudo apt install nvidia-driver firmware-misc-nonfree (from contrib and non-free), then reboot";
+        return "sudo apt install nvidia-driver firmware-misc-nonfree (from contrib and non-free), "
+               "then reboot";
     return "install NVIDIA's driver for this system, then reboot";
 }
 
 // True when this card's state settled the check.
-static bool card_without_driver(const struct host_doctor *d, const struct host_gpu *g, struct host_finding *f)
+static bool card_without_driver(const struct host_doctor *d, const struct host_gpu *g,
+                                struct host_finding *f)
 {
     if (g->usable || g->mig)
         return false;
@@ -60,7 +62,8 @@ static bool card_without_driver(const struct host_doctor *d, const struct host_g
     return true;
 }
 
-static bool driver_too_old(const struct host_profile *h, const struct host_gpu *g, struct host_finding *f)
+static bool driver_too_old(const struct host_profile *h, const struct host_gpu *g,
+                           struct host_finding *f)
 {
     long have = strtol(h->nvidia_driver, NULL, 10);
     for (size_t i = 0; i < sizeof branches / sizeof *branches; i++) {
@@ -99,12 +102,14 @@ void host_doctor_driver(const struct host_doctor *d, struct host_finding *f)
         SKIP(f, "no NVIDIA card");
         return;
     }
-    SEEN(f, "driver %s, CUDA up to %s, %u card%s", h->nvidia_driver, *h->cuda ? h->cuda : "?", count,
-         count == 1 ? "" : "s");
+    SEEN(f, "driver %s, CUDA up to %s, %u card%s", h->nvidia_driver, *h->cuda ? h->cuda : "?",
+         count, count == 1 ? "" : "s");
     if (strcmp(first->known_by, "nvml") != 0) {
         f->status = HOST_WARN;
-        MEANS(f, "the kernel has the driver, but libnvidia-ml.so.1 is missing: free memory and slices are not seen");
-        MEND(f, "%s", strcmp(h->distro_id, "debian") ? driver_package(h) : "sudo apt install libnvidia-ml1");
+        MEANS(f, "the kernel has the driver, but libnvidia-ml.so.1 is missing: free memory and "
+                 "slices are not seen");
+        MEND(f, "%s",
+             strcmp(h->distro_id, "debian") ? driver_package(h) : "sudo apt install libnvidia-ml1");
     }
 }
 
@@ -120,14 +125,18 @@ void host_doctor_mig(const struct host_doctor *d, struct host_finding *f)
         f->status = HOST_FAIL;
         SEEN(f, "MIG mode is on, but %s has no slices", g->name);
         MEANS(f, "no engine can use the card");
-        MEND(f, "sudo nvidia-smi mig -i %s -lgip lists the profiles; then sudo nvidia-smi mig -i %s -cgi ID -C, "
-                "or sudo nvidia-smi -i %s -mig 0", g->pci, g->pci, g->pci);
+        MEND(f,
+             "sudo nvidia-smi mig -i %s -lgip lists the profiles; then sudo nvidia-smi mig -i %s "
+             "-cgi ID -C, "
+             "or sudo nvidia-smi -i %s -mig 0",
+             g->pci, g->pci, g->pci);
         return;
     }
     if (!cards)
         SKIP(f, "MIG is off");
     else
-        SEEN(f, "%u slice%s on %u card%s", slices, slices == 1 ? "" : "s", cards, cards == 1 ? "" : "s");
+        SEEN(f, "%u slice%s on %u card%s", slices, slices == 1 ? "" : "s", cards,
+             cards == 1 ? "" : "s");
 }
 
 // Containers of the config must work; a Docker that is just there is worth a hint.
@@ -179,12 +188,16 @@ void host_doctor_cdi(const struct host_doctor *d, struct host_finding *f)
     SEEN(f, "%s%s%s", x->cdi.path, *x->cdi.driver ? ", driver " : "", x->cdi.driver);
     if (*x->cdi.driver && *driver && strcmp(x->cdi.driver, driver) != 0) {
         f->status = missing(d);
-        MEANS(f, "it was made for another driver than the one that is loaded (%s): containers will not start", driver);
+        MEANS(f,
+              "it was made for another driver than the one that is loaded (%s): containers will "
+              "not start",
+              driver);
         MEND(f, CDI_MEND);
     }
 }
 
-static void old_or_missing(const struct host_doctor *d, struct host_finding *f, const char *version, long least)
+static void old_or_missing(const struct host_doctor *d, struct host_finding *f, const char *version,
+                           long least)
 {
     f->status = missing(d);
     SEEN(f, "%s", *version ? version : "not found");

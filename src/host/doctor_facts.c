@@ -16,16 +16,19 @@ static void program_text(const struct host_probe *p, char *to, size_t size, cons
     buf_fini(&b);
 }
 
-static void gather_tools(struct host_facts *f, const struct host_probe *p, const struct host_doctor_args *args)
+static void gather_tools(struct host_facts *f, const struct host_probe *p,
+                         const struct host_doctor_args *args)
 {
     static const char *const docker[] = {"docker", "--version", NULL};
-    static const char *const server[] = {"docker", "version", "--format", "{{.Server.Version}}", NULL};
+    static const char *const server[] = {"docker", "version", "--format", "{{.Server.Version}}",
+                                         NULL};
     static const char *const compose[] = {"docker", "compose", "version", "--short", NULL};
     char text[128] = "", path[160] = "";
     f->tools.containers = args->containers;
     f->tools.local_engines = args->local_engines;
     (void)host_fact_into(p, f->tools.ctk, sizeof f->tools.ctk, "exec nvidia-ctk");
-    (void)host_fact_into(p, f->tools.llama_server, sizeof f->tools.llama_server, "exec llama-server");
+    (void)host_fact_into(p, f->tools.llama_server, sizeof f->tools.llama_server,
+                         "exec llama-server");
     HOST_COPY_STR(f->engine, args->engine ? args->engine : f->tools.llama_server);
     f->tools.docker_there = host_fact_into(p, path, sizeof path, "exec docker");
     if (!f->tools.docker_there)
@@ -53,7 +56,8 @@ static void gather_cdi(struct host_facts *f, const struct host_probe *p)
         while (rest.n && !*f->cdi.path) {
             struct bytes name = bytes_cut(&rest, '\n');
             if (host_contains(name, "nvidia") && name.n < 40)
-                (void)snprintf(f->cdi.path, sizeof f->cdi.path, "%s/%.*s", folders[i], BYTES_FMT(name));
+                (void)snprintf(f->cdi.path, sizeof f->cdi.path, "%s/%.*s", folders[i],
+                               BYTES_FMT(name));
         }
     }
     if (*f->cdi.path && host_read(p, &text, "%s", f->cdi.path)) {
@@ -73,7 +77,8 @@ static void gather_cdi(struct host_facts *f, const struct host_probe *p)
 }
 
 // Two numbers of a fact: "bytes total".
-static bool pair(const struct host_probe *p, const char *fact, const char *path, uint64_t *a, uint64_t *b)
+static bool pair(const struct host_probe *p, const char *fact, const char *path, uint64_t *a,
+                 uint64_t *b)
 {
     char text[96] = "";
     if (!host_fact_into(p, text, sizeof text, "%s %s", fact, path))
@@ -95,7 +100,8 @@ static void gather_data(struct host_facts *f, const struct host_probe *p, const 
         *slash = 0;
         if (slash == f->data.nearest)
             HOST_COPY_STR(f->data.nearest, "/");
-        if (host_fact_into(p, text, sizeof text, "stat %s", f->data.nearest) || !strcmp(f->data.nearest, "/"))
+        if (host_fact_into(p, text, sizeof text, "stat %s", f->data.nearest) ||
+            !strcmp(f->data.nearest, "/"))
             break;
     }
     if (sscanf(text, "%u %u %o", &uid, &gid, &mode) == 3) {
@@ -123,11 +129,13 @@ static void gather_limits(struct host_facts *f, const struct host_probe *p)
     if (version == 2 && host_read(p, &b, "%s/cgroup.controllers", f->cgroup_path))
         f->cgroup_memory = host_contains(buf_bytes(&b), "memory");
     if (version)
-        f->cgroup_writable = host_fact_into(p, text, sizeof text, "access %s/cgroup.procs", f->cgroup_path) &&
-                             strchr(text, 'w') != NULL;
+        f->cgroup_writable =
+            host_fact_into(p, text, sizeof text, "access %s/cgroup.procs", f->cgroup_path) &&
+            strchr(text, 'w') != NULL;
     if (host_cgroup_path(p, "pids", path, sizeof path))
         f->pids_max = host_read_u64(p, 0, "%s/pids.max", path);
-    if (host_read(p, &b, "/sys/kernel/mm/transparent_hugepage/enabled")) { // "always [madvise] never"
+    if (host_read(p, &b,
+                  "/sys/kernel/mm/transparent_hugepage/enabled")) { // "always [madvise] never"
         struct bytes rest = buf_bytes(&b);
         (void)bytes_cut(&rest, '[');
         HOST_COPY(f->huge_pages, bytes_cut(&rest, ']'));

@@ -14,7 +14,8 @@ struct host_check {
     const char *id, *title;
     void (*fn)(const struct host_doctor *d, struct host_finding *f);
 };
-void host_doctor_say(char *to, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void host_doctor_say(char *to, size_t size, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 #define SEEN(f, ...) host_doctor_say((f)->seen, sizeof(f)->seen, __VA_ARGS__)
 #define MEANS(f, ...) host_doctor_say((f)->means, sizeof(f)->means, __VA_ARGS__)
 #define MEND(f, ...) host_doctor_say((f)->mend, sizeof(f)->mend, __VA_ARGS__)

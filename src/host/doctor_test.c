@@ -20,7 +20,8 @@ static void well(struct host_facts *f, struct host_profile *p)
     SET(f->tools.ctk, "/usr/bin/nvidia-ctk");
     SET(f->tools.docker, "27.1.1");
     SET(f->tools.compose, "v2.29.1");
-    f->tools.docker_there = f->tools.docker_answers = f->tools.containers = f->tools.local_engines = true;
+    f->tools.docker_there = f->tools.docker_answers = f->tools.containers = f->tools.local_engines =
+        true;
     SET(f->cdi.path, "/etc/cdi/nvidia.yaml");
     SET(f->cdi.driver, "570.86.16");
     SET(f->user.name, "ada");
@@ -71,87 +72,88 @@ static void well(struct host_facts *f, struct host_profile *p)
     SET(p->disks[0].kind, "nvme");
 }
 
-#define CHANGES(X)                                                                                                \
-    X(nothing, (void)0)                                                                                           \
-    X(no_card, p->gpu_count = 0)                                                                                  \
-    X(nouveau, p->gpus[0].usable = false; SET(p->gpus[0].driver, "nouveau"))                                      \
-    X(nouveau_debian, p->gpus[0].usable = false; SET(p->gpus[0].driver, "nouveau"); SET(p->distro_id, "debian"))  \
-    X(no_driver, p->gpus[0].usable = false; SET(p->gpus[0].driver, ""); SET(p->distro_id, "arch"))                \
-    X(vfio, p->gpus[0].usable = false; SET(p->gpus[0].driver, "vfio-pci"))                                        \
-    X(old_driver, SET(p->nvidia_driver, "550.90.07"))                                                             \
-    X(old_card, SET(p->gpus[0].compute, "6.1"); SET(p->nvidia_driver, "550.90.07"))                               \
-    X(hung, SET(p->gpu_note, "gpu probe timed out"))                                                              \
-    X(by_proc, SET(p->gpus[0].known_by, "proc"); SET(p->distro_id, "debian"))                                     \
-    X(mig_empty, p->gpus[0].mig = true; p->gpus[0].usable = false)                                                \
-    X(mig_full, p->gpus[0].mig = true; p->gpus[0].slice_count = 4)                                                \
-    X(no_ctk, SET(f->tools.ctk, ""))                                                                              \
-    X(no_ctk_hint, SET(f->tools.ctk, ""); f->tools.containers = false)                                            \
-    X(no_docker_wish, f->tools.containers = f->tools.docker_there = false)                                        \
-    X(no_cdi, SET(f->cdi.path, ""))                                                                               \
-    X(other_cdi, SET(f->cdi.driver, "550.90.07"))                                                                 \
-    X(silent_cdi, SET(f->cdi.driver, ""))                                                                         \
-    X(no_docker, f->tools.docker_there = false; SET(f->tools.docker, ""))                                         \
-    X(old_docker, SET(f->tools.docker, "20.10.24+dfsg1"); SET(p->distro_id, "debian"))                            \
-    X(deaf_docker, f->tools.docker_answers = false)                                                               \
-    X(old_compose, SET(f->tools.compose, "1.29.2"))                                                               \
-    X(no_compose, SET(f->tools.compose, ""); f->tools.containers = false)                                         \
-    X(no_avx2, p->cpu.avx2 = false; SET(f->tools.llama_server, ""))                                               \
-    X(no_avx2_own, p->cpu.avx2 = false)                                                                           \
-    X(arm, SET(p->arch, "arm64"))                                                                                 \
-    X(no_engine, SET(f->engine, ""))                                                                              \
-    X(no_engine_edge, SET(f->engine, ""); SET(p->machine_class, "edge"))                                          \
-    X(no_engine_wish, SET(f->engine, ""); f->tools.local_engines = false)                                         \
-    X(limited, p->memory.limit = p->memory.effective = 4ull << 30)                                                \
-    X(tiny, p->memory.limit = p->memory.effective = 512ull << 20)                                                 \
-    X(no_memory, p->memory.effective = 0)                                                                         \
-    X(swapping, p->memory.swap_free = 1ull << 30)                                                                 \
-    X(no_swap, p->memory.swap_total = 0)                                                                          \
-    X(strict, f->overcommit = 2)                                                                                  \
-    X(unknown_overcommit, f->overcommit = -1)                                                                     \
-    X(root, f->user.uid = 0; SET(f->user.name, "root"))                                                           \
-    X(root_inside, f->user.uid = 0; SET(p->container, "docker"))                                                  \
-    X(nameless, SET(f->user.name, ""))                                                                            \
-    X(unknown_user, f->user.known = false)                                                                        \
-    X(no_data, f->data.exists = false)                                                                            \
-    X(no_data_denied, f->data.exists = f->data.writable = false; SET(f->data.nearest, "/srv"))                    \
-    X(data_denied, f->data.writable = false)                                                                      \
-    X(data_other, f->data.uid = 0)                                                                                \
-    X(data_open, f->data.mode = 0755)                                                                             \
-    X(data_unnamed, SET(f->data.path, ""))                                                                        \
-    X(full, f->data.free = 100 << 20)                                                                             \
-    X(narrow, f->data.free = 5ull << 30)                                                                          \
-    X(no_inodes, f->data.inodes_free = 3)                                                                         \
-    X(unknown_space, f->data.space_known = false)                                                                 \
-    X(slow_card, SET(p->disks[0].kind, "microSD"); SET(p->disks[0].speed, "C10 U1 V10 A1"))                       \
-    X(fast_card, SET(p->disks[0].kind, "microSD"); SET(p->disks[0].speed, "C10 U3 V30"))                          \
-    X(no_disk, p->disk_count = 0)                                                                                 \
-    X(port_used, SET(f->ports[0].state, "used"))                                                                  \
-    X(port_ours, SET(f->ports[0].state, "used"); f->node_running = true)                                          \
-    X(port_denied, f->ports[1].port = 443; SET(f->ports[1].state, "denied"))                                      \
-    X(port_unknown, SET(f->ports[1].state, ""))                                                                   \
-    X(no_port, f->port_count = 0)                                                                                 \
-    X(clock_off, SET(f->clock, "unsynchronised"))                                                                 \
-    X(clock_off_inside, SET(f->clock, "unsynchronised"); SET(p->container, "lxc"))                                \
-    X(clock_unknown, SET(f->clock, ""))                                                                           \
-    X(files_few, f->nofile_hard = 4096)                                                                           \
-    X(files_none, f->nofile_hard = 128)                                                                           \
-    X(files_endless, f->nofile_hard = UINT64_MAX)                                                                 \
-    X(files_unknown, f->nofile_hard = 0)                                                                          \
-    X(pids_few, f->pids_max = 100)                                                                                \
-    X(pids_endless, f->nproc_soft = UINT64_MAX)                                                                   \
-    X(pids_unknown, f->nproc_soft = 0)                                                                            \
-    X(group_closed, f->cgroup_writable = false)                                                                   \
-    X(group_inside, f->cgroup_writable = false; SET(p->container, "docker"))                                      \
-    X(group_old, p->memory.cgroup = 1)                                                                            \
-    X(group_pi, f->cgroup_memory = false; p->raspberry_pi = 5)                                                    \
+#define CHANGES(X)                                                                                 \
+    X(nothing, (void)0)                                                                            \
+    X(no_card, p->gpu_count = 0)                                                                   \
+    X(nouveau, p->gpus[0].usable = false; SET(p->gpus[0].driver, "nouveau"))                       \
+    X(nouveau_debian, p->gpus[0].usable = false; SET(p->gpus[0].driver, "nouveau");                \
+      SET(p->distro_id, "debian"))                                                                 \
+    X(no_driver, p->gpus[0].usable = false; SET(p->gpus[0].driver, ""); SET(p->distro_id, "arch")) \
+    X(vfio, p->gpus[0].usable = false; SET(p->gpus[0].driver, "vfio-pci"))                         \
+    X(old_driver, SET(p->nvidia_driver, "550.90.07"))                                              \
+    X(old_card, SET(p->gpus[0].compute, "6.1"); SET(p->nvidia_driver, "550.90.07"))                \
+    X(hung, SET(p->gpu_note, "gpu probe timed out"))                                               \
+    X(by_proc, SET(p->gpus[0].known_by, "proc"); SET(p->distro_id, "debian"))                      \
+    X(mig_empty, p->gpus[0].mig = true; p->gpus[0].usable = false)                                 \
+    X(mig_full, p->gpus[0].mig = true; p->gpus[0].slice_count = 4)                                 \
+    X(no_ctk, SET(f->tools.ctk, ""))                                                               \
+    X(no_ctk_hint, SET(f->tools.ctk, ""); f->tools.containers = false)                             \
+    X(no_docker_wish, f->tools.containers = f->tools.docker_there = false)                         \
+    X(no_cdi, SET(f->cdi.path, ""))                                                                \
+    X(other_cdi, SET(f->cdi.driver, "550.90.07"))                                                  \
+    X(silent_cdi, SET(f->cdi.driver, ""))                                                          \
+    X(no_docker, f->tools.docker_there = false; SET(f->tools.docker, ""))                          \
+    X(old_docker, SET(f->tools.docker, "20.10.24+dfsg1"); SET(p->distro_id, "debian"))             \
+    X(deaf_docker, f->tools.docker_answers = false)                                                \
+    X(old_compose, SET(f->tools.compose, "1.29.2"))                                                \
+    X(no_compose, SET(f->tools.compose, ""); f->tools.containers = false)                          \
+    X(no_avx2, p->cpu.avx2 = false; SET(f->tools.llama_server, ""))                                \
+    X(no_avx2_own, p->cpu.avx2 = false)                                                            \
+    X(arm, SET(p->arch, "arm64"))                                                                  \
+    X(no_engine, SET(f->engine, ""))                                                               \
+    X(no_engine_edge, SET(f->engine, ""); SET(p->machine_class, "edge"))                           \
+    X(no_engine_wish, SET(f->engine, ""); f->tools.local_engines = false)                          \
+    X(limited, p->memory.limit = p->memory.effective = 4ull << 30)                                 \
+    X(tiny, p->memory.limit = p->memory.effective = 512ull << 20)                                  \
+    X(no_memory, p->memory.effective = 0)                                                          \
+    X(swapping, p->memory.swap_free = 1ull << 30)                                                  \
+    X(no_swap, p->memory.swap_total = 0)                                                           \
+    X(strict, f->overcommit = 2)                                                                   \
+    X(unknown_overcommit, f->overcommit = -1)                                                      \
+    X(root, f->user.uid = 0; SET(f->user.name, "root"))                                            \
+    X(root_inside, f->user.uid = 0; SET(p->container, "docker"))                                   \
+    X(nameless, SET(f->user.name, ""))                                                             \
+    X(unknown_user, f->user.known = false)                                                         \
+    X(no_data, f->data.exists = false)                                                             \
+    X(no_data_denied, f->data.exists = f->data.writable = false; SET(f->data.nearest, "/srv"))     \
+    X(data_denied, f->data.writable = false)                                                       \
+    X(data_other, f->data.uid = 0)                                                                 \
+    X(data_open, f->data.mode = 0755)                                                              \
+    X(data_unnamed, SET(f->data.path, ""))                                                         \
+    X(full, f->data.free = 100 << 20)                                                              \
+    X(narrow, f->data.free = 5ull << 30)                                                           \
+    X(no_inodes, f->data.inodes_free = 3)                                                          \
+    X(unknown_space, f->data.space_known = false)                                                  \
+    X(slow_card, SET(p->disks[0].kind, "microSD"); SET(p->disks[0].speed, "C10 U1 V10 A1"))        \
+    X(fast_card, SET(p->disks[0].kind, "microSD"); SET(p->disks[0].speed, "C10 U3 V30"))           \
+    X(no_disk, p->disk_count = 0)                                                                  \
+    X(port_used, SET(f->ports[0].state, "used"))                                                   \
+    X(port_ours, SET(f->ports[0].state, "used"); f->node_running = true)                           \
+    X(port_denied, f->ports[1].port = 443; SET(f->ports[1].state, "denied"))                       \
+    X(port_unknown, SET(f->ports[1].state, ""))                                                    \
+    X(no_port, f->port_count = 0)                                                                  \
+    X(clock_off, SET(f->clock, "unsynchronised"))                                                  \
+    X(clock_off_inside, SET(f->clock, "unsynchronised"); SET(p->container, "lxc"))                 \
+    X(clock_unknown, SET(f->clock, ""))                                                            \
+    X(files_few, f->nofile_hard = 4096)                                                            \
+    X(files_none, f->nofile_hard = 128)                                                            \
+    X(files_endless, f->nofile_hard = UINT64_MAX)                                                  \
+    X(files_unknown, f->nofile_hard = 0)                                                           \
+    X(pids_few, f->pids_max = 100)                                                                 \
+    X(pids_endless, f->nproc_soft = UINT64_MAX)                                                    \
+    X(pids_unknown, f->nproc_soft = 0)                                                             \
+    X(group_closed, f->cgroup_writable = false)                                                    \
+    X(group_inside, f->cgroup_writable = false; SET(p->container, "docker"))                       \
+    X(group_old, p->memory.cgroup = 1)                                                             \
+    X(group_pi, f->cgroup_memory = false; p->raspberry_pi = 5)                                     \
     X(mac, SET(p->os, "macos"))
 
-#define FUNCTION(name, code)                                                                                      \
-    static void name(struct host_facts *f, struct host_profile *p)                                                \
-    {                                                                                                             \
-        (void)f;                                                                                                  \
-        (void)p;                                                                                                  \
-        code;                                                                                                     \
+#define FUNCTION(name, code)                                                                       \
+    static void name(struct host_facts *f, struct host_profile *p)                                 \
+    {                                                                                              \
+        (void)f;                                                                                   \
+        (void)p;                                                                                   \
+        code;                                                                                      \
     }
 CHANGES(FUNCTION)
 
@@ -181,8 +183,10 @@ static const struct {
     {no_docker_wish, "toolkit", HOST_SKIP, "no containers", ""},
     {no_card, "toolkit", HOST_SKIP, "no NVIDIA card", ""},
     {nothing, "cdi", HOST_OK, "/etc/cdi/nvidia.yaml, driver 570.86.16", ""},
-    {no_cdi, "cdi", HOST_FAIL, "nothing of NVIDIA", "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml"},
-    {other_cdi, "cdi", HOST_FAIL, "driver 550.90.07", "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml"},
+    {no_cdi, "cdi", HOST_FAIL, "nothing of NVIDIA",
+     "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml"},
+    {other_cdi, "cdi", HOST_FAIL, "driver 550.90.07",
+     "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml"},
     {silent_cdi, "cdi", HOST_OK, "/etc/cdi/nvidia.yaml", ""},
     {nouveau, "cdi", HOST_SKIP, "no NVIDIA card with a driver", ""},
     {nothing, "docker", HOST_OK, "27.1.1", ""},
@@ -219,8 +223,10 @@ static const struct {
     {unknown_user, "user", HOST_SKIP, "", ""},
     {nothing, "data", HOST_OK, "/home/ada/data, owner 1000, mode 0750", ""},
     {no_data, "data", HOST_OK, "will be made", ""},
-    {no_data_denied, "data", HOST_FAIL, "/srv cannot be written", "sudo install -d -o ada -m 0750 /home/ada/data"},
-    {data_denied, "data", HOST_FAIL, "/home/ada/data cannot be written", "sudo chown -R ada /home/ada/data"},
+    {no_data_denied, "data", HOST_FAIL, "/srv cannot be written",
+     "sudo install -d -o ada -m 0750 /home/ada/data"},
+    {data_denied, "data", HOST_FAIL, "/home/ada/data cannot be written",
+     "sudo chown -R ada /home/ada/data"},
     {data_other, "data", HOST_WARN, "owner 0", "sudo chown -R ada"},
     {data_open, "data", HOST_WARN, "mode 0755", "chmod o-rwx /home/ada/data"},
     {data_unnamed, "data", HOST_SKIP, "", ""},
@@ -236,7 +242,8 @@ static const struct {
     {nothing, "ports", HOST_OK, "8000 free, 8443 free", ""},
     {port_used, "ports", HOST_FAIL, "8000 used, 8443 free", "ss -ltnp 'sport = :8000'"},
     {port_ours, "ports", HOST_OK, "8000 used by the running node, 8443 free", ""},
-    {port_denied, "ports", HOST_FAIL, "443 denied", "sudo sysctl net.ipv4.ip_unprivileged_port_start=443"},
+    {port_denied, "ports", HOST_FAIL, "443 denied",
+     "sudo sysctl net.ipv4.ip_unprivileged_port_start=443"},
     {port_unknown, "ports", HOST_OK, "8443 not known", ""},
     {no_port, "ports", HOST_SKIP, "", ""},
     {nothing, "clock", HOST_OK, "synchronised", ""},
@@ -279,9 +286,10 @@ static void every_state(void **state)
             assert_true(bad || !*list[k].mend);
         }
         assert_non_null(f);
-        if (f->status != rows[i].status || !strstr(f->seen, rows[i].seen) || !strstr(f->mend, rows[i].mend) ||
-            (!*rows[i].mend && *f->mend))
-            fail_msg("row %zu %s: %s, \"%s\", mend \"%s\"", i, f->id, host_status_text(f->status), f->seen, f->mend);
+        if (f->status != rows[i].status || !strstr(f->seen, rows[i].seen) ||
+            !strstr(f->mend, rows[i].mend) || (!*rows[i].mend && *f->mend))
+            fail_msg("row %zu %s: %s, \"%s\", mend \"%s\"", i, f->id, host_status_text(f->status),
+                     f->seen, f->mend);
         bool failed = false;
         for (size_t k = 0; k < n; k++)
             failed = failed || list[k].status == HOST_FAIL;
@@ -304,9 +312,10 @@ static void as_json(void **state)
     assert_int_equal(host_doctor_json(&b, list, n), 0);
     assert_int_equal(json_parse(&doc, buf_bytes(&b), JSON_UNIQUE, NULL), 0);
     assert_false(json_bool(json_get(json_root(doc), "ok"), true));
-    assert_int_equal(json_len(json_get(json_root(doc), "checks")), n);
-    assert_string_equal(json_cstr(json_ptr(json_root(doc), BYTES("/checks/3/id")), ""), "cdi");
-    assert_string_equal(json_cstr(json_ptr(json_root(doc), BYTES("/checks/3/status")), ""), "fail");
+    assert_int_equal(json_len(json_get(json_root(doc), "findings")), n);
+    assert_string_equal(json_cstr(json_ptr(json_root(doc), BYTES("/findings/3/id")), ""), "cdi");
+    assert_string_equal(json_cstr(json_ptr(json_root(doc), BYTES("/findings/3/status")), ""),
+                        "fail");
     json_free(doc);
     buf_fini(&b);
 }
@@ -315,23 +324,30 @@ static void as_json(void **state)
 static void gathers(void **state)
 {
     static const char text[] =
-        "{\"facts\":{\"uname sysname\":\"Linux\",\"user uid\":\"1000\",\"user gid\":\"1001\",\"user name\":\"ada\","
+        "{\"facts\":{\"uname sysname\":\"Linux\",\"user uid\":\"1000\",\"user "
+        "gid\":\"1001\",\"user name\":\"ada\","
         "\"exec docker\":\"/usr/bin/docker\",\"exec nvidia-ctk\":\"/usr/bin/nvidia-ctk\","
-        "\"stat /srv\":\"0 0 755 d\",\"access /srv\":\"r\",\"free /srv\":\"1000 4000\",\"inodes /srv\":\"5 9\","
-        "\"port 8000\":\"used\",\"port 80\":\"denied\",\"clock\":\"unsynchronised\",\"nofile soft\":\"1024\","
+        "\"stat /srv\":\"0 0 755 d\",\"access /srv\":\"r\",\"free /srv\":\"1000 4000\",\"inodes "
+        "/srv\":\"5 9\","
+        "\"port 8000\":\"used\",\"port 80\":\"denied\",\"clock\":\"unsynchronised\",\"nofile "
+        "soft\":\"1024\","
         "\"nofile hard\":\"4096\",\"nproc soft\":\"77\",\"memlock soft\":\"65536\","
         "\"access /sys/fs/cgroup/a/cgroup.procs\":\"rw\"},"
         "\"files\":{\"/var/run/cdi/other.yaml\":\"\",\"/var/run/cdi/nvidia.yaml\":"
-        "[\"- containerPath: /usr/lib/libcuda.so.1\",\"- hostPath: /usr/lib/libcuda.so.550.90.07\"],"
+        "[\"- containerPath: /usr/lib/libcuda.so.1\",\"- hostPath: "
+        "/usr/lib/libcuda.so.550.90.07\"],"
         "\"/proc/self/cgroup\":\"0::/a\",\"/sys/fs/cgroup/cgroup.controllers\":\"cpu memory pids\","
-        "\"/sys/fs/cgroup/a/cgroup.controllers\":\"memory pids\",\"/sys/fs/cgroup/a/pids.max\":\"512\","
+        "\"/sys/fs/cgroup/a/cgroup.controllers\":\"memory "
+        "pids\",\"/sys/fs/cgroup/a/pids.max\":\"512\","
         "\"/proc/sys/vm/overcommit_memory\":\"1\","
         "\"/sys/kernel/mm/transparent_hugepage/enabled\":\"[always] madvise never\","
         "\"/run/systemd/timesync/synchronized\":\"\"},"
         "\"programs\":{\"docker --version\":\"Docker version 27.1.1, build 6312585\\n\","
-        "\"docker compose version --short\":\"2.29.1\\n\",\"docker version --format {{.Server.Version}}\":1}}";
+        "\"docker compose version --short\":\"2.29.1\\n\",\"docker version --format "
+        "{{.Server.Version}}\":1}}";
     static const uint16_t ports[] = {8000, 80};
-    struct host_doctor_args args = {.data_dir = "/srv/plexus/data", .ports = ports, .port_count = 2, .containers = true};
+    struct host_doctor_args args = {
+        .data_dir = "/srv/plexus/data", .ports = ports, .port_count = 2, .containers = true};
     struct profiles_machine m;
     struct host_profile h = {0};
     struct host_facts f;
@@ -382,7 +398,8 @@ static void here(void **state)
     struct host_finding list[HOST_FINDINGS_MAX];
     (void)state;
     assert_int_equal(host_detect(&h, &p, NULL, NULL), 0);
-    host_doctor_gather(&f, &p, &h, &(struct host_doctor_args){.data_dir = "/tmp/plexus_no_such/data"});
+    host_doctor_gather(&f, &p, &h,
+                       &(struct host_doctor_args){.data_dir = "/tmp/plexus_no_such/data"});
     size_t n = host_doctor_check(list, &f, &h);
     for (size_t i = 0; i < n; i++)
         assert_true(*list[i].seen);

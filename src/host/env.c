@@ -11,7 +11,8 @@ static bool blank(char c)
 
 static bool name_char(char c, bool first)
 {
-    return c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (!first && c >= '0' && c <= '9');
+    return c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+           (!first && c >= '0' && c <= '9');
 }
 
 static struct bytes skip_blanks(struct bytes s)
@@ -39,7 +40,8 @@ static size_t quoted(struct bytes s)
 static size_t bare(struct bytes s)
 {
     size_t end = 0, n = 0;
-    while (end < s.n && s.p[end] != '\n' && !(s.p[end] == '#' && (end == 0 || blank(s.p[end - 1])))) {
+    while (end < s.n && s.p[end] != '\n' &&
+           !(s.p[end] == '#' && (end == 0 || blank(s.p[end - 1])))) {
         end++;
         if (!blank(s.p[end - 1]))
             n = end;
@@ -91,7 +93,8 @@ bool host_env_next(struct bytes *rest, struct host_env_line *ret)
     struct bytes text = *rest;
     if (!text.n)
         return false;
-    *ret = (struct host_env_line){.kind = HOST_ENV_BROKEN, .raw = bytes_first(text, line_length(text))};
+    *ret = (struct host_env_line){.kind = HOST_ENV_BROKEN,
+                                  .raw = bytes_first(text, line_length(text))};
     struct bytes s = bytes_trim(ret->raw);
     if (!s.n) {
         ret->kind = HOST_ENV_BLANK;
@@ -166,20 +169,25 @@ static const struct {
     const char *value;                                // or, when NULL:
     const char *(*derive)(const struct host_profile *p);
 } variables[] = {
-    {"COMPOSE_PROFILES", "Which containers fit this machine: gpu, cpu or edge.", NULL, compose_profiles},
+    {"COMPOSE_PROFILES", "Which containers fit this machine: gpu, cpu or edge.", NULL,
+     compose_profiles},
     {"EXTRAS", "Optional parts to install.", NULL, extras},
     {"SGLANG_URL", "Inference server inside the container network.", "http://sglang:30000", NULL},
     {"LANCEDB_URI", "Where the vector store keeps its files.", "/app/data/lancedb", NULL},
     {"ECOSYSTEM_REGISTRY_URL", "Registry of capabilities.", "http://ecosystem:8080", NULL},
-    {"TELEMETRY_BROKER_URL", "Where traces and events go: the node itself.", "http://localhost:8000", NULL},
+    {"TELEMETRY_BROKER_URL", "Where traces and events go: the node itself.",
+     "http://localhost:8000", NULL},
     {"TEMPORAL_HOST", "Workflow service.", "temporal:7233", NULL},
     {"HF_TOKEN",
-     "Token for gated models of the Hugging Face hub; make one at https://huggingface.co/settings/tokens.", "", NULL},
+     "Token for gated models of the Hugging Face hub; make one at "
+     "https://huggingface.co/settings/tokens.",
+     "", NULL},
 };
 
 #define HEAD "# Added by plexus env. Change what you like: what stands here is never overwritten."
 
-int host_env_merge(struct buf *out, struct bytes old, const struct host_profile *profile, struct err *e)
+int host_env_merge(struct buf *out, struct bytes old, const struct host_profile *profile,
+                   struct err *e)
 {
     struct host_env_line line;
     bool begun = false;
@@ -196,7 +204,8 @@ int host_env_merge(struct buf *out, struct bytes old, const struct host_profile 
             begun = true;
         }
         const char *value = variables[i].value ? variables[i].value : variables[i].derive(profile);
-        (void)buf_fmt(out, "# %s%s%s=%s%s", variables[i].comment, end, variables[i].name, value, end);
+        (void)buf_fmt(out, "# %s%s%s=%s%s", variables[i].comment, end, variables[i].name, value,
+                      end);
     }
     if (out->failed)
         return err_set(e, out->failed, "the environment file is too large");

@@ -23,9 +23,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
         if (line.kind == HOST_ENV_SET && (!line.name.n || host_env_value(&value, &line)))
             abort();
     }
-    if (sum != n || host_env_merge(&once, old, &profile, NULL) || !bytes_starts(buf_bytes(&once), old))
+    if (sum != n || host_env_merge(&once, old, &profile, NULL) ||
+        !bytes_starts(buf_bytes(&once), old))
         abort();
-    if (host_env_merge(&twice, buf_bytes(&once), &profile, NULL) || !bytes_eq(buf_bytes(&once), buf_bytes(&twice)))
+    if (host_env_merge(&twice, buf_bytes(&once), &profile, NULL) ||
+        !bytes_eq(buf_bytes(&once), buf_bytes(&twice)))
         abort();
     buf_fini(&once);
     buf_fini(&twice);

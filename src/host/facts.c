@@ -35,7 +35,10 @@ static int fact_uname(const char *what, struct buf *out)
         return err_errno(NULL, errno, "uname");
     const struct {
         const char *name, *value;
-    } rows[] = {{"sysname", u.sysname}, {"nodename", u.nodename}, {"release", u.release}, {"machine", u.machine}};
+    } rows[] = {{"sysname", u.sysname},
+                {"nodename", u.nodename},
+                {"release", u.release},
+                {"machine", u.machine}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (!strcmp(what, rows[i].name))
             return buf_str(out, rows[i].value);
@@ -69,8 +72,9 @@ static int fact_sysctl(const char *what, struct buf *out)
     size_t depth = CTL_MAXNAME;
     if (sysctlnametomib(what, mib, &depth) < 0 || sysctl(mib, (u_int)depth, value, &n, NULL, 0) < 0)
         return err_errno(NULL, errno, "sysctl %s", what);
-    bool text = !strcmp(what, "hw.model") || strstr(what, "brand_string") || strstr(what, "product") ||
-                !strncmp(what, "kern.os", 7) || !strcmp(what, "kern.hostname");
+    bool text = !strcmp(what, "hw.model") || strstr(what, "brand_string") ||
+                strstr(what, "product") || !strncmp(what, "kern.os", 7) ||
+                !strcmp(what, "kern.hostname");
     if (!text && n == sizeof(uint32_t)) {
         uint32_t v;
         memcpy(&v, value, sizeof v);
@@ -105,8 +109,8 @@ static int fact_exec(const char *what, struct buf *out)
         char full[PATH_TEXT];
         struct stat st;
         int n = snprintf(full, sizeof full, "%.*s/%s", BYTES_FMT(folder), what);
-        if (folder.n && n > 0 && (size_t)n < sizeof full && !access(full, X_OK) && !stat(full, &st) &&
-            S_ISREG(st.st_mode))
+        if (folder.n && n > 0 && (size_t)n < sizeof full && !access(full, X_OK) &&
+            !stat(full, &st) && S_ISREG(st.st_mode))
             return buf_str(out, full);
     }
     return E_NOTFOUND;
@@ -156,8 +160,8 @@ static int fact_stat(const char *what, struct buf *out)
     struct stat st;
     if (stat(what, &st) < 0)
         return err_errno(NULL, errno, "stat");
-    return buf_fmt(out, "%u %u %o %c", (unsigned)st.st_uid, (unsigned)st.st_gid, (unsigned)st.st_mode & 07777u,
-                   S_ISDIR(st.st_mode) ? 'd' : 'f');
+    return buf_fmt(out, "%u %u %o %c", (unsigned)st.st_uid, (unsigned)st.st_gid,
+                   (unsigned)st.st_mode & 07777u, S_ISDIR(st.st_mode) ? 'd' : 'f');
 }
 
 static int fact_access(const char *what, struct buf *out)
@@ -215,7 +219,8 @@ static int fact_clock(const char *what, struct buf *out)
     int state = adjtimex(&t);
     if (state < 0)
         return err_errno(NULL, errno, "adjtimex");
-    return buf_str(out, state == TIME_ERROR || t.status & STA_UNSYNC ? "unsynchronised" : "synchronised");
+    return buf_str(out, state == TIME_ERROR || t.status & STA_UNSYNC ? "unsynchronised"
+                                                                     : "synchronised");
 #else
     (void)out;
     return E_NOTFOUND;
@@ -226,10 +231,11 @@ static const struct {
     const char *name;
     int (*fn)(const char *what, struct buf *out);
 } facts[] = {
-    {"uname", fact_uname},     {"cpus", fact_affinity}, {"sysctl", fact_sysctl},   {"env", fact_env},
-    {"exec", fact_exec},       {"user", fact_user},     {"nofile", fact_nofile},   {"nproc", fact_nproc},
-    {"memlock", fact_memlock}, {"stat", fact_stat},     {"access", fact_access},   {"free", fact_space},
-    {"inodes", fact_inodes},   {"port", fact_port},     {"clock", fact_clock},
+    {"uname", fact_uname},   {"cpus", fact_affinity}, {"sysctl", fact_sysctl},
+    {"env", fact_env},       {"exec", fact_exec},     {"user", fact_user},
+    {"nofile", fact_nofile}, {"nproc", fact_nproc},   {"memlock", fact_memlock},
+    {"stat", fact_stat},     {"access", fact_access}, {"free", fact_space},
+    {"inodes", fact_inodes}, {"port", fact_port},     {"clock", fact_clock},
 };
 
 int host_live_fact(void *self, const char *name, struct buf *out)

@@ -77,7 +77,8 @@ static void fill_amd(struct host_gpu *g, const struct host_probe *p)
 {
     HOST_COPY_STR(g->vendor, "amd");
     g->memory_bytes = host_read_u64(p, 0, "/sys/bus/pci/devices/%s/mem_info_vram_total", g->pci);
-    (void)host_read_into(p, g->name, sizeof g->name, "/sys/bus/pci/devices/%s/product_name", g->pci);
+    (void)host_read_into(p, g->name, sizeof g->name, "/sys/bus/pci/devices/%s/product_name",
+                         g->pci);
     if (!*g->name)
         HOST_COPY_STR(g->name, "AMD graphics");
     // A processor's own graphics take some of the machine's memory as theirs (512 MiB by default).
@@ -88,7 +89,8 @@ static void fill_amd(struct host_gpu *g, const struct host_probe *p)
 static void fill_intel(struct host_gpu *g, const struct host_probe *p, uint64_t device)
 {
     HOST_COPY_STR(g->vendor, "intel");
-    // Arc cards (DG2 0x56xx, Battlemage 0xe2xx) have memory of their own; sysfs does not say how much.
+    // Arc cards (DG2 0x56xx, Battlemage 0xe2xx) have memory of their own; sysfs does not say how
+    // much.
     bool card = device >> 8 == 0x56 || device >> 8 == 0xe2;
     HOST_COPY_STR(g->name, card ? "Intel Arc graphics" : "Intel graphics");
     g->unified = !card;
@@ -103,8 +105,9 @@ static void take_device(struct host_profile *h, const struct host_probe *p, stru
     uint64_t class = host_read_u64(p, 0, "/sys/bus/pci/devices/%s/class", at) >> 16;
     uint64_t vendor = host_read_u64(p, 0, "/sys/bus/pci/devices/%s/vendor", at);
     uint64_t device = host_read_u64(p, 0, "/sys/bus/pci/devices/%s/device", at);
-    if ((class != 0x03 && class != 0x12) || (vendor != NVIDIA && vendor != AMD && vendor != INTEL) ||
-        by_address(h, address) || h->gpu_count == HOST_GPUS_MAX)
+    if ((class != 0x03 && class != 0x12) ||
+        (vendor != NVIDIA && vendor != AMD && vendor != INTEL) || by_address(h, address) ||
+        h->gpu_count == HOST_GPUS_MAX)
         return; // a console's picture (ASPEED, QEMU, VMware, ...) is no card for engines
     struct host_gpu *g = &h->gpus[h->gpu_count++];
     memset(g, 0, sizeof *g);
@@ -134,7 +137,8 @@ static void kernel_driver(struct host_profile *h, const struct host_probe *p)
         while (line.n) {
             struct bytes word = bytes_cut(&line, ' ');
             size_t digits = 0;
-            while (digits < word.n && ((word.p[digits] >= '0' && word.p[digits] <= '9') || word.p[digits] == '.'))
+            while (digits < word.n &&
+                   ((word.p[digits] >= '0' && word.p[digits] <= '9') || word.p[digits] == '.'))
                 digits++;
             if (digits == word.n && bytes_chr(word, '.') > 0) {
                 HOST_COPY(h->nvidia_driver, word);
@@ -176,7 +180,8 @@ void host_detect_gpus(struct host_profile *h, const struct host_probe *p, int64_
         bool nvidia = !strcmp(g->vendor, "nvidia");
         if (nvidia && g->usable && *h->nvidia_driver)
             HOST_COPY_STR(g->driver, h->nvidia_driver);
-        g->passed_through = !strcmp(g->virtualization, "passthrough") ||
-                            (*h->vm && strcmp(h->vm, "wsl") != 0 && nvidia && !*g->virtualization && *g->pci);
+        g->passed_through =
+            !strcmp(g->virtualization, "passthrough") ||
+            (*h->vm && strcmp(h->vm, "wsl") != 0 && nvidia && !*g->virtualization && *g->pci);
     }
 }

@@ -41,15 +41,16 @@ static void classify(struct host_profile *h)
     bool gpu = false;
     for (uint32_t i = 0; i < h->gpu_count; i++)
         gpu = gpu || h->gpus[i].usable;
-    bool small = !strcmp(h->os, "linux") && !strcmp(h->arch, "arm64") && h->memory.effective <= EDGE_MEMORY;
+    bool small =
+        !strcmp(h->os, "linux") && !strcmp(h->arch, "arm64") && h->memory.effective <= EDGE_MEMORY;
     const char *word = gpu ? "gpu" : h->raspberry_pi || small ? "edge" : "cpu";
     HOST_COPY_STR(h->machine_class, word);
     // Containers on a Mac live in a Linux machine that has no Metal.
     HOST_COPY_STR(h->compose_profile, gpu && !strcmp(h->os, "macos") ? "cpu" : word);
 }
 
-int host_detect(struct host_profile *ret, const struct host_probe *probe, const struct host_args *args,
-                struct err *e)
+int host_detect(struct host_profile *ret, const struct host_probe *probe,
+                const struct host_args *args, struct err *e)
 {
     char system[32] = "", machine[32] = "";
     if (!host_fact_into(probe, system, sizeof system, "uname sysname"))
@@ -69,7 +70,8 @@ int host_detect(struct host_profile *ret, const struct host_probe *probe, const 
         host_detect_limits(ret, probe);
         host_detect_disks(ret, probe);
         host_detect_place(ret, probe);
-        host_detect_gpus(ret, probe, args && args->gpu_timeout_ms ? args->gpu_timeout_ms : GPU_TIMEOUT_MS);
+        host_detect_gpus(ret, probe,
+                         args && args->gpu_timeout_ms ? args->gpu_timeout_ms : GPU_TIMEOUT_MS);
     }
     classify(ret);
     return 0;

@@ -78,7 +78,7 @@ struct host_live_args {
 };
 struct host_live;
 struct host_live *host_live_new(const struct host_live_args *args); // copies args; NULL: no memory
-struct host_probe host_live_probe(struct host_live *l);             // borrows l
+struct host_probe host_live_probe(struct host_live *l); // borrows l
 void host_live_free(struct host_live *l);
 // Asks NVML here and writes the answer to standard output. Exit code 0.
 int host_nvml_main(void);
@@ -93,29 +93,29 @@ void host_replay_free(struct host_replay *r);
 struct host_disk {
     char name[32]; // "nvme0n1"
     char model[64];
-    char kind[12];        // "nvme", "ssd", "hdd", "microSD", "eMMC", "usb", "virtual"
-    char speed[32];       // SD: "C10 U3 V30 A2"; "" else
+    char kind[12]; // "nvme", "ssd", "hdd", "microSD", "eMMC", "usb", "virtual"
+    char speed[32]; // SD: "C10 U3 V30 A2"; "" else
     uint64_t bytes;
 };
 
 struct host_profile {
-    char os[8];   // "linux", "macos"
+    char os[8]; // "linux", "macos"
     char arch[8]; // "x86-64", "arm64", else as the kernel says
     char kernel[96], distro[96], distro_id[32], hostname[128];
     struct {
         char model[96];
         uint32_t sockets, cores, threads; // of the machine
-        uint32_t affinity, cpuset;        // CPUs this process may run on; 0: not known
-        double quota;                     // cgroup CPU limit in CPUs; 0: none
-        double effective;                 // what counts: the least of all
-        uint32_t mhz_max;                 // 0: not known
+        uint32_t affinity, cpuset; // CPUs this process may run on; 0: not known
+        double quota; // cgroup CPU limit in CPUs; 0: none
+        double effective; // what counts: the least of all
+        uint32_t mhz_max; // 0: not known
         bool avx2, avx512, neon, amx;
     } cpu;
     struct {
         uint64_t total, available, swap_total, swap_free;
-        uint64_t limit;                          // cgroup memory limit; 0: none
+        uint64_t limit; // cgroup memory limit; 0: none
         uint64_t effective, effective_available; // what counts
-        int cgroup;                              // 2, 1, or 0: no cgroup found
+        int cgroup; // 2, 1, or 0: no cgroup found
     } memory;
     uint32_t disk_count;
     struct host_disk disks[HOST_DISKS_MAX];
@@ -125,11 +125,11 @@ struct host_profile {
     char gpu_note[160]; // why the GPU probe could not tell all: "gpu probe timed out"; "" else
     char container[24]; // "docker", "podman", "lxc", "systemd-nspawn", "kubernetes", ...; "": none
     char container_by[64];
-    char vm[24];        // "kvm", "proxmox", "vmware", "firecracker", "wsl", ...; "": none
+    char vm[24]; // "kvm", "proxmox", "vmware", "firecracker", "wsl", ...; "": none
     char vm_by[64];
-    char board[96];     // device tree model or Mac model; "": not said
+    char board[96]; // device tree model or Mac model; "": not said
     uint32_t raspberry_pi; // 4, 5, ...; 0: none
-    char machine_class[8];   // "gpu", "cpu", "edge": what plexus itself can use
+    char machine_class[8]; // "gpu", "cpu", "edge": what plexus itself can use
     char compose_profile[8]; // the same for containers (a Mac's GPU is not reachable from them)
 };
 
@@ -147,13 +147,13 @@ int host_profile_json(struct buf *out, const struct host_profile *p);
 enum host_status { HOST_OK, HOST_WARN, HOST_FAIL, HOST_SKIP };
 
 struct host_doctor_args {
-    const char *data_dir;     // absolute; may not exist yet
-    const uint16_t *ports;    // that the node will listen on
+    const char *data_dir; // absolute; may not exist yet
+    const uint16_t *ports; // that the node will listen on
     size_t port_count;
-    bool containers;          // the config runs engines in containers
-    bool local_engines;       // the config has engines on this machine
-    bool node_running;        // then the ports are rightly taken
-    const char *engine;       // engine that was found (path or name); NULL: look for llama-server
+    bool containers; // the config runs engines in containers
+    bool local_engines; // the config has engines on this machine
+    bool node_running; // then the ports are rightly taken
+    const char *engine; // engine that was found (path or name); NULL: look for llama-server
 };
 
 #define HOST_PORTS_MAX 16
@@ -197,9 +197,9 @@ struct host_facts { // all that the checks look at beside the profile
 struct host_finding {
     const char *id, *title;
     enum host_status status;
-    char seen[320];  // what was found
+    char seen[320]; // what was found
     char means[320]; // what that means for plexus; "" when all is well
-    char mend[320];  // a command (or edit) that mends it; "" when none is needed or known
+    char mend[320]; // a command (or edit) that mends it; "" when none is needed or known
 };
 
 // Asks the machine (may run docker and nvidia-ctk with deadlines), never fails: what cannot be
@@ -217,13 +217,14 @@ int host_doctor_json(struct buf *out, const struct host_finding *findings, size_
 // New text of a .env file: every byte of the old text stays as it is, variables that are not set in
 // it are added at the end with a comment. Merging the result again changes nothing.
 // E_TOOBIG/E_NOMEM from out.
-int host_env_merge(struct buf *out, struct bytes old, const struct host_profile *profile, struct err *e);
+int host_env_merge(struct buf *out, struct bytes old, const struct host_profile *profile,
+                   struct err *e);
 
 enum host_env_kind { HOST_ENV_BLANK, HOST_ENV_COMMENT, HOST_ENV_SET, HOST_ENV_BROKEN };
 struct host_env_line {
     enum host_env_kind kind;
-    struct bytes raw;   // with its line end; double-quoted values may go over several lines
-    struct bytes name;  // HOST_ENV_SET only
+    struct bytes raw; // with its line end; double-quoted values may go over several lines
+    struct bytes name; // HOST_ENV_SET only
     struct bytes value; // as written, with quotes, without blanks and comment around it
 };
 // Cuts the next line off *rest; false at the end. The raw parts together are the whole text.

@@ -80,7 +80,7 @@ int host_nvml_child(int fd); // loads the library, asks, writes JSON {"error":..
 // child.c
 struct host_child {
     const char *const *argv; // program, or NULL:
-    int (*fn)(int fd);       // function that runs in the forked child
+    int (*fn)(int fd); // function that runs in the forked child
     int64_t timeout_ms;
     size_t out_max;
 };

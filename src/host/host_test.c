@@ -1,17 +1,11 @@
 // host_test.c: recorded machines replay to the profile that a person would write down.
 // SPDX-License-Identifier: Apache-2.0
-#include "base/alloc.h"
-#include "host/host_priv.h"
 #include "host/profiles_priv.h"
 
-#include <errno.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -22,15 +16,15 @@
 static void summary(struct buf *b, const struct host_profile *h)
 {
     buf_clear(b);
-    (void)buf_fmt(b, "%s/%s %s %s; cpu %s %u %u/%u %g%s%s%s %u MHz; ", h->machine_class, h->compose_profile, h->os,
-                  h->arch, h->cpu.model, h->cpu.sockets, h->cpu.cores, h->cpu.threads, h->cpu.effective,
-                  h->cpu.avx2 ? " avx2" : "", h->cpu.avx512 ? " avx512" : "", h->cpu.neon ? " neon" : "",
-                  h->cpu.mhz_max);
+    (void)buf_fmt(b, "%s/%s %s %s; cpu %s %u %u/%u %g%s%s%s %u MHz; ", h->machine_class,
+                  h->compose_profile, h->os, h->arch, h->cpu.model, h->cpu.sockets, h->cpu.cores,
+                  h->cpu.threads, h->cpu.effective, h->cpu.avx2 ? " avx2" : "",
+                  h->cpu.avx512 ? " avx512" : "", h->cpu.neon ? " neon" : "", h->cpu.mhz_max);
     (void)buf_fmt(b, "mem %.1f/%.1f cg%d; ", (double)h->memory.effective_available / MIB / 1024,
                   (double)h->memory.effective / MIB / 1024, h->memory.cgroup);
     for (uint32_t i = 0; i < h->disk_count; i++)
-        (void)buf_fmt(b, "%s %s%s%s; ", h->disks[i].name, h->disks[i].kind, *h->disks[i].speed ? " " : "",
-                      h->disks[i].speed);
+        (void)buf_fmt(b, "%s %s%s%s; ", h->disks[i].name, h->disks[i].kind,
+                      *h->disks[i].speed ? " " : "", h->disks[i].speed);
     for (uint32_t i = 0; i < h->gpu_count; i++) {
         const struct host_gpu *g = &h->gpus[i];
         if (i && !strcmp(g->name, g[-1].name) && g->slice_count == g[-1].slice_count) {
@@ -38,10 +32,12 @@ static void summary(struct buf *b, const struct host_profile *h)
             continue;
         }
         (void)buf_fmt(b, "%s %.0f%s %s %s %s%s%s%s%s", g->name, (double)g->memory_bytes / MIB,
-                      g->memory_by_table ? "?" : "", g->compute, g->known_by, g->driver, g->usable ? "" : " unusable",
-                      g->unified ? " unified" : "", g->passed_through ? " passed" : "", g->mig ? " mig" : "");
+                      g->memory_by_table ? "?" : "", g->compute, g->known_by, g->driver,
+                      g->usable ? "" : " unusable", g->unified ? " unified" : "",
+                      g->passed_through ? " passed" : "", g->mig ? " mig" : "");
         for (uint32_t s = 0; s < g->slice_count; s++)
-            (void)buf_fmt(b, " %s=%.0f", g->slices[s].profile, (double)g->slices[s].memory_bytes / MIB);
+            (void)buf_fmt(b, " %s=%.0f", g->slices[s].profile,
+                          (double)g->slices[s].memory_bytes / MIB);
         (void)buf_str(b, "; ");
     }
     (void)buf_fmt(b, "c=%s vm=%s pi=%u %s", h->container, h->vm, h->raspberry_pi, h->gpu_note);
@@ -50,54 +46,83 @@ static void summary(struct buf *b, const struct host_profile *h)
 static const struct {
     const char *name, *line;
 } expected[] = {
-    {"a100",
-     "gpu/gpu linux x86-64; cpu AMD EPYC 7543 32-Core Processor 2 64/128 128 avx2 2800 MHz; mem 453.2/503.5 cg2; nvme0n1 nvme; NVIDIA A100 80GB PCIe 81920 8.0 nvml 535.183.01 mig 1g.10gb=9728 1g.10gb=9728 1g.10gb=9728 1g.10gb=9728 1g.10gb=9728 1g.10gb=9728 1g.10gb=9728; c= vm= pi=0 "},
-    {"aipc",
-     "gpu/gpu linux x86-64; cpu AMD Ryzen 9 9950X 16-Core Processor 1 16/32 32 avx2 avx512 5752 MHz; mem 83.3/92.6 cg2; nvme0n1 nvme; sda hdd; NVIDIA GeForce RTX 5090 32607 12.0 nvml 570.86.16; NVIDIA GeForce RTX 4090 24564 8.9 nvml 570.86.16; AMD graphics 512  pci amdgpu unusable unified; c= vm= pi=0 "},
+    {"a100", "gpu/gpu linux x86-64; cpu AMD EPYC 7543 32-Core Processor 2 64/128 128 avx2 2800 "
+             "MHz; mem 453.2/503.5 cg2; nvme0n1 nvme; NVIDIA A100 80GB PCIe 81920 8.0 nvml "
+             "535.183.01 mig 1g.10gb=9728 1g.10gb=9728 1g.10gb=9728 1g.10gb=9728 1g.10gb=9728 "
+             "1g.10gb=9728 1g.10gb=9728; c= vm= pi=0 "},
+    {"aipc", "gpu/gpu linux x86-64; cpu AMD Ryzen 9 9950X 16-Core Processor 1 16/32 32 avx2 avx512 "
+             "5752 MHz; mem 83.3/92.6 cg2; nvme0n1 nvme; sda hdd; NVIDIA GeForce RTX 5090 32607 "
+             "12.0 nvml 570.86.16; NVIDIA GeForce RTX 4090 24564 8.9 nvml 570.86.16; AMD graphics "
+             "512  pci amdgpu unusable unified; c= vm= pi=0 "},
     {"amd-7900xtx",
-     "gpu/gpu linux x86-64; cpu AMD Ryzen 7 7700X 8-Core Processor 1 8/16 16 avx2 avx512 4500 MHz; mem 27.9/31.0 cg2; nvme0n1 nvme; Radeon RX 7900 XTX 24560  pci amdgpu; c= vm= pi=0 "},
-    {"container-cgroup-v1",
-     "cpu/cpu linux x86-64; cpu AMD EPYC 7763 64-Core Processor 2 128/256 2 avx2 2450 MHz; mem 3.5/4.0 cg1; nvme0n1 nvme; c=docker vm= pi=0 "},
-    {"container-cgroup-v2",
-     "cpu/cpu linux x86-64; cpu AMD EPYC 7763 64-Core Processor 2 128/256 2 avx2 2450 MHz; mem 3.5/4.0 cg2; nvme0n1 nvme; c=docker vm= pi=0 "},
-    {"dioscuri",
-     "gpu/gpu linux x86-64; cpu Intel(R) Xeon(R) Silver 4309Y CPU @ 2.80GHz 2 16/32 32 avx2 avx512 2800 MHz; mem 113.2/125.8 cg2; sda ssd; NVIDIA RTX 4000 Ada Generation 20475 8.9 nvml 550.90.07; same; c= vm= pi=0 "},
-    {"firecracker",
-     "cpu/cpu linux x86-64; cpu Intel(R) Xeon(R) Processor @ 2.90GHz 1 1/2 2 avx2 2900 MHz; mem 3.5/3.8 cg0; vda virtual; c= vm=firecracker pi=0 "},
-    {"h100",
-     "gpu/gpu linux x86-64; cpu Intel(R) Xeon(R) Platinum 8480C 2 112/224 224 avx2 avx512 2000 MHz; mem 1813.6/2015.1 cg2; nvme0n1 nvme; NVIDIA H100 80GB HBM3 81559 9.0 nvml 550.90.07; same; same; same; same; same; same; same; c= vm= pi=0 "},
-    {"m2-pro",
-     "gpu/cpu macos arm64; cpu Apple M2 Pro 1 12/12 12 neon 0 MHz; mem 4.5/32.0 cg0; Apple M2 Pro 21845?  sysctl metal unified; c= vm= pi=0 "},
-    {"m2-ultra",
-     "gpu/cpu macos arm64; cpu Apple M2 Ultra 1 24/24 24 neon 0 MHz; mem 4.5/192.0 cg0; Apple M2 Ultra 147456?  sysctl metal unified; c= vm= pi=0 "},
-    {"m4-air",
-     "gpu/cpu macos arm64; cpu Apple M4 1 10/10 10 neon 0 MHz; mem 4.5/32.0 cg0; Apple M4 28672  sysctl metal unified; c= vm= pi=0 "},
+     "gpu/gpu linux x86-64; cpu AMD Ryzen 7 7700X 8-Core Processor 1 8/16 16 avx2 avx512 4500 MHz; "
+     "mem 27.9/31.0 cg2; nvme0n1 nvme; Radeon RX 7900 XTX 24560  pci amdgpu; c= vm= pi=0 "},
+    {"container-cgroup-v1", "cpu/cpu linux x86-64; cpu AMD EPYC 7763 64-Core Processor 2 128/256 2 "
+                            "avx2 2450 MHz; mem 3.5/4.0 cg1; nvme0n1 nvme; c=docker vm= pi=0 "},
+    {"container-cgroup-v2", "cpu/cpu linux x86-64; cpu AMD EPYC 7763 64-Core Processor 2 128/256 2 "
+                            "avx2 2450 MHz; mem 3.5/4.0 cg2; nvme0n1 nvme; c=docker vm= pi=0 "},
+    {"dioscuri", "gpu/gpu linux x86-64; cpu Intel(R) Xeon(R) Silver 4309Y CPU @ 2.80GHz 2 16/32 32 "
+                 "avx2 avx512 2800 MHz; mem 113.2/125.8 cg2; sda ssd; NVIDIA RTX 4000 Ada "
+                 "Generation 20475 8.9 nvml 550.90.07; same; c= vm= pi=0 "},
+    {"firecracker", "cpu/cpu linux x86-64; cpu Intel(R) Xeon(R) Processor @ 2.90GHz 1 1/2 2 avx2 "
+                    "2900 MHz; mem 3.5/3.8 cg0; vda virtual; c= vm=firecracker pi=0 "},
+    {"h100", "gpu/gpu linux x86-64; cpu Intel(R) Xeon(R) Platinum 8480C 2 112/224 224 avx2 avx512 "
+             "2000 MHz; mem 1813.6/2015.1 cg2; nvme0n1 nvme; NVIDIA H100 80GB HBM3 81559 9.0 nvml "
+             "550.90.07; same; same; same; same; same; same; same; c= vm= pi=0 "},
+    {"m2-pro", "gpu/cpu macos arm64; cpu Apple M2 Pro 1 12/12 12 neon 0 MHz; mem 4.5/32.0 cg0; "
+               "Apple M2 Pro 21845?  sysctl metal unified; c= vm= pi=0 "},
+    {"m2-ultra", "gpu/cpu macos arm64; cpu Apple M2 Ultra 1 24/24 24 neon 0 MHz; mem 4.5/192.0 "
+                 "cg0; Apple M2 Ultra 147456?  sysctl metal unified; c= vm= pi=0 "},
+    {"m4-air", "gpu/cpu macos arm64; cpu Apple M4 1 10/10 10 neon 0 MHz; mem 4.5/32.0 cg0; Apple "
+               "M4 28672  sysctl metal unified; c= vm= pi=0 "},
     {"no-gpu",
-     "cpu/cpu linux x86-64; cpu Intel(R) Core(TM) i5-8500T CPU @ 2.10GHz 1 6/6 6 avx2 2100 MHz; mem 13.9/15.4 cg2; sda ssd; Intel graphics 0  pci i915 unusable unified; c= vm= pi=0 "},
-    {"pi-4",
-     "edge/edge linux arm64; cpu ARM Cortex-A72 1 4/4 4 neon 1800 MHz; mem 6.9/7.6 cg2; mmcblk0 microSD C10 U3 V30 A2; c= vm= pi=4 "},
-    {"pi-5",
-     "edge/edge linux arm64; cpu ARM Cortex-A76 1 4/4 4 neon 2400 MHz; mem 7.1/7.9 cg2; mmcblk0 microSD C10 U1 V10 A1; c= vm= pi=5 "},
+     "cpu/cpu linux x86-64; cpu Intel(R) Core(TM) i5-8500T CPU @ 2.10GHz 1 6/6 6 avx2 2100 MHz; "
+     "mem 13.9/15.4 cg2; sda ssd; Intel graphics 0  pci i915 unusable unified; c= vm= pi=0 "},
+    {"pi-4", "edge/edge linux arm64; cpu ARM Cortex-A72 1 4/4 4 neon 1800 MHz; mem 6.9/7.6 cg2; "
+             "mmcblk0 microSD C10 U3 V30 A2; c= vm= pi=4 "},
+    {"pi-5", "edge/edge linux arm64; cpu ARM Cortex-A76 1 4/4 4 neon 2400 MHz; mem 7.1/7.9 cg2; "
+             "mmcblk0 microSD C10 U1 V10 A1; c= vm= pi=5 "},
     {"proxmox-passthrough",
-     "gpu/gpu linux x86-64; cpu AMD Ryzen Threadripper PRO 7955WX 16-Cores 1 16/16 16 avx2 avx512 4491 MHz; mem 84.7/94.1 cg2; sda virtual; NVIDIA RTX PRO 6000 Blackwell Server Edition 97887 12.0 nvml 575.57.08 passed; c= vm=proxmox pi=0 "},
+     "gpu/gpu linux x86-64; cpu AMD Ryzen Threadripper PRO 7955WX 16-Cores 1 16/16 16 avx2 avx512 "
+     "4491 MHz; mem 84.7/94.1 cg2; sda virtual; NVIDIA RTX PRO 6000 Blackwell Server Edition 97887 "
+     "12.0 nvml 575.57.08 passed; c= vm=proxmox pi=0 "},
     {"rtx-3090-hung",
-     "gpu/gpu linux x86-64; cpu 12th Gen Intel(R) Core(TM) i9-12900K 1 16/24 24 avx2 3200 MHz; mem 56.3/62.6 cg2; nvme0n1 nvme; sdb usb; Intel graphics 0  pci i915 unusable unified; NVIDIA GeForce RTX 3090 24576? 8.6 proc 550.90.07; c= vm= pi=0 gpu probe timed out"},
+     "gpu/gpu linux x86-64; cpu 12th Gen Intel(R) Core(TM) i9-12900K 1 16/24 24 avx2 3200 MHz; mem "
+     "56.3/62.6 cg2; nvme0n1 nvme; sdb usb; Intel graphics 0  pci i915 unusable unified; NVIDIA "
+     "GeForce RTX 3090 24576? 8.6 proc 550.90.07; c= vm= pi=0 gpu probe timed out"},
     {"rtx-3090-no-nvml",
-     "gpu/gpu linux x86-64; cpu 12th Gen Intel(R) Core(TM) i9-12900K 1 16/24 24 avx2 3200 MHz; mem 56.3/62.6 cg2; nvme0n1 nvme; sdb usb; Intel graphics 0  pci i915 unusable unified; NVIDIA GeForce RTX 3090 24576? 8.6 proc 550.90.07; c= vm= pi=0 "},
+     "gpu/gpu linux x86-64; cpu 12th Gen Intel(R) Core(TM) i9-12900K 1 16/24 24 avx2 3200 MHz; mem "
+     "56.3/62.6 cg2; nvme0n1 nvme; sdb usb; Intel graphics 0  pci i915 unusable unified; NVIDIA "
+     "GeForce RTX 3090 24576? 8.6 proc 550.90.07; c= vm= pi=0 "},
     {"rtx-3090-nouveau",
-     "cpu/cpu linux x86-64; cpu 12th Gen Intel(R) Core(TM) i9-12900K 1 16/24 24 avx2 3200 MHz; mem 56.3/62.6 cg2; nvme0n1 nvme; sdb usb; Intel graphics 0  pci i915 unusable unified; NVIDIA GeForce RTX 3090 24576? 8.6 pci nouveau unusable; c= vm= pi=0 "},
+     "cpu/cpu linux x86-64; cpu 12th Gen Intel(R) Core(TM) i9-12900K 1 16/24 24 avx2 3200 MHz; mem "
+     "56.3/62.6 cg2; nvme0n1 nvme; sdb usb; Intel graphics 0  pci i915 unusable unified; NVIDIA "
+     "GeForce RTX 3090 24576? 8.6 pci nouveau unusable; c= vm= pi=0 "},
     {"rtx-3090",
-     "gpu/gpu linux x86-64; cpu 12th Gen Intel(R) Core(TM) i9-12900K 1 16/24 24 avx2 3200 MHz; mem 56.3/62.6 cg2; nvme0n1 nvme; sdb usb; NVIDIA GeForce RTX 3090 24576 8.6 nvml 550.90.07; Intel graphics 0  pci i915 unusable unified; c= vm= pi=0 "},
+     "gpu/gpu linux x86-64; cpu 12th Gen Intel(R) Core(TM) i9-12900K 1 16/24 24 avx2 3200 MHz; mem "
+     "56.3/62.6 cg2; nvme0n1 nvme; sdb usb; NVIDIA GeForce RTX 3090 24576 8.6 nvml 550.90.07; "
+     "Intel graphics 0  pci i915 unusable unified; c= vm= pi=0 "},
     {"theia-mig-1x96",
-     "gpu/gpu linux x86-64; cpu AMD Ryzen Threadripper PRO 7955WX 16-Cores 1 16/32 32 avx2 avx512 5366 MHz; mem 113.2/125.8 cg2; nvme0n1 nvme; nvme1n1 nvme; NVIDIA RTX PRO 6000 Blackwell Workstation Edition 97887 12.0 nvml 575.57.08 mig 4g.96gb=97247; c= vm= pi=0 "},
+     "gpu/gpu linux x86-64; cpu AMD Ryzen Threadripper PRO 7955WX 16-Cores 1 16/32 32 avx2 avx512 "
+     "5366 MHz; mem 113.2/125.8 cg2; nvme0n1 nvme; nvme1n1 nvme; NVIDIA RTX PRO 6000 Blackwell "
+     "Workstation Edition 97887 12.0 nvml 575.57.08 mig 4g.96gb=97247; c= vm= pi=0 "},
     {"theia-mig-2x48",
-     "gpu/gpu linux x86-64; cpu AMD Ryzen Threadripper PRO 7955WX 16-Cores 1 16/32 32 avx2 avx512 5366 MHz; mem 113.2/125.8 cg2; nvme0n1 nvme; nvme1n1 nvme; NVIDIA RTX PRO 6000 Blackwell Workstation Edition 97887 12.0 nvml 575.57.08 mig 2g.48gb=48512 2g.48gb=48512; c= vm= pi=0 "},
+     "gpu/gpu linux x86-64; cpu AMD Ryzen Threadripper PRO 7955WX 16-Cores 1 16/32 32 avx2 avx512 "
+     "5366 MHz; mem 113.2/125.8 cg2; nvme0n1 nvme; nvme1n1 nvme; NVIDIA RTX PRO 6000 Blackwell "
+     "Workstation Edition 97887 12.0 nvml 575.57.08 mig 2g.48gb=48512 2g.48gb=48512; c= vm= pi=0 "},
     {"theia-mig-4x24",
-     "gpu/gpu linux x86-64; cpu AMD Ryzen Threadripper PRO 7955WX 16-Cores 1 16/32 32 avx2 avx512 5366 MHz; mem 113.2/125.8 cg2; nvme0n1 nvme; nvme1n1 nvme; NVIDIA RTX PRO 6000 Blackwell Workstation Edition 97887 12.0 nvml 575.57.08 mig 1g.24gb=24192 1g.24gb=24192 1g.24gb=24192 1g.24gb=24192; c= vm= pi=0 "},
+     "gpu/gpu linux x86-64; cpu AMD Ryzen Threadripper PRO 7955WX 16-Cores 1 16/32 32 avx2 avx512 "
+     "5366 MHz; mem 113.2/125.8 cg2; nvme0n1 nvme; nvme1n1 nvme; NVIDIA RTX PRO 6000 Blackwell "
+     "Workstation Edition 97887 12.0 nvml 575.57.08 mig 1g.24gb=24192 1g.24gb=24192 1g.24gb=24192 "
+     "1g.24gb=24192; c= vm= pi=0 "},
     {"theia-mig-empty",
-     "cpu/cpu linux x86-64; cpu AMD Ryzen Threadripper PRO 7955WX 16-Cores 1 16/32 32 avx2 avx512 5366 MHz; mem 113.2/125.8 cg2; nvme0n1 nvme; nvme1n1 nvme; NVIDIA RTX PRO 6000 Blackwell Workstation Edition 97887 12.0 nvml 575.57.08 unusable mig; c= vm= pi=0 "},
+     "cpu/cpu linux x86-64; cpu AMD Ryzen Threadripper PRO 7955WX 16-Cores 1 16/32 32 avx2 avx512 "
+     "5366 MHz; mem 113.2/125.8 cg2; nvme0n1 nvme; nvme1n1 nvme; NVIDIA RTX PRO 6000 Blackwell "
+     "Workstation Edition 97887 12.0 nvml 575.57.08 unusable mig; c= vm= pi=0 "},
     {"theia-mig-off",
-     "gpu/gpu linux x86-64; cpu AMD Ryzen Threadripper PRO 7955WX 16-Cores 1 16/32 32 avx2 avx512 5366 MHz; mem 113.2/125.8 cg2; nvme0n1 nvme; nvme1n1 nvme; NVIDIA RTX PRO 6000 Blackwell Workstation Edition 97887 12.0 nvml 575.57.08; c= vm= pi=0 "},
+     "gpu/gpu linux x86-64; cpu AMD Ryzen Threadripper PRO 7955WX 16-Cores 1 16/32 32 avx2 avx512 "
+     "5366 MHz; mem 113.2/125.8 cg2; nvme0n1 nvme; nvme1n1 nvme; NVIDIA RTX PRO 6000 Blackwell "
+     "Workstation Edition 97887 12.0 nvml 575.57.08; c= vm= pi=0 "},
 };
 
 static void machines(void **state)
@@ -112,7 +137,8 @@ static void machines(void **state)
         assert_int_equal(host_detect(&h, &m.probe, NULL, NULL), 0);
         summary(&line, &h);
         if (strcmp(buf_cstr(&line), expected[i].line) != 0)
-            fail_msg("%s:\n  %s\nexpected:\n  %s", expected[i].name, buf_cstr(&line), expected[i].line);
+            fail_msg("%s:\n  %s\nexpected:\n  %s", expected[i].name, buf_cstr(&line),
+                     expected[i].line);
         profiles_close(&m);
     }
     buf_fini(&line);
@@ -133,13 +159,21 @@ static void json_form(void **state)
     static const struct {
         const char *at, *text;
     } rows[] = {
-        {"/class", "gpu"}, {"/hostname", "theia"}, {"/distro_id", "debian"}, {"/nvidia_driver", "575.57.08"},
-        {"/cuda", "12.9"}, {"/gpus/0/pci", "0000:41:00.0"}, {"/gpus/0/slices/3/profile", "1g.24gb"},
-        {"/gpus/0/slices/0/uuid", "MIG-00000001-aaaa-bbbb-cccc-000000000001"}, {"/board", "Pro WS WRX90E-SAGE SE"},
+        {"/class", "gpu"},
+        {"/hostname", "theia"},
+        {"/distro_id", "debian"},
+        {"/nvidia_driver", "575.57.08"},
+        {"/cuda", "12.9"},
+        {"/gpus/0/pci", "0000:41:00.0"},
+        {"/gpus/0/slices/3/profile", "1g.24gb"},
+        {"/gpus/0/slices/0/uuid", "MIG-00000001-aaaa-bbbb-cccc-000000000001"},
+        {"/board", "Pro WS WRX90E-SAGE SE"},
     };
     for (size_t i = 0; i < COUNT(rows); i++)
-        assert_string_equal(json_cstr(json_ptr(json_root(doc), bytes_of(rows[i].at)), ""), rows[i].text);
-    assert_int_equal(json_i64(json_ptr(json_root(doc), BYTES("/gpus/0/slices/3/gpu_instance")), 0), 6);
+        assert_string_equal(json_cstr(json_ptr(json_root(doc), bytes_of(rows[i].at)), ""),
+                            rows[i].text);
+    assert_int_equal(json_i64(json_ptr(json_root(doc), BYTES("/gpus/0/slices/3/gpu_instance")), 0),
+                     6);
     assert_true(json_is(json_get(json_root(doc), "container"), JSON_NULL));
     json_free(doc);
     buf_fini(&b);
@@ -157,27 +191,34 @@ static void limits(void **state)
         // every level binds
         {"\"/proc/self/cgroup\":\"0::/a/b\",\"/sys/fs/cgroup/cgroup.controllers\":\"memory\","
          "\"/sys/fs/cgroup/a/memory.max\":\"1048576000\",\"/sys/fs/cgroup/a/b/memory.max\":\"max\","
-         "\"/sys/fs/cgroup/a/b/cpu.max\":\"350000 100000\",\"/sys/fs/cgroup/a/cpu.max\":\"150000 100000\"",
+         "\"/sys/fs/cgroup/a/b/cpu.max\":\"350000 100000\",\"/sys/fs/cgroup/a/cpu.max\":\"150000 "
+         "100000\"",
          1.5, 1000},
         // a path that we do not see: only the top is ours
         {"\"/proc/self/cgroup\":\"0::/../../x\",\"/sys/fs/cgroup/cgroup.controllers\":\"memory\","
-         "\"/sys/fs/cgroup/memory.max\":\"1048576\"", 8, 1},
+         "\"/sys/fs/cgroup/memory.max\":\"1048576\"",
+         8, 1},
         // above the machine: no limit
         {"\"/proc/self/cgroup\":\"0::/\",\"/sys/fs/cgroup/cgroup.controllers\":\"memory\","
-         "\"/sys/fs/cgroup/memory.max\":\"99999999999999\",\"/sys/fs/cgroup/cpu.max\":\"max 100000\"", 8, 16000},
+         "\"/sys/fs/cgroup/memory.max\":\"99999999999999\",\"/sys/fs/cgroup/cpu.max\":\"max "
+         "100000\"",
+         8, 16000},
         // a CPU set in pieces, the nearest one that says something
         {"\"/proc/self/cgroup\":\"0::/a\",\"/sys/fs/cgroup/cgroup.controllers\":\"cpuset\","
-         "\"/sys/fs/cgroup/a/cpuset.cpus.effective\":\"\\n\",\"/sys/fs/cgroup/cpuset.cpus.effective\":\"0-2,7,9-8,x\"",
+         "\"/sys/fs/cgroup/a/cpuset.cpus.effective\":\"\\n\",\"/sys/fs/cgroup/"
+         "cpuset.cpus.effective\":\"0-2,7,9-8,x\"",
          4, 16000},
         // v1: none, broken, and joint controllers
         {"\"/proc/self/cgroup\":\"4:cpuacct,cpu:/x\\n3:memory:/x\","
          "\"/sys/fs/cgroup/memory/memory.limit_in_bytes\":\"9223372036854771712\","
          "\"/sys/fs/cgroup/cpuacct,cpu/x/cpu.cfs_quota_us\":\"50000\","
-         "\"/sys/fs/cgroup/cpuacct,cpu/x/cpu.cfs_period_us\":\"100000\"", 0.5, 16000},
+         "\"/sys/fs/cgroup/cpuacct,cpu/x/cpu.cfs_period_us\":\"100000\"",
+         0.5, 16000},
         {"\"/proc/self/cgroup\":\"rubbish\\n:::\\n\"", 8, 16000},
         {"\"/x\":\"\"", 8, 16000},
         // a period of nothing
-        {"\"/proc/self/cgroup\":\"0::/\",\"/sys/fs/cgroup/cgroup.controllers\":\"\",\"/sys/fs/cgroup/cpu.max\":\"5 0\"",
+        {"\"/proc/self/cgroup\":\"0::/\",\"/sys/fs/cgroup/cgroup.controllers\":\"\",\"/sys/fs/"
+         "cgroup/cpu.max\":\"5 0\"",
          8, 16000},
     };
     (void)state;
@@ -186,13 +227,18 @@ static void limits(void **state)
         struct host_profile h;
         struct buf text;
         buf_init(&text, 65536);
-        (void)buf_fmt(&text, "{\"facts\":{\"uname sysname\":\"Linux\"},\"files\":{\"/proc/meminfo\":\"MemTotal: 16384000 kB\","
-                             "\"/proc/cpuinfo\":{\"times\":8,\"text\":\"processor : {i}\\n\"},%s}}", rows[i].files);
+        (void)buf_fmt(&text,
+                      "{\"facts\":{\"uname "
+                      "sysname\":\"Linux\"},\"files\":{\"/proc/meminfo\":\"MemTotal: 16384000 kB\","
+                      "\"/proc/cpuinfo\":{\"times\":8,\"text\":\"processor : {i}\\n\"},%s}}",
+                      rows[i].files);
         profiles_parse(&m, buf_bytes(&text));
         assert_int_equal(host_detect(&h, &m.probe, NULL, NULL), 0);
         if (h.cpu.effective < rows[i].cpus - 1e-9 || h.cpu.effective > rows[i].cpus + 1e-9 ||
-            (double)h.memory.effective / MIB < rows[i].mib - 1e-9 || (double)h.memory.effective / MIB > rows[i].mib + 1e-9)
-            fail_msg("row %zu: %g CPUs, %g MiB", i, h.cpu.effective, (double)h.memory.effective / MIB);
+            (double)h.memory.effective / MIB < rows[i].mib - 1e-9 ||
+            (double)h.memory.effective / MIB > rows[i].mib + 1e-9)
+            fail_msg("row %zu: %g CPUs, %g MiB", i, h.cpu.effective,
+                     (double)h.memory.effective / MIB);
         profiles_close(&m);
         buf_fini(&text);
     }
@@ -206,20 +252,29 @@ static void places(void **state)
         {"\"files\":{\"/run/.containerenv\":\"engine=podman\"}", "podman", ""},
         {"\"files\":{\"/run/systemd/container\":\"lxc\\n\"}", "lxc", ""},
         {"\"files\":{\"/run/systemd/container\":\"systemd-nspawn\\n\"}", "systemd-nspawn", ""},
-        {"\"files\":{\"/proc/self/cgroup\":\"0::/kubepods.slice/x\",\"/.dockerenv\":\"\"}", "docker", ""},
+        {"\"files\":{\"/proc/self/cgroup\":\"0::/kubepods.slice/x\",\"/.dockerenv\":\"\"}",
+         "docker", ""},
         {"\"files\":{\"/proc/self/cgroup\":\"1:cpu:/kubepods/x\"}", "kubernetes", ""},
         {"\"files\":{\"/proc/self/cgroup\":\"1:cpu:/docker/x\"}", "docker", ""},
-        {"\"files\":{\"/proc/self/mountinfo\":\"1 2 0:1 / /proc/meminfo rw - fuse lxcfs lxcfs rw\"}", "lxc", ""},
-        {"\"facts\":{\"uname sysname\":\"Linux\",\"env KUBERNETES_SERVICE_HOST\":\"10.0.0.1\"},\"files\":{\"/.dockerenv\":\"\"}",
+        {"\"files\":{\"/proc/self/mountinfo\":\"1 2 0:1 / /proc/meminfo rw - fuse lxcfs lxcfs "
+         "rw\"}",
+         "lxc", ""},
+        {"\"facts\":{\"uname sysname\":\"Linux\",\"env "
+         "KUBERNETES_SERVICE_HOST\":\"10.0.0.1\"},\"files\":{\"/.dockerenv\":\"\"}",
          "kubernetes", ""},
-        {"\"facts\":{\"uname sysname\":\"Linux\",\"uname release\":\"5.15.90.1-microsoft-standard-WSL2\"}", "", "wsl"},
+        {"\"facts\":{\"uname sysname\":\"Linux\",\"uname "
+         "release\":\"5.15.90.1-microsoft-standard-WSL2\"}",
+         "", "wsl"},
         {"\"files\":{\"/sys/class/dmi/id/sys_vendor\":\"QEMU\"}", "", "kvm"},
-        {"\"files\":{\"/sys/class/dmi/id/product_name\":\"VMware Virtual Platform\"}", "", "vmware"},
+        {"\"files\":{\"/sys/class/dmi/id/product_name\":\"VMware Virtual Platform\"}", "",
+         "vmware"},
         {"\"files\":{\"/sys/class/dmi/id/sys_vendor\":\"Amazon EC2\"}", "", "amazon"},
         {"\"files\":{\"/sys/class/dmi/id/sys_vendor\":\"Microsoft Corporation\","
-         "\"/sys/class/dmi/id/product_name\":\"Virtual Machine\"}", "", "hyper-v"},
+         "\"/sys/class/dmi/id/product_name\":\"Virtual Machine\"}",
+         "", "hyper-v"},
         {"\"files\":{\"/sys/class/dmi/id/sys_vendor\":\"Microsoft Corporation\","
-         "\"/sys/class/dmi/id/product_name\":\"Surface\"}", "", ""},
+         "\"/sys/class/dmi/id/product_name\":\"Surface\"}",
+         "", ""},
         {"\"files\":{\"/sys/hypervisor/type\":\"xen\"}", "", "xen"},
         {"\"files\":{\"/proc/cpuinfo\":\"processor: 0\\nflags : fpu hypervisor\"}", "", "unknown"},
         {"\"files\":{\"/proc/cmdline\":\"quiet\"}", "", ""},
@@ -231,11 +286,13 @@ static void places(void **state)
         struct buf text;
         buf_init(&text, 65536);
         bool facts = strstr(rows[i].parts, "\"facts\"") != NULL;
-        (void)buf_fmt(&text, "{%s%s}", rows[i].parts, facts ? "" : ",\"facts\":{\"uname sysname\":\"Linux\"}");
+        (void)buf_fmt(&text, "{%s%s}", rows[i].parts,
+                      facts ? "" : ",\"facts\":{\"uname sysname\":\"Linux\"}");
         profiles_parse(&m, buf_bytes(&text));
         assert_int_equal(host_detect(&h, &m.probe, NULL, NULL), 0);
         if (strcmp(h.container, rows[i].container) != 0 || strcmp(h.vm, rows[i].vm) != 0)
-            fail_msg("row %zu: container \"%s\" (%s), vm \"%s\" (%s)", i, h.container, h.container_by, h.vm, h.vm_by);
+            fail_msg("row %zu: container \"%s\" (%s), vm \"%s\" (%s)", i, h.container,
+                     h.container_by, h.vm, h.vm_by);
         profiles_close(&m);
         buf_fini(&text);
     }
@@ -253,261 +310,10 @@ static void nameless(void **state)
     profiles_close(&m);
 }
 
-// ---- the machine that runs this, and a folder tree that stands for one --------------------------
-static void live(void **state)
-{
-    struct host_live *l = host_live_new(NULL);
-    struct host_probe p = host_live_probe(l);
-    struct host_profile h;
-    struct buf b;
-    (void)state;
-    assert_int_equal(host_detect(&h, &p, NULL, NULL), 0);
-    assert_true(h.cpu.threads > 0);
-    assert_true(h.cpu.effective > 0);
-    assert_true(h.memory.effective > 0 && h.memory.effective <= h.memory.total);
-    buf_init(&b, 65536);
-    static const struct {
-        const char *fact;
-        int code;
-    } rows[] = {
-        {"user uid", 0}, {"user gid", 0}, {"nofile soft", 0}, {"nofile hard", 0}, {"nproc soft", 0},
-        {"memlock soft", 0}, {"stat /", 0}, {"access /", 0}, {"free /", 0}, {"inodes /", 0}, {"exec sh", 0},
-        {"port 0", 0}, {"uname machine", 0}, {"env PATH", 0},
-        {"uname x", E_UNSUPPORTED}, {"user x", E_UNSUPPORTED}, {"x", E_UNSUPPORTED}, {"port x", E_UNSUPPORTED},
-        {"env PLEXUS_NO_SUCH", E_NOTFOUND}, {"exec no-such-program", E_NOTFOUND}, {"stat /no/such", E_NOTFOUND},
-        {"free /no/such", E_NOTFOUND}, {"inodes /no/such", E_NOTFOUND}, {"access /no/such", E_NOTFOUND},
-    };
-    for (size_t i = 0; i < COUNT(rows); i++) {
-        buf_clear(&b);
-        int rc = p.fact(p.self, rows[i].fact, &b);
-        if (rc != rows[i].code)
-            fail_msg("fact %s: %d, expected %d", rows[i].fact, rc, rows[i].code);
-    }
-    buf_clear(&b);
-    assert_int_equal(p.read(p.self, "/no/such", &b), E_NOTFOUND);
-    assert_int_equal(p.list(p.self, "/no/such", &b), E_NOTFOUND);
-    assert_int_equal(p.link(p.self, "/no/such", &b), E_NOTFOUND);
-    buf_fini(&b);
-    host_live_free(l);
-}
-
-static void tree(void **state)
-{
-    char root[] = "/tmp/host_test.XXXXXX", path[256];
-    struct buf b;
-    (void)state;
-    assert_non_null(mkdtemp(root));
-    (void)snprintf(path, sizeof path, "%s/etc", root);
-    assert_int_equal(mkdir(path, 0700), 0);
-    (void)snprintf(path, sizeof path, "%s/etc/os-release", root);
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    (void)fputs("NAME=x\nPRETTY_NAME=\"Tree 1\"\nID=tree\n", f);
-    (void)fclose(f);
-    struct host_live *l = host_live_new(&(struct host_live_args){.root = "/tmp//"});
-    host_live_free(l);
-    l = host_live_new(&(struct host_live_args){.root = root});
-    struct host_probe p = host_live_probe(l);
-    struct host_profile h;
-    assert_int_equal(host_detect(&h, &p, NULL, NULL), 0);
-    assert_string_equal(h.distro, "Tree 1");
-    assert_string_equal(h.distro_id, "tree");
-    assert_int_equal(h.memory.total, 0);
-    buf_init(&b, 100);
-    assert_int_equal(p.list(p.self, "/etc", &b), 0);
-    assert_string_equal(buf_cstr(&b), "os-release\n");
-    buf_fini(&b);
-    host_live_free(l);
-    (void)unlink(path);
-    (void)snprintf(path, sizeof path, "%s/etc", root);
-    (void)rmdir(path);
-    (void)rmdir(root);
-}
-
-// ---- children -----------------------------------------------------------------------------------
-static int hangs(int fd)
-{
-    while (write(fd, "begun", 5) == 5)
-        (void)pause();
-    return 0;
-}
-
-static int stubborn(int fd)
-{
-    (void)signal(SIGTERM, SIG_IGN);
-    return hangs(fd);
-}
-
-static int crashes(int fd)
-{
-    (void)fd;
-    (void)raise(SIGKILL);
-    return 0;
-}
-
-static int floods(int fd)
-{
-    static const char part[1000];
-    while (write(fd, part, sizeof part) > 0)
-        ;
-    return 0;
-}
-
-static int works(int fd)
-{
-    return write(fd, "fine", 4) == 4 ? 0 : 1;
-}
-
-static int fails(int fd)
-{
-    (void)fd;
-    return 3;
-}
-
-static void children(void **state)
-{
-    static const char *const echo[] = {"echo", "hello", NULL}, *const none[] = {"/no/such/program", NULL};
-    static const struct {
-        struct host_child child;
-        int code;
-        const char *text, *why;
-    } rows[] = {
-        {{.fn = works, .timeout_ms = 20000, .out_max = 100}, 0, "fine", ""},
-        {{.argv = echo, .timeout_ms = 20000, .out_max = 100}, 0, "hello\n", ""},
-        {{.argv = none, .timeout_ms = 20000, .out_max = 100}, E_NOTFOUND, "", "no such program"},
-        {{.fn = fails, .timeout_ms = 20000, .out_max = 100}, E_UNAVAILABLE, "", "code 3"},
-        {{.fn = crashes, .timeout_ms = 20000, .out_max = 100}, E_UNAVAILABLE, "", "signal 9"},
-        {{.fn = hangs, .timeout_ms = 300, .out_max = 100}, E_TIMEOUT, "begun", "no answer in 300 ms"},
-        {{.fn = stubborn, .timeout_ms = 300, .out_max = 100}, E_TIMEOUT, "begun", "no answer in 300 ms"},
-        {{.fn = floods, .timeout_ms = 20000, .out_max = 5000}, E_TOOBIG, NULL, "too much"},
-    };
-    (void)state;
-    for (size_t i = 0; i < COUNT(rows); i++) {
-        struct buf b;
-        struct err e = {0};
-        buf_init(&b, 100000);
-        int rc = host_child_run(&rows[i].child, &b, &e);
-        if (rc != rows[i].code || (rows[i].text && strcmp(buf_cstr(&b), rows[i].text) != 0) ||
-            !strstr(e.text, rows[i].why))
-            fail_msg("row %zu: %d \"%s\" (%s)", i, rc, buf_cstr(&b), e.text);
-        buf_fini(&b);
-    }
-}
-
-// ---- a management library made of tables --------------------------------------------------------
-static int fake_fail; // NVML's code that init answers
-
-static int fake_init(void) { return fake_fail; }
-static int fake_shutdown(void) { return 0; }
-static int fake_driver(char *to, unsigned int n) { return snprintf(to, n, "575.57.08") < 0; }
-static int fake_cuda(int *v) { *v = 12090; return 0; }
-static int fake_count(unsigned int *n) { *n = 3; return 0; }
-// Handles: 1, 2 cards; 11, 12 slices of card 1. The third card fell off the bus.
-static int fake_by_index(unsigned int i, void **ret) { *ret = (void *)(uintptr_t)(i + 1); return i == 2 ? 15 : 0; }
-static int fake_name(void *d, char *to, unsigned int n)
-{
-    return snprintf(to, n, (uintptr_t)d > 10 ? "NVIDIA Card MIG 1g.24gb" : "NVIDIA Card") < 0;
-}
-static int fake_uuid(void *d, char *to, unsigned int n) { return snprintf(to, n, "id-%d", (int)(uintptr_t)d) < 0; }
-static int fake_memory(void *d, struct host_nvml_memory *m)
-{
-    m->total = (uintptr_t)d > 10 ? 24ull << 30 : 96ull << 30;
-    return 0;
-}
-static int fake_compute(void *d, int *a, int *b) { (void)d; *a = 12; *b = 0; return 0; }
-static int fake_pci(void *d, struct host_nvml_pci *p)
-{
-    (void)snprintf(p->bus_id, sizeof p->bus_id, "00000000:%02X:00.0", 0xc0 + (unsigned)(uintptr_t)d);
-    return 0;
-}
-static int fake_mig(void *d, unsigned int *now, unsigned int *then) { *now = *then = (uintptr_t)d == 1; return 0; }
-static int fake_mig_max(void *d, unsigned int *n) { (void)d; *n = 7; return 0; }
-static int fake_mig_at(void *d, unsigned int i, void **ret)
-{
-    *ret = (void *)(uintptr_t)(10 * (uintptr_t)d + i);
-    return i == 1 || i == 2 ? 0 : 6; // NVML_ERROR_NOT_FOUND
-}
-static int fake_gi(void *d, unsigned int *id) { *id = (unsigned)(uintptr_t)d - 8; return 0; }
-static int fake_ci(void *d, unsigned int *id) { (void)d; *id = 0; return 0; }
-static int fake_virtualization(void *d, int *mode) { *mode = (uintptr_t)d == 2; return 0; }
-static const char *fake_error(int code) { return code == 9 ? "Driver Not Loaded" : NULL; }
-
-static void management_library(void **state)
-{
-    struct host_nvml_api api = {.init = fake_init, .shutdown = fake_shutdown, .driver_version = fake_driver,
-                                .cuda_version = fake_cuda, .count = fake_count, .by_index = fake_by_index,
-                                .name = fake_name, .uuid = fake_uuid, .memory = fake_memory,
-                                .compute = fake_compute, .pci = fake_pci, .mig_mode = fake_mig,
-                                .mig_max = fake_mig_max, .mig_by_index = fake_mig_at, .gpu_instance = fake_gi,
-                                .compute_instance = fake_ci, .virtualization = fake_virtualization,
-                                .error = fake_error};
-    struct host_nvml n, again;
-    struct json_doc *doc = NULL;
-    struct err e = {0};
-    struct buf b;
-    (void)state;
-    assert_int_equal(host_nvml_ask(&api, &n, &e), 0);
-    assert_int_equal(n.count, 2);
-    assert_string_equal(n.cuda, "12.9");
-    assert_string_equal(n.gpus[0].pci, "0000:c1:00.0");
-    assert_string_equal(n.gpus[0].compute, "12.0");
-    assert_true(n.gpus[0].mig && n.gpus[0].usable);
-    assert_int_equal(n.gpus[0].slice_count, 2);
-    assert_string_equal(n.gpus[0].slices[1].profile, "1g.24gb");
-    assert_string_equal(n.gpus[0].slices[1].uuid, "id-12");
-    assert_int_equal(n.gpus[0].slices[1].gpu_instance, 4);
-    assert_string_equal(n.gpus[1].virtualization, "passthrough");
-    buf_init(&b, 65536); // over the wire and back
-    assert_int_equal(host_nvml_write(&b, &n), 0);
-    assert_int_equal(json_parse(&doc, buf_bytes(&b), 0, NULL), 0);
-    assert_int_equal(host_nvml_read(&again, json_root(doc), &e), 0);
-    assert_memory_equal(&n, &again, sizeof n);
-    json_free(doc);
-    fake_fail = 9;
-    assert_int_equal(host_nvml_ask(&api, &n, &e), E_UNAVAILABLE);
-    assert_non_null(strstr(e.text, "Driver Not Loaded"));
-    fake_fail = 0;
-    // an old library knows less
-    api.cuda_version = NULL;
-    api.compute = NULL;
-    api.pci = NULL;
-    api.mig_mode = NULL;
-    api.virtualization = NULL;
-    api.error = NULL;
-    assert_int_equal(host_nvml_ask(&api, &n, &e), 0);
-    assert_false(n.gpus[0].mig);
-    assert_string_equal(n.gpus[0].pci, "");
-    buf_fini(&b);
-}
-
-static void wire(void **state)
-{
-    static const struct {
-        const char *text;
-        int code;
-    } rows[] = {
-        {"{\"error\":\"no libnvidia-ml.so.1\",\"symbol\":\"E_NOTFOUND\"}", E_NOTFOUND},
-        {"{\"error\":\"x\"}", E_UNAVAILABLE},
-        {"{}", E_PARSE}, {"[]", E_PARSE}, {"{\"gpus\":{}}", E_PARSE},
-        {"{\"gpus\":[1,{\"slices\":[2]}]}", 0},
-        {"{\"gpus\":[{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}]}", 0},
-    };
-    (void)state;
-    for (size_t i = 0; i < COUNT(rows); i++) {
-        struct json_doc *doc = NULL;
-        struct host_nvml n;
-        assert_int_equal(json_parse(&doc, bytes_of(rows[i].text), 0, NULL), 0);
-        assert_int_equal(host_nvml_read(&n, json_root(doc), NULL), rows[i].code);
-        json_free(doc);
-    }
-}
-
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(machines), cmocka_unit_test(json_form), cmocka_unit_test(limits), cmocka_unit_test(places),
-        cmocka_unit_test(nameless), cmocka_unit_test(live),      cmocka_unit_test(tree),   cmocka_unit_test(children),
-        cmocka_unit_test(wire),     cmocka_unit_test(management_library),
-    };
+    const struct CMUnitTest tests[] = {cmocka_unit_test(machines), cmocka_unit_test(json_form),
+                                       cmocka_unit_test(limits), cmocka_unit_test(places),
+                                       cmocka_unit_test(nameless)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

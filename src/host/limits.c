@@ -1,5 +1,5 @@
-// limits.c: what of the machine is ours: control groups (v1 and v2), CPU sets, affinity. A container
-// with 2 cores and 4 GiB is a small machine, however large its host.
+// limits.c: what of the machine is ours: control groups (v1 and v2), CPU sets, affinity. A
+// container with 2 cores and 4 GiB is a small machine, however large its host.
 // SPDX-License-Identifier: Apache-2.0
 #include "host/host_priv.h"
 
@@ -71,7 +71,8 @@ static bool find_group(const struct host_probe *p, const char *controller, struc
     memset(g, 0, sizeof *g);
     if (host_read(p, &b, "/proc/self/cgroup")) {
         struct bytes text = buf_bytes(&b);
-        if (own_path(text, controller, g->path, sizeof g->path) && v1_mount(p, controller, g->mount)) {
+        if (own_path(text, controller, g->path, sizeof g->path) &&
+            v1_mount(p, controller, g->mount)) {
             g->version = 1;
             found = true;
         } else if (own_path(text, "", g->path, sizeof g->path) &&
@@ -128,11 +129,13 @@ static uint64_t memory_left(const struct host_probe *p, const char *folder, int 
     struct buf b;
     if (limit == UINT64_MAX)
         return limit;
-    uint64_t used = host_read_u64(p, 0, version == 2 ? "%s/memory.current" : "%s/memory.usage_in_bytes", folder);
+    uint64_t used = host_read_u64(
+        p, 0, version == 2 ? "%s/memory.current" : "%s/memory.usage_in_bytes", folder);
     buf_init(&b, 65536);
     if (host_read(p, &b, "%s/memory.stat", folder))
-        (void)host_number(host_field(buf_bytes(&b), version == 2 ? "inactive_file" : "total_inactive_file", ' '),
-                          &droppable);
+        (void)host_number(
+            host_field(buf_bytes(&b), version == 2 ? "inactive_file" : "total_inactive_file", ' '),
+            &droppable);
     buf_fini(&b);
     used -= droppable < used ? droppable : used;
     return used < limit ? limit - used : 0;
@@ -179,7 +182,8 @@ static uint32_t count_cpus(struct bytes list)
 
 static uint32_t cpuset(const struct host_probe *p, const struct group *g)
 {
-    static const char *const files[] = {"cpuset.cpus.effective", "cpuset.effective_cpus", "cpuset.cpus"};
+    static const char *const files[] = {"cpuset.cpus.effective", "cpuset.effective_cpus",
+                                        "cpuset.cpus"};
     char path[GROUP_MAX];
     struct buf b;
     uint32_t n = 0;

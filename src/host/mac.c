@@ -49,7 +49,8 @@ void host_detect_mac(struct host_profile *h, const struct host_probe *p)
     uint64_t pages = host_fact_u64(p, 0, "sysctl vm.page_free_count") +
                      host_fact_u64(p, 0, "sysctl vm.page_purgeable_count");
     uint64_t free_now = pages < UINT64_MAX / page ? pages * page : 0;
-    h->memory.available = h->memory.effective_available = free_now < h->memory.total ? free_now : h->memory.total;
+    h->memory.available = h->memory.effective_available =
+        free_now < h->memory.total ? free_now : h->memory.total;
     if (host_fact_u64(p, 0, "sysctl kern.hv_vmm_present")) {
         HOST_COPY_STR(h->vm, "apple");
         HOST_COPY_STR(h->vm_by, "kern.hv_vmm_present");

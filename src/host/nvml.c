@@ -117,7 +117,8 @@ static void kernel_address(char to[20], const struct host_nvml_pci *pci)
     to[n] = 0;
 }
 
-static void ask_card(const struct host_nvml_api *api, void *card, struct host_gpu *g, const char *driver)
+static void ask_card(const struct host_nvml_api *api, void *card, struct host_gpu *g,
+                     const char *driver)
 {
     static const char *const modes[] = {"", "passthrough", "vgpu", "host-vgpu", "host-vsga"};
     struct host_nvml_memory memory = {0};
@@ -134,7 +135,8 @@ static void ask_card(const struct host_nvml_api *api, void *card, struct host_gp
     if (!api->memory(card, &memory))
         g->memory_bytes = memory.total;
     if (api->compute && !api->compute(card, &major, &minor))
-        (void)snprintf(g->compute, sizeof g->compute, "%u.%u", (unsigned)major % 100, (unsigned)minor % 100);
+        (void)snprintf(g->compute, sizeof g->compute, "%u.%u", (unsigned)major % 100,
+                       (unsigned)minor % 100);
     if (api->pci && !api->pci(card, &pci))
         kernel_address(g->pci, &pci);
     if (api->virtualization && !api->virtualization(card, &mode) && mode > 0 && mode < 5)

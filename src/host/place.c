@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static void say(char *kind, size_t kind_size, char *by, size_t by_size, const char *what, const char *how)
+static void say(char *kind, size_t kind_size, char *by, size_t by_size, const char *what,
+                const char *how)
 {
     host_copy(kind, kind_size, bytes_of(what));
     host_copy(by, by_size, bytes_of(how));
@@ -52,7 +53,8 @@ static void detect_container(struct host_profile *h, const struct host_probe *p)
     if (host_read(p, &b, "/.dockerenv"))
         container(h, "docker", "/.dockerenv");
     for (size_t i = 0; i < sizeof traces / sizeof *traces && !*h->container; i++)
-        if (host_read(p, &b, "%s", traces[i].file) && bytes_find(buf_bytes(&b), bytes_of(traces[i].part)) >= 0)
+        if (host_read(p, &b, "%s", traces[i].file) &&
+            bytes_find(buf_bytes(&b), bytes_of(traces[i].part)) >= 0)
             container(h, traces[i].kind, traces[i].file);
     buf_fini(&b);
 }
@@ -91,8 +93,10 @@ static void detect_vm(struct host_profile *h, const struct host_probe *p)
             (void)snprintf(how, sizeof how, "%s: %.40s", firmware[i].file, text);
             vm(h, firmware[i].kind, how);
         }
-    if (host_read_into(p, text, sizeof text, "/sys/class/dmi/id/sys_vendor") && !strcmp(text, "Microsoft Corporation") &&
-        host_read_into(p, text, sizeof text, "/sys/class/dmi/id/product_name") && !strcmp(text, "Virtual Machine"))
+    if (host_read_into(p, text, sizeof text, "/sys/class/dmi/id/sys_vendor") &&
+        !strcmp(text, "Microsoft Corporation") &&
+        host_read_into(p, text, sizeof text, "/sys/class/dmi/id/product_name") &&
+        !strcmp(text, "Virtual Machine"))
         vm(h, "hyper-v", "product_name: Virtual Machine");
     buf_init(&b, HOST_FILE_MAX);
     // Firecracker has neither firmware texts nor PCI: virtio devices stand on the command line.

@@ -128,7 +128,8 @@ static uint64_t number(ask_fn fn, void *self, uint64_t fallback, const char *fmt
 {
     char text[64];
     uint64_t v;
-    return into(fn, self, text, sizeof text, fmt, ap) && host_number(bytes_of(text), &v) ? v : fallback;
+    return into(fn, self, text, sizeof text, fmt, ap) && host_number(bytes_of(text), &v) ? v
+                                                                                         : fallback;
 }
 
 uint64_t host_read_u64(const struct host_probe *p, uint64_t fallback, const char *fmt, ...)

@@ -10,7 +10,20 @@
 #define LENGTH_MAX (1ull << 40) // of one string or array in bytes
 
 enum {
-    T_U8, T_I8, T_U16, T_I16, T_U32, T_I32, T_F32, T_BOOL, T_STR, T_ARR, T_U64, T_I64, T_F64, T_COUNT,
+    T_U8,
+    T_I8,
+    T_U16,
+    T_I16,
+    T_U32,
+    T_I32,
+    T_F32,
+    T_BOOL,
+    T_STR,
+    T_ARR,
+    T_U64,
+    T_I64,
+    T_F64,
+    T_COUNT,
 };
 static const uint8_t value_bytes[T_COUNT] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
 
@@ -29,13 +42,13 @@ static const struct {
 
 // general.file_type (llama_ftype)
 static const char *const file_types[] = {
-    [0] = "F32",       [1] = "F16",      [2] = "Q4_0",    [3] = "Q4_1",     [7] = "Q8_0",
-    [8] = "Q5_0",      [9] = "Q5_1",     [10] = "Q2_K",   [11] = "Q3_K_S",  [12] = "Q3_K_M",
-    [13] = "Q3_K_L",   [14] = "Q4_K_S",  [15] = "Q4_K_M", [16] = "Q5_K_S",  [17] = "Q5_K_M",
-    [18] = "Q6_K",     [19] = "IQ2_XXS", [20] = "IQ2_XS", [21] = "Q2_K_S",  [22] = "IQ3_XS",
-    [23] = "IQ3_XXS",  [24] = "IQ1_S",   [25] = "IQ4_NL", [26] = "IQ3_S",   [27] = "IQ3_M",
-    [28] = "IQ2_S",    [29] = "IQ2_M",   [30] = "IQ4_XS", [31] = "IQ1_M",   [32] = "BF16",
-    [36] = "TQ1_0",    [37] = "TQ2_0",   [38] = "MXFP4",
+    [0] = "F32",      [1] = "F16",      [2] = "Q4_0",    [3] = "Q4_1",    [7] = "Q8_0",
+    [8] = "Q5_0",     [9] = "Q5_1",     [10] = "Q2_K",   [11] = "Q3_K_S", [12] = "Q3_K_M",
+    [13] = "Q3_K_L",  [14] = "Q4_K_S",  [15] = "Q4_K_M", [16] = "Q5_K_S", [17] = "Q5_K_M",
+    [18] = "Q6_K",    [19] = "IQ2_XXS", [20] = "IQ2_XS", [21] = "Q2_K_S", [22] = "IQ3_XS",
+    [23] = "IQ3_XXS", [24] = "IQ1_S",   [25] = "IQ4_NL", [26] = "IQ3_S",  [27] = "IQ3_M",
+    [28] = "IQ2_S",   [29] = "IQ2_M",   [30] = "IQ4_XS", [31] = "IQ1_M",  [32] = "BF16",
+    [36] = "TQ1_0",   [37] = "TQ2_0",   [38] = "MXFP4",
 };
 #define FILE_TYPE_GUESSED 1024u // a flag: the writer was not sure
 
@@ -126,7 +139,8 @@ static bool take_array(struct reader *r, struct value *v, unsigned nest)
         return fail(r, "a length is impossible");
     v->is_array = true;
     v->length = count;
-    // Before the walk, so that a short text is told at once: each element has so many bytes at least.
+    // Before the walk, so that a short text is told at once: each element has so many bytes at
+    // least.
     uint64_t least = value_bytes[type] ? value_bytes[type] : type == T_STR ? 8 : 12;
     if (count * least > r->text.n - r->at)
         return take(r, count * least, 0) != NULL;

@@ -200,14 +200,20 @@ static void broken(void **state)
         size_t n;
         const char *why;
     } rows[] = {
-        {"GGML", 4, "begin with GGUF"}, {"PK", 2, "begin with GGUF"},
-        {"GGUF\0\0\0\3", 8, "big-endian"}, {"GGUF\1\0\0\0", 8, "versions 2 and 3"},
+        {"GGML", 4, "begin with GGUF"},
+        {"PK", 2, "begin with GGUF"},
+        {"GGUF\0\0\0\3", 8, "big-endian"},
+        {"GGUF\1\0\0\0", 8, "versions 2 and 3"},
         {"GGUF\3\0\0\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\0", 24, "millions"},
-        {"GGUF\3\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff", 32, "impossible"},
-        {"GGUF\3\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x0d\0\0\0", 36, "unknown type"},
-        {"GGUF\3\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x09\0\0\0\x0d\0\0\0\0\0\0\0\0\0\0\0", 48,
+        {"GGUF\3\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff", 32,
+         "impossible"},
+        {"GGUF\3\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x0d\0\0\0", 36,
          "unknown type"},
-        {"GGUF\3\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff",
+        {"GGUF\3\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x09\0\0\0\x0d\0\0\0\0\0\0\0"
+         "\0\0\0\0",
+         48, "unknown type"},
+        {"GGUF\3\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0\xff\xff"
+         "\xff\xff\xff\xff\xff\xff",
          48, "impossible"},
         {"GGUF\3\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\5\0\0\0", 36, "dimensions"},
     };
@@ -240,8 +246,9 @@ static void long_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(chat_model),     cmocka_unit_test(every_prefix), cmocka_unit_test(encoder),
-        cmocka_unit_test(heads_by_block), cmocka_unit_test(broken),       cmocka_unit_test(long_name),
+        cmocka_unit_test(chat_model), cmocka_unit_test(every_prefix),
+        cmocka_unit_test(encoder),    cmocka_unit_test(heads_by_block),
+        cmocka_unit_test(broken),     cmocka_unit_test(long_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

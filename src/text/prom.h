@@ -10,7 +10,7 @@ struct prom_label {
     struct bytes value;
 };
 int prom_head(struct buf *out, const char *name, const char *type, const char *help);
-int prom_value(struct buf *out, const char *name, const char *suffix, const struct prom_label *labels,
-               size_t count, double value);
+int prom_value(struct buf *out, const char *name, const char *suffix,
+               const struct prom_label *labels, size_t count, double value);
 
 #endif

@@ -12,11 +12,13 @@
 static void page(void **state)
 {
     struct prom_label two[] = {{"model", BYTES("tiny-chat")}, {"path", BYTES("a\"b\\c\nd")}};
-    struct prom_label broken[] = {{"x", BYTES("\xff-\xc3\xa9")}}, fine[] = {{"x", BYTES("\xc3\xa9")}};
+    struct prom_label broken[] = {{"x", BYTES("\xff-\xc3\xa9")}},
+                      fine[] = {{"x", BYTES("\xc3\xa9")}};
     struct buf b;
     (void)state;
     buf_init(&b, 4096);
-    assert_int_equal(prom_head(&b, "plexus_requests_total", "counter", "Requests \"seen\"\\\nso far."), 0);
+    assert_int_equal(
+        prom_head(&b, "plexus_requests_total", "counter", "Requests \"seen\"\\\nso far."), 0);
     assert_int_equal(prom_value(&b, "plexus_requests_total", NULL, NULL, 0, 3), 0);
     assert_int_equal(prom_value(&b, "t", "_bucket", two, 2, 0.25), 0);
     assert_int_equal(prom_value(&b, "t", "", broken, 1, 1), 0);
@@ -37,10 +39,18 @@ static void numbers(void **state)
         double value;
         const char *text;
     } rows[] = {
-        {0, "x 0\n"}, {-1, "x -1\n"}, {0.1, "x 0.1\n"}, {1e15, "x 1000000000000000\n"},
-        {1e300, "x 1e+300\n"}, {1.0 / 3, "x 0.3333333333333333\n"}, {5e-324, "x 4.94065645841247e-324\n"},
-        {INFINITY, "x +Inf\n"}, {-INFINITY, "x -Inf\n"}, {NAN, "x NaN\n"},
-        {9007199254740991.0, "x 9007199254740991\n"}, {0.30000000000000004, "x 0.30000000000000004\n"},
+        {0, "x 0\n"},
+        {-1, "x -1\n"},
+        {0.1, "x 0.1\n"},
+        {1e15, "x 1000000000000000\n"},
+        {1e300, "x 1e+300\n"},
+        {1.0 / 3, "x 0.3333333333333333\n"},
+        {5e-324, "x 4.94065645841247e-324\n"},
+        {INFINITY, "x +Inf\n"},
+        {-INFINITY, "x -Inf\n"},
+        {NAN, "x NaN\n"},
+        {9007199254740991.0, "x 9007199254740991\n"},
+        {0.30000000000000004, "x 0.30000000000000004\n"},
     };
     struct buf b;
     (void)state;
@@ -65,7 +75,9 @@ static void ceiling(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(page), cmocka_unit_test(numbers), cmocka_unit_test(ceiling),
+        cmocka_unit_test(page),
+        cmocka_unit_test(numbers),
+        cmocka_unit_test(ceiling),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -32,7 +32,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
     buf_init(&out_y, 1 << 20);
     int code = sse_parser_feed(&x, all, collect, &out_x);
     (void)sse_parser_feed(&y, a, collect, &out_y);
-    if (sse_parser_feed(&y, b, collect, &out_y) != code || !bytes_eq(buf_bytes(&out_x), buf_bytes(&out_y)))
+    if (sse_parser_feed(&y, b, collect, &out_y) != code ||
+        !bytes_eq(buf_bytes(&out_x), buf_bytes(&out_y)))
         abort();
     sse_parser_fini(&x);
     sse_parser_fini(&y);

@@ -20,12 +20,26 @@ static void cuts(void **state)
         size_t cut;
         uint64_t frames;
     } rows[] = {
-        {"", 0, 0}, {"data: a\n\n", 9, 1}, {"data: a\n", 0, 0}, {"data: a\n\ndata", 9, 1},
-        {"data: a\r\n\r\n", 11, 1}, {"data: a\r\r", 9, 1}, {"data: a\r\n\r", 10, 1}, {"data: a\n\r\n", 10, 1},
-        {"data: a\r\r\n", 10, 1}, {"data:\n\ndata:\n\n", 14, 2}, {": wait\n\n", 8, 0},
-        {": wait\n\ndata: x\n\n", 17, 1}, {"event: a\ndata: b\ndata: c\n\n", 26, 1}, {"\n\n\n", 3, 0},
-        {"dat: a\n\n", 8, 0}, {"data\n\n", 6, 0}, {"xdata: a\n\n", 10, 0}, {"data: a\n\n\r\n", 11, 1},
-        {"dadata:\n\n", 9, 0}, {"data: a\n: b", 0, 0},
+        {"", 0, 0},
+        {"data: a\n\n", 9, 1},
+        {"data: a\n", 0, 0},
+        {"data: a\n\ndata", 9, 1},
+        {"data: a\r\n\r\n", 11, 1},
+        {"data: a\r\r", 9, 1},
+        {"data: a\r\n\r", 10, 1},
+        {"data: a\n\r\n", 10, 1},
+        {"data: a\r\r\n", 10, 1},
+        {"data:\n\ndata:\n\n", 14, 2},
+        {": wait\n\n", 8, 0},
+        {": wait\n\ndata: x\n\n", 17, 1},
+        {"event: a\ndata: b\ndata: c\n\n", 26, 1},
+        {"\n\n\n", 3, 0},
+        {"dat: a\n\n", 8, 0},
+        {"data\n\n", 6, 0},
+        {"xdata: a\n\n", 10, 0},
+        {"data: a\n\n\r\n", 11, 1},
+        {"dadata:\n\n", 9, 0},
+        {"data: a\n: b", 0, 0},
     };
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
@@ -35,15 +49,17 @@ static void cuts(void **state)
         for (size_t at = 0; at < n; at++)
             if (sse_cut_feed(&each, rows[i].text + at, 1))
                 last = at + 1;
-        if (cut != rows[i].cut || one.frames != rows[i].frames || last != cut || each.frames != one.frames)
-            fail_msg("row %zu \"%s\": cut %zu frames %llu, byte by byte %zu %llu", i, rows[i].text, cut,
-                     (unsigned long long)one.frames, last, (unsigned long long)each.frames);
+        if (cut != rows[i].cut || one.frames != rows[i].frames || last != cut ||
+            each.frames != one.frames)
+            fail_msg("row %zu \"%s\": cut %zu frames %llu, byte by byte %zu %llu", i, rows[i].text,
+                     cut, (unsigned long long)one.frames, last, (unsigned long long)each.frames);
     }
 }
 
 static void collect(void *arg, const struct sse_event *event)
 {
-    (void)buf_fmt(arg, "[%.*s|%.*s|%.*s]", BYTES_FMT(event->event), BYTES_FMT(event->id), BYTES_FMT(event->data));
+    (void)buf_fmt(arg, "[%.*s|%.*s|%.*s]", BYTES_FMT(event->event), BYTES_FMT(event->id),
+                  BYTES_FMT(event->data));
 }
 
 static void events(void **state)
@@ -51,12 +67,25 @@ static void events(void **state)
     static const struct {
         const char *text, *events;
     } rows[] = {
-        {"data: a\n\n", "[||a]"}, {"data:a\n\n", "[||a]"}, {"data:  a\n\n", "[|| a]"},
-        {"data: a\ndata: b\n\n", "[||a\nb]"}, {"data\n\n", "[||]"}, {"data\ndata\n\n", "[||\n]"},
-        {"event: e\nid: 7\ndata: x\n\ndata: y\n\n", "[e|7|x][|7|y]"}, {"id: 7\nid\ndata: x\n\n", "[||x]"},
-        {"event: e\n\ndata: x\n\n", "[||x]"}, {": c\n\nretry: 5\n\nfoo: x\n\n", ""}, {"data: x\n", ""},
-        {"data: a\r\n\r\ndata: b\r\r", "[||a][||b]"}, {"\xef\xbb\xbf" "data: a\n\n", "[||a]"},
-        {"\n\xef\xbb\xbf" "data: a\n\n", ""}, {"data: a:b\n\n", "[||a:b]"},
+        {"data: a\n\n", "[||a]"},
+        {"data:a\n\n", "[||a]"},
+        {"data:  a\n\n", "[|| a]"},
+        {"data: a\ndata: b\n\n", "[||a\nb]"},
+        {"data\n\n", "[||]"},
+        {"data\ndata\n\n", "[||\n]"},
+        {"event: e\nid: 7\ndata: x\n\ndata: y\n\n", "[e|7|x][|7|y]"},
+        {"id: 7\nid\ndata: x\n\n", "[||x]"},
+        {"event: e\n\ndata: x\n\n", "[||x]"},
+        {": c\n\nretry: 5\n\nfoo: x\n\n", ""},
+        {"data: x\n", ""},
+        {"data: a\r\n\r\ndata: b\r\r", "[||a][||b]"},
+        {"\xef\xbb\xbf"
+         "data: a\n\n",
+         "[||a]"},
+        {"\n\xef\xbb\xbf"
+         "data: a\n\n",
+         ""},
+        {"data: a:b\n\n", "[||a:b]"},
     };
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++)
@@ -71,7 +100,8 @@ static void events(void **state)
                 rest = bytes_from(rest, step);
             }
             if (strcmp(buf_cstr(&out), rows[i].events) != 0)
-                fail_msg("row %zu, steps of %zu: %s, expected %s", i, step, buf_cstr(&out), rows[i].events);
+                fail_msg("row %zu, steps of %zu: %s, expected %s", i, step, buf_cstr(&out),
+                         rows[i].events);
             sse_parser_fini(&p);
             buf_fini(&out);
         }
@@ -125,8 +155,9 @@ static void ceilings(void **state)
 
 static void any_split(void **state)
 {
-    static const char *const bits[] = {"data:", "data: {\"a\":1}", "\n", "\n", "\r", "\r\n", ":", "event: x",
-                                       "id: 1", " ", "\xef\xbb\xbf", "d", "ata:", "\n\n"};
+    static const char *const bits[] = {
+        "data:",    "data: {\"a\":1}", "\n", "\n",           "\r", "\r\n", ":",
+        "event: x", "id: 1",           " ",  "\xef\xbb\xbf", "d",  "ata:", "\n\n"};
     struct rng r;
     (void)state;
     rng_init(&r, 7);
@@ -174,10 +205,11 @@ static void error_frame(void **state)
     buf_init(&b, 1000);
     assert_int_equal(sse_put_error(&b, "the engine \"x\"\nfailed", "server_error", "E_ENGINE"), 0);
     assert_int_equal(sse_put_error(&b, "", "t", NULL), 0);
-    assert_string_equal(buf_cstr(&b),
-                        "data: {\"error\":{\"message\":\"the engine \\\"x\\\"\\nfailed\",\"type\":\"server_error\","
-                        "\"param\":null,\"code\":\"E_ENGINE\"}}\n\n"
-                        "data: {\"error\":{\"message\":\"\",\"type\":\"t\",\"param\":null,\"code\":null}}\n\n");
+    assert_string_equal(
+        buf_cstr(&b),
+        "data: {\"error\":{\"message\":\"the engine \\\"x\\\"\\nfailed\",\"type\":\"server_error\","
+        "\"param\":null,\"code\":\"E_ENGINE\"}}\n\n"
+        "data: {\"error\":{\"message\":\"\",\"type\":\"t\",\"param\":null,\"code\":null}}\n\n");
     buf_fini(&b);
 }
 

@@ -90,7 +90,8 @@ static const struct unit time_units[] = {
 
 static int bad_duration(struct bytes text, struct err *e, const char *why)
 {
-    return err_set(e, E_INVALID, "expected a duration such as 250ms, 90s, 1h30m or never, found \"%.*s\" (%s)",
+    return err_set(e, E_INVALID,
+                   "expected a duration such as 250ms, 90s, 1h30m or never, found \"%.*s\" (%s)",
                    (int)(text.n < 64 ? text.n : 64), text.p ? text.p : "", why);
 }
 
@@ -136,12 +137,28 @@ int units_duration(struct bytes text, int64_t *ret_ms, struct err *e)
 }
 
 static const struct unit size_units[] = {
-    {"", 1},           {"B", 1},
-    {"K", 1ull << 10}, {"Ki", 1ull << 10}, {"KiB", 1ull << 10}, {"KB", 1000ull},
-    {"M", 1ull << 20}, {"Mi", 1ull << 20}, {"MiB", 1ull << 20}, {"MB", 1000000ull},
-    {"G", 1ull << 30}, {"Gi", 1ull << 30}, {"GiB", 1ull << 30}, {"GB", 1000000000ull},
-    {"T", 1ull << 40}, {"Ti", 1ull << 40}, {"TiB", 1ull << 40}, {"TB", 1000000000000ull},
-    {"P", 1ull << 50}, {"Pi", 1ull << 50}, {"PiB", 1ull << 50}, {"PB", 1000000000000000ull},
+    {"", 1},
+    {"B", 1},
+    {"K", 1ull << 10},
+    {"Ki", 1ull << 10},
+    {"KiB", 1ull << 10},
+    {"KB", 1000ull},
+    {"M", 1ull << 20},
+    {"Mi", 1ull << 20},
+    {"MiB", 1ull << 20},
+    {"MB", 1000000ull},
+    {"G", 1ull << 30},
+    {"Gi", 1ull << 30},
+    {"GiB", 1ull << 30},
+    {"GB", 1000000000ull},
+    {"T", 1ull << 40},
+    {"Ti", 1ull << 40},
+    {"TiB", 1ull << 40},
+    {"TB", 1000000000000ull},
+    {"P", 1ull << 50},
+    {"Pi", 1ull << 50},
+    {"PiB", 1ull << 50},
+    {"PB", 1000000000000000ull},
 };
 
 int units_size(struct bytes text, uint64_t *ret_bytes, struct err *e)
@@ -163,7 +180,8 @@ int units_size(struct bytes text, uint64_t *ret_bytes, struct err *e)
                 break;
             }
     }
-    return err_set(e, E_INVALID, "expected a size such as 512, 64KiB, 8 GiB or 1.5GB, found \"%.*s\" (%s)",
+    return err_set(e, E_INVALID,
+                   "expected a size such as 512, 64KiB, 8 GiB or 1.5GB, found \"%.*s\" (%s)",
                    (int)(text.n < 64 ? text.n : 64), text.p ? text.p : "", why);
 }
 

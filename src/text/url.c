@@ -85,7 +85,8 @@ int url_parse(struct url *ret, struct bytes text, struct err *e)
     for (size_t i = 0; i < text.n; i++) {
         unsigned char c = (unsigned char)text.p[i];
         if (c <= ' ' || c >= 0x7f || c == '\\')
-            return bad(e, text, "only printable ASCII without spaces and backslashes may stand in it");
+            return bad(e, text,
+                       "only printable ASCII without spaces and backslashes may stand in it");
     }
     if (text.n >= 8 && bytes_iis(bytes_first(text, 8), "https://")) {
         u.tls = true;

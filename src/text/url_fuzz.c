@@ -23,7 +23,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
     buf_init(&decoded, 1 << 20);
     if (url_encode(&encoded, text))
         abort();
-    if (!url_path_decode(&decoded, buf_bytes(&encoded), NULL) && !bytes_eq(buf_bytes(&decoded), text))
+    if (!url_path_decode(&decoded, buf_bytes(&encoded), NULL) &&
+        !bytes_eq(buf_bytes(&decoded), text))
         abort();
     buf_clear(&decoded);
     (void)url_path_decode(&decoded, text, NULL);

@@ -24,11 +24,27 @@ static void addresses(void **state)
         {"http://[::1]", "0|::1|80||"},
         {"http://a_b-c.d:65535", "0|a_b-c.d|65535||"},
         {"http://a:/", "0|a|80|/|"},
-        {"http://", NULL}, {"http:///x", NULL}, {"http://:80", NULL}, {"ftp://a", NULL}, {"a", NULL},
-        {"", NULL}, {"http://a:0", NULL}, {"http://a:65536", NULL}, {"http://a:8x", NULL},
-        {"http://a:000080", NULL}, {"http://u:p@a/", NULL}, {"http://a#x", NULL}, {"http://a b", NULL},
-        {"http://a\\b", NULL}, {"http://\xc3\xa9", NULL}, {"http://[::1", NULL}, {"http://[::1]x", NULL},
-        {"http://[1.2.3.4]", NULL}, {"http://::1", NULL}, {"http://a/\x7f", NULL}, {"http://[]", NULL},
+        {"http://", NULL},
+        {"http:///x", NULL},
+        {"http://:80", NULL},
+        {"ftp://a", NULL},
+        {"a", NULL},
+        {"", NULL},
+        {"http://a:0", NULL},
+        {"http://a:65536", NULL},
+        {"http://a:8x", NULL},
+        {"http://a:000080", NULL},
+        {"http://u:p@a/", NULL},
+        {"http://a#x", NULL},
+        {"http://a b", NULL},
+        {"http://a\\b", NULL},
+        {"http://\xc3\xa9", NULL},
+        {"http://[::1", NULL},
+        {"http://[::1]x", NULL},
+        {"http://[1.2.3.4]", NULL},
+        {"http://::1", NULL},
+        {"http://a/\x7f", NULL},
+        {"http://[]", NULL},
         {"http://a%20b", NULL},
     };
     (void)state;
@@ -39,9 +55,10 @@ static void addresses(void **state)
         int rc = url_parse(&u, bytes_of(rows[i].text), &e);
         assert_int_equal(rc, e.code);
         if (!rc)
-            (void)snprintf(parts, sizeof parts, "%d|%.*s|%u|%.*s|%.*s", u.tls, BYTES_FMT(u.host), u.port,
-                           BYTES_FMT(u.path), BYTES_FMT(u.query));
-        if (rc != (rows[i].parts ? 0 : E_INVALID) || strcmp(parts, rows[i].parts ? rows[i].parts : "") != 0)
+            (void)snprintf(parts, sizeof parts, "%d|%.*s|%u|%.*s|%.*s", u.tls, BYTES_FMT(u.host),
+                           u.port, BYTES_FMT(u.path), BYTES_FMT(u.query));
+        if (rc != (rows[i].parts ? 0 : E_INVALID) ||
+            strcmp(parts, rows[i].parts ? rows[i].parts : "") != 0)
             fail_msg("%s: %d \"%s\" (%s)", rows[i].text, rc, parts, e.text);
     }
     struct err e = {0};
@@ -55,12 +72,25 @@ static void pairs(void **state)
     static const struct {
         const char *text, *parts;
     } rows[] = {
-        {"127.0.0.1:8000", "0|127.0.0.1|8000"}, {"[::1]:8000", "0|::1|8000"},
-        {"localhost:0", "0|localhost|0"}, {":8000", "0||8000"}, {"unix:/run/a b", "1|/run/a b|0"},
-        {"unix:", NULL}, {"8000", NULL}, {"a:", NULL}, {"::1:8000", NULL}, {"a:b:1", NULL},
-        {"a:99999", NULL}, {"", NULL}, {"[::1]", NULL}, {"[x]:1", NULL}, {"a b:1", NULL}, {"a:-1", NULL},
+        {"127.0.0.1:8000", "0|127.0.0.1|8000"},
+        {"[::1]:8000", "0|::1|8000"},
+        {"localhost:0", "0|localhost|0"},
+        {":8000", "0||8000"},
+        {"unix:/run/a b", "1|/run/a b|0"},
+        {"unix:", NULL},
+        {"8000", NULL},
+        {"a:", NULL},
+        {"::1:8000", NULL},
+        {"a:b:1", NULL},
+        {"a:99999", NULL},
+        {"", NULL},
+        {"[::1]", NULL},
+        {"[x]:1", NULL},
+        {"a b:1", NULL},
+        {"a:-1", NULL},
         {"unix:/123456789/123456789/123456789/123456789/123456789/123456789/123456789/123456789/"
-         "123456789/123456789/12345678", NULL},
+         "123456789/123456789/12345678",
+         NULL},
     };
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
@@ -70,7 +100,8 @@ static void pairs(void **state)
         int rc = url_addr_parse(&a, bytes_of(rows[i].text), &e);
         if (!rc)
             (void)snprintf(parts, sizeof parts, "%d|%s|%u", a.unix_socket, a.host, a.port);
-        if (rc != (rows[i].parts ? 0 : E_INVALID) || strcmp(parts, rows[i].parts ? rows[i].parts : "") != 0)
+        if (rc != (rows[i].parts ? 0 : E_INVALID) ||
+            strcmp(parts, rows[i].parts ? rows[i].parts : "") != 0)
             fail_msg("%s: %d \"%s\" (%s)", rows[i].text, rc, parts, e.text);
     }
     struct url_addr a;
@@ -79,10 +110,18 @@ static void pairs(void **state)
 
 static void loopback(void **state)
 {
-    static const char *const yes[] = {"127.0.0.1", "127.9.9.9", "::1", "0:0:0:0:0:0:0:1", "localhost",
-                                      "LocalHost", "localhost.", "::ffff:127.0.0.1"};
-    static const char *const no[] = {"", "0.0.0.0", "128.0.0.1", "::", "::2", "127.1", "localhost.evil.org",
-                                     "127.0.0.1.evil.org", "::ffff:10.0.0.1", "[::1]"};
+    static const char *const yes[] = {"127.0.0.1", "127.9.9.9", "::1",        "0:0:0:0:0:0:0:1",
+                                      "localhost", "LocalHost", "localhost.", "::ffff:127.0.0.1"};
+    static const char *const no[] = {"",
+                                     "0.0.0.0",
+                                     "128.0.0.1",
+                                     "::",
+                                     "::2",
+                                     "127.1",
+                                     "localhost.evil.org",
+                                     "127.0.0.1.evil.org",
+                                     "::ffff:10.0.0.1",
+                                     "[::1]"};
     (void)state;
     for (size_t i = 0; i < COUNT(yes); i++)
         if (!url_is_loopback(bytes_of(yes[i])))
@@ -97,10 +136,24 @@ static void paths(void **state)
     static const struct {
         const char *text, *decoded;
     } rows[] = {
-        {"/v1/models", "/v1/models"}, {"/a%20b%2Fc", "/a b/c"}, {"", ""}, {"/a+b", "/a+b"},
-        {"/...", "/..."}, {"/.a/", "/.a/"}, {"/%e4", "/\xe4"},
-        {"/.", NULL}, {"/a/../b", NULL}, {"/..", NULL}, {"/%2e%2E/x", NULL}, {"/a%2f..%2fb", NULL},
-        {"/%", NULL}, {"/%1", NULL}, {"/%zz", NULL}, {"/%00", NULL}, {"./a", NULL}, {"/%g1", NULL},
+        {"/v1/models", "/v1/models"},
+        {"/a%20b%2Fc", "/a b/c"},
+        {"", ""},
+        {"/a+b", "/a+b"},
+        {"/...", "/..."},
+        {"/.a/", "/.a/"},
+        {"/%e4", "/\xe4"},
+        {"/.", NULL},
+        {"/a/../b", NULL},
+        {"/..", NULL},
+        {"/%2e%2E/x", NULL},
+        {"/a%2f..%2fb", NULL},
+        {"/%", NULL},
+        {"/%1", NULL},
+        {"/%zz", NULL},
+        {"/%00", NULL},
+        {"./a", NULL},
+        {"/%g1", NULL},
     };
     struct buf b;
     (void)state;
@@ -123,16 +176,18 @@ static void queries(void **state)
     static const struct {
         const char *query, *name, *value;
     } rows[] = {
-        {"a=1&b=2", "b", "2"}, {"a=1&a=2", "a", "1"}, {"a", "a", ""}, {"a=", "a", ""},
-        {"x&a=b%20c+d", "a", "b c d"}, {"%61=1", "a", "1"}, {"a=%zz%4", "a", "%zz%4"},
-        {"a=b=c", "a", "b=c"}, {"&&a=1", "a", "1"}, {"ab=1", "a", NULL}, {"a=1", "ab", NULL}, {"", "a", NULL},
+        {"a=1&b=2", "b", "2"},     {"a=1&a=2", "a", "1"},         {"a", "a", ""},
+        {"a=", "a", ""},           {"x&a=b%20c+d", "a", "b c d"}, {"%61=1", "a", "1"},
+        {"a=%zz%4", "a", "%zz%4"}, {"a=b=c", "a", "b=c"},         {"&&a=1", "a", "1"},
+        {"ab=1", "a", NULL},       {"a=1", "ab", NULL},           {"", "a", NULL},
     };
     struct buf b;
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
         buf_init(&b, 100);
         bool there = url_query(bytes_of(rows[i].query), rows[i].name, &b);
-        if (there != (rows[i].value != NULL) || strcmp(buf_cstr(&b), there ? rows[i].value : "") != 0)
+        if (there != (rows[i].value != NULL) ||
+            strcmp(buf_cstr(&b), there ? rows[i].value : "") != 0)
             fail_msg("%s: %d \"%s\"", rows[i].query, there, buf_cstr(&b));
         buf_fini(&b);
     }
@@ -151,8 +206,8 @@ static void encodes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(addresses), cmocka_unit_test(pairs), cmocka_unit_test(loopback),
-        cmocka_unit_test(paths), cmocka_unit_test(queries), cmocka_unit_test(encodes),
+        cmocka_unit_test(addresses), cmocka_unit_test(pairs),   cmocka_unit_test(loopback),
+        cmocka_unit_test(paths),     cmocka_unit_test(queries), cmocka_unit_test(encodes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,8 +16,8 @@ static const struct {
     const char *key;
     uint8_t field;
 } keys[] = {
-    {"prompt_tokens", PROMPT},         {"input_tokens", PROMPT}, {"completion_tokens", COMPLETION},
-    {"output_tokens", COMPLETION},     {"total_tokens", TOTAL},
+    {"prompt_tokens", PROMPT},     {"input_tokens", PROMPT}, {"completion_tokens", COMPLETION},
+    {"output_tokens", COMPLETION}, {"total_tokens", TOTAL},
 };
 
 // Sixteen bytes in one register; the compiler makes it SSE2 or NEON, or splits it where neither is.
@@ -146,8 +146,8 @@ static void end_object(struct usage_scan *s)
         s->prompt_tokens = s->fields[PROMPT];
     if (s->seen & 1u << COMPLETION)
         s->completion_tokens = s->fields[COMPLETION];
-    s->total_tokens = s->seen & 1u << TOTAL ? s->fields[TOTAL]
-                                            : s->prompt_tokens + s->completion_tokens;
+    s->total_tokens =
+        s->seen & 1u << TOTAL ? s->fields[TOTAL] : s->prompt_tokens + s->completion_tokens;
 }
 
 static void string_byte(struct usage_scan *s, char c)

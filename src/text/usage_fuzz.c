@@ -17,8 +17,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
     usage_scan_feed(&a, text, n - 1);
     usage_scan_feed(&b, text, cut);
     usage_scan_feed(&b, text + cut, n - 1 - cut);
-    if (a.found != b.found || a.prompt_tokens != b.prompt_tokens || a.total_tokens != b.total_tokens ||
-        a.completion_tokens != b.completion_tokens)
+    if (a.found != b.found || a.prompt_tokens != b.prompt_tokens ||
+        a.total_tokens != b.total_tokens || a.completion_tokens != b.completion_tokens)
         abort();
     return 0;
 }

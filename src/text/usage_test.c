@@ -11,7 +11,9 @@
 #include <cmocka.h>
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
-#define LONG "0123456789 \"un\" \"us\" 0123456789 0123456789 0123456789 \\\"usage\\\":{\"total_tokens\":9} "
+#define LONG                                                                                       \
+    "0123456789 \"un\" \"us\" 0123456789 0123456789 0123456789 "                                   \
+    "\\\"usage\\\":{\"total_tokens\":9} "
 
 static const struct {
     const char *text;
@@ -25,9 +27,12 @@ static const struct {
     {"data: {\"usage\":null}\n\ndata: {\"usage\":{\"prompt_tokens\":7}}\n\n", 1, 7, 0, 7},
     {"{\"usage\":{\"prompt_tokens\":1}}{\"usage\":{\"prompt_tokens\":2}}", 1, 2, 0, 2},
     {"{\"usage\":{\"prompt_tokens\":1}}{\"usage\":{}}", 1, 1, 0, 1},
-    {"{\"usage\":{\"input_tokens\":8,\"output_tokens\":1}}{\"usage\":{\"output_tokens\":6}}", 1, 8, 6, 14},
-    {"{\"usage\":{\"prompt_tokens_details\":{\"prompt_tokens\":99},\"prompt_tokens\":5}}", 1, 5, 0, 5},
-    {"{\"usage\":{\"x\":[1,{\"prompt_tokens\":99}],\"y\":\"}\\\"}\",\"prompt_tokens\":5}}", 1, 5, 0, 5},
+    {"{\"usage\":{\"input_tokens\":8,\"output_tokens\":1}}{\"usage\":{\"output_tokens\":6}}", 1, 8,
+     6, 14},
+    {"{\"usage\":{\"prompt_tokens_details\":{\"prompt_tokens\":99},\"prompt_tokens\":5}}", 1, 5, 0,
+     5},
+    {"{\"usage\":{\"x\":[1,{\"prompt_tokens\":99}],\"y\":\"}\\\"}\",\"prompt_tokens\":5}}", 1, 5, 0,
+     5},
     {"{\"usage\":{\"prompt_tokens\":\"5\"}}", 0, 0, 0, 0},
     {"{\"usage\":{\"prompt_tokens\":5.5}}", 0, 0, 0, 0},
     {"{\"usage\":{\"prompt_tokens\":-5}}", 0, 0, 0, 0},
@@ -45,7 +50,8 @@ static const struct {
     {"{\"a\\\"usage\":{\"prompt_tokens\":5}}", 0, 0, 0, 0},
     {"{\"content\":\"" LONG "\",\"usage\":{\"prompt_tokens\":5}}", 1, 5, 0, 5},
     {"{\"content\":\"" LONG LONG LONG "\"}", 0, 0, 0, 0},
-    {"{\"usage\":{\"completion_tokens\":1,\"prompt_tokens\":2,\"total_tokens\":3},\"u\":\"x\"}", 1, 2, 1, 3},
+    {"{\"usage\":{\"completion_tokens\":1,\"prompt_tokens\":2,\"total_tokens\":3},\"u\":\"x\"}", 1,
+     2, 1, 3},
 };
 
 static void check(size_t i, const struct usage_scan *u, const char *how)
