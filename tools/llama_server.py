@@ -57,6 +57,7 @@ FLAGS = (
     (("--alias", "-a"), True, str, lambda p, v: setattr(p, "model_alias", {v}), "name in /v1/models and answers"),
     (("--ctx-size", "-c"), True, int, _path("n_ctx"), "tokens of context, over all slots (the model's own)"),
     (("--parallel", "-np"), True, int, _path("n_parallel"), "slots: requests worked on at once (1)"),
+    (("--kv-unified", "-kvu"), False, _true, _path("kv_unified"), "slots share the context; else each has its part"),
     (("--threads", "-t"), True, int, _threads, "threads for one computation"),
     (("--threads-http",), True, int, _path("n_threads_http"), "threads that answer HTTP"),
     (("--batch-size", "-b"), True, int, _path("n_batch"), "logical batch (2048)"),
