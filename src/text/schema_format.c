@@ -442,7 +442,7 @@ static bool is_uri_template(struct bytes s)
             if (i + 2 >= s.n || !is_hex(s.p[i + 1]) || !is_hex(s.p[i + 2]))
                 return false;
             i += 2;
-        } else if ((unsigned char)c <= 0x20 || c == 0x7F || in_set(c, "\"'<>\\^`|}")) {
+        } else if ((unsigned char)c <= 0x20 || c == 0x7F || in_set(c, "\"<>\\^`|}")) {
             return false;
         }
     }

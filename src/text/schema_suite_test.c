@@ -130,6 +130,11 @@ static int teardown(void **state)
 static const struct {
     const char *file, *part;
 } known[] = {
+    // PCRE2 has no lookbehind of variable width before 10.43.
+    {"draft2020-12/optional/format/ecmascript-regex.json", "variable-width lookbehind"},
+    {"draft7/optional/format/ecmascript-regex.json", "variable-width lookbehind"},
+    // contentEncoding and contentMediaType are annotations here, as in 2020-12.
+    {"draft7/optional/content.json", "invalid"},
     {NULL, NULL},
 };
 
