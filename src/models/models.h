@@ -26,7 +26,7 @@ struct model_spec {
     bool preload;                // loaded at start
     bool remote;                 // always WARM, no memory, nothing to start or stop
     uint32_t slots;              // requests in flight at once; 0: no limit
-    uint32_t queue_max;          // requests waiting for this model, default 256
+    uint32_t queue_max;          // requests waiting for this model (0: none may wait)
     uint32_t restarts_max;       // failed starts in a row before FAILED, default 3
     int64_t restart_pause_ms;    // first pause, doubled each time up to 30 s, default 250
     int64_t failed_pause_ms;     // a FAILED model is tried again by a request after this, default 10 s

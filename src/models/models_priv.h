@@ -51,7 +51,6 @@ struct tickets {
 #define MODELS_MAX 4096         // names and aliases together
 #define MODELS_FAILURE 2048     // bytes kept of the engine's last words
 #define MODELS_PHASE 128
-#define MODELS_QUEUE 256        // requests waiting for one model, when the spec is silent
 #define MODELS_QUEUE_ALL 1024
 #define MODELS_PAUSE_MAX 30000  // longest pause between two starts
 #define MODELS_HEALTHY 10000    // an engine that lived so long, or served, starts its count anew

@@ -75,8 +75,6 @@ static void copy_numbers(struct model *x, const struct model_spec *spec)
     x->spec.kind = x->kind;
     x->spec.engine = x->engine;
     x->spec.aliases = NULL;
-    if (spec->queue_max == 0)
-        x->spec.queue_max = MODELS_QUEUE;
     if (spec->restarts_max == 0)
         x->spec.restarts_max = 3;
     if (spec->restart_pause_ms == 0)

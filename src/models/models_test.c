@@ -112,7 +112,7 @@ static void view(struct world *w, const struct model *x, const char *field)
 
 static void put(struct world *w, const char *name, const char *words)
 {
-    struct model_spec s = {.name = name, .kind = "chat", .engine = "fake", .idle_ms = TIME_NEVER};
+    struct model_spec s = {.name = name, .kind = "chat", .engine = "fake", .idle_ms = TIME_NEVER, .queue_max = 256};
     const char *aliases[2] = {NULL, NULL};
     char alias[32];
     struct err e = {0};
@@ -645,6 +645,7 @@ static void walk_put(struct walk *w, int i, bool change)
         .name = called[i],
         .kind = "chat",
         .engine = "fake",
+        .queue_max = 20,
         .memory_bytes = (10 + rng_below(&w->rng, 60)) << 20,
         .idle_ms = rng_below(&w->rng, 2) ? TIME_NEVER : (int64_t)rng_below(&w->rng, 3000) + 1,
         .slots = (uint32_t)rng_below(&w->rng, 4),
