@@ -126,6 +126,8 @@ static void loop_kicked(uv_async_t *h)
     struct loop *l = container_of(h, struct loop, kick);
     loop_enter(l);
     net_bury(&l->net);
+    if (atomic_load(&l->stop) && !l->closing)
+        uv_stop(&l->uv);
 }
 
 static void loop_before_poll(uv_prepare_t *h)
@@ -236,6 +238,7 @@ static void loop_too_late(struct timer *t)
 // What its owners left open is closed: streams are cut, children killed.
 static void loop_close_all(struct loop *l)
 {
+    l->closing = true;
     l->deadline.fn = loop_too_late;
     l->late = timer_start(&l->timers.base, &l->deadline, LOOP_STOP_MS) < 0;
     net_stop(&l->net, false);
@@ -251,8 +254,8 @@ static void loop_close_all(struct loop *l)
 int loop_run(struct loop *l)
 {
     assert(!l->stopped);
-    while (!atomic_load(&l->stop))
-        (void)uv_run(&l->uv, UV_RUN_ONCE);
+    if (!atomic_load(&l->stop))
+        (void)uv_run(&l->uv, UV_RUN_DEFAULT);
     loop_close_all(l);
     l->stopped = true;
     return 0;

@@ -71,6 +71,10 @@ static void echo_data(struct net_stream *s, char *p, size_t n)
     int rc = net_write(s, v, 2);
     if (rc == E_CLOSED)
         return;
+    if (rc == E_NOMEM) {
+        net_close(s, true);
+        return;
+    }
     assert_in_range(rc, 0, 1);
     if (rc == 1)
         net_read(s, false);
@@ -165,6 +169,10 @@ static void client_feed(struct client *c)
         int rc = net_write(c->s, &v, 1);
         if (rc == E_CLOSED)
             return; // on_end follows
+        if (rc == E_NOMEM) {
+            net_close(c->s, true);
+            return;
+        }
         assert_in_range(rc, 0, 1);
         c->sent += n;
         if (net_queued(c->s) > c->queued_max)

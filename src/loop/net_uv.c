@@ -137,9 +137,11 @@ static int sock_write(struct net_stream *base, const struct bytes *v, int count)
         return s->queue ? 1 : 0;
     int rc = sock_queue_room(s, rest);
     if (rc < 0) {
-        if (sent > 0) // half a message is out: the stream is of no more use
-            s->flags |= SOCK_BROKEN;
-        return sent > 0 ? E_CLOSED : rc;
+        if (sent == 0)
+            return rc;
+        s->flags |= SOCK_BROKEN; // half a message is out: the stream is of no more use
+        (void)shutdown(s->fd, SHUT_RDWR); // on_end comes
+        return E_CLOSED;
     }
     sock_queue_add(s->queue, v, count, (size_t)sent);
     if (!(s->flags & SOCK_DIALING))
@@ -329,6 +331,8 @@ static void sock_read(struct net_stream *base, bool on)
 
 static void sock_end(struct sock *s, int status)
 {
+    if (s->flags & SOCK_BROKEN)
+        status = status == 0 ? E_CLOSED : status;
     s->flags |= status == 0 ? SOCK_EOF : SOCK_EOF | SOCK_BROKEN;
     if (s->flags & SOCK_CLOSING) {
         if (s->queue == NULL || status < 0)

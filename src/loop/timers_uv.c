@@ -126,8 +126,8 @@ static void timers_run(struct timers_uv *c)
     int64_t now = timers_uv_now_ms(&c->base);
     while (c->n > 0 && c->heap[0].key <= now && c->heap[0].round < c->round) {
         struct timer *t = c->heap[0].timer;
-        if (t->due_ms > now) { // was moved
-            struct timers_entry entry = {t->due_ms, c->round, t};
+        if (t->due_ms != c->heap[0].key) { // was moved; also when it is due now: order counts
+            struct timers_entry entry = {t->due_ms, c->heap[0].round, t};
             timers_down(c, 0, entry);
             continue;
         }
