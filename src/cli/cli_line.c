@@ -114,19 +114,15 @@ static enum cli_key escape_key(struct cli_line *l)
 
 static enum cli_key escape_byte(struct cli_line *l, uint8_t byte)
 {
-    bool introduces = l->escape_n == 1 && (byte == '[' || byte == 'O');
-    if (l->escape_n == sizeof l->escape) // no sequence that we know is so long
-        l->escape_n = 0;
-    else
-        l->escape[l->escape_n++] = byte;
-    if (introduces || l->escape_n == 0)
-        return KEY_MORE;
-    if (l->escape[1] != '[' && l->escape[1] != 'O') { // ESC and an ordinary key
+    if (l->escape_n == 1 && byte != '[' && byte != 'O') { // ESC and an ordinary key
         l->escape_n = 0;
         return KEY_MORE;
     }
-    if (byte < 0x40) // a parameter
+    if (l->escape_n < sizeof l->escape) // what is longer is no sequence that we know
+        l->escape[l->escape_n++] = byte;
+    if (l->escape_n == 2 || byte < 0x40) // introduced; a parameter
         return KEY_MORE;
+    l->escape[l->escape_n - 1] = byte;
     memmove(l->escape, l->escape + 1, --l->escape_n);
     return escape_key(l);
 }
