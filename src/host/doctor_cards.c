@@ -86,7 +86,8 @@ void host_doctor_driver(const struct host_doctor *d, struct host_finding *f)
     const struct host_gpu *g, *first = NULL;
     uint32_t at = 0, count = 0;
     if (*h->gpu_note) {
-        f->status = HOST_FAIL;
+        // A library without a card (an image made for both) is no harm to anyone.
+        f->status = nvidia_card(h, &at) ? HOST_FAIL : HOST_WARN;
         SEEN(f, "%s", h->gpu_note);
         MEANS(f, "the driver does not answer; engines on the card would hang or fail too");
         MEND(f, "sudo dmesg | grep -i nvrm shows why; sudo systemctl reboot often mends it");

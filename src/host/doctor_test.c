@@ -83,6 +83,7 @@ static void well(struct host_facts *f, struct host_profile *p)
     X(old_driver, SET(p->nvidia_driver, "550.90.07"))                                              \
     X(old_card, SET(p->gpus[0].compute, "6.1"); SET(p->nvidia_driver, "550.90.07"))                \
     X(hung, SET(p->gpu_note, "gpu probe timed out"))                                               \
+    X(library_only, p->gpu_count = 0; SET(p->gpu_note, "NVML: start: Driver Not Loaded (9)"))      \
     X(by_proc, SET(p->gpus[0].known_by, "proc"); SET(p->distro_id, "debian"))                      \
     X(mig_empty, p->gpus[0].mig = true; p->gpus[0].usable = false)                                 \
     X(mig_full, p->gpus[0].mig = true; p->gpus[0].slice_count = 4)                                 \
@@ -172,6 +173,7 @@ static const struct {
     {old_driver, "driver", HOST_WARN, "550.90.07 for RTX 5090", "ubuntu-drivers"},
     {old_card, "driver", HOST_OK, "550.90.07", ""},
     {hung, "driver", HOST_FAIL, "gpu probe timed out", "dmesg"},
+    {library_only, "driver", HOST_WARN, "Driver Not Loaded", "dmesg"},
     {by_proc, "driver", HOST_WARN, "1 card", "sudo apt install libnvidia-ml1"},
     {nothing, "mig", HOST_SKIP, "MIG is off", ""},
     {mig_empty, "mig", HOST_FAIL, "no slices", "sudo nvidia-smi mig -i 0000:01:00.0"},

@@ -310,10 +310,114 @@ static void nameless(void **state)
     profiles_close(&m);
 }
 
+// Machines of a few files each, by what they show as disks and cards.
+static void replayed_summary(struct buf *line, const char *parts)
+{
+    struct profiles_machine m;
+    struct host_profile h;
+    struct buf text;
+    buf_init(&text, 65536);
+    (void)buf_fmt(&text, "{\"facts\":{\"uname sysname\":\"Linux\"},%s}", parts);
+    profiles_parse(&m, buf_bytes(&text));
+    assert_int_equal(host_detect(&h, &m.probe, NULL, NULL), 0);
+    summary(line, &h);
+    profiles_close(&m);
+    buf_fini(&text);
+}
+
+static void parts(void **state)
+{
+#define SD(ssr)                                                                                    \
+    "\"files\":{\"/sys/block/mmcblk0/size\":\"8\",\"/sys/block/mmcblk0/device/type\":\"SD\","      \
+    "\"/sys/block/mmcblk0/device/ssr\":\"" ssr "\"}"
+#define CARD(vendor, device, class, driver)                                                        \
+    "\"files\":{\"/sys/bus/pci/devices/0:1/class\":\"" class                                       \
+    "\",\"/sys/bus/pci/devices/0:1/vendor\":\"" vendor                                             \
+    "\",\"/sys/bus/pci/devices/0:1/device\":\"" device                                             \
+    "\"},\"links\":{\"/sys/bus/pci/devices/0:1/driver\":\"" driver "\"}"
+    static const struct {
+        const char *parts, *line, *absent;
+    } rows[] = {
+        {"\"files\":{\"/sys/block/mmcblk0/size\":\"8\",\"/sys/block/mmcblk0/device/type\":\"MMC\","
+         "\"/sys/block/mmcblk0boot0/size\":\"8\",\"/sys/block/mmcblk0rpmb/size\":\"8\"}",
+         "; mmcblk0 eMMC; c=", "boot0"},
+        {SD("00"), "mmcblk0 microSD; ", "C"},
+        {SD("00000000000000000900000000000000000000000000000000"), "mmcblk0 microSD; ", "C0"},
+        {SD("0000000000000000020000000000100000000000000000000000"), "mmcblk0 microSD C4 U1; ",
+         "V"},
+        {"\"files\":{\"/sys/block/xvda/size\":\"8\",\"/sys/block/pmem0/size\":\"8\",\"/sys/block/"
+         "sda/size\":\"0\","
+         "\"/sys/block/sdb/size\":\"8\",\"/sys/block/sdb/device/vendor\":\"VMware\","
+         "\"/sys/block/sdc/size\":\"8\",\"/sys/block/sdc/device/vendor\":\"Msft\","
+         "\"/sys/block/sdd/size\":\"8\",\"/sys/block/sdd/queue/rotational\":\"0\"}",
+         "xvda virtual; pmem0 virtual; sdb virtual; sdc virtual; sdd ssd; ", "sda"},
+        {"\"files\":{\"/sys/block/zram0/size\":\"8\",\"/sys/block/dm-0/size\":\"8\",\"/sys/block/"
+         "sr0/size\":\"8\"}",
+         "cg0; c=", "zram"},
+        {CARD("0x10de", "0x1eb8", "0x030200", "x/nvidia"), "NVIDIA 10de:1eb8 0  pci nvidia; ",
+         "unusable"},
+        {CARD("0x10de", "0x2684", "0x030000", "x/vfio-pci"),
+         "RTX 4090 24564? 8.9 pci vfio-pci unusable; ", "vm=k"},
+        {CARD("0x10de", "0x2684", "0x030000", "nvidia"), "8.9 pci nvidia; ", "unusable"},
+        {CARD("0x10de", "0x22ba", "0x040300", "x/snd_hda_intel"), "cg0; c=", "NVIDIA"}, // its sound
+        {CARD("0x8086", "0x56a0", "0x030000", "x/i915"),
+         "Intel Arc graphics 0  pci i915 unusable; ", "unified"},
+        {CARD("0x8086", "0xe20b", "0x030000", "x/xe"), "Intel Arc graphics 0  pci xe unusable; ",
+         "unified"},
+        {CARD("0x1002", "0x7408", "0x120000", "x/vfio-pci"),
+         "AMD graphics 0  pci vfio-pci unusable; ", "unified"},
+        {CARD("0x1a03", "0x2000", "0x030000", "x/ast"), "cg0; c=", "ast"},
+        {"\"files\":{\"/sys/firmware/devicetree/base/model\":\"Raspberry Pi Compute Module 4 Rev "
+         "1.1\"}",
+         "pi=4", "zz"},
+        {"\"files\":{\"/proc/device-tree/model\":\"Raspberry Pi Model B\"}", "pi=0", "pi=1"},
+        {"\"files\":{\"/proc/cpuinfo\":\"processor: 0\\nCPU implementer: 0x51\\nCPU part: "
+         "0x801\\n\"}",
+         "ARM 0x51/0x801", "zz"},
+        {"\"files\":{\"/proc/cpuinfo\":\"processor: 0\\nCPU implementer: 0x51\\n\"}",
+         "cpu  1 1/1 1", "ARM"},
+        {"\"nvml\":{\"error\":\"NVML: start: Driver Not Loaded (9)\"}", "Driver Not Loaded", "zz"},
+        {"\"files\":{\"/usr/lib/os-release\":\"ID=\\\"x\\\"\\nPRETTY_NAME=y\"}", "cpu/cpu linux",
+         "zz"},
+    };
+    struct buf line;
+    (void)state;
+    buf_init(&line, 8192);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        replayed_summary(&line, rows[i].parts);
+        if (!strstr(buf_cstr(&line), rows[i].line) || strstr(buf_cstr(&line), rows[i].absent))
+            fail_msg("row %zu: %s", i, buf_cstr(&line));
+    }
+    buf_fini(&line);
+}
+
+static void old_macs(void **state)
+{
+    struct profiles_machine m;
+    struct host_profile h;
+    (void)state;
+    profiles_parse(
+        &m,
+        BYTES("{\"facts\":{\"uname sysname\":\"Darwin\",\"uname machine\":\"x86_64\","
+              "\"sysctl hw.memsize\":\"17179869184\",\"sysctl hw.optional.avx2_0\":\"1\","
+              "\"sysctl hw.physicalcpu\":\"6\",\"sysctl hw.logicalcpu\":\"12\","
+              "\"sysctl hw.cpufrequency_max\":\"2600000000\",\"sysctl kern.hv_vmm_present\":\"1\","
+              "\"sysctl hw.pagesize\":\"4096\",\"sysctl vm.page_free_count\":\"99999999\"}}"));
+    assert_int_equal(host_detect(&h, &m.probe, NULL, NULL), 0);
+    assert_string_equal(h.machine_class, "cpu");
+    assert_string_equal(h.vm, "apple");
+    assert_int_equal(h.gpu_count, 0);
+    assert_true(h.cpu.avx2 && !h.cpu.neon);
+    assert_int_equal(h.cpu.mhz_max, 2600);
+    assert_int_equal(h.memory.available, h.memory.total); // never more than there is
+    profiles_close(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(machines), cmocka_unit_test(json_form),
-                                       cmocka_unit_test(limits), cmocka_unit_test(places),
-                                       cmocka_unit_test(nameless)};
+                                       cmocka_unit_test(limits),   cmocka_unit_test(places),
+                                       cmocka_unit_test(nameless), cmocka_unit_test(parts),
+                                       cmocka_unit_test(old_macs)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,12 +1,15 @@
 // live_test.c: the machine that runs this, a folder tree that stands for one, children with
 // deadlines. SPDX-License-Identifier: Apache-2.0
+#include "base/alloc.h"
 #include "host/profiles_priv.h"
 
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -180,9 +183,106 @@ static void children(void **state)
     }
 }
 
+static void takes_ports(void **state)
+{
+    struct host_live *l = host_live_new(NULL);
+    struct host_probe p = host_live_probe(l);
+    struct sockaddr_in a = {.sin_family = AF_INET};
+    socklen_t size = sizeof a;
+    struct buf b;
+    char name[32];
+    (void)state;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (const struct sockaddr *)(const void *)&a, sizeof a), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)(void *)&a, &size), 0);
+    (void)snprintf(name, sizeof name, "port %u", (unsigned)ntohs(a.sin_port));
+    buf_init(&b, 100);
+    assert_int_equal(p.fact(p.self, name, &b), 0);
+    assert_string_equal(buf_cstr(&b), "used");
+    (void)close(fd);
+    buf_clear(&b);
+    assert_int_equal(p.fact(p.self, name, &b), 0);
+    assert_string_equal(buf_cstr(&b), "free");
+    buf_fini(&b);
+    host_live_free(l);
+}
+
+static void odd_files(void **state)
+{
+    static char deep[3000];
+    struct host_live *l = host_live_new(NULL);
+    struct host_probe p = host_live_probe(l);
+    struct buf b;
+    (void)state;
+    memset(deep, 'x', sizeof deep - 1);
+    *deep = '/';
+    buf_init(&b, 10);
+    assert_true(p.read(p.self, "/", &b) < 0);            // a folder
+    assert_int_equal(p.read(p.self, "/proc/self/status", &b),
+                     E_TOOBIG); // over the buffer's ceiling
+    assert_int_equal(p.read(p.self, deep, &b), E_NOTFOUND);
+    assert_int_equal(p.list(p.self, deep, &b), E_NOTFOUND);
+    assert_int_equal(p.link(p.self, deep, &b), E_NOTFOUND);
+    buf_fini(&b);
+    buf_init(&b, HOST_FILE_MAX + 100000);
+    assert_int_equal(p.read(p.self, "/dev/zero", &b), E_TOOBIG);
+    buf_clear(&b);
+    assert_int_equal(p.link(p.self, "/proc/self/exe", &b), 0);
+    assert_int_equal(*b.p, '/');
+    buf_fini(&b);
+    host_live_free(l);
+}
+
+// The program that is asked for the cards, when it is something else than it should be.
+static void strange_helpers(void **state)
+{
+    static const struct {
+        const char *exe;
+        int code;
+        const char *why;
+    } rows[] = {
+        {"/no/such/plexus", E_NOTFOUND, "gpu probe: no such program"},
+        {"/bin/false", E_UNAVAILABLE, "gpu probe: it ended with code 1"},
+        {"/bin/echo", E_PARSE, ""}, // "_gpu" is no JSON
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct host_live *l = host_live_new(&(struct host_live_args){.self_exe = rows[i].exe});
+        struct host_probe p = host_live_probe(l);
+        struct host_nvml n;
+        struct err e = {0};
+        int rc = p.nvml(p.self, 20000, &n, &e);
+        if (rc != rows[i].code || e.code != rc || !strstr(e.text, rows[i].why))
+            fail_msg("row %zu: %d %s", i, rc, e.text);
+        host_live_free(l);
+    }
+    host_live_free(NULL);
+}
+
+static void without_memory(void **state)
+{
+    (void)state;
+#ifndef PLEXUS_FAULTS // without the shim every allocation succeeds
+    return;
+#endif
+    for (uint64_t n = 1; n < 4; n++) {
+        mem_fail_after(n, 1);
+        struct host_live *l =
+            host_live_new(&(struct host_live_args){.root = "/x", .self_exe = "y"});
+        mem_fail_after(0, 0);
+        assert_null(l);
+        host_live_free(l);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(live), cmocka_unit_test(tree),
-                                       cmocka_unit_test(children)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(live),           cmocka_unit_test(tree),
+        cmocka_unit_test(children),       cmocka_unit_test(takes_ports),
+        cmocka_unit_test(odd_files),      cmocka_unit_test(strange_helpers),
+        cmocka_unit_test(without_memory),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
