@@ -220,6 +220,8 @@ int http1_body(struct http1 *p, struct bytes data, size_t *ret_used, struct byte
                struct err *e)
 {
     int event = step(p, data, ret_used, e);
+    if (event == HTTP1_BODY && p->body_.n == 0)
+        return HTTP1_MORE; // llhttp tells of the empty rest of a span when there is no data
     if (event == HTTP1_BODY)
         *ret_body = p->body_;
     return event;
