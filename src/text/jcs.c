@@ -57,26 +57,13 @@ static int put_string(struct buf *out, struct bytes s)
         (void)buf_chr(out, '\\');
         switch (c) {
         case '"':
-        case '\\':
-            (void)buf_chr(out, (char)c);
-            break;
-        case '\b':
-            (void)buf_chr(out, 'b');
-            break;
-        case '\t':
-            (void)buf_chr(out, 't');
-            break;
-        case '\n':
-            (void)buf_chr(out, 'n');
-            break;
-        case '\f':
-            (void)buf_chr(out, 'f');
-            break;
-        case '\r':
-            (void)buf_chr(out, 'r');
-            break;
-        default:
-            (void)buf_fmt(out, "u%04x", c);
+        case '\\': (void)buf_chr(out, (char)c); break;
+        case '\b': (void)buf_chr(out, 'b'); break;
+        case '\t': (void)buf_chr(out, 't'); break;
+        case '\n': (void)buf_chr(out, 'n'); break;
+        case '\f': (void)buf_chr(out, 'f'); break;
+        case '\r': (void)buf_chr(out, 'r'); break;
+        default: (void)buf_fmt(out, "u%04x", c);
         }
     }
     (void)buf_add(out, s.p + from, s.n - from);
@@ -162,10 +149,8 @@ static int put_array(struct buf *out, const struct json *v, struct err *e)
 static int put_value(struct buf *out, const struct json *v, struct err *e)
 {
     switch (json_kind(v)) {
-    case JSON_NULL:
-        return buf_str(out, "null");
-    case JSON_BOOL:
-        return buf_str(out, json_bool(v, false) ? "true" : "false");
+    case JSON_NULL: return buf_str(out, "null");
+    case JSON_BOOL: return buf_str(out, json_bool(v, false) ? "true" : "false");
     case JSON_NUM: {
         double d = json_num(v, 0);
         if (!isfinite(d))
@@ -174,10 +159,8 @@ static int put_value(struct buf *out, const struct json *v, struct err *e)
     }
     case JSON_STR: // the parser has refused lone surrogates
         return put_string(out, json_str(v));
-    case JSON_ARR:
-        return put_array(out, v, e);
-    case JSON_OBJ:
-        return put_object(out, v, e);
+    case JSON_ARR: return put_array(out, v, e);
+    case JSON_OBJ: return put_object(out, v, e);
     }
     return E_INVALID;
 }

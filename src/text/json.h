@@ -10,14 +10,15 @@
 struct json_doc;       // owns its values and a copy of all strings
 struct json;           // one value inside a document; lives as long as the document
 
-#define JSON_DEPTH_MAX 512 // deeper text is refused with E_PARSE (a 20,000-deep body is an error, never a crash)
+// Deeper text is refused with E_PARSE (a 20,000-deep body is an error, never a crash).
+#define JSON_DEPTH_MAX 512
 
 enum json_kind { JSON_NULL, JSON_BOOL, JSON_NUM, JSON_STR, JSON_ARR, JSON_OBJ };
 
-// Strict: no comments, trailing commas, NaN, invalid UTF-8, BOM, lone surrogates; depth_max as above.
-// The error names line, column and offset. Numbers keep 64-bit integers exact, others as double;
-// json_raw_num gives the source digits of numbers that fit neither. Duplicate keys: refused when
-// JSON_UNIQUE is set, else the last one wins in json_get (all are seen by json_each).
+// Strict: no comments, trailing commas, NaN, invalid UTF-8, BOM, lone surrogates; depth_max as
+// above. The error names line, column and offset. Numbers keep 64-bit integers exact, others as
+// double; json_raw_num gives the source digits of numbers that fit neither. Duplicate keys: refused
+// when JSON_UNIQUE is set, else the last one wins in json_get (all are seen by json_each).
 enum { JSON_UNIQUE = 1 };
 int json_parse(struct json_doc **ret_doc, struct bytes text, unsigned flags, struct err *e);
 void json_free(struct json_doc *doc);
@@ -27,7 +28,7 @@ const struct json *json_root(const struct json_doc *doc);
 // Readers are total: a NULL value or a wrong kind gives the fallback, so lookups chain.
 enum json_kind json_kind(const struct json *v); // NULL pointer: JSON_NULL
 bool json_is(const struct json *v, enum json_kind kind); // false for a NULL pointer
-bool json_is_int(const struct json *v);                  // number without fraction (1.0 counts), any size
+bool json_is_int(const struct json *v); // number without fraction (1.0 counts), any size
 bool json_bool(const struct json *v, bool fallback);
 int64_t json_i64(const struct json *v, int64_t fallback); // integers and integral doubles in range
 double json_num(const struct json *v, double fallback);
@@ -62,7 +63,7 @@ int json_canonical(struct buf *out, const struct json *v, struct err *e);
 struct json_w {
     struct buf *out;
     uint32_t depth;
-    uint32_t has;    // bit d: level d already holds something
+    uint32_t has; // bit d: level d already holds something
     uint32_t arrays; // bit d: level d is an array
 };
 void json_w_init(struct json_w *w, struct buf *out);

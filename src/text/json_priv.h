@@ -10,7 +10,7 @@ enum json_num_kind {
     JSON_NUM_U64,  // not negative
     JSON_NUM_I64,  // negative
     JSON_NUM_REAL, // double
-    JSON_NUM_RAW,  // source digits: an integer over 64 bits, or a value over the range of a double
+    JSON_NUM_RAW, // source digits: an integer over 64 bits, or a value over the range of a double
 };
 struct json_num {
     enum json_num_kind kind;

@@ -5,6 +5,7 @@
 #include "text/suite_priv.h"
 #include <setjmp.h>
 #include <stdarg.h>
+
 #include <cmocka.h>
 
 static bool accepts(const char *path, struct buf *text)

@@ -1,12 +1,13 @@
 // json_test.c: JSON documents, readers, equality, the writer.
 // SPDX-License-Identifier: Apache-2.0
-#include "text/json.h"
 #include "base/alloc.h"
+#include "text/json.h"
 #include "text/json_priv.h"
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+
 #include <cmocka.h>
 
 static struct json_doc *parse(const char *text)
@@ -93,9 +94,10 @@ static void test_depth(void **state)
 static void test_readers(void **state)
 {
     (void)state;
-    struct json_doc *doc = parse("{\"s\":\"a\\u0000b\",\"n\":[1,-2,1.0,2.5,18446744073709551615,"
-                                 "12345678901234567890123,1e400,-9223372036854775808,1e20],"
-                                 "\"t\":true,\"z\":null,\"o\":{\"k\":1,\"k\":2},\"a/b\":{\"~\":[5]}}");
+    struct json_doc *doc =
+        parse("{\"s\":\"a\\u0000b\",\"n\":[1,-2,1.0,2.5,18446744073709551615,"
+              "12345678901234567890123,1e400,-9223372036854775808,1e20],"
+              "\"t\":true,\"z\":null,\"o\":{\"k\":1,\"k\":2},\"a/b\":{\"~\":[5]}}");
     const struct json *r = json_root(doc), *n = json_get(r, "n");
     assert_int_equal(json_kind(NULL), JSON_NULL);
     assert_false(json_is(NULL, JSON_NULL));
@@ -137,14 +139,16 @@ static void test_readers(void **state)
 static void test_pointers(void **state)
 {
     (void)state;
-    struct json_doc *doc = parse("{\"a\":[10,20,[30]],\"\":1,\"a/b\":2,\"m~n\":3,\"~1\":4,\"0\":5}");
+    struct json_doc *doc =
+        parse("{\"a\":[10,20,[30]],\"\":1,\"a/b\":2,\"m~n\":3,\"~1\":4,\"0\":5}");
     static const struct {
         const char *pointer;
         int64_t value; // -1: absent
-    } rows[] = {{"/a/0", 10},  {"/a/2/0", 30}, {"/a/3", -1},  {"/a/01", -1}, {"/a/-", -1},
-                {"/", 1},      {"/a~1b", 2},   {"/m~0n", 3},  {"/~01", 4},   {"/0", 5},
-                {"/a/x", -1},  {"a", -1},      {"/a/0/1", -1}, {"/a/", -1},
-                {"/a/99999999999999999999", -1}};
+    } rows[] = {{"/a/0", 10},   {"/a/2/0", 30}, {"/a/3", -1},
+                {"/a/01", -1},  {"/a/-", -1},   {"/", 1},
+                {"/a~1b", 2},   {"/m~0n", 3},   {"/~01", 4},
+                {"/0", 5},      {"/a/x", -1},   {"a", -1},
+                {"/a/0/1", -1}, {"/a/", -1},    {"/a/99999999999999999999", -1}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         int64_t have = json_i64(json_ptr(json_root(doc), bytes_of(rows[i].pointer)), -1);
         if (have != rows[i].value)
@@ -207,9 +211,10 @@ static void test_order(void **state)
 {
     (void)state;
     // Each is less than the next.
-    struct json_doc *doc = parse("[-1e400,-1e30,-18446744073709551616,-9223372036854775808,-2,-1.5,-1,"
-                                 "-0.5,0,0.5,1,1.5,9007199254740992.0,9007199254740993,"
-                                 "18446744073709551615,18446744073709551616,1e30,1e400]");
+    struct json_doc *doc =
+        parse("[-1e400,-1e30,-18446744073709551616,-9223372036854775808,-2,-1.5,-1,"
+              "-0.5,0,0.5,1,1.5,9007199254740992.0,9007199254740993,"
+              "18446744073709551615,18446744073709551616,1e30,1e400]");
     const struct json *r = json_root(doc);
     for (size_t i = 0; i < json_len(r); i++)
         for (size_t k = 0; k < json_len(r); k++) {
@@ -332,7 +337,8 @@ static void test_many_keys(void **state)
 static void test_memory(void **state)
 {
     (void)state;
-    static const char text[] = "{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}";
+    static const char text[] =
+        "{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}";
     uint64_t live = mem_live(), before = mem_count();
     struct json_doc *doc = parse(text);
     assert_in_range(mem_count() - before, 0, 1); // one block
@@ -353,11 +359,11 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_errors), cmocka_unit_test(test_depth),
+        cmocka_unit_test(test_errors),  cmocka_unit_test(test_depth),
         cmocka_unit_test(test_readers), cmocka_unit_test(test_pointers),
-        cmocka_unit_test(test_equal), cmocka_unit_test(test_order),
-        cmocka_unit_test(test_write), cmocka_unit_test(test_writer),
-        cmocka_unit_test(test_large), cmocka_unit_test(test_many_keys),
+        cmocka_unit_test(test_equal),   cmocka_unit_test(test_order),
+        cmocka_unit_test(test_write),   cmocka_unit_test(test_writer),
+        cmocka_unit_test(test_large),   cmocka_unit_test(test_many_keys),
         cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests_name("json", tests, NULL, NULL);

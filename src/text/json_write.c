@@ -75,29 +75,21 @@ static int put_real(struct buf *out, double d)
 static int put_scalar(struct buf *out, const struct json *v)
 {
     switch (json_kind(v)) {
-    case JSON_NULL:
-        return buf_str(out, "null");
-    case JSON_BOOL:
-        return buf_str(out, json_bool(v, false) ? "true" : "false");
-    case JSON_STR:
-        return buf_json_str(out, json_str(v));
+    case JSON_NULL: return buf_str(out, "null");
+    case JSON_BOOL: return buf_str(out, json_bool(v, false) ? "true" : "false");
+    case JSON_STR: return buf_json_str(out, json_str(v));
     case JSON_NUM: {
         struct json_num n = json_number(v);
         switch (n.kind) {
-        case JSON_NUM_U64:
-            return buf_u64(out, n.u);
-        case JSON_NUM_I64:
-            return buf_i64(out, n.i);
-        case JSON_NUM_REAL:
-            return put_real(out, n.d);
-        case JSON_NUM_RAW:
-            return buf_put(out, n.raw);
+        case JSON_NUM_U64: return buf_u64(out, n.u);
+        case JSON_NUM_I64: return buf_i64(out, n.i);
+        case JSON_NUM_REAL: return put_real(out, n.d);
+        case JSON_NUM_RAW: return buf_put(out, n.raw);
         }
         return E_INVALID;
     }
     case JSON_ARR:
-    case JSON_OBJ:
-        break;
+    case JSON_OBJ: break;
     }
     return E_INVALID;
 }

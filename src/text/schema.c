@@ -104,7 +104,8 @@ static int run(const struct schema *s, const struct json *instance, struct schem
     return schema_check_node(r, s->root, instance, NULL);
 }
 
-int schema_check(const struct schema *s, const struct json *instance, struct schema_error *ret_error)
+int schema_check(const struct schema *s, const struct json *instance,
+                 struct schema_error *ret_error)
 {
     struct schema_run r;
     r.explain = false;

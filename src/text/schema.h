@@ -30,10 +30,12 @@ void schema_free(struct schema *s);
 struct schema_error {
     char instance[256];  // RFC 6901 pointer of the value that does not fit ("" = the root)
     char keyword[256];   // pointer inside the schema, ends in the keyword
-    char message[512];   // "expected string, found number", "unknown key \"tempreature\", nearest: \"temperature\"", ...
+    char message[512]; // "expected string, found number", "unknown key \"tempreature\", nearest:
+                       // \"temperature\"", ...
 };
 // 0: valid. E_SCHEMA: not; *ret_error (may be NULL) has the deepest, most telling failure.
 // E_TOOBIG when work or depth limits are reached (a hostile schema or instance).
-int schema_check(const struct schema *s, const struct json *instance, struct schema_error *ret_error);
+int schema_check(const struct schema *s, const struct json *instance,
+                 struct schema_error *ret_error);
 
 #endif

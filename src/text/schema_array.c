@@ -27,10 +27,8 @@ static uint64_t hash_of(const struct json *v, uint64_t *work)
     if (*work > 0)
         (*work)--;
     switch (kind) {
-    case JSON_NULL:
-        return mix(h);
-    case JSON_BOOL:
-        return mix(h + 16 + json_bool(v, false));
+    case JSON_NULL: return mix(h);
+    case JSON_BOOL: return mix(h + 16 + json_bool(v, false));
     case JSON_NUM: {
         union {
             double d;
@@ -38,11 +36,9 @@ static uint64_t hash_of(const struct json *v, uint64_t *work)
         } bits = {.d = json_num(v, 0) + 0.0}; // -0 + 0 is 0
         return mix(h ^ bits.u);
     }
-    case JSON_STR:
-        return mix(h ^ bytes_hash(json_str(v)));
+    case JSON_STR: return mix(h ^ bytes_hash(json_str(v)));
     case JSON_ARR:
-    case JSON_OBJ:
-        break;
+    case JSON_OBJ: break;
     }
     struct json_iter it = {0};
     struct bytes key;

@@ -97,8 +97,8 @@ static int check_enum(struct schema_run *r, const struct schema_node *n, const s
 
 // ---- objects ----
 
-static int check_dependents(struct schema_run *r, const struct schema_node *n,
-                            const struct json *v, struct schema_seen *seen)
+static int check_dependents(struct schema_run *r, const struct schema_node *n, const struct json *v,
+                            struct schema_seen *seen)
 {
     const struct schema_obj *o = n->obj;
     for (size_t i = 0; i < o->deps_count; i++) {
@@ -388,8 +388,8 @@ static int check_unevaluated(struct schema_run *r, const struct schema_node *n,
                              const struct json *v, struct schema_seen *seen)
 {
     bool object = json_kind(v) == JSON_OBJ;
-    const struct schema_node *rest = object ? (n->obj ? n->obj->unevaluated : NULL)
-                                            : (n->arr ? n->arr->unevaluated : NULL);
+    const struct schema_node *rest =
+        object ? (n->obj ? n->obj->unevaluated : NULL) : (n->arr ? n->arr->unevaluated : NULL);
     if (!rest)
         return 1;
     const struct json *at = json_first(v);

@@ -188,29 +188,19 @@ static int on_array(const struct job *j, enum schema_kw kw, const struct json *v
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wswitch-enum"
     switch (kw) {
-    case KW_MIN_ITEMS:
-        return count_of(j, v, &g->min);
-    case KW_MAX_ITEMS:
-        return count_of(j, v, &g->max);
-    case KW_MIN_CONTAINS:
-        return count_of(j, v, &g->min_contains);
-    case KW_MAX_CONTAINS:
-        return count_of(j, v, &g->max_contains);
+    case KW_MIN_ITEMS: return count_of(j, v, &g->min);
+    case KW_MAX_ITEMS: return count_of(j, v, &g->max);
+    case KW_MIN_CONTAINS: return count_of(j, v, &g->min_contains);
+    case KW_MAX_CONTAINS: return count_of(j, v, &g->max_contains);
     case KW_UNIQUE_ITEMS:
         g->unique = json_bool(v, false);
         return json_is(v, JSON_BOOL) ? 0 : bad(j, v, "must be true or false");
-    case KW_CONTAINS:
-        return child(j, v, &g->contains);
-    case KW_UNEVALUATED_ITEMS:
-        n->tracks = true;
-        return child(j, v, &g->unevaluated);
-    case KW_ADDITIONAL_ITEMS:
-        return child(j, v, &g->additional);
-    case KW_PREFIX_ITEMS:
-        return child_list(j, v, &g->prefix, &g->prefix_count);
+    case KW_CONTAINS: return child(j, v, &g->contains);
+    case KW_UNEVALUATED_ITEMS: n->tracks = true; return child(j, v, &g->unevaluated);
+    case KW_ADDITIONAL_ITEMS: return child(j, v, &g->additional);
+    case KW_PREFIX_ITEMS: return child_list(j, v, &g->prefix, &g->prefix_count);
     default: // items
-        g->items_is_list =
-            json_kind(v) == JSON_ARR && j->resource->dialect != DIALECT_2020;
+        g->items_is_list = json_kind(v) == JSON_ARR && j->resource->dialect != DIALECT_2020;
         g->items_kw = KW_ITEMS;
         if (g->items_is_list)
             return child_list(j, v, &g->prefix, &g->prefix_count);
@@ -290,8 +280,8 @@ static int on_dependents(const struct job *j, enum schema_kw kw, const struct js
     struct bytes key;
     while (json_each(v, &it, &key, &value)) {
         struct schema_dep *d = &deps[count++];
-        bool list = kw == KW_DEPENDENT_REQUIRED ||
-                    (kw == KW_DEPENDENCIES && json_kind(value) == JSON_ARR);
+        bool list =
+            kw == KW_DEPENDENT_REQUIRED || (kw == KW_DEPENDENCIES && json_kind(value) == JSON_ARR);
         *d = (struct schema_dep){.kw = kw, .key = key, .required = list ? value : NULL};
         int rc = list ? strings(j, value) : child(j, value, &d->node);
         if (rc < 0)
@@ -313,26 +303,15 @@ static int on_object(struct job *j, enum schema_kw kw, const struct json *v)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wswitch-enum"
     switch (kw) {
-    case KW_MIN_PROPERTIES:
-        return count_of(j, v, &g->min);
-    case KW_MAX_PROPERTIES:
-        return count_of(j, v, &g->max);
-    case KW_REQUIRED:
-        g->required = v;
-        return strings(j, v);
-    case KW_PROPERTIES:
-        return on_properties(j, v);
-    case KW_PATTERN_PROPERTIES:
-        return on_patterns(j, v);
-    case KW_ADDITIONAL_PROPERTIES:
-        return child(j, v, &g->additional);
-    case KW_PROPERTY_NAMES:
-        return child(j, v, &g->names);
-    case KW_UNEVALUATED_PROPERTIES:
-        n->tracks = true;
-        return child(j, v, &g->unevaluated);
-    default:
-        return on_dependents(j, kw, v);
+    case KW_MIN_PROPERTIES: return count_of(j, v, &g->min);
+    case KW_MAX_PROPERTIES: return count_of(j, v, &g->max);
+    case KW_REQUIRED: g->required = v; return strings(j, v);
+    case KW_PROPERTIES: return on_properties(j, v);
+    case KW_PATTERN_PROPERTIES: return on_patterns(j, v);
+    case KW_ADDITIONAL_PROPERTIES: return child(j, v, &g->additional);
+    case KW_PROPERTY_NAMES: return child(j, v, &g->names);
+    case KW_UNEVALUATED_PROPERTIES: n->tracks = true; return child(j, v, &g->unevaluated);
+    default: return on_dependents(j, kw, v);
     }
 #pragma GCC diagnostic pop
 }
@@ -374,22 +353,14 @@ static int on_logic(const struct job *j, enum schema_kw kw, const struct json *v
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wswitch-enum"
     switch (kw) {
-    case KW_ALL_OF:
-        return child_list(j, v, &g->all.nodes, &g->all.count);
-    case KW_ANY_OF:
-        return child_list(j, v, &g->any.nodes, &g->any.count);
-    case KW_ONE_OF:
-        return child_list(j, v, &g->one.nodes, &g->one.count);
-    case KW_NOT:
-        return child(j, v, &g->not_);
-    case KW_IF:
-        return child(j, v, &g->if_);
-    case KW_THEN:
-        return child(j, v, &g->then_);
-    case KW_ELSE:
-        return child(j, v, &g->else_);
-    default:
-        return on_reference(j, kw, v);
+    case KW_ALL_OF: return child_list(j, v, &g->all.nodes, &g->all.count);
+    case KW_ANY_OF: return child_list(j, v, &g->any.nodes, &g->any.count);
+    case KW_ONE_OF: return child_list(j, v, &g->one.nodes, &g->one.count);
+    case KW_NOT: return child(j, v, &g->not_);
+    case KW_IF: return child(j, v, &g->if_);
+    case KW_THEN: return child(j, v, &g->then_);
+    case KW_ELSE: return child(j, v, &g->else_);
+    default: return on_reference(j, kw, v);
     }
 #pragma GCC diagnostic pop
 }
@@ -401,19 +372,16 @@ static int on_keyword(struct job *j, enum schema_kw kw, const struct json *v)
     switch (kw) {
     case KW_TYPE:
     case KW_CONST:
-    case KW_ENUM:
-        return on_value(j, kw, v);
+    case KW_ENUM: return on_value(j, kw, v);
     case KW_MINIMUM:
     case KW_MAXIMUM:
     case KW_EXCLUSIVE_MINIMUM:
     case KW_EXCLUSIVE_MAXIMUM:
-    case KW_MULTIPLE_OF:
-        return on_number(j, kw, v);
+    case KW_MULTIPLE_OF: return on_number(j, kw, v);
     case KW_MIN_LENGTH:
     case KW_MAX_LENGTH:
     case KW_PATTERN:
-    case KW_FORMAT:
-        return on_string(j, kw, v);
+    case KW_FORMAT: return on_string(j, kw, v);
     case KW_ADDITIONAL_ITEMS:
     case KW_CONTAINS:
     case KW_ITEMS:
@@ -423,8 +391,7 @@ static int on_keyword(struct job *j, enum schema_kw kw, const struct json *v)
     case KW_MIN_ITEMS:
     case KW_PREFIX_ITEMS:
     case KW_UNEVALUATED_ITEMS:
-    case KW_UNIQUE_ITEMS:
-        return on_array(j, kw, v);
+    case KW_UNIQUE_ITEMS: return on_array(j, kw, v);
     case KW_ADDITIONAL_PROPERTIES:
     case KW_DEPENDENCIES:
     case KW_DEPENDENT_REQUIRED:
@@ -435,8 +402,7 @@ static int on_keyword(struct job *j, enum schema_kw kw, const struct json *v)
     case KW_PROPERTIES:
     case KW_PROPERTY_NAMES:
     case KW_REQUIRED:
-    case KW_UNEVALUATED_PROPERTIES:
-        return on_object(j, kw, v);
+    case KW_UNEVALUATED_PROPERTIES: return on_object(j, kw, v);
     case KW_ALL_OF:
     case KW_ANY_OF:
     case KW_ONE_OF:
@@ -446,10 +412,8 @@ static int on_keyword(struct job *j, enum schema_kw kw, const struct json *v)
     case KW_ELSE:
     case KW_REF:
     case KW_DYNAMIC_REF:
-    case KW_RECURSIVE_REF:
-        return on_logic(j, kw, v);
-    default:
-        return 0; // $id, $anchor, $defs, ...: the index has seen them
+    case KW_RECURSIVE_REF: return on_logic(j, kw, v);
+    default: return 0; // $id, $anchor, $defs, ...: the index has seen them
     }
 #pragma GCC diagnostic pop
 }
@@ -478,7 +442,8 @@ static int finish_object(const struct job *j, struct schema_obj *g)
         return too_big(j);
     // The table of the properties alone finds equal keys and required ones in linear time.
     for (uint32_t i = 0; i < g->props.count; i++) {
-        struct schema_prop *same = most <= 64 ? row_of(&all, all.count, g->props.rows[i].key) : NULL;
+        struct schema_prop *same =
+            most <= 64 ? row_of(&all, all.count, g->props.rows[i].key) : NULL;
         if (same)
             same->node = g->props.rows[i].node;
         else
@@ -489,8 +454,7 @@ static int finish_object(const struct job *j, struct schema_obj *g)
     if (schema_props_build(j->s->arena, &all) < 0)
         return too_big(j);
     struct schema_props found = all;
-    while (json_each(g->required, &it, NULL, &item) &&
-           g->required_count < SCHEMA_REQUIRED_FAST) {
+    while (json_each(g->required, &it, NULL, &item) && g->required_count < SCHEMA_REQUIRED_FAST) {
         const struct schema_prop *row = schema_props_find(&found, json_str(item));
         struct schema_prop *to = row ? &all.rows[row - found.rows] : NULL;
         if (!to)

@@ -243,9 +243,10 @@ static bool direction_allowed(struct bytes label)
                        "\\p{bc:BN}\\p{bc:NSM}]*[" RIGHT "\\p{bc:EN}\\p{bc:AN}]\\p{bc:NSM}*$",
                        label) == 1 &&
                matches("\\p{bc:EN}.*\\p{bc:AN}|\\p{bc:AN}.*\\p{bc:EN}", label) == 0;
-    return matches("^\\p{bc:L}[\\p{bc:L}\\p{bc:EN}\\p{bc:ES}\\p{bc:CS}\\p{bc:ET}\\p{bc:ON}\\p{bc:BN}"
-                   "\\p{bc:NSM}]*$",
-                   label) == 1 &&
+    return matches(
+               "^\\p{bc:L}[\\p{bc:L}\\p{bc:EN}\\p{bc:ES}\\p{bc:CS}\\p{bc:ET}\\p{bc:ON}\\p{bc:BN}"
+               "\\p{bc:NSM}]*$",
+               label) == 1 &&
            matches("[\\p{bc:L}\\p{bc:EN}]\\p{bc:NSM}*$", label) == 1;
 }
 
@@ -255,7 +256,8 @@ static bool ascii_label(struct bytes s)
         return false;
     for (size_t i = 0; i < s.n; i++) {
         char c = s.p[i];
-        if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') && c != '-')
+        if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') &&
+            c != '-')
             return false;
     }
     return true;

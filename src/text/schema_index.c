@@ -51,8 +51,7 @@ enum schema_holds schema_holds(enum schema_kw kw, const struct json *value)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wswitch-enum" // most keywords hold no subschemas
     switch (kw) {
-    case KW_ITEMS:
-        return json_kind(value) == JSON_ARR ? HOLDS_LIST : HOLDS_ONE;
+    case KW_ITEMS: return json_kind(value) == JSON_ARR ? HOLDS_LIST : HOLDS_ONE;
     case KW_ADDITIONAL_ITEMS:
     case KW_ADDITIONAL_PROPERTIES:
     case KW_CONTAINS:
@@ -63,22 +62,18 @@ enum schema_holds schema_holds(enum schema_kw kw, const struct json *value)
     case KW_NOT:
     case KW_PROPERTY_NAMES:
     case KW_UNEVALUATED_ITEMS:
-    case KW_UNEVALUATED_PROPERTIES:
-        return HOLDS_ONE;
+    case KW_UNEVALUATED_PROPERTIES: return HOLDS_ONE;
     case KW_ALL_OF:
     case KW_ANY_OF:
     case KW_ONE_OF:
-    case KW_PREFIX_ITEMS:
-        return HOLDS_LIST;
+    case KW_PREFIX_ITEMS: return HOLDS_LIST;
     case KW_DEFS:
     case KW_DEFINITIONS:
     case KW_DEPENDENCIES:
     case KW_DEPENDENT_SCHEMAS:
     case KW_PATTERN_PROPERTIES:
-    case KW_PROPERTIES:
-        return HOLDS_MAP;
-    default:
-        return HOLDS_NONE;
+    case KW_PROPERTIES: return HOLDS_MAP;
+    default: return HOLDS_NONE;
     }
 #pragma GCC diagnostic pop
 }
@@ -117,10 +112,14 @@ static int read_vocabulary(const struct json *vocabulary, unsigned *ret, struct 
         const char *name;
         unsigned bit;
     } known[] = {
-        {"core", VOCAB_CORE},       {"applicator", VOCAB_APPLICATOR},
-        {"unevaluated", VOCAB_UNEVALUATED}, {"validation", VOCAB_VALIDATION},
-        {"format-assertion", VOCAB_FORMAT}, {"format-annotation", 0},
-        {"format", 0},              {"meta-data", 0},
+        {"core", VOCAB_CORE},
+        {"applicator", VOCAB_APPLICATOR},
+        {"unevaluated", VOCAB_UNEVALUATED},
+        {"validation", VOCAB_VALIDATION},
+        {"format-assertion", VOCAB_FORMAT},
+        {"format-annotation", 0},
+        {"format", 0},
+        {"meta-data", 0},
         {"content", 0},
     };
     struct json_iter it = {0};
@@ -130,7 +129,8 @@ static int read_vocabulary(const struct json *vocabulary, unsigned *ret, struct 
     while (json_each(vocabulary, &it, &uri, &must)) {
         bool found = bytes_starts(uri, BYTES("https://json-schema.org/draft/2020-12/vocab/")) ||
                      bytes_starts(uri, BYTES("https://json-schema.org/draft/2019-09/vocab/"));
-        struct bytes name = bytes_from(uri, sizeof "https://json-schema.org/draft/2020-12/vocab/" - 1);
+        struct bytes name =
+            bytes_from(uri, sizeof "https://json-schema.org/draft/2020-12/vocab/" - 1);
         bool named = false;
         for (size_t i = 0; found && i < sizeof known / sizeof *known; i++)
             if (bytes_is(name, known[i].name)) {

@@ -175,7 +175,8 @@ struct schema {
 };
 
 // ---- schema_uri.c ----
-// RFC 3986, 5.2: an absolute (or, where base is not, relative) reference in the arena; p NULL: no memory.
+// RFC 3986, 5.2: an absolute (or, where base is not, relative) reference in the arena; p NULL: no
+// memory.
 struct bytes schema_uri_resolve(struct arena *a, struct bytes base, struct bytes ref);
 // Cuts "#fragment" off; returns whether there was one.
 bool schema_uri_cut_fragment(struct bytes *uri, struct bytes *ret_fragment);

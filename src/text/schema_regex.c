@@ -105,18 +105,48 @@ static int put_unicode(struct translation *t)
 static const char *category(struct bytes name)
 {
     static const char *const names[][2] = {
-        {"Letter", "L"}, {"Cased_Letter", "L&"}, {"LC", "L&"}, {"Uppercase_Letter", "Lu"},
-        {"Lowercase_Letter", "Ll"}, {"Titlecase_Letter", "Lt"}, {"Modifier_Letter", "Lm"},
-        {"Other_Letter", "Lo"}, {"Mark", "M"}, {"Combining_Mark", "M"}, {"Nonspacing_Mark", "Mn"},
-        {"Spacing_Mark", "Mc"}, {"Enclosing_Mark", "Me"}, {"Number", "N"}, {"Decimal_Number", "Nd"},
-        {"digit", "Nd"}, {"Letter_Number", "Nl"}, {"Other_Number", "No"}, {"Punctuation", "P"},
-        {"punct", "P"}, {"Connector_Punctuation", "Pc"}, {"Dash_Punctuation", "Pd"},
-        {"Open_Punctuation", "Ps"}, {"Close_Punctuation", "Pe"}, {"Initial_Punctuation", "Pi"},
-        {"Final_Punctuation", "Pf"}, {"Other_Punctuation", "Po"}, {"Symbol", "S"},
-        {"Math_Symbol", "Sm"}, {"Currency_Symbol", "Sc"}, {"Modifier_Symbol", "Sk"},
-        {"Other_Symbol", "So"}, {"Separator", "Z"}, {"Space_Separator", "Zs"},
-        {"Line_Separator", "Zl"}, {"Paragraph_Separator", "Zp"}, {"Other", "C"}, {"Control", "Cc"},
-        {"cntrl", "Cc"}, {"Format", "Cf"}, {"Surrogate", "Cs"}, {"Private_Use", "Co"},
+        {"Letter", "L"},
+        {"Cased_Letter", "L&"},
+        {"LC", "L&"},
+        {"Uppercase_Letter", "Lu"},
+        {"Lowercase_Letter", "Ll"},
+        {"Titlecase_Letter", "Lt"},
+        {"Modifier_Letter", "Lm"},
+        {"Other_Letter", "Lo"},
+        {"Mark", "M"},
+        {"Combining_Mark", "M"},
+        {"Nonspacing_Mark", "Mn"},
+        {"Spacing_Mark", "Mc"},
+        {"Enclosing_Mark", "Me"},
+        {"Number", "N"},
+        {"Decimal_Number", "Nd"},
+        {"digit", "Nd"},
+        {"Letter_Number", "Nl"},
+        {"Other_Number", "No"},
+        {"Punctuation", "P"},
+        {"punct", "P"},
+        {"Connector_Punctuation", "Pc"},
+        {"Dash_Punctuation", "Pd"},
+        {"Open_Punctuation", "Ps"},
+        {"Close_Punctuation", "Pe"},
+        {"Initial_Punctuation", "Pi"},
+        {"Final_Punctuation", "Pf"},
+        {"Other_Punctuation", "Po"},
+        {"Symbol", "S"},
+        {"Math_Symbol", "Sm"},
+        {"Currency_Symbol", "Sc"},
+        {"Modifier_Symbol", "Sk"},
+        {"Other_Symbol", "So"},
+        {"Separator", "Z"},
+        {"Space_Separator", "Zs"},
+        {"Line_Separator", "Zl"},
+        {"Paragraph_Separator", "Zp"},
+        {"Other", "C"},
+        {"Control", "Cc"},
+        {"cntrl", "Cc"},
+        {"Format", "Cf"},
+        {"Surrogate", "Cs"},
+        {"Private_Use", "Co"},
         {"Unassigned", "Cn"},
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -138,8 +168,8 @@ static int put_property(struct translation *t, char letter)
     else if (bytes_starts(name, BYTES("gc=")))
         name = bytes_from(name, 3);
     bool script = bytes_starts(name, BYTES("Script=")) || bytes_starts(name, BYTES("sc="));
-    bool extended = bytes_starts(name, BYTES("Script_Extensions=")) ||
-                    bytes_starts(name, BYTES("scx="));
+    bool extended =
+        bytes_starts(name, BYTES("Script_Extensions=")) || bytes_starts(name, BYTES("scx="));
     if (script || extended) {
         (void)bytes_cut(&name, '=');
         return buf_fmt(&t->out, "\\%c{%s:%.*s}", letter, script ? "sc" : "scx", BYTES_FMT(name));
@@ -179,12 +209,9 @@ static int put_escape(struct translation *t)
     case 'd':
     case 'D':
     case 'w':
-    case 'W':
-        return buf_fmt(&t->out, "\\%c", c);
-    case 's':
-        return buf_str(&t->out, t->in_class ? SPACES : "[" SPACES "]");
-    case 'S':
-        return buf_str(&t->out, t->in_class ? NO_SPACES : "[" NO_SPACES "]");
+    case 'W': return buf_fmt(&t->out, "\\%c", c);
+    case 's': return buf_str(&t->out, t->in_class ? SPACES : "[" SPACES "]");
+    case 'S': return buf_str(&t->out, t->in_class ? NO_SPACES : "[" NO_SPACES "]");
     case 'b':
     case 'B':
         if (t->in_class)
@@ -195,8 +222,7 @@ static int put_escape(struct translation *t)
     case 'n':
     case 'v':
     case 'f':
-    case 'r':
-        return put_control(t, c);
+    case 'r': return put_control(t, c);
     case 'c': {
         char letter = peek(t, 0) | 0x20;
         if (letter < 'a' || letter > 'z')
@@ -209,17 +235,14 @@ static int put_escape(struct translation *t)
         t->at += 2;
         return code < 0 ? refuse(t, "broken \\x escape") : put_code(t, code);
     }
-    case 'u':
-        return put_unicode(t);
+    case 'u': return put_unicode(t);
     case 'p':
-    case 'P':
-        return put_property(t, c);
+    case 'P': return put_property(t, c);
     case 'k':
         if (t->in_class || peek(t, 0) != '<')
             return refuse(t, "broken \\k<name>");
         return buf_str(&t->out, "\\k");
-    default:
-        break;
+    default: break;
     }
     if (c == '0' && digit_of(peek(t, 0)) < 0)
         return put_code(t, 0);
@@ -307,18 +330,13 @@ static int put_class_char(struct translation *t, char c)
 static int put_char(struct translation *t, char c)
 {
     switch (c) {
-    case '\\':
-        return put_escape(t);
-    case '(':
-        return put_group(t);
+    case '\\': return put_escape(t);
+    case '(': return put_group(t);
     case '*':
     case '+':
     case '?':
-    case '{':
-        return put_quantifier(t, c);
-    case '.':
-        t->quantifiable = true;
-        return buf_str(&t->out, "[^\\x{a}\\x{d}\\x{2028}\\x{2029}]");
+    case '{': return put_quantifier(t, c);
+    case '.': t->quantifiable = true; return buf_str(&t->out, "[^\\x{a}\\x{d}\\x{2028}\\x{2029}]");
     case '[':
         t->in_class = true;
         (void)buf_chr(&t->out, '[');
@@ -329,16 +347,12 @@ static int put_char(struct translation *t, char c)
         return 0;
     case '^':
     case '$':
-    case '|':
-        t->quantifiable = false;
-        return buf_chr(&t->out, c);
+    case '|': t->quantifiable = false; return buf_chr(&t->out, c);
     case ']':
     case '}': // literal (annex B)
         t->quantifiable = true;
         return buf_fmt(&t->out, "\\%c", c);
-    default:
-        t->quantifiable = true;
-        return buf_chr(&t->out, c);
+    default: t->quantifiable = true; return buf_chr(&t->out, c);
     }
 }
 
@@ -469,8 +483,8 @@ int schema_pattern_match(const struct schema_pattern *p, struct bytes text)
     if (context && data) {
         (void)pcre2_set_match_limit(context, SCHEMA_PATTERN_STEPS);
         (void)pcre2_set_heap_limit(context, HEAP_KIB_MAX);
-        rc = pcre2_match(p->code, (PCRE2_SPTR)(text.p ? text.p : ""), text.n, 0,
-                         PCRE2_NO_UTF_CHECK, data, context);
+        rc = pcre2_match(p->code, (PCRE2_SPTR)(text.p ? text.p : ""), text.n, 0, PCRE2_NO_UTF_CHECK,
+                         data, context);
     }
     pcre2_match_data_free(data);
     pcre2_match_context_free(context);

@@ -90,8 +90,8 @@ void schema_pointer(const struct json *root, const struct json *at, char *ret, s
 // ---- values ----
 
 static const char *const kind_names[] = {
-    [JSON_NULL] = "null",   [JSON_BOOL] = "boolean", [JSON_NUM] = "number",
-    [JSON_STR] = "string",  [JSON_ARR] = "array",    [JSON_OBJ] = "object",
+    [JSON_NULL] = "null",       [JSON_BOOL] = "boolean", [JSON_NUM] = "number",
+    [JSON_STR] = "string",      [JSON_ARR] = "array",    [JSON_OBJ] = "object",
     [JSON_OBJ + 1] = "integer",
 };
 
@@ -253,40 +253,24 @@ static void say_plain(struct text *t, const struct schema_fail *f)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wswitch-enum"
     switch (f->kw) {
-    case KW_FALSE:
-        add(t, BYTES("nothing is allowed here"));
-        break;
+    case KW_FALSE: add(t, BYTES("nothing is allowed here")); break;
     case KW_ADDITIONAL_ITEMS:
     case KW_ITEMS:
-    case KW_UNEVALUATED_ITEMS:
-        add(t, BYTES("this item is one too many"));
-        break;
-    case KW_NOT:
-        add(t, BYTES("must not have this form"));
-        break;
-    case KW_UNIQUE_ITEMS:
-        add(t, BYTES("appears twice"));
-        break;
-    case KW_CONTAINS:
-        add(t, BYTES("no item fits \"contains\""));
-        break;
+    case KW_UNEVALUATED_ITEMS: add(t, BYTES("this item is one too many")); break;
+    case KW_NOT: add(t, BYTES("must not have this form")); break;
+    case KW_UNIQUE_ITEMS: add(t, BYTES("appears twice")); break;
+    case KW_CONTAINS: add(t, BYTES("no item fits \"contains\"")); break;
     case KW_ONE_OF:
         add(t, f->extra ? BYTES("fits more than one of the allowed forms")
                         : BYTES("fits none of the allowed forms"));
         break;
-    case KW_ANY_OF:
-        add(t, BYTES("fits none of the allowed forms"));
-        break;
-    case KW_FORMAT:
-        say(t, "must be a valid %s", schema_format_name(f->node->str->format));
-        break;
+    case KW_ANY_OF: add(t, BYTES("fits none of the allowed forms")); break;
+    case KW_FORMAT: say(t, "must be a valid %s", schema_format_name(f->node->str->format)); break;
     case KW_PATTERN:
         add(t, BYTES("must match the pattern "));
         add_value(t, json_get(f->node->schema, "pattern"));
         break;
-    default:
-        say(t, "does not fit \"%s\"", schema_kw_name(f->kw));
-        break;
+    default: say(t, "does not fit \"%s\"", schema_kw_name(f->kw)); break;
     }
 #pragma GCC diagnostic pop
     if (json_kind(f->at) < JSON_ARR)

@@ -6,6 +6,7 @@
 #include "text/suite_priv.h"
 #include <setjmp.h>
 #include <stdarg.h>
+
 #include <cmocka.h>
 
 #ifndef SCHEMAS_DIR
@@ -175,7 +176,10 @@ static void run_group(const struct suite *s, const char *file, const struct json
         c->failed += !allowed;
         if (!allowed)
             printf("%s: %s / %s: want %s, have %s (%s%s at \"%s\", \"%s\")\n", file, title, name,
-                   want ? "valid" : "invalid", made < 0 ? "no schema" : rc == 0 ? "valid" : "not",
+                   want ? "valid" : "invalid",
+                   made < 0  ? "no schema"
+                   : rc == 0 ? "valid"
+                             : "not",
                    e.text, why.message, why.instance, why.keyword);
     }
     schema_free(schema);

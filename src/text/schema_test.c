@@ -1,11 +1,12 @@
 // schema_test.c: what a failure says, what a bad schema says, limits, work, memory.
 // SPDX-License-Identifier: Apache-2.0
-#include "text/schema.h"
 #include "base/alloc.h"
+#include "text/schema.h"
 #include "text/schema_priv.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+
 #include <cmocka.h>
 
 struct made {
@@ -79,11 +80,14 @@ static void test_messages(void **state)
          "must have at most 1 keys, found 2"},
         {"{\"pattern\":\"^a\\\\d\"}", "\"b\"", "", "/pattern",
          "must match the pattern \"^a\\\\d\", found string \"b\""},
-        {"{\"format\":\"uuid\"}", "\"b\"", "", "/format", "must be a valid uuid, found string \"b\""},
-        {"{\"uniqueItems\":true}", "[1,2,1.0]", "/2", "/uniqueItems", "appears twice, found number 1.0"},
+        {"{\"format\":\"uuid\"}", "\"b\"", "", "/format",
+         "must be a valid uuid, found string \"b\""},
+        {"{\"uniqueItems\":true}", "[1,2,1.0]", "/2", "/uniqueItems",
+         "appears twice, found number 1.0"},
         {"{\"prefixItems\":[{}],\"items\":false}", "[1,2]", "/1", "/items",
          "this item is one too many, found number 2"},
-        {"{\"not\":{\"type\":\"null\"}}", "null", "", "/not", "must not have this form, found null"},
+        {"{\"not\":{\"type\":\"null\"}}", "null", "", "/not",
+         "must not have this form, found null"},
         {"{\"properties\":{\"a\":false}}", "{\"a\":1}", "/a", "/properties/a", NULL},
         {"{\"contains\":{\"const\":1}}", "[2]", "", "/contains", "no item fits \"contains\""},
         {"{\"oneOf\":[{\"type\":\"number\"},{\"type\":\"integer\"}]}", "1", "", "/oneOf",
@@ -92,7 +96,8 @@ static void test_messages(void **state)
         {"{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"array\"},{\"type\":\"null\"}]}", "1", "",
          "/anyOf", "expected string, array or null, found number 1"},
         // The branch that went deepest tells.
-        {"{\"anyOf\":[{\"type\":\"string\"},{\"items\":{\"properties\":{\"n\":{\"type\":\"number\"}}}}"
+        {"{\"anyOf\":[{\"type\":\"string\"},{\"items\":{\"properties\":{\"n\":{\"type\":\"number\"}"
+         "}}}"
          "]}",
          "[{\"n\":\"x\"}]", "/0/n", "/anyOf/1/items/properties/n/type",
          "expected number, found string \"x\""},
@@ -104,9 +109,10 @@ static void test_messages(void **state)
         {"{\"oneOf\":[{\"properties\":{\"type\":{\"const\":\"text\"}}},"
          "{\"properties\":{\"type\":{\"enum\":[\"image\",\"audio\"]}}}]}",
          "{\"type\":\"imgae\"}", "/type", "/oneOf/0/properties/type/const",
-         "expected one of \"text\", \"image\", \"audio\", found string \"imgae\", nearest: \"image\""},
-        {"{\"propertyNames\":{\"maxLength\":2}}", "{\"abc\":1}", "/abc",
-         "/propertyNames/maxLength", "must have at most 2 characters, found string \"abc\""},
+         "expected one of \"text\", \"image\", \"audio\", found string \"imgae\", nearest: "
+         "\"image\""},
+        {"{\"propertyNames\":{\"maxLength\":2}}", "{\"abc\":1}", "/abc", "/propertyNames/maxLength",
+         "must have at most 2 characters, found string \"abc\""},
         {"{\"if\":{\"type\":\"object\"},\"then\":{\"required\":[\"a\"]}}", "{}", "",
          "/then/required", "missing key \"a\""},
     };
@@ -169,7 +175,8 @@ static void test_bad_schemas(void **state)
         {"{\"pattern\":\"a**\"}", "nothing to repeat"},
         {"{\"patternProperties\":{\"\\\\Z\":{}}}", "an escape that ECMA-262 does not have"},
         {"{\"uniqueItems\":1}", "#/uniqueItems: must be true or false"},
-        {"{\"$ref\":\"#/$defs/x\"}", "#/$ref: reference \"#/$defs/x\" leads nowhere: nothing there"},
+        {"{\"$ref\":\"#/$defs/x\"}",
+         "#/$ref: reference \"#/$defs/x\" leads nowhere: nothing there"},
         {"{\"$ref\":\"#x\"}", "leads nowhere: no such anchor"},
         {"{\"$ref\":\"http://x.test/y\"}", "leads nowhere: no such document"},
         {"{\"$ref\":\"#/enum\",\"enum\":[]}", "leads nowhere: no schema there"},
@@ -201,9 +208,12 @@ static void test_set(void **state)
     struct err e = {0};
     struct schema *s = NULL;
     struct schema_error why;
-    assert_int_equal(json_parse(&other, BYTES("{\"$defs\":{\"n\":{\"type\":\"integer\"}}}"), 0, &e), 0);
-    assert_int_equal(json_parse(&main_doc, BYTES("{\"items\":{\"$ref\":\"other#/$defs/n\"}}"), 0, &e), 0);
-    assert_int_equal(schema_set_add(set, BYTES("http://x.test/dir/other"), json_root(other), &e), 0);
+    assert_int_equal(json_parse(&other, BYTES("{\"$defs\":{\"n\":{\"type\":\"integer\"}}}"), 0, &e),
+                     0);
+    assert_int_equal(
+        json_parse(&main_doc, BYTES("{\"items\":{\"$ref\":\"other#/$defs/n\"}}"), 0, &e), 0);
+    assert_int_equal(schema_set_add(set, BYTES("http://x.test/dir/other"), json_root(other), &e),
+                     0);
     assert_int_equal(schema_set_add(set, BYTES("#"), json_root(other), &e), E_INVALID);
     assert_int_equal(schema_set_add(set, BYTES("http://x.test/"), NULL, &e), E_SCHEMA);
     const struct schema_args args = {
@@ -287,14 +297,16 @@ static void test_many(void **state)
 static void test_no_allocation(void **state)
 {
     (void)state;
-    struct made m = make("{\"type\":\"object\",\"required\":[\"model\"],\"properties\":{\"model\":{"
-                         "\"type\":\"string\"},\"messages\":{\"type\":\"array\",\"items\":{\"$ref\":"
-                         "\"#/$defs/m\"}}},\"$defs\":{\"m\":{\"properties\":{\"role\":{\"enum\":["
-                         "\"user\"]}}}}}",
-                         false);
+    struct made m =
+        make("{\"type\":\"object\",\"required\":[\"model\"],\"properties\":{\"model\":{"
+             "\"type\":\"string\"},\"messages\":{\"type\":\"array\",\"items\":{\"$ref\":"
+             "\"#/$defs/m\"}}},\"$defs\":{\"m\":{\"properties\":{\"role\":{\"enum\":["
+             "\"user\"]}}}}}",
+             false);
     struct json_doc *doc = NULL;
     assert_int_equal(
-        json_parse(&doc, BYTES("{\"model\":\"m\",\"messages\":[{\"role\":\"user\"}]}"), 0, NULL), 0);
+        json_parse(&doc, BYTES("{\"model\":\"m\",\"messages\":[{\"role\":\"user\"}]}"), 0, NULL),
+        0);
     uint64_t before = mem_count();
     assert_int_equal(schema_check(m.schema, json_root(doc), NULL), 0);
     assert_int_equal(mem_count(), before);
@@ -307,11 +319,12 @@ static void test_no_memory(void **state)
 {
     (void)state;
     struct json_doc *doc = NULL;
-    assert_int_equal(json_parse(&doc,
-                                BYTES("{\"$id\":\"http://x.test/\",\"properties\":{\"a\":{\"pattern\":"
-                                      "\"a+\"},\"b\":{\"$ref\":\"#/properties/a\"}},\"required\":[\"c\"]}"),
-                                0, NULL),
-                     0);
+    assert_int_equal(
+        json_parse(&doc,
+                   BYTES("{\"$id\":\"http://x.test/\",\"properties\":{\"a\":{\"pattern\":"
+                         "\"a+\"},\"b\":{\"$ref\":\"#/properties/a\"}},\"required\":[\"c\"]}"),
+                   0, NULL),
+        0);
     uint64_t live = mem_live();
     int rc = E_NOMEM;
     for (uint64_t n = 1; rc < 0; n++) {
@@ -334,16 +347,35 @@ static void test_uris(void **state)
     // RFC 3986, 5.4.
     static const char base[] = "http://a/b/c/d;p?q";
     static const char *const rows[][2] = {
-        {"g:h", "g:h"}, {"g", "http://a/b/c/g"}, {"./g", "http://a/b/c/g"},
-        {"g/", "http://a/b/c/g/"}, {"/g", "http://a/g"}, {"//g", "http://g"},
-        {"?y", "http://a/b/c/d;p?y"}, {"g?y", "http://a/b/c/g?y"}, {"#s", "http://a/b/c/d;p?q#s"},
-        {"g#s", "http://a/b/c/g#s"}, {"g?y#s", "http://a/b/c/g?y#s"}, {";x", "http://a/b/c/;x"},
-        {"", "http://a/b/c/d;p?q"}, {".", "http://a/b/c/"}, {"./", "http://a/b/c/"},
-        {"..", "http://a/b/"}, {"../", "http://a/b/"}, {"../g", "http://a/b/g"},
-        {"../..", "http://a/"}, {"../../g", "http://a/g"}, {"../../../g", "http://a/g"},
-        {"/./g", "http://a/g"}, {"/../g", "http://a/g"}, {"g.", "http://a/b/c/g."},
-        {"..g", "http://a/b/c/..g"}, {"./../g", "http://a/b/g"}, {"./g/.", "http://a/b/c/g/"},
-        {"g/./h", "http://a/b/c/g/h"}, {"g/../h", "http://a/b/c/h"},
+        {"g:h", "g:h"},
+        {"g", "http://a/b/c/g"},
+        {"./g", "http://a/b/c/g"},
+        {"g/", "http://a/b/c/g/"},
+        {"/g", "http://a/g"},
+        {"//g", "http://g"},
+        {"?y", "http://a/b/c/d;p?y"},
+        {"g?y", "http://a/b/c/g?y"},
+        {"#s", "http://a/b/c/d;p?q#s"},
+        {"g#s", "http://a/b/c/g#s"},
+        {"g?y#s", "http://a/b/c/g?y#s"},
+        {";x", "http://a/b/c/;x"},
+        {"", "http://a/b/c/d;p?q"},
+        {".", "http://a/b/c/"},
+        {"./", "http://a/b/c/"},
+        {"..", "http://a/b/"},
+        {"../", "http://a/b/"},
+        {"../g", "http://a/b/g"},
+        {"../..", "http://a/"},
+        {"../../g", "http://a/g"},
+        {"../../../g", "http://a/g"},
+        {"/./g", "http://a/g"},
+        {"/../g", "http://a/g"},
+        {"g.", "http://a/b/c/g."},
+        {"..g", "http://a/b/c/..g"},
+        {"./../g", "http://a/b/g"},
+        {"./g/.", "http://a/b/c/g/"},
+        {"g/./h", "http://a/b/c/g/h"},
+        {"g/../h", "http://a/b/c/h"},
         {"g?y/../x", "http://a/b/c/g?y/../x"},
     };
     struct arena *a = arena_new(1 << 16);
@@ -367,22 +399,66 @@ static void test_patterns(void **state)
         const char *pattern, *text;
         int match; // -1: refused
     } rows[] = {
-        {"^x-", "x-a", 1}, {"^x-", "a", 0}, {"", "", 1}, {"^a.c$", "a\nc", 0}, {"^a$", "a\n", 0},
-        {"\\d", "\xd9\xa3", 0}, {"^\\s$", "\xc2\xa0", 1}, {"^\\S$", "\xef\xbb\xbf", 0},
-        {"^[\\s]$", "\xe2\x80\xa8", 1}, {"^[^\\S]$", " ", 1}, {"^\\cA$", "\x01", 1},
-        {"^\\u{1F600}$", "\xf0\x9f\x98\x80", 1}, {"^\\ud83d\\ude00$", "\xf0\x9f\x98\x80", 1},
-        {"\\ud83d", "x", -1}, {"\\u{110000}", "x", -1}, {"\\u12", "x", -1}, {"^\\x41$", "A", 1},
-        {"\\x4", "x", -1}, {"[]", "a", 0}, {"^[^]$", "\n", 1}, {"^a{2}$", "aa", 1},
-        {"^a{,2}$", "a{,2}", 1}, {"^}]$", "}]", 1}, {"a{2}{3}", "x", -1}, {"a++", "x", -1},
-        {"*a", "x", -1}, {"(?>a)", "x", -1}, {"(?#c)", "x", -1}, {"(*FAIL)", "x", -1},
-        {"(?i)a", "x", -1}, {"(?<n>a)\\k<n>", "aa", 1}, {"(?<n", "x", -1}, {"(a)\\1", "aa", 1},
-        {"(a)?\\1b", "b", 1}, {"[\\1]", "x", -1}, {"^\\p{Letter}+$", "\xc3\xa9", 1},
-        {"^\\p{Script=Greek}$", "\xce\xb1", 1}, {"\\p{Nope}", "x", -1}, {"\\p", "x", -1},
-        {"\\Q", "x", -1}, {"\\a", "x", -1}, {"\\", "x", -1}, {"[[:alpha:]]", ":]", 1},
-        {"^[\\b]$", "\b", 1}, {"[\\B]", "x", -1}, {"\\bfoo\\b", "a foo", 1}, {"^(?=a)a(?!b)", "ac", 1},
-        {"(?<=a)b", "ab", 1}, {"(?<!a)b", "ab", 0}, {"^\\/\\-$", "/-", 1}, {"^\\v$", "\v", 1},
-        {"a+?b", "aab", 1}, {"a|b", "b", 1}, {"\\0", "x", 0}, {"\\c1", "x", -1}, {"\\k<", "x", -1},
-        {"[\\w-]", "-", 1}, {"[a", "x", -1}, {"\\p{gc=Lu}", "A", 1}, {"\\P{scx=Latin}", "1", 1},
+        {"^x-", "x-a", 1},
+        {"^x-", "a", 0},
+        {"", "", 1},
+        {"^a.c$", "a\nc", 0},
+        {"^a$", "a\n", 0},
+        {"\\d", "\xd9\xa3", 0},
+        {"^\\s$", "\xc2\xa0", 1},
+        {"^\\S$", "\xef\xbb\xbf", 0},
+        {"^[\\s]$", "\xe2\x80\xa8", 1},
+        {"^[^\\S]$", " ", 1},
+        {"^\\cA$", "\x01", 1},
+        {"^\\u{1F600}$", "\xf0\x9f\x98\x80", 1},
+        {"^\\ud83d\\ude00$", "\xf0\x9f\x98\x80", 1},
+        {"\\ud83d", "x", -1},
+        {"\\u{110000}", "x", -1},
+        {"\\u12", "x", -1},
+        {"^\\x41$", "A", 1},
+        {"\\x4", "x", -1},
+        {"[]", "a", 0},
+        {"^[^]$", "\n", 1},
+        {"^a{2}$", "aa", 1},
+        {"^a{,2}$", "a{,2}", 1},
+        {"^}]$", "}]", 1},
+        {"a{2}{3}", "x", -1},
+        {"a++", "x", -1},
+        {"*a", "x", -1},
+        {"(?>a)", "x", -1},
+        {"(?#c)", "x", -1},
+        {"(*FAIL)", "x", -1},
+        {"(?i)a", "x", -1},
+        {"(?<n>a)\\k<n>", "aa", 1},
+        {"(?<n", "x", -1},
+        {"(a)\\1", "aa", 1},
+        {"(a)?\\1b", "b", 1},
+        {"[\\1]", "x", -1},
+        {"^\\p{Letter}+$", "\xc3\xa9", 1},
+        {"^\\p{Script=Greek}$", "\xce\xb1", 1},
+        {"\\p{Nope}", "x", -1},
+        {"\\p", "x", -1},
+        {"\\Q", "x", -1},
+        {"\\a", "x", -1},
+        {"\\", "x", -1},
+        {"[[:alpha:]]", ":]", 1},
+        {"^[\\b]$", "\b", 1},
+        {"[\\B]", "x", -1},
+        {"\\bfoo\\b", "a foo", 1},
+        {"^(?=a)a(?!b)", "ac", 1},
+        {"(?<=a)b", "ab", 1},
+        {"(?<!a)b", "ab", 0},
+        {"^\\/\\-$", "/-", 1},
+        {"^\\v$", "\v", 1},
+        {"a+?b", "aab", 1},
+        {"a|b", "b", 1},
+        {"\\0", "x", 0},
+        {"\\c1", "x", -1},
+        {"\\k<", "x", -1},
+        {"[\\w-]", "-", 1},
+        {"[a", "x", -1},
+        {"\\p{gc=Lu}", "A", 1},
+        {"\\P{scx=Latin}", "1", 1},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct schema_pattern *all = NULL, *p = NULL;
@@ -402,11 +478,11 @@ static void test_patterns(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_messages), cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_bad_schemas), cmocka_unit_test(test_set),
-        cmocka_unit_test(test_limits), cmocka_unit_test(test_many),
+        cmocka_unit_test(test_messages),      cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_bad_schemas),   cmocka_unit_test(test_set),
+        cmocka_unit_test(test_limits),        cmocka_unit_test(test_many),
         cmocka_unit_test(test_no_allocation), cmocka_unit_test(test_no_memory),
-        cmocka_unit_test(test_uris), cmocka_unit_test(test_patterns),
+        cmocka_unit_test(test_uris),          cmocka_unit_test(test_patterns),
     };
     return cmocka_run_group_tests_name("schema", tests, NULL, NULL);
 }

@@ -110,8 +110,7 @@ static int anchor(struct loader *l, struct yaml_node *n, const yaml_char_t *name
 
 static int on_scalar(struct loader *l, const yaml_event_t *event)
 {
-    struct yaml_node *n =
-        node_new(l, YAML_SCALAR, event->start_mark, event->data.scalar.tag);
+    struct yaml_node *n = node_new(l, YAML_SCALAR, event->start_mark, event->data.scalar.tag);
     if (!n)
         return no_room(l);
     n->plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
@@ -162,17 +161,12 @@ static int on_event(struct loader *l, const yaml_event_t *event, bool *ret_end)
     switch (event->type) {
     case YAML_NO_EVENT:
     case YAML_STREAM_START_EVENT:
-    case YAML_DOCUMENT_END_EVENT:
-        return 0;
+    case YAML_DOCUMENT_END_EVENT: return 0;
     case YAML_DOCUMENT_START_EVENT:
         return l->root ? yaml_fail(pos_of(event->start_mark), l->e, "a second document") : 0;
-    case YAML_STREAM_END_EVENT:
-        *ret_end = true;
-        return 0;
-    case YAML_ALIAS_EVENT:
-        return on_alias(l, event);
-    case YAML_SCALAR_EVENT:
-        return on_scalar(l, event);
+    case YAML_STREAM_END_EVENT: *ret_end = true; return 0;
+    case YAML_ALIAS_EVENT: return on_alias(l, event);
+    case YAML_SCALAR_EVENT: return on_scalar(l, event);
     case YAML_SEQUENCE_START_EVENT:
         return on_start(l, event, YAML_SEQ, event->data.sequence_start.tag,
                         event->data.sequence_start.anchor);
@@ -180,9 +174,7 @@ static int on_event(struct loader *l, const yaml_event_t *event, bool *ret_end)
         return on_start(l, event, YAML_MAP, event->data.mapping_start.tag,
                         event->data.mapping_start.anchor);
     case YAML_SEQUENCE_END_EVENT:
-    case YAML_MAPPING_END_EVENT:
-        l->depth--;
-        return 0;
+    case YAML_MAPPING_END_EVENT: l->depth--; return 0;
     }
     return 0;
 }

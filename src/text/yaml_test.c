@@ -1,10 +1,11 @@
 // yaml_test.c: YAML to JSON: scalars, anchors, merge keys, positions, refusals.
 // SPDX-License-Identifier: Apache-2.0
-#include "text/yaml.h"
 #include "base/alloc.h"
+#include "text/yaml.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+
 #include <cmocka.h>
 
 static const struct {
@@ -15,10 +16,12 @@ static const struct {
     {"# only a comment\n", "null", NULL},
     {"~", "null", NULL},
     {"a: 1\nb: [x, 'y', \"z\\n\"]\n", "{\"a\":1,\"b\":[\"x\",\"y\",\"z\\n\"]}", NULL},
-    {"[true, True, FALSE, yes, no, on, off]", "[true,true,false,\"yes\",\"no\",\"on\",\"off\"]", NULL},
+    {"[true, True, FALSE, yes, no, on, off]", "[true,true,false,\"yes\",\"no\",\"on\",\"off\"]",
+     NULL},
     {"[null, Null, ~, '', 'null']", "[null,null,null,\"\",\"null\"]", NULL},
     {"[1, -2, +3, 007, 0x1F, 0o17, 0x, 1_000]", "[1,-2,3,7,31,15,\"0x\",\"1_000\"]", NULL},
-    {"[1.5, .5, 5., 1e3, -1.25E-2, 1.2.3, e3]", "[1.5,0.5,5.0,1000.0,-0.0125,\"1.2.3\",\"e3\"]", NULL},
+    {"[1.5, .5, 5., 1e3, -1.25E-2, 1.2.3, e3]", "[1.5,0.5,5.0,1000.0,-0.0125,\"1.2.3\",\"e3\"]",
+     NULL},
     {"[123456789012345678901234567890]", "[123456789012345678901234567890]", NULL},
     {"[0xFFFFFFFFFFFFFFFF]", "[18446744073709551615]", NULL},
     {"[12:30, 2024-01-02, 1m]", "[\"12:30\",\"2024-01-02\",\"1m\"]", NULL},
@@ -153,8 +156,8 @@ static void test_bounds(void **state)
     // A billion laughs.
     buf_str(&b, "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
     for (int i = 1; i < 12; i++)
-        buf_fmt(&b, "a%d: &a%d [*a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d]\n", i, i,
-                i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1);
+        buf_fmt(&b, "a%d: &a%d [*a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d]\n", i,
+                i, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1);
     refused(&b, E_TOOBIG, "values after expansion");
     // The same by merge keys.
     buf_clear(&b);
@@ -223,9 +226,12 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cases),     cmocka_unit_test(test_positions),
-        cmocka_unit_test(test_merged_positions), cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_many_keys), cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_cases),
+        cmocka_unit_test(test_positions),
+        cmocka_unit_test(test_merged_positions),
+        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_many_keys),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests_name("yaml", tests, NULL, NULL);
 }
