@@ -9,17 +9,19 @@
 
 enum { SCOPE_MODELS = 1, SCOPE_READ = 2, SCOPE_ADMIN = 4 }; // use models; see state, logs, metrics; change things
 #define SCOPE_ALL (SCOPE_MODELS | SCOPE_READ | SCOPE_ADMIN)
-int scope_parse(struct bytes text, unsigned *ret_scopes, struct err *e); // "models,read"
+int scope_parse(struct bytes text, unsigned *ret_scopes, struct err *e); // "models,read", "all"; E_INVALID
 void scope_put(struct buf *out, unsigned scopes);
 
 #define KEY_TEXT_MAX 64 // "plx_" + 43 characters of base64url (256 random bits)
+
+#define KEYS_MAX 10000 // one more is E_FULL
 
 struct keys; // the table: pure, loaded from and saved as JSON text by its owner
 struct key_view {
     const char *id;      // 12 hex digits: the start of the hash: safe to show
     const char *name;
     unsigned scopes;
-    const char *const *models; // NULL: all
+    const char *const *models; // NULL: all; "name", or "start*" for all that begin so
     int64_t created_ms, expires_ms, used_ms; // wall; TIME_NEVER; 0 = never used
     uint64_t requests, tokens;
     uint32_t requests_per_minute; // 0: no limit
@@ -28,31 +30,37 @@ struct key_view {
 
 struct keys *keys_new(void);
 void keys_free(struct keys *k);
-int keys_load(struct keys *k, struct bytes json_text, struct err *e); // replaces all, or changes nothing
+// Replaces all, or changes nothing. Keys that stay keep their buckets and the larger counters.
+// E_PARSE, E_INVALID, E_UNSUPPORTED (written by a newer plexus), E_FULL, E_NOMEM.
+int keys_load(struct keys *k, struct bytes json_text, struct err *e);
 int keys_save(const struct keys *k, struct buf *out);                 // hashes only, never keys
 struct key_args {
-    const char *name;
-    unsigned scopes;
+    const char *name;          // NULL: its id. 1 to 64 printable characters, not 12 hex digits
+    unsigned scopes;           // 0: SCOPE_MODELS
     const char *const *models;
-    int64_t expires_ms;
+    int64_t expires_ms;        // wall; 0 and TIME_NEVER: never
     uint32_t requests_per_minute;
     uint64_t tokens_per_minute;
 };
-// Makes a key; its text is given this once.
+// Makes a key; its text is given this once. E_EXISTS (name), E_INVALID, E_FULL, E_NOMEM.
 int keys_make(struct keys *k, const struct key_args *args, int64_t wall_ms, char ret_key[KEY_TEXT_MAX],
               const char **ret_id, struct err *e);
-int keys_remove(struct keys *k, struct bytes id_or_name, struct err *e);
+int keys_remove(struct keys *k, struct bytes id_or_name, struct err *e); // E_NOTFOUND
 size_t keys_count(const struct keys *k);
-bool keys_each(const struct keys *k, size_t *at, struct key_view *ret);
+bool keys_each(const struct keys *k, size_t *at, struct key_view *ret); // *at from 0; oldest first
 
 // The check on the request path (SHA-256 of the text, one map lookup, constant-time compare; a small
-// cache keyed by the text's own hash may skip the SHA-256 of a key seen before).
-// 0: *ret_key is a handle. E_UNAUTH, E_FORBIDDEN (scope, model, expired), E_RATE (*ret_retry_ms).
+// cache by a keyed 128-bit hash of the text skips the SHA-256 of a key seen before).
+// 0: *ret_key is a handle, good until keys_free also when the key is removed meanwhile. The request
+// counts and takes one from the bucket of requests. E_UNAUTH (none, unknown), E_FORBIDDEN (scope,
+// expired), E_RATE (*ret_retry_ms: until the bucket has enough). Texts never repeat the key.
 struct key;
 int keys_check(struct keys *k, struct bytes text, unsigned scope, int64_t now_ms, int64_t wall_ms,
                struct key **ret_key, int64_t *ret_retry_ms, struct err *e);
-int key_model(const struct key *key, struct bytes model, struct err *e); // may it use this model?
+// May it use this model (the configured name, not an alias)? 0 or E_FORBIDDEN.
+int key_model(const struct key *key, struct bytes model, struct err *e);
+// Tokens are known after the answer: the bucket may go below zero, and the next request waits.
 void key_used(struct key *key, uint64_t tokens, int64_t now_ms);
-void key_view(const struct key *key, struct key_view *ret);
+void key_view(const struct key *key, struct key_view *ret); // texts live until the table changes
 
 #endif
