@@ -147,7 +147,8 @@ function update(item, m) {
   item.el.dataset.state = m.state;
   text(item.chip, m.state);
   item.chip.dataset.state = m.state;
-  text(item.what, [m.kind, m.engine, m.context ? `context ${format.count(m.context)}` : "", m.file]
+  text(item.what, [m.kind, m.engine, m.context ? `context\u00a0${format.count(m.context)}` : "",
+    m.file.split("/").pop()]
     .filter(Boolean).join(" · "));
   item.what.title = m.file;
   text(item.memory, memoryWords(m));
