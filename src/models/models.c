@@ -318,5 +318,23 @@ void models_down(struct models *m, struct model *x, struct bytes why, int64_t no
 
 void models_failed(struct models *m, struct model *x, struct bytes why, int64_t now_ms)
 {
-    down(m, x, why, true, now_ms);
+    if (x->step == STEP_UNLOADED || x->step == STEP_WAITING || x->step == STEP_PAUSING) {
+        if (x->removed)
+            return;
+        keep_failure(x, why);
+        give_up(m, x, now_ms);
+    } else {
+        down(m, x, why, true, now_ms);
+    }
+}
+
+void models_requeue(struct models *m, struct model *x, int64_t now_ms)
+{
+    if (x->step != STEP_STARTING)
+        return;
+    no_engine(m, x);
+    model_turn(m, x, model_wanted(x) ? TURN_AGAIN : TURN_LOST, now_ms);
+    if (x->step == STEP_UNLOADED)
+        model_settle(m, x, now_ms);
+    models_pump(m, now_ms);
 }

@@ -94,8 +94,11 @@ void models_up(struct models *m, struct model *x, int64_t now_ms);
 void models_memory(struct models *m, struct model *x, uint64_t bytes, int64_t now_ms); // measured
 // The engine is gone; why has its last log lines when it was not asked to stop.
 void models_down(struct models *m, struct model *x, struct bytes why, int64_t now_ms);
-// It cannot be started at all (no program, no file): FAILED at once, without further tries.
+// It cannot be started at all (no program, no file): FAILED at once, without further tries; also
+// while it is not loaded.
 void models_failed(struct models *m, struct model *x, struct bytes why, int64_t now_ms);
+// A start that has no engine yet goes back in line: what it needs became known only now (models_put).
+void models_requeue(struct models *m, struct model *x, int64_t now_ms);
 void models_stopping(struct models *m, int64_t now_ms); // the node ends: refuse new, drain all
 bool models_idle(const struct models *m);               // nothing loaded, nothing waits
 // Call at this time at the latest (TIME_NEVER: no need).

@@ -36,6 +36,7 @@ enum turn {
     TURN_DRAIN,    // must leave, requests still run
     TURN_STOP,     // must leave, nothing runs
     TURN_GONE,     // the engine ended as asked, or there was none
+    TURN_AGAIN,    // its need became known: back in line
     TURN_FORGET,   // a failure is forgotten: unloaded or changed
 };
 

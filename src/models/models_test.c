@@ -170,6 +170,8 @@ static bool model_event(struct world *w, const char *word, const char *name, con
         models_down(w->m, x, bytes_of(rest), now);
     else if (strcmp(word, "failed") == 0)
         models_failed(w->m, x, bytes_of(rest), now);
+    else if (strcmp(word, "requeue") == 0)
+        models_requeue(w->m, x, now);
     else if (strcmp(word, "mem") == 0)
         models_memory(w->m, x, (uint64_t)atoi(rest) << 20, now);
     else if (strcmp(word, "load") == 0)
@@ -397,6 +399,18 @@ static void failures(void **state)
          {3, "load a", "start a"}, {4, "failed a ", ""},
          {4, "view a failure", "the engine ended without a word"}, {5, "unload a", ""},
          {5, "view a state", "UNLOADED"});
+    PLAY("a file that must be made", 100, {0, "put a", ""}, {0, "put b mib=60", ""},
+         {0, "put c", ""}, {0, "load b", "start b"}, {1, "up b", ""}, {1, "want b 1", "at once"},
+         {2, "want a 0", "waits, start a"}, {3, "put a mib=70", ""}, {3, "requeue a", ""},
+         {3, "view a phase", "waiting for memory"}, {4, "done 1", "stop b"},
+         {5, "down b x", "start a"}, {5, "used", "70"}, {6, "failed a x", "refuse 0 E_ENGINE"},
+         {6, "want c 2", "waits, start c"}, {6, "cancel 2", ""}, {6, "requeue c", ""},
+         {6, "view c state", "UNLOADED"}, {7, "failed c cannot fetch", ""},
+         {7, "view c state", "FAILED"}, {7, "requeue c", ""}, {8, "want c 3", "E_ENGINE"},
+         {8, "load a", "start a"}, {8, "down a x", ""}, {9, "failed a x", ""},
+         {9, "view a state", "FAILED"}, {9, "load a", "start a"}, {9, "up a", ""},
+         {9, "want a 5", "at once"}, {9, "want b 4", "waits"},
+         {9, "failed b x", "refuse 4 E_ENGINE"});
     PLAY("death in WARM", 0, {0, "put a slots=1", ""}, {0, "want a 0", "waits, start a"},
          {1, "up a", "grant 0"}, {1, "want a 1", "waits"}, {20001, "down a crashed", ""},
          {20001, "view a state", "LOADING"}, {20001, "view a busy", "1+1"}, {20251, "tick", "start a"},

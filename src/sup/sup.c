@@ -157,20 +157,21 @@ int64_t sup_next_ms(const struct sup *s)
 static void put_reason(const struct sup *s, struct buf *out)
 {
     const struct proc_exit *x = &s->exit;
+    (void)buf_str(out, s->what != NULL ? s->what : "the engine");
     if (s->timed_out) {
-        (void)buf_str(out, "the engine was not ready after ");
+        (void)buf_str(out, " was not ready after ");
         units_put_duration(out, s->load_timeout_ms);
     } else if (x->not_started) {
-        (void)buf_fmt(out, "the engine could not be started: %s", x->text);
+        (void)buf_fmt(out, " could not be started: %s", x->text);
     } else if (x->over_memory) {
-        (void)buf_str(out, "the engine went over its memory limit");
+        (void)buf_str(out, " went over its memory limit");
     } else if (x->signal == SIGILL) {
-        (void)buf_str(out, "the engine was ended by signal 4: it uses instructions that this processor "
+        (void)buf_str(out, " was ended by signal 4: it uses instructions that this processor "
                            "lacks (see `plexus doctor`)");
     } else if (x->signal != 0) {
-        (void)buf_fmt(out, "the engine was ended by signal %d (%s)", x->signal, strsignal(x->signal));
+        (void)buf_fmt(out, " was ended by signal %d (%s)", x->signal, strsignal(x->signal));
     } else {
-        (void)buf_fmt(out, "the engine exited with code %d", x->code);
+        (void)buf_fmt(out, " exited with code %d", x->code);
     }
 }
 

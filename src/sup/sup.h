@@ -33,6 +33,7 @@ struct sup {
     uint32_t probes;
     int64_t load_timeout_ms, kill_after_ms;
     struct proc_exit exit;
+    const char *what; // in sup_why; NULL: "the engine". Set after sup_start
     uint32_t lines; // total seen
     char line[SUP_LINES][SUP_LINE_BYTES];
 };
