@@ -6,7 +6,6 @@ struct ctl_answer {
     struct list link;
     struct ctl *c;
     struct http_exchange *x; // NULL: the client has left
-    bool done;
     struct work_req req;
     int (*run)(void *arg, struct buf *json, struct err *e);
     void *arg;
@@ -28,9 +27,7 @@ static void gone(struct http_exchange *x, void *user, int status)
     struct ctl_answer *a = user;
     (void)x;
     (void)status;
-    a->x = NULL;
-    if (a->done)
-        answer_free(a);
+    a->x = NULL; // freed when the answer comes
 }
 
 struct ctl_answer *ctl_answer_new(struct ctl_call *call)
@@ -48,13 +45,11 @@ struct ctl_answer *ctl_answer_new(struct ctl_call *call)
     return a;
 }
 
-// Gives the exchange that is still to be answered; NULL: the client left, a is freed.
+// Frees a; gives the exchange that is still to be answered, or NULL: the client left.
 static struct http_exchange *finish(struct ctl_answer *a)
 {
     struct http_exchange *x = a->x;
-    a->done = true;
-    if (!x)
-        answer_free(a);
+    answer_free(a);
     return x;
 }
 
@@ -88,10 +83,11 @@ static void after_pool(struct work_req *r)
     if (a->rc) {
         if (!a->e.code)
             (void)err_set(&a->e, a->rc, "%s", err_info(a->rc)->text);
-        ctl_answer_error(a, &a->e);
+        struct err e = a->e;
+        ctl_answer_error(a, &e);
         return;
     }
-    struct buf json = a->json; // outlives a, which may go with the answer
+    struct buf json = a->json; // outlives a
     buf_init(&a->json, CTL_JSON_MAX);
     ctl_answer(a, 200, buf_bytes(&json));
     buf_fini(&json);

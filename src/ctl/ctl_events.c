@@ -209,11 +209,8 @@ static void drain(struct http_exchange *x, void *user)
         flush_one(s);
 }
 
-static void gone(struct http_exchange *x, void *user, int status)
+static void subscriber_free(struct subscriber *s)
 {
-    struct subscriber *s = user;
-    (void)x;
-    (void)status;
     while (!list_empty(&s->queue))
         drop_first(s);
     list_del(&s->link);
@@ -224,6 +221,13 @@ static void gone(struct http_exchange *x, void *user, int status)
             timer_stop(s->c->args.timers, &s->c->second);
     }
     mem_free(s);
+}
+
+static void gone(struct http_exchange *x, void *user, int status)
+{
+    (void)x;
+    (void)status;
+    subscriber_free(user);
 }
 
 void ctl_op_events(struct ctl_call *call)
@@ -259,7 +263,8 @@ void ctl_events_close(struct ctl *c)
         struct subscriber *s = container_of(it, struct subscriber, link);
         lose(s);
         flush_one(s);
-        http_finish(s->x); // s may be gone now
+        http_finish(s->x);
+        subscriber_free(s);
     }
 }
 

@@ -205,17 +205,21 @@ static void drain(struct http_exchange *x, void *user)
         flush_one(t);
 }
 
-static void gone(struct http_exchange *x, void *user, int status)
+static void tail_free(struct tail *t)
 {
-    struct tail *t = user;
-    (void)x;
-    (void)status;
     list_del(&t->link);
     if (t->c) {
         t->c->tail_count--;
         ctl_ring_readers(&t->c->ring, t->c->subscriber_count + t->c->tail_count);
     }
     mem_free(t);
+}
+
+static void gone(struct http_exchange *x, void *user, int status)
+{
+    (void)x;
+    (void)status;
+    tail_free(user);
 }
 
 static void follow(struct ctl_call *call, const struct log_pick *pick, uint64_t at)
@@ -253,7 +257,8 @@ void ctl_tails_close(struct ctl *c)
     {
         struct tail *t = container_of(it, struct tail, link);
         flush_one(t);
-        http_finish(t->x); // t may be gone now
+        http_finish(t->x);
+        tail_free(t);
     }
 }
 

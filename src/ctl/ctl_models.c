@@ -111,7 +111,13 @@ void ctl_op_model(struct ctl_call *call)
         reply_row(call->c, call->x, 200, m);
 }
 
-// True when the wait is over; then the exchange is answered and w must not be touched.
+static void wait_free(struct wait *w)
+{
+    list_del(&w->link);
+    mem_free(w);
+}
+
+// True when the wait is over; then the exchange is answered and w freed.
 static bool settle(struct wait *w)
 {
     struct ctl *c = w->c;
@@ -132,21 +138,20 @@ static bool settle(struct wait *w)
         w->began |= v.state == MODEL_LOADING;
         return false;
     }
-    list_del(&w->link);
+    struct http_exchange *x = w->x;
+    wait_free(w);
     if (e.code)
-        ctl_reply_err(w->x, &e);
+        ctl_reply_err(x, &e);
     else
-        reply_row(c, w->x, 200, m);
+        reply_row(c, x, 200, m);
     return true;
 }
 
 static void gone(struct http_exchange *x, void *user, int status)
 {
-    struct wait *w = user;
     (void)x;
     (void)status;
-    list_del(&w->link);
-    mem_free(w);
+    wait_free(user);
 }
 
 static void wait_for(struct ctl_call *call, const struct model *m)

@@ -1,0 +1,773 @@
+// ctl_test.c: the node's own API over a real server and client on one loop: each test is a list of
+// steps. Answers are held against the files in golden/.
+// SPDX-License-Identifier: Apache-2.0
+#include "ctl/ctl_priv.h"
+#include "base/file.h"
+#include "loop/loop.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+enum { DEADLINE_MS = 30000, LOOK_MS = 5, STREAMS = 3 };
+
+struct rig;
+struct step { // first `before`, then a request (or a stream) or waiting, then the checks
+    void (*before)(struct rig *r);
+    const char *method, *target, *body;
+    int status;
+    const char *golden;   // file in golden/ that the answer must equal
+    const char *contains; // text that the answer, or the awaited stream, must hold
+    int stream;           // 1..STREAMS: with a target: open it; without: wait until it contains
+    bool closed;          // wait until that stream has ended
+};
+
+struct stream {
+    struct http_call *call;
+    struct buf text;
+    int status;
+    bool ended;
+};
+
+struct rig {
+    struct loop *loop;
+    struct http_server *server;
+    struct http_pool *pool;
+    struct models *models;
+    struct keys *keys;
+    struct config *config;
+    struct host_profile profile;
+    struct ctl *ctl;
+    char folder[64], socket[96];
+    unsigned scopes;
+    int keys_error, reload_error;
+    bool down, no_requests;
+    int floods;
+    struct timer late, look;
+    const struct step *step;
+    struct stream once, streams[STREAMS + 1];
+    char failure[4096];
+    bool stopping;
+};
+
+// ---- the node that ctl sees ------------------------------------------------------------------------
+
+static const struct config *op_config(void *user)
+{
+    return ((struct rig *)user)->config;
+}
+
+static void op_node(void *user, struct ctl_node *ret)
+{
+    (void)user;
+    *ret = (struct ctl_node){"0.1.0", "http://127.0.0.1:8000", 1767225600000, 61000, true, false};
+}
+
+static void op_totals(void *user, struct ctl_totals *ret)
+{
+    (void)user;
+    *ret = (struct ctl_totals){10, 1, 200, 300, 2, 0.5};
+}
+
+static struct ctl_request a_request(const char *id)
+{
+    return (struct ctl_request){.id = bytes_of(id),
+                                .model = BYTES("tiny-chat"),
+                                .path = BYTES("/v1/chat/completions"),
+                                .key = BYTES("laptop"),
+                                .running = true,
+                                .stream = true,
+                                .age_ms = 120,
+                                .first_byte_ms = 30,
+                                .tokens = 12,
+                                .tokens_per_s = 80.5};
+}
+
+static bool op_request(void *user, void **at, struct ctl_request *ret)
+{
+    struct rig *r = user;
+    if (*at || r->no_requests)
+        return false;
+    *at = r;
+    *ret = a_request("r1");
+    return true;
+}
+
+static const struct host_profile *op_profile(void *user)
+{
+    return &((struct rig *)user)->profile;
+}
+
+static void op_after(void *user)
+{
+    struct rig *r = user;
+    struct model_effect effect;
+    while (models_effect(r->models, &effect)) {
+        if (effect.kind == MODEL_CHANGED && r->ctl)
+            ctl_model_changed(r->ctl, effect.model);
+        if (effect.kind == MODEL_STOP)
+            models_down(r->models, effect.model, BYTES(""), timers_now_ms(loop_timers(r->loop)));
+    }
+}
+
+static int op_keys_changed(void *user, struct err *e)
+{
+    struct rig *r = user;
+    return r->keys_error ? err_set(e, r->keys_error, "disk full") : 0;
+}
+
+static int op_reload(void *user, struct buf *changes, struct err *e)
+{
+    struct rig *r = user;
+    if (r->reload_error)
+        return err_set(e, r->reload_error, "plexus.yaml:3:5: models.tiny.idel: unknown key; nearest: idle");
+    return buf_str(changes, "[{\"what\":\"model\",\"name\":\"coder\",\"action\":\"add\"}]");
+}
+
+static void op_down(void *user)
+{
+    ((struct rig *)user)->down = true;
+}
+
+static int doctor_work(void *arg, struct buf *json, struct err *e)
+{
+    if (arg)
+        return err_set(e, E_UNAVAILABLE, "no look");
+    return buf_str(json, "{\"findings\":[]}");
+}
+
+static void op_doctor(void *user, struct ctl_answer *a)
+{
+    struct rig *r = user;
+    ctl_answer_work(a, doctor_work, r->scopes == SCOPE_ADMIN ? r : NULL, NULL);
+}
+
+static const struct ctl_ops ops = {.config = op_config,
+                                   .node = op_node,
+                                   .totals = op_totals,
+                                   .request = op_request,
+                                   .profile = op_profile,
+                                   .after = op_after,
+                                   .keys_changed = op_keys_changed,
+                                   .reload = op_reload,
+                                   .down = op_down,
+                                   .doctor = op_doctor};
+
+// ---- the rig -----------------------------------------------------------------------------------------
+
+static int on_head(void *user, struct http_exchange *x)
+{
+    (void)user;
+    (void)x;
+    return 0;
+}
+
+static void on_request(void *user, struct http_exchange *x)
+{
+    struct rig *r = user;
+    if (!ctl_handle(r->ctl, x, r->scopes))
+        http_reply(x, 418, NULL, BYTES_NONE, BYTES("not ours"));
+}
+
+static void on_refused(void *user, const struct net_peer *peer, int code, const char *why)
+{
+    (void)user;
+    (void)peer;
+    (void)code;
+    (void)why;
+}
+
+static void stop(struct rig *r);
+
+static void broken(struct rig *r, const char *what, struct bytes got)
+{
+    const struct step *s = r->step;
+    if (!*r->failure)
+        (void)snprintf(r->failure, sizeof r->failure, "%s %s: %s\ngot: %.*s", s->method ? s->method : "wait",
+                       s->target ? s->target : s->contains ? s->contains : "", what,
+                       BYTES_FMT(bytes_first(got, 3000)));
+    stop(r);
+}
+
+static void on_late(struct timer *t)
+{
+    struct rig *r = t->user;
+    broken(r, "took too long", r->step->stream ? buf_bytes(&r->streams[r->step->stream].text) : BYTES_NONE);
+}
+
+static void drained(void *user)
+{
+    loop_stop(((struct rig *)user)->loop);
+}
+
+static void end_round(struct timer *t)
+{
+    struct rig *r = t->user;
+    http_pool_free(r->pool); // streams end because their client goes
+    r->pool = NULL;
+    http_server_drain(r->server, drained, r);
+}
+
+static void stop(struct rig *r)
+{
+    if (r->stopping)
+        return;
+    r->stopping = true;
+    timer_stop(loop_timers(r->loop), &r->late);
+    timer_stop(loop_timers(r->loop), &r->look);
+    r->look = (struct timer){.fn = end_round, .user = r};
+    (void)timer_start(loop_timers(r->loop), &r->look, 0);
+}
+
+static bool holds(const struct buf *text, const char *want)
+{
+    return bytes_find(buf_bytes(text), bytes_of(want)) >= 0;
+}
+
+// What differs from run to run becomes X.
+static void normalize(struct buf *text)
+{
+    static const char *const keys[] = {"\"pid\":", "\"since_ms\":", "\"created\":\"", "{\"id\":\""};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        struct buf out;
+        struct bytes rest = buf_bytes(text);
+        ptrdiff_t at;
+        buf_init(&out, text->max);
+        while ((at = bytes_find(rest, bytes_of(keys[i]))) >= 0) {
+            size_t n = (size_t)at + strlen(keys[i]), end = n;
+            while (end < rest.n && !strchr(",}\"", rest.p[end]))
+                end++;
+            (void)buf_put(&out, bytes_first(rest, n));
+            (void)buf_chr(&out, 'X');
+            rest = bytes_from(rest, end);
+        }
+        (void)buf_put(&out, rest);
+        buf_fini(text);
+        *text = out;
+    }
+}
+
+static void check_golden(struct rig *r, const char *name, struct buf *text)
+{
+    char path[256];
+    struct buf want;
+    struct err e = {0};
+    normalize(text);
+    (void)snprintf(path, sizeof path, "src/ctl/golden/%s", name);
+    buf_init(&want, 1 << 20);
+    if (getenv("GOLDEN_WRITE")) {
+        if (text->n && text->p[text->n - 1] != '\n')
+            (void)buf_chr(text, '\n');
+        if (file_write_atomic(path, buf_bytes(text), 0644, &e))
+            broken(r, e.text, BYTES_NONE);
+    } else if (file_read(path, &want, &e)) {
+        broken(r, e.text, BYTES_NONE);
+    } else if (!bytes_eq(bytes_trim(buf_bytes(&want)), bytes_trim(buf_bytes(text)))) {
+        broken(r, path, buf_bytes(text));
+    }
+    buf_fini(&want);
+}
+
+static void run_step(struct rig *r);
+
+static void next_step(struct rig *r)
+{
+    if (*r->failure)
+        return;
+    r->step++;
+    run_step(r);
+}
+
+static void call_head(struct http_call *c, const struct http_head *head)
+{
+    ((struct stream *)http_call_user(c))->status = head->status;
+}
+
+static void call_body(struct http_call *c, const char *p, size_t n)
+{
+    (void)buf_add(&((struct stream *)http_call_user(c))->text, p, n);
+}
+
+static struct rig *the_rig;
+
+static void call_end(struct http_call *c, int status, const struct err *e)
+{
+    struct stream *s = http_call_user(c);
+    struct rig *r = the_rig;
+    const struct step *step = r->step;
+    s->ended = true;
+    s->call = NULL;
+    if (s != &r->once || r->stopping)
+        return;
+    if (status)
+        broken(r, e->text, BYTES_NONE);
+    else if (s->status != step->status)
+        broken(r, "wrong status", buf_bytes(&s->text));
+    else if (step->contains && !holds(&s->text, step->contains))
+        broken(r, step->contains, buf_bytes(&s->text));
+    else if (step->golden)
+        check_golden(r, step->golden, &s->text);
+    next_step(r);
+}
+
+static void look(struct timer *t)
+{
+    struct rig *r = t->user;
+    struct stream *s = &r->streams[r->step->stream];
+    if ((r->step->contains && !holds(&s->text, r->step->contains)) || (r->step->closed && !s->ended))
+        (void)timer_start(loop_timers(r->loop), t, LOOK_MS);
+    else
+        next_step(r);
+}
+
+static void begin_look(struct rig *r)
+{
+    r->look = (struct timer){.fn = look, .user = r};
+    (void)timer_start(loop_timers(r->loop), &r->look, 0);
+}
+
+static void run_step(struct rig *r)
+{
+    static const struct http_call_handler handler = {call_head, call_body, call_end};
+    const struct step *s = r->step;
+    struct stream *to = s->stream ? &r->streams[s->stream] : &r->once;
+    struct bytes body = bytes_of(s->body);
+    struct err e = {0};
+    if (s->before)
+        s->before(r);
+    if (*r->failure)
+        return;
+    if (!s->before && !s->target && !s->stream) {
+        stop(r);
+        return;
+    }
+    if (!s->target) {
+        begin_look(r);
+        return;
+    }
+    buf_fini(&to->text);
+    *to = (struct stream){0};
+    buf_init(&to->text, 32 << 20);
+    struct http_call_args args = {.method = bytes_of(s->method), .target = bytes_of(s->target),
+                                  .body = &body, .body_count = body.n ? 1 : 0,
+                                  .first_byte_ms = DEADLINE_MS, .silence_ms = TIME_NEVER,
+                                  .handler = &handler, .user = to};
+    if (http_call_start(r->pool, &args, &to->call, &e))
+        broken(r, e.text, BYTES_NONE);
+    else if (s->stream)
+        begin_look(r);
+}
+
+static const char yaml[] = "node: { name: aipc, context: dev.aipc.node1 }\n"
+                           "models:\n"
+                           "  tiny-chat: { engine: llama.cpp, file: /models/tiny-chat.gguf, kind: chat }\n"
+                           "  minilm: { engine: llama.cpp, file: /models/minilm.gguf, kind: embedding }\n"
+                           "  org/cloud: { engine: remote, url: 'https://example.org/v1', kind: chat }\n";
+
+static void put_model(struct rig *r, const char *name, const char *kind, bool remote)
+{
+    struct err e = {0};
+    struct model_spec spec = {.name = name, .kind = kind, .engine = remote ? "remote" : "llama.cpp",
+                              .memory_bytes = remote ? 0 : 1000, .context = remote ? 0 : 512,
+                              .idle_ms = TIME_NEVER, .remote = remote, .slots = 1, .queue_max = 4,
+                              .generation = 1};
+    assert_int_equal(models_put(r->models, &spec, timers_now_ms(loop_timers(r->loop)), &e), 0);
+}
+
+static void rig_up(struct rig *r)
+{
+    struct err e = {0};
+    memset(r, 0, sizeof *r);
+    the_rig = r;
+    r->scopes = SCOPE_ALL;
+    (void)snprintf(r->folder, sizeof r->folder, "/tmp/ctl-test-XXXXXX");
+    assert_non_null(mkdtemp(r->folder));
+    (void)snprintf(r->socket, sizeof r->socket, "%s/s", r->folder);
+    assert_int_equal(loop_new(&r->loop, NULL, &e), 0);
+    r->models = models_new(&(struct models_args){.memory_bytes = 4000, .queue_max = 8});
+    r->keys = keys_new();
+    if (config_parse(&r->config, "plexus.yaml", BYTES(yaml), "/srv/plexus", &e))
+        fail_msg("%s", e.text);
+    put_model(r, "tiny-chat", "chat", false);
+    put_model(r, "minilm", "embedding", false);
+    put_model(r, "org/cloud", "chat", true);
+    op_after(r);
+    (void)snprintf(r->profile.cpu.model, sizeof r->profile.cpu.model, "Test CPU");
+    (void)snprintf(r->profile.machine_class, sizeof r->profile.machine_class, "gpu");
+    r->profile.cpu.effective = 2;
+    r->profile.memory.effective = 8000000000;
+    r->profile.memory.effective_available = 6000000000;
+    r->profile.gpu_count = 1;
+    (void)snprintf(r->profile.gpus[0].name, sizeof r->profile.gpus[0].name, "Test card");
+    r->profile.gpus[0].memory_bytes = 24000000000;
+    struct ctl_args args = {.timers = loop_timers(r->loop), .work = loop_work(r->loop),
+                            .models = r->models, .keys = r->keys, .ops = &ops, .user = r,
+                            .readers_max = STREAMS, .log_lines_max = 5};
+    assert_int_equal(ctl_new(&r->ctl, &args, &e), 0);
+    struct http_server_args server = {.net = loop_net(r->loop), .timers = loop_timers(r->loop),
+                                      .routes = {on_head, on_request, on_refused, r}};
+    struct net_listen_args listen = {.addr = {.unix_socket = true}, .queue_bytes_max = 1 << 20};
+    struct net_listener *listener;
+    struct http_pool_args pool = {.net = loop_net(r->loop), .timers = loop_timers(r->loop),
+                                  .addr = {.unix_socket = true}};
+    (void)snprintf(listen.addr.host, sizeof listen.addr.host, "%s", r->socket);
+    (void)snprintf(pool.addr.host, sizeof pool.addr.host, "%s", r->socket);
+    assert_int_equal(http_server_new(&r->server, &server, &e), 0);
+    assert_int_equal(http_server_listen(r->server, &listen, 0, &listener, &e), 0);
+    assert_int_equal(http_pool_new(&r->pool, &pool, &e), 0);
+    r->late = (struct timer){.fn = on_late, .user = r};
+    (void)timer_start(loop_timers(r->loop), &r->late, DEADLINE_MS);
+}
+
+static void rig_down(struct rig *r)
+{
+    ctl_free(r->ctl);
+    http_server_free(r->server);
+    loop_free(r->loop);
+    models_free(r->models);
+    keys_free(r->keys);
+    config_free(r->config);
+    buf_fini(&r->once.text);
+    for (int i = 0; i <= STREAMS; i++)
+        buf_fini(&r->streams[i].text);
+    (void)unlink(r->socket);
+    (void)rmdir(r->folder);
+}
+
+static void run_steps(struct rig *r, const struct step *steps)
+{
+    r->step = steps;
+    run_step(r);
+    (void)loop_run(r->loop);
+    rig_down(r);
+    if (*r->failure)
+        fail_msg("%s", r->failure);
+    assert_int_equal(mem_live(), 0);
+}
+
+static int64_t now(struct rig *r)
+{
+    return timers_now_ms(loop_timers(r->loop));
+}
+
+static struct model *model(struct rig *r, const char *name)
+{
+    return models_find(r->models, bytes_of(name));
+}
+
+// ---- tests -------------------------------------------------------------------------------------------
+
+static void only_read(struct rig *r)
+{
+    r->scopes = SCOPE_READ;
+}
+static void only_admin(struct rig *r)
+{
+    r->scopes = SCOPE_ADMIN;
+}
+static void only_models(struct rig *r)
+{
+    r->scopes = SCOPE_MODELS;
+}
+
+static void test_dispatch(void **state)
+{
+    (void)state;
+    static const struct step steps[] = {
+        {.method = "GET", .target = "/other", .status = 418},
+        {.method = "GET", .target = "/apis", .status = 418},
+        {.method = "GET", .target = "/api", .status = 200, .golden = "index.json"},
+        {.method = "GET", .target = "/api/", .status = 404, .contains = "GET /api lists them"},
+        {.method = "GET", .target = "/api/nothing", .status = 404, .contains = "\"code\":\"notfound\""},
+        {.method = "GET", .target = "/api/models/tiny-chat/load", .status = 405, .contains = "takes POST, not GET"},
+        {.method = "PUT", .target = "/api/keys", .status = 405, .contains = "takes GET, POST, not PUT"},
+        {.method = "GET", .target = "/api/models/tiny-chat/load/more", .status = 404},
+        {.method = "GET", .target = "/api/models//", .status = 404},
+        {.method = "GET", .target = "/api/models/%zz", .status = 400, .contains = "broken % escape"},
+        {.method = "GET", .target = "/api/models/%2e%2e", .status = 400},
+        {.method = "GET", .target = "/api/models/org%2Fcloud", .status = 200, .contains = "\"remote\":true"},
+        {.method = "GET", .target = "/api/models/tiny-chet", .status = 404, .contains = "nearest: \\\"tiny-chat\\\""},
+        {.before = only_read, .method = "GET", .target = "/api/state", .status = 200},
+        {.method = "POST", .target = "/api/down", .status = 403, .contains = "scope admin"},
+        {.before = only_models, .method = "GET", .target = "/api/state", .status = 403, .contains = "scope read"},
+        {.before = only_admin, .method = "GET", .target = "/api/state", .status = 200},
+        {0},
+    };
+    struct rig r;
+    rig_up(&r);
+    run_steps(&r, steps);
+}
+
+static void test_state(void **state)
+{
+    (void)state;
+    static const struct step steps[] = {
+        {.method = "GET", .target = "/api/state", .status = 200, .golden = "state.json"},
+        {.method = "GET", .target = "/api/models", .status = 200, .golden = "models.json"},
+        {.method = "GET", .target = "/api/models/minilm", .status = 200, .golden = "model.json"},
+        {.method = "GET", .target = "/api/detect", .status = 200, .contains = "Test CPU"},
+        {.method = "GET", .target = "/api/doctor", .status = 200, .contains = "{\"findings\":[]}"},
+        {.before = only_admin, .method = "GET", .target = "/api/doctor", .status = 503, .contains = "no look"},
+        {.method = "GET", .target = "/api/config", .status = 200, .contains = "tiny-chat"},
+        {.method = "GET", .target = "/api/config/schema", .status = 200, .contains = "$schema"},
+        {0},
+    };
+    struct rig r;
+    rig_up(&r);
+    run_steps(&r, steps);
+}
+
+static void model_is_up(struct rig *r)
+{
+    models_phase(r->models, model(r, "tiny-chat"), "loading", 0.5, now(r));
+    op_after(r);
+    models_up(r->models, model(r, "tiny-chat"), now(r));
+    op_after(r);
+}
+
+static void unload_it(struct rig *r)
+{
+    struct err e = {0};
+    (void)models_unload(r->models, model(r, "tiny-chat"), now(r), &e);
+    op_after(r);
+}
+
+static void close_ctl(struct rig *r)
+{
+    ctl_close(r->ctl);
+}
+
+static void test_models(void **state)
+{
+    (void)state;
+    static const struct step steps[] = {
+        {.method = "POST", .target = "/api/models/tiny-chat/load", .status = 202, .contains = "\"state\":\"LOADING\""},
+        {.stream = 1, .method = "POST", .target = "/api/models/tiny-chat/load?wait=1"},
+        {.before = model_is_up, .stream = 1, .contains = "\"state\":\"WARM\"", .closed = true},
+        {.method = "POST", .target = "/api/models/tiny-chat/load?wait=1", .status = 200, .contains = "\"state\":\"WARM\""},
+        {.method = "POST", .target = "/api/models/tiny-chat/pin", .status = 202, .contains = "\"pinned\":true"},
+        {.method = "POST", .target = "/api/models/tiny-chat/unpin", .status = 202, .contains = "\"pinned\":false"},
+        {.method = "POST", .target = "/api/models/tiny-chat/unload", .status = 202, .contains = "\"state\":\"UNLOADED\""},
+        {.stream = 1, .method = "POST", .target = "/api/models/tiny-chat/load?wait=1"},
+        {.method = "GET", .target = "/api/models/tiny-chat", .status = 200, .contains = "LOADING"},
+        {.before = unload_it, .stream = 1, .contains = "was unloaded while it loaded", .closed = true},
+        {.method = "POST", .target = "/api/models/none/load", .status = 404, .contains = "no model \\\"none\\\""},
+        {.stream = 1, .method = "POST", .target = "/api/models/tiny-chat/load?wait=1"},
+        {.method = "GET", .target = "/api/models/tiny-chat", .status = 200, .contains = "LOADING"},
+        {.before = close_ctl, .stream = 1, .contains = "the node is ending", .closed = true},
+        {0},
+    };
+    struct rig r;
+    rig_up(&r);
+    run_steps(&r, steps);
+}
+
+static void keys_fail(struct rig *r)
+{
+    r->keys_error = E_NOSPACE;
+}
+static void keys_work(struct rig *r)
+{
+    r->keys_error = 0;
+}
+
+static void test_keys(void **state)
+{
+    (void)state;
+    static const struct step steps[] = {
+        {.method = "GET", .target = "/api/keys", .status = 200, .golden = "keys-none.json"},
+        {.method = "POST", .target = "/api/keys", .body = "{\"name\":\"laptop\"}", .status = 201, .contains = "\"key\":\"plx_"},
+        {.method = "POST", .target = "/api/keys",
+         .body = "{\"name\":\"ci\",\"scopes\":[\"models\",\"read\"],\"models\":[\"tiny-chat\"],\"expires\":\"never\","
+                 "\"requests_per_minute\":60,\"tokens_per_minute\":1000}",
+         .status = 201, .contains = "\"requests_per_minute\":60"},
+        {.method = "GET", .target = "/api/keys", .status = 200, .golden = "keys.json"},
+        {.method = "POST", .target = "/api/keys", .body = "{\"name\":\"x\",\"scops\":[]}", .status = 400,
+         .contains = "nearest: \\\"scopes\\\""},
+        {.method = "POST", .target = "/api/keys", .body = "{}", .status = 400, .contains = "name is needed"},
+        {.method = "POST", .target = "/api/keys", .body = "[]", .status = 400, .contains = "JSON object"},
+        {.method = "POST", .target = "/api/keys", .body = "{", .status = 400},
+        {.method = "POST", .target = "/api/keys", .status = 400},
+        {.method = "POST", .target = "/api/keys", .body = "{\"name\":\"x\",\"scopes\":[\"root\"]}", .status = 400},
+        {.method = "POST", .target = "/api/keys", .body = "{\"name\":\"x\",\"expires\":\"soon\"}", .status = 400,
+         .contains = "expires"},
+        {.method = "POST", .target = "/api/keys", .body = "{\"name\":\"x\",\"models\":[1]}", .status = 400,
+         .contains = "list of names"},
+        {.method = "POST", .target = "/api/keys", .body = "{\"name\":\"x\",\"requests_per_minute\":-1}", .status = 400,
+         .contains = "whole number"},
+        {.before = keys_fail, .method = "POST", .target = "/api/keys", .body = "{\"name\":\"lost\"}", .status = 507,
+         .contains = "the key was not made: it cannot be saved: disk full"},
+        {.method = "DELETE", .target = "/api/keys/laptop", .status = 507, .contains = "was not removed"},
+        {.before = keys_work, .method = "GET", .target = "/api/keys", .status = 200, .golden = "keys.json"},
+        {.method = "DELETE", .target = "/api/keys/laptop", .status = 200, .contains = "true"},
+        {.method = "DELETE", .target = "/api/keys/laptop", .status = 404},
+        {0},
+    };
+    struct rig r;
+    rig_up(&r);
+    run_steps(&r, steps);
+}
+
+static void push_request(struct rig *r)
+{
+    struct ctl_request q = a_request("r2");
+    ctl_request_event(r->ctl, &q, true);
+}
+
+static void push_log(struct rig *r)
+{
+    ctl_log_line(r->ctl, LOG_WARN, BYTES("{\"level\":\"warn\",\"event\":\"x.y\",\"model\":\"minilm\"}"));
+}
+
+static void reload_breaks(struct rig *r)
+{
+    r->reload_error = E_CONFIG;
+}
+
+static void test_events(void **state)
+{
+    (void)state;
+    static const struct step steps[] = {
+        {.stream = 1, .method = "GET", .target = "/api/events", .contains = "event: state\ndata: {\"node\":{"},
+        {.before = push_log, .stream = 1, .contains = "event: log\ndata: {\"level\":\"warn\""},
+        {.before = push_request, .stream = 1, .contains = "\"id\":\"r2\""},
+        {.stream = 1, .contains = "\"key\":\"laptop\",\"end\":true}\n\n"},
+        {.method = "POST", .target = "/api/models/tiny-chat/load", .status = 202},
+        {.before = model_is_up, .stream = 1, .contains = "event: model\ndata: {\"name\":\"tiny-chat\",\"kind\":\"chat\","
+                                                         "\"engine\":\"llama.cpp\",\"state\":\"WARM\""},
+        {.stream = 1, .contains = "event: stat\ndata: {\"memory\":{\"budget_bytes\":4000"},
+        {.stream = 1, .contains = "event: request\ndata: {\"id\":\"r1\""}, // told each second
+        {.method = "POST", .target = "/api/config/reload", .status = 200, .contains = "\"name\":\"coder\""},
+        {.stream = 1, .contains = "event: config\ndata: {\"changes\":[{\"what\":\"model\""},
+        {.before = reload_breaks, .method = "POST", .target = "/api/config/reload", .status = 400,
+         .contains = "plexus.yaml:3:5: models.tiny.idel"},
+        {.method = "POST", .target = "/api/down", .status = 202},
+        {.before = close_ctl, .stream = 1, .closed = true},
+        {.method = "GET", .target = "/api/events", .status = 503, .contains = "the node is ending"},
+        {0},
+    };
+    struct rig r;
+    rig_up(&r);
+    run_steps(&r, steps);
+    assert_true(r.down);
+}
+
+static void log_six(struct rig *r) // the ring has room for five
+{
+    for (int i = 1; i <= 6; i++) {
+        char line[80];
+        (void)snprintf(line, sizeof line, "{\"n\":%d,\"model\":\"%s\"}", i, i % 2 ? "minilm" : "tiny-chat");
+        ctl_log_line(r->ctl, i == 6 ? LOG_ERROR : LOG_INFO, bytes_of(line));
+    }
+}
+
+static void log_broken(struct rig *r)
+{
+    ctl_log_line(r->ctl, LOG_INFO, BYTES("{\"n\":7,\n\"text\":\"\\\"model\\\":\\\"minilm\\\"\"}"));
+}
+
+static void two_readers(struct rig *r)
+{
+    struct ctl_stats s;
+    ctl_stats(r->ctl, &s);
+    if (s.event_readers != 1 || s.log_readers != 2 || s.log_lines != 5)
+        broken(r, "wrong stats", BYTES_NONE);
+}
+
+static void test_logs(void **state)
+{
+    (void)state;
+    static const struct step steps[] = {
+        {.before = log_six, .method = "GET", .target = "/api/logs", .status = 200, .golden = "logs.ndjson"},
+        {.method = "GET", .target = "/api/logs?lines=1", .status = 200, .golden = "logs-1.ndjson"},
+        {.method = "GET", .target = "/api/logs?model=minilm&lines=1", .status = 200, .golden = "logs-minilm.ndjson"},
+        {.method = "GET", .target = "/api/logs?level=error", .status = 200, .golden = "logs-1.ndjson"},
+        {.method = "GET", .target = "/api/logs?lines=x", .status = 400, .contains = "lines is a number"},
+        {.method = "GET", .target = "/api/logs?level=loud", .status = 400, .contains = "level is debug"},
+        {.method = "GET", .target = "/api/logs?model=none", .status = 404, .contains = "no model"},
+        {.stream = 1, .method = "GET", .target = "/api/logs?follow=1&lines=0&model=minilm"},
+        {.stream = 2, .method = "GET", .target = "/api/logs?follow=1&lines=1", .contains = "\"n\":6"},
+        {.stream = 3, .method = "GET", .target = "/api/events", .contains = "event: state"},
+        {.before = two_readers, .method = "GET", .target = "/api/logs?follow=1", .status = 503, .contains = "too many readers"},
+        {.before = log_broken, .stream = 2, .contains = "{\"n\":7, \"text\""},
+        {.before = push_log, .stream = 1, .contains = "x.y"},
+        {.stream = 3, .contains = "event: log\ndata: {\"n\":7, "},
+        {.before = close_ctl, .stream = 1, .closed = true},
+        {.stream = 2, .closed = true},
+        {0},
+    };
+    struct rig r;
+    rig_up(&r);
+    run_steps(&r, steps);
+}
+
+// ---- a reader that does not read ---------------------------------------------------------------------
+
+static void hold(struct rig *r)
+{
+    http_call_read(r->streams[1].call, false);
+}
+
+static void flood(struct rig *r)
+{
+    r->floods++;
+    for (int i = 1; i <= 500; i++) { // 120 KB; the socket holds some 200, the queue 256
+        char id[32];
+        struct ctl_request q;
+        (void)snprintf(id, sizeof id, "flood %d.%d", r->floods, i);
+        q = a_request(id);
+        ctl_request_event(r->ctl, &q, false);
+    }
+}
+
+static void release(struct rig *r)
+{
+    struct ctl_stats s;
+    ctl_stats(r->ctl, &s);
+    if (s.frames_dropped == 0)
+        broken(r, "nothing was dropped", BYTES_NONE);
+    buf_clear(&r->streams[1].text);
+    http_call_read(r->streams[1].call, true);
+}
+
+static void last_word(struct rig *r)
+{
+    struct ctl_request q = a_request("after the flood");
+    ctl_request_event(r->ctl, &q, true);
+}
+
+static void test_slow_reader(void **state)
+{
+    (void)state;
+    static const struct step steps[] = {
+        {.stream = 1, .method = "GET", .target = "/api/events", .contains = "event: state"},
+        {.stream = 2, .method = "GET", .target = "/api/events", .contains = "event: state"},
+        {.before = hold, .stream = 1},
+        {.before = flood, .stream = 2, .contains = "flood 1.500"}, // the other one is not held up
+        {.before = flood, .stream = 2, .contains = "flood 2.500"},
+        {.before = flood, .stream = 2, .contains = "flood 3.500"},
+        {.before = flood, .stream = 2, .contains = "flood 4.500"},
+        {.before = flood, .stream = 2, .contains = "flood 5.500"},
+        {.before = flood, .stream = 2, .contains = "flood 6.500"},
+        {.before = flood, .stream = 2, .contains = "flood 7.500"},
+        {.before = release, .stream = 1, .contains = "event: state\ndata: {\"node\""},
+        {.before = last_word, .stream = 1, .contains = "after the flood"},
+        {0},
+    };
+    struct rig r;
+    rig_up(&r);
+    run_steps(&r, steps);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_dispatch), cmocka_unit_test(test_state),  cmocka_unit_test(test_models),
+        cmocka_unit_test(test_keys),     cmocka_unit_test(test_events), cmocka_unit_test(test_logs),
+        cmocka_unit_test(test_slow_reader),
+    };
+    return cmocka_run_group_tests_name("ctl", tests, NULL, NULL);
+}
