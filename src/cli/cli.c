@@ -150,8 +150,8 @@ static int check_words(const struct cli *c, const struct cli_command *command, s
 {
     int n = (int)c->parsed.word_count;
     if (n < command->args_min)
-        return err_set(e, E_USAGE, "%s is missing; see `plexus help %s`", command->usage,
-                       c->path[0]->name);
+        return err_set(e, E_USAGE, "%.*s is missing; see `plexus help %s`",
+                       (int)strcspn(command->usage, " "), command->usage, c->path[0]->name);
     if (command->args_max >= 0 && n > command->args_max)
         return err_set(e, E_USAGE, "\"%.80s\" is one word too many; see `plexus help %s`",
                        c->parsed.words[command->args_max], c->path[0]->name);

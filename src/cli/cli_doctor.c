@@ -138,7 +138,8 @@ static void put_findings(struct cli *c, const struct json *findings)
             put_finding(c, f);
     }
     if (!cli_option(c, "quiet") || warn || fail)
-        (void)printf("%zu ok, %zu warnings, %zu failures\n", ok, warn, fail);
+        (void)printf("%zu ok, %zu warning%s, %zu failure%s\n", ok, warn, warn == 1 ? "" : "s", fail,
+                     fail == 1 ? "" : "s");
 }
 
 static int doctor(struct cli *c, struct err *e)

@@ -73,10 +73,10 @@ void cli_help_command(const struct cli *c, const struct cli_command *const *path
         (void)fprintf(to, "\noptions:\n");
         put_options(command->options, to);
     }
-    (void)fprintf(to, "\nfor every command:\n");
-    put_options(cli_global_options, to);
     if (command->examples)
         put_examples(command->examples, to);
+    (void)fprintf(to, "\nfor every command:\n");
+    put_options(cli_global_options, to);
 }
 
 static void put_json_options(struct json_w *w, const struct cli_option *o)

@@ -258,13 +258,13 @@ void ctl_op_events(struct ctl_call *call)
 
 void ctl_events_close(struct ctl *c)
 {
-    list_each_safe(it, &c->subscribers)
-    {
-        struct subscriber *s = container_of(it, struct subscriber, link);
+    while (!list_empty(&c->subscribers)) {
+        struct subscriber *s = container_of(c->subscribers.next, struct subscriber, link);
+        struct http_exchange *x = s->x;
         lose(s);
         flush_one(s);
-        http_finish(s->x);
         subscriber_free(s);
+        http_finish(x);
     }
 }
 

@@ -253,12 +253,12 @@ static void follow(struct ctl_call *call, const struct log_pick *pick, uint64_t 
 
 void ctl_tails_close(struct ctl *c)
 {
-    list_each_safe(it, &c->tails)
-    {
-        struct tail *t = container_of(it, struct tail, link);
+    while (!list_empty(&c->tails)) {
+        struct tail *t = container_of(c->tails.next, struct tail, link);
+        struct http_exchange *x = t->x;
         flush_one(t);
-        http_finish(t->x);
         tail_free(t);
+        http_finish(x);
     }
 }
 

@@ -172,14 +172,21 @@ static void wait_for(struct ctl_call *call, const struct model *m)
     (void)settle(w);
 }
 
+// An answer may let the next request of its connection run, and that may end other waits: after each
+// one the walk begins anew.
 void ctl_waits_settle(struct ctl *c, const char *name)
 {
-    list_each_safe(it, &c->waits)
-    {
-        struct wait *w = container_of(it, struct wait, link);
-        if (!name || !strcmp(w->name, name))
-            (void)settle(w);
-    }
+    bool settled;
+    do {
+        settled = false;
+        list_each_safe(it, &c->waits)
+        {
+            struct wait *w = container_of(it, struct wait, link);
+            settled = (!name || !strcmp(w->name, name)) && settle(w);
+            if (settled)
+                break;
+        }
+    } while (settled);
 }
 
 void ctl_waits_end(struct ctl *c)
