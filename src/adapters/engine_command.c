@@ -50,12 +50,11 @@ static int plan(const struct engine_spec *s, uint16_t port, struct arena *a, str
                             .auth = "",
                             .upstream_model = s->upstream_model,
                             .context = s->context,
-                            .kind = s->kind,
-                            .env = s->env};
-    struct engine_words argv;
+                            .kind = s->kind};
+    struct engine_words argv, env;
     if (s->command == NULL || s->command[0] == NULL)
         return err_set(e, E_INVALID, "model %s: engine command needs the key command", s->model);
-    if (engine_words_begin(&argv, a) < 0)
+    if (engine_words_begin(&argv, a) < 0 || engine_words_begin(&env, a) < 0)
         return err_set(e, E_NOMEM, "model %s", s->model);
     for (size_t i = 0; s->command[i] != NULL; i++) {
         const char *word = NULL;
@@ -64,11 +63,14 @@ static int plan(const struct engine_spec *s, uint16_t port, struct arena *a, str
             return rc;
         engine_word(&argv, word);
     }
-    for (size_t i = 0; s->args != NULL && s->args[i] != NULL; i++)
-        engine_word(&argv, s->args[i]);
-    if (argv.failed < 0)
-        return err_set(e, argv.failed, "model %s: its command is too long", s->model);
-    engine_words_end(&argv, &p.argv);
+    engine_words_all(&argv, s->args);
+    engine_words_all(&env, s->env);
+    p.argv = argv.list;
+    p.env = env.list;
+    if (argv.failed < 0 || env.failed < 0 || !engine_keep(a, &p.health) || !engine_keep(a, &p.kind) ||
+        !engine_keep(a, &p.upstream_model))
+        return err_set(e, argv.failed < 0 ? argv.failed : E_NOMEM, "model %s: its command is too long",
+                       s->model);
     *ret = p;
     return 0;
 }

@@ -223,14 +223,12 @@ static int command_line(const struct engine_spec *s, const struct gguf *g, struc
         engine_word(&argv, PROMPT_CACHE);
     }
     engine_word(&env, "LLAMA_ARG_CACHE_RAM=" PROMPT_CACHE);
-    for (size_t i = 0; s->args != NULL && s->args[i] != NULL; i++)
-        engine_word(&argv, s->args[i]);
-    for (size_t i = 0; s->env != NULL && s->env[i] != NULL; i++)
-        engine_word(&env, s->env[i]);
+    engine_words_all(&argv, s->args);
+    engine_words_all(&env, s->env);
     if (argv.failed < 0 || env.failed < 0)
         return err_set(e, argv.failed < 0 ? argv.failed : env.failed, "model %s: its command line", s->model);
-    engine_words_end(&argv, &p->argv);
-    engine_words_end(&env, &p->env);
+    p->argv = argv.list;
+    p->env = env.list;
     return 0;
 }
 
@@ -258,6 +256,8 @@ static int plan(const struct engine_spec *s, uint16_t port, struct arena *a, str
     // A dry look tells what the file says even where no program is there yet.
     if (rc < 0 && (port != 0 || rc != E_NOTFOUND))
         return rc;
+    if (!engine_keep(a, &p.health) || !engine_keep(a, &p.kind) || !engine_keep(a, &p.upstream_model))
+        return err_set(e, E_NOMEM, "model %s", s->model);
     *ret = p;
     return 0;
 }

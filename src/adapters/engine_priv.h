@@ -17,7 +17,7 @@ ptrdiff_t engine_ifind(struct bytes text, const char *what);
 // "34%" anywhere in a line: 0.34; negative: none.
 double engine_percent(struct bytes line);
 
-// A growing NULL-terminated list of words in an arena. Failures are kept until engine_words_end.
+// A growing NULL-terminated list of words in an arena, copies of what is added. Check failed at the end.
 #define ENGINE_WORDS_MAX 1024
 struct engine_words {
     struct arena *arena;
@@ -26,8 +26,10 @@ struct engine_words {
     int failed;
 };
 int engine_words_begin(struct engine_words *w, struct arena *a);
-void engine_word(struct engine_words *w, const char *word); // borrows (NULL: out of memory)
-void engine_words_end(struct engine_words *w, const char *const **ret);
+void engine_word(struct engine_words *w, const char *word); // NULL: memory was out
+void engine_words_all(struct engine_words *w, const char *const *words); // NULL: none
+// Replaces a text of the spec (or NULL) by its copy; false: no memory.
+bool engine_keep(struct arena *a, const char **text);
 
 // An executable regular file.
 bool engine_is_program(const char *path);

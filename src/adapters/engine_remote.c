@@ -44,7 +44,9 @@ static int plan(const struct engine_spec *s, uint16_t port, struct arena *a, str
         .context = s->context,
         .kind = s->kind,
     };
-    if (ret->host == NULL || ret->base_path == NULL || ret->auth == NULL)
+    if (ret->host == NULL || ret->base_path == NULL || ret->auth == NULL ||
+        !engine_keep(a, &ret->health) || !engine_keep(a, &ret->kind) ||
+        !engine_keep(a, &ret->upstream_model))
         return err_set(e, E_NOMEM, "model %s", s->model);
     return 0;
 }

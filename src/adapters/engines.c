@@ -38,17 +38,26 @@ int engine_words_begin(struct engine_words *w, struct arena *a)
 
 void engine_word(struct engine_words *w, const char *word)
 {
-    if (w->failed == 0 && word == NULL)
-        w->failed = E_NOMEM;
     if (w->failed == 0 && w->n == ENGINE_WORDS_MAX)
         w->failed = E_TOOBIG;
-    if (w->failed == 0)
-        w->list[w->n++] = word;
+    if (w->failed != 0)
+        return;
+    w->list[w->n] = word != NULL ? arena_str(w->arena, bytes_of(word)) : NULL;
+    if (w->list[w->n] == NULL)
+        w->failed = E_NOMEM;
+    else
+        w->n++;
 }
 
-void engine_words_end(struct engine_words *w, const char *const **ret)
+void engine_words_all(struct engine_words *w, const char *const *words)
 {
-    *ret = w->list;
+    for (; words != NULL && *words != NULL; words++)
+        engine_word(w, *words);
+}
+
+bool engine_keep(struct arena *a, const char **text)
+{
+    return *text == NULL || (*text = arena_str(a, bytes_of(*text))) != NULL;
 }
 
 // ---- log lines ----

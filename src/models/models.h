@@ -114,6 +114,7 @@ struct model_view {
     enum model_state state;
     bool pinned, remote, preload;
     uint32_t active, waiting;
+    uint32_t stale;             // of active: those whose engine is gone and that still end
     uint64_t memory_bytes;      // measured, else believed
     bool memory_measured;
     uint64_t context;

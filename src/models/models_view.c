@@ -88,6 +88,7 @@ void model_view(const struct models *m, const struct model *x, int64_t now_ms, s
         .preload = x->spec.preload,
         .active = x->active + x->stale,
         .waiting = x->waiting,
+        .stale = x->stale,
         .memory_bytes = x->measured != 0 ? x->measured : model_need(m, x),
         .memory_measured = x->measured != 0 || x->peak > x->spec.memory_bytes,
         .context = x->spec.context,
