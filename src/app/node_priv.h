@@ -65,6 +65,7 @@ int node_prepare(struct node *n, struct cli *c, struct err *e); // folders, lock
 int node_build(struct node *n, struct err *e);                  // the object graph
 void node_unbuild(struct node *n);
 void node_report_ready(struct node *n);
+void node_limits(struct node *n); // limits, names and memory budget as the config says
 // node_doors.c
 int doors_open(struct node *n, const struct config *c, struct err *e);  // opens what is missing, then closes what is gone
 int door_open_socket(struct node *n, struct err *e);

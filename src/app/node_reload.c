@@ -6,8 +6,6 @@
 
 #define CHANGES_MAX 512
 
-void node_limits(struct node *n);
-
 void node_put_models(struct node *n, const struct config *c)
 {
     int64_t now = timers_now_ms(loop_timers(n->loop));
@@ -84,6 +82,7 @@ int node_reload(struct node *n, struct buf *changes, struct err *e)
     }
     struct config *old = n->config;
     n->config = fresh;
+    fresh->data = n->paths.data; // another folder needs another start
     apply_models(n, fresh, rows, count);
     node_limits(n);
     put_changes(changes, rows, count);

@@ -26,7 +26,7 @@ static int set_paths(struct node *n, const char *data, struct err *e)
         return err_errno(e, errno, "data folder %s", data);
     if (strlen(real) >= sizeof(p->data))
         return err_set(e, E_INVALID, "the data folder's path is too long");
-    (void)snprintf(p->data, sizeof(p->data), "%s", real);
+    memcpy(p->data, real, strlen(real) + 1);
     (void)snprintf(p->run, sizeof(p->run), "%s/run", p->data);
     (void)snprintf(p->lock, sizeof(p->lock), "%s/lock", p->data);
     (void)snprintf(p->socket, sizeof(p->socket), "%s/run/plexus.sock", p->data);
@@ -141,6 +141,8 @@ int node_prepare(struct node *n, struct cli *c, struct err *e)
     int status = find_config(n, c, e);
     if (status == 0)
         status = take_lock(n, e);
+    if (status == 0)
+        n->config->data = n->paths.data; // --data wins
     return status < 0 ? status : open_logs(n, cli_option(c, "log-level"), e);
 }
 
@@ -159,7 +161,6 @@ static void http_limits_of(const struct config *c, struct http_limits *l)
 
 static void detect_run(struct work_req *w)
 {
-    struct node *n = w->user;
     struct host_live *live = host_live_new(&(struct host_live_args){.root = "/", .self_exe = "/proc/self/exe"});
     struct host_probe probe = live ? host_live_probe(live) : (struct host_probe){0};
     struct host_args args = {0};

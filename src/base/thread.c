@@ -7,7 +7,7 @@
 #include <signal.h>
 #include <time.h>
 
-#define STACK_BYTES (256 * 1024)
+#define STACK_BYTES (8 << 20) // address space only; a JSON Schema check may nest deeply
 
 struct thread {
     pthread_t id;

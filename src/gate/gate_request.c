@@ -25,7 +25,7 @@ struct look {
     bool stream;
     int code; // 0 or E_*
     char param[256];
-    char message[600];
+    char message[800];
 };
 
 struct parse_job {

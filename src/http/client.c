@@ -43,6 +43,7 @@ struct http_pool {
     char *host_header;
     struct list idle, busy, calls;
     size_t idle_count, links;
+    size_t ends; // calls whose on_end is running
     struct timer sweep;
     struct http1_fields fields;
     bool sweeping, freed;
@@ -106,7 +107,7 @@ int http_pool_new(struct http_pool **ret, const struct http_pool_args *args, str
 
 static void pool_release(struct http_pool *p)
 {
-    if (!p->freed || p->links || !list_empty(&p->calls))
+    if (!p->freed || p->links || p->ends || !list_empty(&p->calls))
         return;
     mem_free(p->host_header);
     mem_free(p);
@@ -154,7 +155,11 @@ static void call_free(struct http_call *c)
 static void call_finish(struct http_call *c, int status, const struct err *e)
 {
     timer_stop(c->pool->args.timers, &c->later);
+    c->ending = true; // a cancel from inside on_end, also by freeing the pool, is harmless
+    list_del(&c->node);
+    c->pool->ends++;
     c->handler->on_end(c, status, e);
+    c->pool->ends--;
     call_free(c);
 }
 
