@@ -12,7 +12,11 @@
 #define READ_STEP ((size_t)64 << 10)
 
 #ifdef PLEXUS_FAULTS
-int (*file_fault)(const char *step);
+static int (*file_fault)(const char *step);
+void file_fault_set(int (*fault_fn)(const char *step))
+{
+    file_fault = fault_fn;
+}
 static bool fault(const char *step)
 {
     int value = file_fault ? file_fault(step) : 0;
@@ -115,9 +119,8 @@ static int sync_folder(const char *path)
     char *slash = strrchr(folder, '/');
     if (slash)
         slash[slash == folder] = 0;
-    int fd = fault("fsync folder")
-                 ? -1
-                 : open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd =
+        fault("fsync folder") ? -1 : open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return -1;
     int rc = fsync(fd), value = errno;

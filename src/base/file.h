@@ -13,18 +13,20 @@
 // on failure ret has what it had before.
 int file_read(const char *path, struct buf *ret, struct err *e);
 // As file_read, but only the first max bytes of it. *ret_size (may be NULL): the whole size.
-int file_read_part(const char *path, size_t max, struct buf *ret, uint64_t *ret_size, struct err *e);
+int file_read_part(const char *path, size_t max, struct buf *ret, uint64_t *ret_size,
+                   struct err *e);
 // Into PATH.new in the same folder, fsync, rename over PATH, fsync of the folder. One writer at a
 // time. E_NOSPACE, E_PERM, E_NOTFOUND (the folder), E_IO: the old file is intact, PATH.new is gone.
 int file_write_atomic(const char *path, struct bytes content, mode_t mode, struct err *e);
-// Makes a folder and those above it; one that is there already is left as it is. E_EXISTS: something
-// else stands in the way.
+// Makes a folder and those above it; one that is there already is left as it is. E_EXISTS:
+// something else stands in the way.
 int file_mkdirs(const char *path, mode_t mode, struct err *e);
 
 #ifdef PLEXUS_FAULTS
 // Fault shim of test builds: asked before each step; a value other than 0 is the step's errno.
 // Steps: "open", "write", "fsync", "rename", "fsync folder", "mkdir", "read".
-extern int (*file_fault)(const char *step);
+// NULL: none.
+void file_fault_set(int (*fault)(const char *step));
 #endif
 
 #endif

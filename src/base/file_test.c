@@ -139,23 +139,23 @@ static void test_faults(void **state)
         int value, code;
         bool changed; // the new content is there though the call failed
     } rows[] = {
-        {"open", EACCES, E_PERM, false},      {"open", ENOSPC, E_NOSPACE, false},
-        {"write", ENOSPC, E_NOSPACE, false},  {"write", EDQUOT, E_NOSPACE, false},
-        {"write", EIO, E_IO, false},          {"fsync", ENOSPC, E_NOSPACE, false},
-        {"fsync", EIO, E_IO, false},          {"rename", ENOSPC, E_NOSPACE, false},
+        {"open", EACCES, E_PERM, false},     {"open", ENOSPC, E_NOSPACE, false},
+        {"write", ENOSPC, E_NOSPACE, false}, {"write", EDQUOT, E_NOSPACE, false},
+        {"write", EIO, E_IO, false},         {"fsync", ENOSPC, E_NOSPACE, false},
+        {"fsync", EIO, E_IO, false},         {"rename", ENOSPC, E_NOSPACE, false},
         {"fsync folder", EIO, E_IO, true},
     };
     struct err e = {0};
-    file_fault = NULL;
+    file_fault_set(NULL);
     assert_int_equal(file_write_atomic(path, BYTES("old"), 0600, &e), 0);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char next[160];
         fail_step = rows[i].step;
         fail_value = rows[i].value;
         fail_at = seen = 0;
-        file_fault = fault;
+        file_fault_set(fault);
         assert_int_equal(file_write_atomic(path, BYTES("new"), 0600, &e), rows[i].code);
-        file_fault = NULL;
+        file_fault_set(NULL);
         holds(rows[i].changed ? "new" : "old");
         (void)snprintf(next, sizeof next, "%s.new", path);
         assert_int_equal(access(next, F_OK), -1);
@@ -165,7 +165,7 @@ static void test_faults(void **state)
     fail_step = "read";
     fail_value = EIO;
     fail_at = seen = 0;
-    file_fault = fault;
+    file_fault_set(fault);
     assert_int_equal(file_read(path, &b, &e), E_IO);
     fail_value = EINTR; // is tried again
     seen = 0;
@@ -176,7 +176,7 @@ static void test_faults(void **state)
     char deep[160];
     (void)snprintf(deep, sizeof deep, "%s/new/folder", root);
     assert_int_equal(file_mkdirs(deep, 0700, &e), E_NOSPACE);
-    file_fault = NULL;
+    file_fault_set(NULL);
     buf_fini(&b);
 }
 #endif

@@ -38,8 +38,8 @@ static void build_door(struct config_work *w, const struct json *listen, const s
     if (json_get(tls, "client_ca"))
         d->tls_client_ca = config_path(w, json_str(json_get(tls, "client_ca")));
     bool known = a.unix_socket || url_is_loopback(bytes_of(a.host)) || d->tls_client_ca;
-    d->keys_required = bytes_is(json_str(keys), "required") ||
-                       (!bytes_is(json_str(keys), "off") && !known);
+    d->keys_required =
+        bytes_is(json_str(keys), "required") || (!bytes_is(json_str(keys), "off") && !known);
 }
 
 static void build_doors(struct config_work *w, const struct json *listen, struct config *c)

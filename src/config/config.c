@@ -104,8 +104,8 @@ static int fill(struct config_work *w, const struct json *root, struct config *c
     return rc;
 }
 
-static int load(struct config_work *w, struct config *c, struct bytes text, struct buf *ret_findings,
-                struct err *e)
+static int load(struct config_work *w, struct config *c, struct bytes text,
+                struct buf *ret_findings, struct err *e)
 {
     struct json_doc *schema = NULL;
     struct err why = {0};
@@ -177,7 +177,8 @@ int config_load_all(struct config **ret, const char *path, struct buf *ret_findi
             (void)buf_str(ret_findings, why.text);
     } else {
         const char *slash = strrchr(path, '/');
-        AUTO_MEM char *folder = slash ? mem_dup(path, slash == path ? 1 : (size_t)(slash - path)) : NULL;
+        AUTO_MEM char *folder =
+            slash ? mem_dup(path, slash == path ? 1 : (size_t)(slash - path)) : NULL;
         if (slash && !folder)
             rc = err_set(e, E_NOMEM, "%s: out of memory", path);
         else

@@ -26,13 +26,15 @@ struct config_model {
     const char *const *command; // NULL or argv
     const char *const *args;    // NULL or argv
     const char *const *env;     // NULL or "K=V"
-    const char *const *prepare; // NULL or argv: makes the file when it is absent; its output lines are progress
+    const char *const
+        *prepare; // NULL or argv: makes the file when it is absent; its output lines are progress
     struct secret key;
     uint64_t context, memory_bytes, limit_memory_bytes, limit_files;
     double limit_cpus;
     int nice;
     uint32_t slots, threads, queue_max, restarts_max;
-    int64_t idle_ms, load_timeout_ms, drain_ms, first_byte_ms, silence_ms, restart_pause_ms, failed_pause_ms;
+    int64_t idle_ms, load_timeout_ms, drain_ms, first_byte_ms, silence_ms, restart_pause_ms,
+        failed_pause_ms;
     bool pinned, preload;
     uint64_t fingerprint;       // of everything that needs a restart when changed
 };
@@ -48,7 +50,8 @@ struct config {
     struct arena *arena;        // owns everything here
     const char *path;           // file it came from; NULL: made from what was found
     struct json_doc *doc;       // the checked document with defaults filled in
-    const char *node_name, *context, *environment; // environment: "dev", "staging", "prod": first part of context
+    const char *node_name, *context,
+        *environment; // environment: "dev", "staging", "prod": first part of context
     const char *data;           // absolute folder
     struct config_door *doors;
     size_t door_count;
@@ -56,7 +59,8 @@ struct config {
     const char *const *origins; // allowed CORS origins (none by default)
     struct config_model *models;
     size_t model_count;
-    uint64_t memory_bytes;      // budget for models; 0: chosen from the machine (80 % of effective memory)
+    uint64_t
+        memory_bytes; // budget for models; 0: chosen from the machine (80 % of effective memory)
     uint64_t body_bytes, budget_bytes, head_bytes, connections_max;
     int64_t head_ms, body_ms, keepalive_ms, write_ms, drain_ms;
     uint32_t queue_max;
@@ -68,10 +72,11 @@ struct config {
 
 // Where a finding is: "plexus.yaml:12:5: models.coder.idel: unknown key; nearest: idle".
 // E_CONFIG with all findings (up to 20), one a line, in e->text (as many whole lines as fit, then
-// "... and N more"); E_NOTFOUND, E_PERM, E_TOOBIG (a file over 1 MiB), E_PARSE (also with its place).
-// Relative paths of the result are below the file's folder (base_dir).
+// "... and N more"); E_NOTFOUND, E_PERM, E_TOOBIG (a file over 1 MiB), E_PARSE (also with its
+// place). Relative paths of the result are below the file's folder (base_dir).
 int config_load(struct config **ret, const char *path, struct err *e);
-int config_parse(struct config **ret, const char *name, struct bytes yaml, const char *base_dir, struct err *e);
+int config_parse(struct config **ret, const char *name, struct bytes yaml, const char *base_dir,
+                 struct err *e);
 // As config_load; all findings whole, one a line, also go to *ret_findings.
 int config_load_all(struct config **ret, const char *path, struct buf *ret_findings, struct err *e);
 void config_free(struct config *c); // wipes its secrets
@@ -85,17 +90,20 @@ struct config_found {
 // 0 also when there are none: the text then has no models and says where it looked.
 int config_discover(struct buf *ret_yaml, const struct config_found *where, struct err *e);
 
-struct bytes config_schema(void);                 // the JSON Schema's text
-int config_show(struct buf *out, const struct config *c, bool json); // effective, secrets shown as "from"
+struct bytes config_schema(void); // the JSON Schema's text
+int config_show(struct buf *out, const struct config *c,
+                bool json); // effective, secrets shown as "from"
 // What differs between two configs, for reload: models to add, change, remove; doors; other keys.
 struct config_change {
-    const char *what;   // "model", "door", "limits", "node", "log"
+    const char *what; // "model", "door", "limits", "node", "log"
     const char *name;
     const char *action; // "add", "change", "remove", "restart-needed"
 };
-// Returns their number, which may be over max (only max are filled in). what: also "listen", "data",
-// "memory", "bus", "flows"; name: the model, the door's address, or the key ("limits.body"). Texts live
-// as long as both configs. A model with another fingerprint must be restarted, else it changes in place.
-size_t config_diff(const struct config *from, const struct config *to, struct config_change *ret, size_t max);
+// Returns their number, which may be over max (only max are filled in). what: also "listen",
+// "data", "memory", "bus", "flows"; name: the model, the door's address, or the key
+// ("limits.body"). Texts live as long as both configs. A model with another fingerprint must be
+// restarted, else it changes in place.
+size_t config_diff(const struct config *from, const struct config *to, struct config_change *ret,
+                   size_t max);
 
 #endif

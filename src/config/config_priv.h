@@ -81,7 +81,7 @@ int config_defaults(struct config_work *w, struct buf *out, const struct json *v
 // ---- value.c: failures go to w->failed ----
 const char *config_str(struct config_work *w, struct bytes text); // never NULL
 const char *config_str_of(struct config_work *w, const struct json *v); // NULL when absent
-const char *config_path(struct config_work *w, struct bytes path);      // absolute or below base_dir
+const char *config_path(struct config_work *w, struct bytes path); // absolute or below base_dir
 const char *const *config_words(struct config_work *w, const struct json *list); // never NULL
 int64_t config_ms(const struct json *v, int64_t fallback);
 uint64_t config_size(const struct json *v, uint64_t fallback); // "auto": fallback

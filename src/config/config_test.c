@@ -1,7 +1,7 @@
-// config_test.c: what a good configuration becomes: defaults, listeners, models, secrets, differences.
-// SPDX-License-Identifier: Apache-2.0
-#include "config/config.h"
+// config_test.c: what a good configuration becomes: defaults, listeners, models, secrets,
+// differences. SPDX-License-Identifier: Apache-2.0
 #include "base/time.h"
+#include "config/config.h"
 #include "text/schema.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -63,7 +63,8 @@ static const char *const full =
     "node: { name: aipc, context: prod.aipc.node1, roles: [cognitive, organs] }\n"
     "listen:\n"
     "  api: ['127.0.0.1:1', '0.0.0.0:2', 'unix:run/x.sock', { address: '[::]:3', keys: off,\n"
-    "         tls: { cert: c.pem, key: /k.pem, client_ca: ca.pem } }, { address: ':4', keys: required },\n"
+    "         tls: { cert: c.pem, key: /k.pem, client_ca: ca.pem } }, { address: ':4', keys: "
+    "required },\n"
     "         { address: 'unix:/s', mode: '0666', keys: required }]\n"
     "  hosts: [ai.example.org, '*.lan', '::1']\n"
     "  origins: ['https://app.example.org']\n"
@@ -91,7 +92,8 @@ static const char *const full =
     "    queue: 7\n"
     "    restarts: { max: 9, pause: 1s, failed_pause: 2s }\n"
     "    timeouts: { load: 1m, first_byte: 2m, silence: 3m, drain: 4m }\n"
-    "  cloud: { engine: remote, url: 'https://h/v1', key: { env: PLEXUS_TEST_KEY }, upstream_model: m }\n"
+    "  cloud: { engine: remote, url: 'https://h/v1', key: { env: PLEXUS_TEST_KEY }, "
+    "upstream_model: m }\n"
     "  cmd: { engine: command, command: [serve, '{port}'], env: ['A=1'] }\n"
     "limits: { head: 8K, body: 1MiB, bodies: 2MB, connections: 5, head_time: 1s, body_time: 2s,\n"
     "          idle_time: 3s, write_time: never, drain: 0, queue: 0 }\n"
@@ -124,7 +126,8 @@ static void test_doors(void **state)
         assert_int_equal(d->mode, doors[i].mode);
         assert_string_equal(d->tls_cert ? d->tls_cert : "-", doors[i].cert ? doors[i].cert : "-");
         assert_string_equal(d->tls_key ? d->tls_key : "-", doors[i].key ? doors[i].key : "-");
-        assert_string_equal(d->tls_client_ca ? d->tls_client_ca : "-", doors[i].ca ? doors[i].ca : "-");
+        assert_string_equal(d->tls_client_ca ? d->tls_client_ca : "-",
+                            doors[i].ca ? doors[i].ca : "-");
     }
     assert_string_equal(c->hosts[1], "*.lan");
     assert_string_equal(c->hosts[2], "::1");
@@ -136,7 +139,8 @@ static void test_doors(void **state)
     assert_true(c->doors[0].keys_required);
     assert_string_equal(c->doors[0].tls_cert, "/base/c");
     config_free(c);
-    c = good("listen: { api: [':1', { address: ':2', keys: auto }], keys: off, tls: { cert: c, key: k, client_ca: a } }");
+    c = good("listen: { api: [':1', { address: ':2', keys: auto }], keys: off, tls: { cert: c, "
+             "key: k, client_ca: a } }");
     assert_false(c->doors[0].keys_required);
     assert_false(c->doors[1].keys_required); // client certificates say who it is
     config_free(c);
@@ -245,7 +249,8 @@ static void test_secret_file(void **state)
     char folder[] = "/tmp/plexus_config_XXXXXX", path[128], yaml[512];
     assert_non_null(mkdtemp(folder));
     (void)snprintf(path, sizeof path, "%s/p.yaml", folder);
-    (void)snprintf(yaml, sizeof yaml, "models: { m: { engine: remote, url: 'http://h', key: { file: k } } }");
+    (void)snprintf(yaml, sizeof yaml,
+                   "models: { m: { engine: remote, url: 'http://h', key: { file: k } } }");
     put_file(path, yaml);
     static const struct {
         const char *text, *key, *said;
@@ -300,11 +305,13 @@ static void test_fingerprint(void **state)
         {"file: a", "file: a, args: [x]", false},
         {"file: a, args: [x, y]", "file: a, args: ['x, y']", false},
         {"file: a", "file: a, env: { A: b }", false},
-        {"file: a, env: { A: { env: PLEXUS_TEST_KEY } }", "file: a, env: { A: { env: HOME } }", false},
+        {"file: a, env: { A: { env: PLEXUS_TEST_KEY } }", "file: a, env: { A: { env: HOME } }",
+         false},
         {"file: a", "file: a, limits: { nice: 1 }", false},
         {"engine: command, command: [a]", "engine: command, command: [b]", false},
         {"engine: remote, url: 'http://a'", "engine: remote, url: 'http://b'", false},
-        {"engine: remote, url: 'http://a'", "engine: remote, url: 'http://a', key: { env: HOME }", false},
+        {"engine: remote, url: 'http://a'", "engine: remote, url: 'http://a', key: { env: HOME }",
+         false},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char a[256], b[256];
@@ -317,9 +324,11 @@ static void test_fingerprint(void **state)
         config_free(y);
     }
     // a new value of the same secret restarts too
-    struct config *x = good("models: { m: { engine: remote, url: 'http://a', key: { env: PLEXUS_TEST_KEY } } }");
+    struct config *x =
+        good("models: { m: { engine: remote, url: 'http://a', key: { env: PLEXUS_TEST_KEY } } }");
     assert_int_equal(setenv("PLEXUS_TEST_KEY", "other", 1), 0);
-    struct config *y = good("models: { m: { engine: remote, url: 'http://a', key: { env: PLEXUS_TEST_KEY } } }");
+    struct config *y =
+        good("models: { m: { engine: remote, url: 'http://a', key: { env: PLEXUS_TEST_KEY } } }");
     assert_int_equal(setenv("PLEXUS_TEST_KEY", "s3cret", 1), 0);
     struct config_change change;
     assert_true(x->models[0].fingerprint != y->models[0].fingerprint);
@@ -347,8 +356,10 @@ static void test_diff(void **state)
         {"listen: { api: ':9' }", "{}", "door :9 remove|door 127.0.0.1:8000 add|"},
         {"{}", "listen: { hosts: [x], origins: ['http://o'] }",
          "listen listen.hosts change|listen listen.origins change|"},
-        {"{}", "limits: { body: 1MiB, queue: 3 }", "limits limits.body change|limits limits.queue change|"},
-        {"{}", "log: { level: debug, access: off }", "log log.level change|log log.access restart-needed|"},
+        {"{}", "limits: { body: 1MiB, queue: 3 }",
+         "limits limits.body change|limits limits.queue change|"},
+        {"{}", "log: { level: debug, access: off }",
+         "log log.level change|log log.access restart-needed|"},
         {"{}", "memory: { budget: 1GiB }", "memory memory.budget change|"},
         {"node: { name: a }", "node: { name: b }",
          "node node.name restart-needed|node node.context restart-needed|"},

@@ -15,8 +15,8 @@ static void host_name(char name[NAME_MAX_ + 1])
         host[0] = 0;
     host[sizeof host - 1] = 0;
     for (const char *p = host; *p && *p != '.' && n < NAME_MAX_; p++) {
-        bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
-                     (*p >= '0' && *p <= '9');
+        bool plain =
+            (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9');
         if (plain || n > 0)
             name[n++] = plain ? *p : '-';
     }

@@ -14,7 +14,8 @@
 #include <sys/stat.h>
 
 #define DEPTH_MAX 6        // hub/models--O--R/snapshots/REV/folder/file
-#define ENTRIES_MAX 50000  // directory entries looked at, so that a huge folder cannot hold the start
+#define ENTRIES_MAX                                                                                \
+    50000  // directory entries looked at, so that a huge folder cannot hold the start
 #define MODELS_MAX 200
 #define NAME_BYTES_MAX 128
 #define PATH_BYTES_MAX 4096
@@ -305,8 +306,13 @@ static void look_all(struct config_discovery *d, const struct config_found *wher
     const char *home = where->home, *hub = getenv("HF_HOME"), *cache = getenv("XDG_CACHE_HOME");
     bool own_hub = hub && *hub, own_cache = cache && *cache;
     look_usual(d, NULL, where->cwd, "/models", "./models");
-    look_usual(d, "HF_HUB_CACHE", own_hub ? hub : own_cache ? cache : home,
-               own_hub ? "/hub" : own_cache ? "/huggingface/hub" : "/.cache/huggingface/hub",
+    look_usual(d, "HF_HUB_CACHE",
+               own_hub     ? hub
+               : own_cache ? cache
+                           : home,
+               own_hub     ? "/hub"
+               : own_cache ? "/huggingface/hub"
+                           : "/.cache/huggingface/hub",
                "the Hugging Face cache");
     look_usual(d, "LLAMA_CACHE", own_cache ? cache : home,
                own_cache ? "/llama.cpp" : "/.cache/llama.cpp", "the llama.cpp cache");
@@ -318,7 +324,8 @@ int config_discover(struct buf *ret_yaml, const struct config_found *where, stru
 {
     struct buf models;
     buf_init(&models, ret_yaml->max);
-    struct config_discovery d = {.out = &models, .names = map_new(100000), .files = map_new(100000)};
+    struct config_discovery d = {
+        .out = &models, .names = map_new(100000), .files = map_new(100000)};
     buf_init(&d.looked, (size_t)64 << 10);
     if (!d.names || !d.files)
         d.failed = E_NOMEM;

@@ -147,22 +147,27 @@ static void test_all(void **state)
     put_gguf("cwd/models/big-q4_k_m-00002-of-00002.gguf", "llama", 1, 4);
     put("cwd/models/broken.gguf", BYTES("GGUF\nevil: true"));
     put("cwd/models/readme.txt", BYTES("x"));
-    put_gguf("home/.cache/llama.cpp/ggml-org_gemma-3-1b-it-GGUF_gemma-3-1b-it-Q4_K_M.gguf", "ev\nil", 1,
+    put_gguf("home/.cache/llama.cpp/ggml-org_gemma-3-1b-it-GGUF_gemma-3-1b-it-Q4_K_M.gguf",
+             "ev\nil", 1,
              700000); // a header over the first read
     put_gguf("home/.cache/huggingface/hub/models--a--b/blobs/xyz", "llama", 1, 4);
     put("home/.cache/huggingface/hub/models--a--b/snapshots/r1/x", BYTES(""));
     put("home/.cache/huggingface/hub/models--a--b/snapshots/r2/x", BYTES(""));
     for (int i = 1; i <= 2; i++) {
-        (void)snprintf(to, sizeof to, "%s/home/.cache/huggingface/hub/models--a--b/snapshots/r%d/Hub.Q8_0.gguf",
+        (void)snprintf(to, sizeof to,
+                       "%s/home/.cache/huggingface/hub/models--a--b/snapshots/r%d/Hub.Q8_0.gguf",
                        root, i);
         assert_int_equal(symlink("../../blobs/xyz", to), 0);
     }
     put_gguf("home/.ollama/models/blobs/sha256-" BLOB, "llama", 1, 4);
     put("home/.ollama/models/manifests/registry.ollama.ai/library/llama3.2/1b",
-        BYTES("{\"layers\":[{\"mediaType\":\"application/vnd.ollama.image.license\",\"digest\":\"sha256:b\"},"
-              "{\"mediaType\":\"application/vnd.ollama.image.model\",\"digest\":\"sha256:" BLOB "\"}]}"));
+        BYTES("{\"layers\":[{\"mediaType\":\"application/"
+              "vnd.ollama.image.license\",\"digest\":\"sha256:b\"},"
+              "{\"mediaType\":\"application/vnd.ollama.image.model\",\"digest\":\"sha256:" BLOB
+              "\"}]}"));
     put("home/.ollama/models/manifests/registry.ollama.ai/library/evil/latest",
-        BYTES("{\"layers\":[{\"mediaType\":\"application/vnd.ollama.image.model\",\"digest\":\"sha256:../../x\"}]}"));
+        BYTES("{\"layers\":[{\"mediaType\":\"application/"
+              "vnd.ollama.image.model\",\"digest\":\"sha256:../../x\"}]}"));
     put("home/.ollama/models/manifests/registry.ollama.ai/library/broken/latest", BYTES("{"));
     (void)snprintf(from, sizeof from, "%s/loop", root);
     (void)snprintf(to, sizeof to, "%s/cwd/models/loop", root);
@@ -172,8 +177,8 @@ static void test_all(void **state)
     buf_init(&yaml, 1 << 20);
     struct config *c = found(&yaml);
     const char *text_ = buf_cstr(&yaml);
-    static const char *const names[] = {"tiny-chat", "tiny-chat-2", "minilm", "big", "gemma-3-1b-it",
-                                        "hub",       "llama3.2:1b"};
+    static const char *const names[] = {"tiny-chat",     "tiny-chat-2", "minilm",     "big",
+                                        "gemma-3-1b-it", "hub",         "llama3.2:1b"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (i != 1 && !model(c, names[i]))
             fail_msg("%s is not there:\n%s", names[i], text_);
@@ -207,7 +212,8 @@ static void test_given_folders(void **state)
     assert_null(strstr(buf_cstr(&yaml), "tiny"));
     buf_fini(&yaml);
     buf_init(&yaml, 100); // the caller's ceiling is an error, not a cut text
-    assert_int_equal(config_discover(&yaml, &(struct config_found){.folders = folders}, &e), E_TOOBIG);
+    assert_int_equal(config_discover(&yaml, &(struct config_found){.folders = folders}, &e),
+                     E_TOOBIG);
     buf_fini(&yaml);
 }
 

@@ -274,11 +274,11 @@ static void range(struct config_work *w, const struct config_at *at, struct conf
 {
     const struct json *least = config_note(n, "x-min"), *most = config_note(n, "x-max");
     bool size = bytes_is(json_str(config_note(n, "x-unit")), "size");
-    if (least && (size ? config_size(v, 0) < config_size(least, 0)
-                       : config_ms(v, 0) < config_ms(least, 0)))
+    if (least &&
+        (size ? config_size(v, 0) < config_size(least, 0) : config_ms(v, 0) < config_ms(least, 0)))
         config_find(w, at, false, "expected at least %s", json_cstr(least, ""));
-    if (most && (size ? config_size(v, 0) > config_size(most, 0)
-                      : config_ms(v, 0) > config_ms(most, 0)))
+    if (most &&
+        (size ? config_size(v, 0) > config_size(most, 0) : config_ms(v, 0) > config_ms(most, 0)))
         config_find(w, at, false, "expected at most %s", json_cstr(most, ""));
 }
 
@@ -366,8 +366,10 @@ static void secret_place(struct config_work *w, const struct config_at *at, stru
 {
     static const char *const takes = "takes { env: NAME } or { file: PATH } only";
     if (!json_is(v, JSON_OBJ)) {
-        config_find(w, at, false, "%s: a secret never stands in this file, which is copied, shown "
-                                  "and kept in version control", takes);
+        config_find(w, at, false,
+                    "%s: a secret never stands in this file, which is copied, shown "
+                    "and kept in version control",
+                    takes);
         return;
     }
     const struct json *env = json_get(v, "env"), *file = json_get(v, "file"), *one;

@@ -12,7 +12,8 @@
 #define SECRET "a secret never stands in this file"
 #define PLACES "takes { env: NAME } or { file: PATH } only"
 #define LATER_ENGINES                                                                              \
-    "vllm, sglang, ollama, docker, lmstudio, mlx, tgi, tensorrt-llm, transformers, exllama, onnx, " \
+    "vllm, sglang, ollama, docker, lmstudio, mlx, tgi, tensorrt-llm, transformers, exllama, "      \
+    "onnx, "                                                                                       \
     "diffusers, whisper"
 #define LATER "belongs to a part of plexus that is not there yet"
 #define DURATION "expected a duration such as 250ms, 90s, 1h30m or never, found "
@@ -34,7 +35,8 @@ static const struct {
      "p.yaml:2:29: models.a.restarts.maximum: unknown key; known here: max, pause, failed_pause"},
     // types
     {"- a", "p.yaml:1:1: expected keys and values, found a list"},
-    {"data: 5", "p.yaml:1:7: data: expected a folder such as ./data, found the number 5; put it in quotes"},
+    {"data: 5",
+     "p.yaml:1:7: data: expected a folder such as ./data, found the number 5; put it in quotes"},
     {"data: ''", "p.yaml:1:7: data: expected a folder such as ./data, found \"\""},
     {"models: [a]", "p.yaml:1:9: models: expected keys and values, found a list"},
     {"models: { a: }", "p.yaml:1:14: models.a: expected keys and values, found nothing"},
@@ -43,7 +45,8 @@ static const struct {
     {"models: { a: { file: x, slots: 1.5 } }",
      "p.yaml:1:32: models.a.slots: expected a whole number, found the number 1.5"},
     {"models: { a: { file: x, args: --flash-attn } }",
-     "p.yaml:1:31: models.a.args: expected a list of words such as [--threads, 4], found \"--flash-attn\""},
+     "p.yaml:1:31: models.a.args: expected a list of words such as [--threads, 4], found "
+     "\"--flash-attn\""},
     {"models: { a: { file: x, args: [[1]] } }",
      "p.yaml:1:32: models.a.args[0]: expected a text or a number or true or false, found a list"},
     {"models: { a: { engine: command, command: [] } }",
@@ -79,7 +82,8 @@ static const struct {
      "p.yaml:1:15: log.level: expected debug, info, warn or error, found \"inf\"; nearest: info"},
     {"models: { a: { file: x, kind: chta } }",
      "p.yaml:1:31: models.a.kind: expected chat, completion or embedding, found \"chta\"; nearest: "
-     "chat (not there yet: vision, detection, image-embedding, transcription, speech, rerank, image)"},
+     "chat (not there yet: vision, detection, image-embedding, transcription, speech, rerank, "
+     "image)"},
     {"models: { a: { engine: vllm } }",
      "p.yaml:1:24: models.a.engine: vllm is not there yet; there are: llama.cpp, command, remote"},
     {"models: { a: { engine: lama.cpp, file: x } }",
@@ -92,23 +96,25 @@ static const struct {
     {"flows: { engine: x }",
      "p.yaml:1:18: flows.engine: expected embedded, found \"x\" (not there yet: temporal)"},
     // names
-    {"node: { name: a b }",
-     "p.yaml:1:15: node.name: expected a name of letters, digits, - and _ such as aipc, found \"a b\""},
+    {"node: { name: a b }", "p.yaml:1:15: node.name: expected a name of letters, digits, - and _ "
+                            "such as aipc, found \"a b\""},
     {"node: { context: test.a.b }",
      "p.yaml:1:18: node.context: expected environment.class.node such as dev.aipc.node1, the "
      "environment being dev, staging or prod, found \"test.a.b\""},
-    {"models: { 'a b': { file: x } }",
-     "p.yaml:1:11: models.\"a b\": expected a model's name of 1 to 128 letters, digits and . _ : / -"},
+    {"models: { 'a b': { file: x } }", "p.yaml:1:11: models.\"a b\": expected a model's name of 1 "
+                                       "to 128 letters, digits and . _ : / -"},
     {"models: { a: { file: x, aliases: [b, 'c d'] } }",
-     "p.yaml:1:38: models.a.aliases[1]: expected a model's name of 1 to 128 letters, digits and . _ "
+     "p.yaml:1:38: models.a.aliases[1]: expected a model's name of 1 to 128 letters, digits and . "
+     "_ "
      ": / -, found \"c d\""},
     {"models:\n  a: { file: x, aliases: [b] }\n  b: { file: y }",
      "p.yaml:2:27: models.a.aliases[0]: the name b is taken already"},
     {"models:\n  a: { file: x, aliases: [c] }\n  b: { file: y, aliases: [d, c] }",
      "p.yaml:3:30: models.b.aliases[1]: the name c is taken already"},
     // engines
-    {"models: { a: {} }", "p.yaml:1:11: models.a: engine llama.cpp (taken when none is named) needs "
-                          "the key \"file\": the GGUF file with its weights"},
+    {"models: { a: {} }",
+     "p.yaml:1:11: models.a: engine llama.cpp (taken when none is named) needs "
+     "the key \"file\": the GGUF file with its weights"},
     {"models: { a: { engine: remote } }",
      "p.yaml:1:11: models.a: engine remote needs the key \"url\": the address of its API"},
     {"models: { a: { engine: command } }",
@@ -124,14 +130,16 @@ static const struct {
      "p.yaml:1:37: models.a.url: bad address \"ftp://h\": it must begin with http:// or https://"},
     // secrets: where they may be, and never a word of them
     {"models: { a: { engine: remote, url: 'http://h/v1', key: sk-hidden } }",
-     "p.yaml:1:57: models.a.key: " PLACES ": " SECRET ", which is copied, shown and kept in version "
+     "p.yaml:1:57: models.a.key: " PLACES ": " SECRET
+     ", which is copied, shown and kept in version "
      "control"},
     {"models: { a: { engine: remote, url: 'http://h/v1', key: { env: sk-hidden } } }",
      "p.yaml:1:57: models.a.key: " PLACES},
     {"models: { a: { engine: remote, url: 'http://h/v1', key: { value: sk-hidden } } }",
      "p.yaml:1:57: models.a.key: " PLACES},
     {"models: { a: { engine: remote, url: 'http://h/v1', key: [sk-hidden] } }",
-     "p.yaml:1:57: models.a.key: " PLACES ": " SECRET ", which is copied, shown and kept in version "
+     "p.yaml:1:57: models.a.key: " PLACES ": " SECRET
+     ", which is copied, shown and kept in version "
      "control"},
     {"models: { a: { engine: remote, url: 'http://h/v1', key: { env: PLEXUS_TEST_ABSENT } } }",
      "p.yaml:1:57: models.a.key: the environment variable PLEXUS_TEST_ABSENT is not set"},
@@ -139,27 +147,31 @@ static const struct {
      "p.yaml:1:57: models.a.key: the file of this secret cannot be read: /no/such: No such file or "
      "directory"},
     {"models: { a: { file: x, env: { HF_TOKEN: hidden } } }",
-     "p.yaml:1:42: models.a.env.HF_TOKEN: looks like a secret: give { env: NAME } or { file: PATH }, "
-     SECRET},
+     "p.yaml:1:42: models.a.env.HF_TOKEN: looks like a secret: give { env: NAME } or { file: PATH "
+     "}, " SECRET},
     {"models: { a: { file: x, env: { A_KEY: 1 } } }",
-     "p.yaml:1:39: models.a.env.A_KEY: looks like a secret: give { env: NAME } or { file: PATH }, "
-     SECRET},
+     "p.yaml:1:39: models.a.env.A_KEY: looks like a secret: give { env: NAME } or { file: PATH "
+     "}, " SECRET},
     {"models: { a: { file: x, env: ['A=1', 'MY_PASSWORD=hidden'] } }",
-     "p.yaml:1:38: models.a.env[1]: looks like a secret: give { env: NAME } or { file: PATH }, " SECRET},
+     "p.yaml:1:38: models.a.env[1]: looks like a secret: give { env: NAME } or { file: PATH "
+     "}, " SECRET},
     {"models: { a: { file: x, env: { A: { env: 'hid den' } } } }",
-     "p.yaml:1:42: models.a.env.A.env: expected the name of an environment variable such as CLOUD_KEY"},
+     "p.yaml:1:42: models.a.env.A.env: expected the name of an environment variable such as "
+     "CLOUD_KEY"},
     {"models: { a: { file: x, args: [--api-key, hidden] } }",
-     "p.yaml:1:32: models.a.args[0]: --api-key: " SECRET ", nor in arguments, which all users of the "
+     "p.yaml:1:32: models.a.args[0]: --api-key: " SECRET
+     ", nor in arguments, which all users of the "
      "machine can see; give it in env"},
     // listeners
-    {"listen: { api: 8000 }",
-     "p.yaml:1:16: listen.api: expected an address such as 127.0.0.1:8000 or unix:/path, or a list of "
-     "addresses, found the number 8000"},
+    {"listen: { api: 8000 }", "p.yaml:1:16: listen.api: expected an address such as 127.0.0.1:8000 "
+                              "or unix:/path, or a list of "
+                              "addresses, found the number 8000"},
     {"listen: { api: localhost }",
      "p.yaml:1:16: listen.api: bad address \"localhost\": expected host:port with a port of 0 to "
      "65535, or unix:/path"},
     {"listen: { api: [] }", "p.yaml:1:16: listen.api: expected at least 1 in the list"},
-    {"listen: { api: [{ keys: auto }] }", "p.yaml:1:17: listen.api[0]: the key \"address\" is missing"},
+    {"listen: { api: [{ keys: auto }] }",
+     "p.yaml:1:17: listen.api[0]: the key \"address\" is missing"},
     {"listen: { api: ['a:1', 'a:1'] }", "p.yaml:1:24: listen.api[1]: a:1 stands there twice"},
     {"listen: { api: '0.0.0.0:80', keys: off }",
      "p.yaml:1:16: listen.api: keys: off is for loopback addresses, unix sockets and tls.client_ca "
@@ -174,15 +186,18 @@ static const struct {
                                 "\"0660\", found \"999\""},
     {"listen: { mode: 0660 }", "p.yaml:1:17: listen.mode: expected octal digits in quotes such as "
                                "\"0660\", found the number 660; put it in quotes"},
-    {"listen: { origins: ['http://a/b'] }",
-     "p.yaml:1:21: listen.origins[0]: expected an origin such as https://app.example.org, without a "
-     "path, found \"http://a/b\""},
-    {"listen: { hosts: ['a:80'] }", "p.yaml:1:19: listen.hosts[0]: expected a host name without port "
-                                    "such as ai.example.org or *.example.org, found \"a:80\""},
-    {"log: { access: ../x }", "p.yaml:1:16: log.access: expected a file below the data folder such as "
-                              "logs/access.jsonl, or off"},
-    {"log: { access: /var/x }", "p.yaml:1:16: log.access: expected a file below the data folder such as "
-                                "logs/access.jsonl, or off"},
+    {"listen: { origins: ['http://a/b'] }", "p.yaml:1:21: listen.origins[0]: expected an origin "
+                                            "such as https://app.example.org, without a "
+                                            "path, found \"http://a/b\""},
+    {"listen: { hosts: ['a:80'] }",
+     "p.yaml:1:19: listen.hosts[0]: expected a host name without port "
+     "such as ai.example.org or *.example.org, found \"a:80\""},
+    {"log: { access: ../x }",
+     "p.yaml:1:16: log.access: expected a file below the data folder such as "
+     "logs/access.jsonl, or off"},
+    {"log: { access: /var/x }",
+     "p.yaml:1:16: log.access: expected a file below the data folder such as "
+     "logs/access.jsonl, or off"},
     // several at once, in the order of the file
     {"limits:\n  quue: 3\nmodels:\n  a: { file: x, slots: none }\ndata: []\n",
      "p.yaml:2:3: limits.quue: unknown key; nearest: queue\n"
@@ -198,7 +213,8 @@ static void test_rows(void **state)
         struct config *c = NULL;
         struct err e = {0};
         int rc = config_parse(&c, "p.yaml", bytes_of(rows[i].yaml), "/base", &e);
-        if (rc != (rows[i].said ? E_CONFIG : 0) || strcmp(e.text, rows[i].said ? rows[i].said : "")) {
+        if (rc != (rows[i].said ? E_CONFIG : 0) ||
+            strcmp(e.text, rows[i].said ? rows[i].said : "")) {
             printf("row %zu: %s\n  expected: %s\n  found %d: %s\n", i, rows[i].yaml,
                    rows[i].said ? rows[i].said : "(good)", rc, e.text);
             wrong++;
@@ -213,8 +229,8 @@ static void test_rows(void **state)
 static void test_syntax(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"a: [1", "a: b: c", "\tx: 1", "a: 1\na: 2", "a: &x [*y]",
-                                      "--- 1\n--- 2", "a: !!binary x"};
+    static const char *const bad[] = {"a: [1",      "a: b: c",      "\tx: 1",       "a: 1\na: 2",
+                                      "a: &x [*y]", "--- 1\n--- 2", "a: !!binary x"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct config *c = NULL;
         struct err e = {0};
@@ -270,7 +286,8 @@ static void test_odd_places(void **state)
     char yaml[4096], key[2001];
     memset(key, 'k', 2000);
     key[2000] = 0;
-    (void)snprintf(yaml, sizeof yaml, "? %s\n: 1\n\"a/b~c\\n\": 2\nmodels: { \"\": {}, \"é\": {} }", key);
+    (void)snprintf(yaml, sizeof yaml, "? %s\n: 1\n\"a/b~c\\n\": 2\nmodels: { \"\": {}, \"é\": {} }",
+                   key);
     struct config *c = NULL;
     struct err e = {0};
     assert_int_equal(config_parse(&c, "p.yaml", bytes_of(yaml), "/", &e), E_CONFIG);

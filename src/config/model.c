@@ -61,7 +61,8 @@ static uint64_t fingerprint(struct config_work *w, const struct json *m,
     buf_init(&text, CONFIG_FILE_MAX * 4);
     (void)buf_str(&text, w->base_dir);
     while (json_each(m, &it, &key, &v)) {
-        struct config_node n = config_node(w->schema, config_prop(config_node(w->schema, about), key));
+        struct config_node n =
+            config_node(w->schema, config_prop(config_node(w->schema, about), key));
         struct bytes reload = json_str(config_note(n, "x-reload"));
         if (reload.n && !bytes_is(reload, "model"))
             continue;

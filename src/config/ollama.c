@@ -1,5 +1,5 @@
-// ollama.c: Ollama's store: manifests/HOST/OWNER/NAME/TAG are small JSON files that name the layers,
-// blobs/sha256-HEX are the layers; the one of type ...image.model is a GGUF file.
+// ollama.c: Ollama's store: manifests/HOST/OWNER/NAME/TAG are small JSON files that name the
+// layers, blobs/sha256-HEX are the layers; the one of type ...image.model is a GGUF file.
 // SPDX-License-Identifier: Apache-2.0
 #include "base/file.h"
 #include "config/config_priv.h"
@@ -60,9 +60,9 @@ static void manifest(struct config_discovery *d, const char *root, const char *p
     buf_init(&name, 2048);
     if (file_read(path, &text, NULL) == 0 && json_parse(&doc, buf_bytes(&text), 0, NULL) == 0) {
         struct bytes digest = model_digest(json_root(doc));
-        int n = digest.n ? snprintf(blob, sizeof blob, "%s/blobs/sha256-%.*s", root,
-                                    BYTES_FMT(digest))
-                         : -1;
+        int n = digest.n
+                    ? snprintf(blob, sizeof blob, "%s/blobs/sha256-%.*s", root, BYTES_FMT(digest))
+                    : -1;
         put_name(&name, parts);
         if (n > 0 && (size_t)n < sizeof blob)
             config_discovered(d, blob, buf_bytes(&name), "Ollama's store");

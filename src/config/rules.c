@@ -26,7 +26,8 @@ static void door(struct config_work *w, const struct config_at *at, struct bytes
     if (open && bytes_is(json_str(r.keys), "off") && !json_get(r.tls, "client_ca"))
         config_find(w, at, false,
                     "keys: off is for loopback addresses, unix sockets and tls.client_ca only: "
-                    "whoever reaches %.*s could use every model", BYTES_FMT(address));
+                    "whoever reaches %.*s could use every model",
+                    BYTES_FMT(address));
     if (a.unix_socket && r.own_tls)
         config_find(w, at, false, "a unix socket takes no tls");
     if (!a.unix_socket && r.own_mode)
@@ -62,7 +63,8 @@ static void doors(struct config_work *w, const struct config_at *up, const struc
             r.own_tls = json_get(d, "tls") != NULL;
             r.own_mode = json_get(d, "mode") != NULL;
         }
-        struct bytes address = json_is(d, JSON_STR) ? json_str(d) : json_str(json_get(d, "address"));
+        struct bytes address =
+            json_is(d, JSON_STR) ? json_str(d) : json_str(json_get(d, "address"));
         door(w, &one, address, r, seen);
     }
     map_free(seen);
@@ -98,7 +100,8 @@ static bool strangers(struct config_work *w, const struct config_at *at, const s
         other = other || (one && !said);
         config_find(w, &below, true, "means nothing with engine %.*s%s%s%.*s", BYTES_FMT(engine),
                     said ? "" : ", which is taken when none is named",
-                    one ? "; it is for engine " : "", one ? (int)whose.n : 0, whose.p ? whose.p : "");
+                    one ? "; it is for engine " : "", one ? (int)whose.n : 0,
+                    whose.p ? whose.p : "");
     }
     return other;
 }
@@ -119,8 +122,9 @@ static void engine(struct config_work *w, const struct config_at *at, const stru
 static void env_literal(struct config_work *w, const struct config_at *at, struct bytes name)
 {
     if (config_is_secret_name(name))
-        config_find(w, at, false, "looks like a secret: give { env: NAME } or { file: PATH }, "
-                                  "a secret never stands in this file");
+        config_find(w, at, false,
+                    "looks like a secret: give { env: NAME } or { file: PATH }, "
+                    "a secret never stands in this file");
 }
 
 static void env(struct config_work *w, const struct config_at *up, const struct json *list)
@@ -156,9 +160,11 @@ static void arguments(struct config_work *w, const struct config_at *up, const c
         struct bytes option = equals < 0 ? word : bytes_first(word, (size_t)equals);
         for (size_t k = 0; k < sizeof options / sizeof *options; k++)
             if (bytes_is(option, options[k]))
-                config_find(w, &one, false, "%s: a secret never stands in this file, nor in "
-                                            "arguments, which all users of the machine can see; "
-                                            "give it in env", options[k]);
+                config_find(w, &one, false,
+                            "%s: a secret never stands in this file, nor in "
+                            "arguments, which all users of the machine can see; "
+                            "give it in env",
+                            options[k]);
     }
 }
 
@@ -186,7 +192,8 @@ static void models(struct config_work *w, const struct config_at *up, const stru
             w->failed = E_NOMEM;
     it = (struct json_iter){0};
     while (json_is(list, JSON_OBJ) && json_each(list, &it, &name, &m)) {
-        struct config_at at = {.up = up, .key = name}, aliases = {.up = &at, .key = BYTES("aliases")};
+        struct config_at at = {.up = up, .key = name},
+                         aliases = {.up = &at, .key = BYTES("aliases")};
         if (!json_is(m, JSON_OBJ))
             continue;
         engine(w, &at, m);
@@ -224,8 +231,9 @@ static void access_log(struct config_work *w, const struct config_at *up, struct
         out = out || bytes_is(part, "..");
     }
     if (out)
-        config_find(w, &at, false, "expected a file below the data folder such as "
-                                   "logs/access.jsonl, or off");
+        config_find(w, &at, false,
+                    "expected a file below the data folder such as "
+                    "logs/access.jsonl, or off");
 }
 
 void config_rules(struct config_work *w, const struct json *given)

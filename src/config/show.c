@@ -27,14 +27,14 @@ static bool is_quantity(struct bytes s)
 // Whether a text can stand without quotes and stay that text, also for readers of older YAML.
 static bool is_plain(struct bytes s)
 {
-    static const char *const words[] = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"};
+    static const char *const words[] = {"true", "false", "null", "yes", "no",
+                                        "on",   "off",   "y",    "n"};
     if (is_quantity(s))
         return true;
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (bytes_iis(s, words[i]))
             return false;
-    if (!s.n || s.n > 200 ||
-        !(is_letter(s.p[0]) || s.p[0] == '/' || bytes_starts(s, BYTES("./"))))
+    if (!s.n || s.n > 200 || !(is_letter(s.p[0]) || s.p[0] == '/' || bytes_starts(s, BYTES("./"))))
         return false;
     for (size_t i = 0; i < s.n; i++) {
         char c = s.p[i];

@@ -48,8 +48,8 @@ static void compress(uint32_t state[8], const uint8_t block[64]) // 6.2.2
         uint32_t a = v[0], e = v[4];
         uint32_t t1 = v[7] + (turn(e, 6) ^ turn(e, 11) ^ turn(e, 25)) + ((e & v[5]) ^ (~e & v[6])) +
                       k[t] + w[t];
-        uint32_t t2 = (turn(a, 2) ^ turn(a, 13) ^ turn(a, 22)) +
-                      ((a & v[1]) ^ (a & v[2]) ^ (v[1] & v[2]));
+        uint32_t t2 =
+            (turn(a, 2) ^ turn(a, 13) ^ turn(a, 22)) + ((a & v[1]) ^ (a & v[2]) ^ (v[1] & v[2]));
         memmove(v + 1, v, 7 * sizeof *v);
         v[4] += t1;
         v[0] = t1 + t2;
@@ -58,7 +58,7 @@ static void compress(uint32_t state[8], const uint8_t block[64]) // 6.2.2
         state[i] += v[i];
 }
 
-void hash_sha256_init(struct hash_sha256 *h)
+void sha256_init(struct sha256 *h)
 {
     // Square roots of the first 8 primes (5.3.3).
     static const uint32_t start[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
@@ -67,7 +67,7 @@ void hash_sha256_init(struct hash_sha256 *h)
     h->bytes = 0;
 }
 
-void hash_sha256_add(struct hash_sha256 *h, const void *p, size_t n)
+void sha256_add(struct sha256 *h, const void *p, size_t n)
 {
     const uint8_t *from = p;
     while (n > 0) {
@@ -85,7 +85,7 @@ void hash_sha256_add(struct hash_sha256 *h, const void *p, size_t n)
     }
 }
 
-void hash_sha256_end(struct hash_sha256 *h, uint8_t ret[HASH_SHA256_LEN])
+void sha256_end(struct sha256 *h, uint8_t ret[SHA256_LEN])
 {
     uint64_t bits = h->bytes * 8;
     size_t at = h->bytes % 64;
@@ -104,15 +104,15 @@ void hash_sha256_end(struct hash_sha256 *h, uint8_t ret[HASH_SHA256_LEN])
     explicit_bzero(h, sizeof *h);
 }
 
-void hash_sha256(struct bytes text, uint8_t ret[HASH_SHA256_LEN])
+void sha256_sum(struct bytes text, uint8_t ret[SHA256_LEN])
 {
-    struct hash_sha256 h;
-    hash_sha256_init(&h);
-    hash_sha256_add(&h, text.p, text.n);
-    hash_sha256_end(&h, ret);
+    struct sha256 h;
+    sha256_init(&h);
+    sha256_add(&h, text.p, text.n);
+    sha256_end(&h, ret);
 }
 
-void hash_hex(const uint8_t *p, size_t n, char *ret)
+void crypto_hex(const uint8_t *p, size_t n, char *ret)
 {
     static const char digits[] = "0123456789abcdef";
     for (size_t i = 0; i < n; i++) {
@@ -130,7 +130,7 @@ static int digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-bool hash_unhex(struct bytes text, uint8_t *ret, size_t n)
+bool crypto_unhex(struct bytes text, uint8_t *ret, size_t n)
 {
     if (text.n != n * 2)
         return false;

@@ -40,7 +40,7 @@ static void put(uint8_t *p, uint64_t x)
         p[i] = (uint8_t)(x >> (8 * i));
 }
 
-void hash_sip128(const struct hash_sip_key *key, struct bytes text, uint8_t ret[HASH_SIP_LEN])
+void crypto_sip128(const struct crypto_sip_key *key, struct bytes text, uint8_t ret[CRYPTO_SIP_LEN])
 {
     const uint8_t *p = (const uint8_t *)text.p;
     // "somepseudorandomlygeneratedbytes"; 0xee and 0xdd mark the 128-bit form.

@@ -21,13 +21,13 @@ struct keys *keys_new(void)
     return k;
 }
 
-struct key *key_new(const uint8_t hash[HASH_SHA256_LEN])
+struct key *key_new(const uint8_t hash[SHA256_LEN])
 {
     struct key *key = mem_new(struct key);
     if (!key)
         return NULL;
     memcpy(key->hash, hash, sizeof key->hash);
-    hash_hex(hash, KEY_ID_LEN / 2, key->id);
+    crypto_hex(hash, KEY_ID_LEN / 2, key->id);
     key->expires_ms = TIME_NEVER;
     return key;
 }
@@ -94,7 +94,7 @@ const char *key_name_wrong(struct bytes name)
     for (size_t i = 0; i < name.n; i++)
         if ((unsigned char)name.p[i] < ' ' || name.p[i] == 0x7f)
             return "a control character does not belong there";
-    if (hash_unhex(name, id, sizeof id))
+    if (crypto_unhex(name, id, sizeof id))
         return "12 hex digits are an id, not a name";
     return NULL;
 }
@@ -164,13 +164,13 @@ static int check_args(const struct keys *k, const struct key_args *args, struct 
 int keys_make(struct keys *k, const struct key_args *args, int64_t wall_ms,
               char ret_key[KEY_TEXT_MAX], const char **ret_id, struct err *e)
 {
-    uint8_t hash[HASH_SHA256_LEN];
+    uint8_t hash[SHA256_LEN];
     char text[KEY_TEXT_MAX];
     int rc = check_args(k, args, e);
     if (rc != 0)
         return rc;
     make_text(text);
-    hash_sha256(bytes_of(text), hash);
+    sha256_sum(bytes_of(text), hash);
     struct key *key = text[0] ? key_new(hash) : NULL;
     if (key) {
         key->scopes = args->scopes ? args->scopes : SCOPE_MODELS;

@@ -10,17 +10,17 @@ void keys_forget_cache(struct keys *k)
     memset(k->cache, 0, sizeof k->cache);
 }
 
-// The key with this text, or NULL. Nothing of the text stays in memory: the cache holds a keyed hash
-// of 128 bits, which nobody outside can aim at.
+// The key with this text, or NULL. Nothing of the text stays in memory: the cache holds a keyed
+// hash of 128 bits, which nobody outside can aim at.
 static struct key *find(struct keys *k, struct bytes text)
 {
-    uint8_t mac[HASH_SIP_LEN], hash[HASH_SHA256_LEN];
-    hash_sip128(&k->sip, text, mac);
+    uint8_t mac[CRYPTO_SIP_LEN], hash[SHA256_LEN];
+    crypto_sip128(&k->sip, text, mac);
     struct keys_cache_row *row = &k->cache[mac[0] % KEYS_CACHE];
     struct bytes seen = {(const char *)row->mac, sizeof row->mac};
     if (row->key && bytes_eq_const_time(seen, (struct bytes){(const char *)mac, sizeof mac}))
         return row->key;
-    hash_sha256(text, hash);
+    sha256_sum(text, hash);
     struct bytes digest = {(const char *)hash, sizeof hash};
     struct key *key = map_get(k->by_hash, digest);
     if (!key ||

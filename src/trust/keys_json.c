@@ -10,9 +10,9 @@
 
 static void save_key(struct json_w *w, const struct key *key)
 {
-    char hash[HASH_SHA256_LEN * 2 + 1];
+    char hash[SHA256_LEN * 2 + 1];
     struct buf scopes;
-    hash_hex(key->hash, sizeof key->hash, hash);
+    crypto_hex(key->hash, sizeof key->hash, hash);
     buf_init(&scopes, 64);
     scope_put(&scopes, key->scopes);
     json_w_obj(w, NULL);
@@ -122,10 +122,10 @@ static int fill(struct key *key, const struct json *v, size_t at, struct err *e)
 
 static int load_key(struct keys *to, struct map *names, const struct json *v, struct err *e)
 {
-    uint8_t hash[HASH_SHA256_LEN];
+    uint8_t hash[SHA256_LEN];
     struct bytes digest = {(const char *)hash, sizeof hash};
     size_t at = to->count;
-    if (!hash_unhex(json_str(json_get(v, "hash")), hash, sizeof hash))
+    if (!crypto_unhex(json_str(json_get(v, "hash")), hash, sizeof hash))
         return bad(at, e, "expected a hash of 64 hex digits");
     if (map_get(to->by_hash, digest))
         return bad(at, e, "the same key stands there twice");
@@ -201,7 +201,7 @@ int keys_load(struct keys *k, struct bytes json_text, struct err *e)
         return rc;
     }
     for (size_t i = 0; i < to->count; i++) { // from here on nothing can fail
-        struct bytes digest = {(const char *)to->list[i]->hash, HASH_SHA256_LEN};
+        struct bytes digest = {(const char *)to->list[i]->hash, SHA256_LEN};
         struct key *old = map_del(k->by_hash, digest), *new = to->list[i];
         if (!old)
             continue;
@@ -213,7 +213,7 @@ int keys_load(struct keys *k, struct bytes json_text, struct err *e)
     }
     for (size_t i = 0; i < k->count; i++) {
         struct key *old = k->list[i];
-        if (map_del(k->by_hash, (struct bytes){(const char *)old->hash, HASH_SHA256_LEN})) {
+        if (map_del(k->by_hash, (struct bytes){(const char *)old->hash, SHA256_LEN})) {
             old->next = k->removed;
             k->removed = old;
         }

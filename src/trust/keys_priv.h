@@ -1,6 +1,6 @@
-// keys_priv.h: the table of keys, shared by its parts: keys.c (the table), keys_check.c (the check on
-// the request path), keys_json.c (loading and saving), scope.c.
-// SPDX-License-Identifier: Apache-2.0
+// keys_priv.h: the table of keys, shared by its parts: keys.c (the table), keys_check.c (the check
+// on the request path), keys_json.c (loading and saving), scope.c. SPDX-License-Identifier:
+// Apache-2.0
 #ifndef PLEXUS_TRUST_KEYS_PRIV_H
 #define PLEXUS_TRUST_KEYS_PRIV_H
 
@@ -22,7 +22,7 @@ struct key_bucket {
 };
 
 struct key {
-    uint8_t hash[HASH_SHA256_LEN];
+    uint8_t hash[SHA256_LEN];
     char id[KEY_ID_LEN + 1];
     char *name;
     const char **models; // NULL: all
@@ -36,7 +36,7 @@ struct key {
 };
 
 struct keys_cache_row {
-    uint8_t mac[HASH_SIP_LEN];
+    uint8_t mac[CRYPTO_SIP_LEN];
     struct key *key; // NULL: empty
 };
 
@@ -45,11 +45,11 @@ struct keys {
     size_t count, room;
     struct map *by_hash;
     struct key *removed; // handles may still be out
-    struct hash_sip_key sip;
+    struct crypto_sip_key sip;
     struct keys_cache_row cache[KEYS_CACHE];
 };
 
-struct key *key_new(const uint8_t hash[HASH_SHA256_LEN]); // with its id; NULL: no memory
+struct key *key_new(const uint8_t hash[SHA256_LEN]); // with its id; NULL: no memory
 void key_free(struct key *key);
 // Copies; NULL models: all. E_NOMEM.
 int key_fill(struct key *key, struct bytes name, const char *const *models);

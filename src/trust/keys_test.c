@@ -50,7 +50,11 @@ static void test_scopes(void **state)
         {"read, models", SCOPE_MODELS | SCOPE_READ, "models,read"},
         {"all", SCOPE_ALL, "models,read,admin"},
         {"admin,admin", SCOPE_ADMIN, "admin"},
-        {"", 0, ""}, {"models,", 0, ""}, {"model", 0, ""}, {"MODELS", 0, ""}, {",", 0, ""},
+        {"", 0, ""},
+        {"models,", 0, ""},
+        {"model", 0, ""},
+        {"MODELS", 0, ""},
+        {",", 0, ""},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         unsigned scopes = 0;
@@ -176,7 +180,8 @@ static void test_models(void **state)
     (void)state;
     struct keys *k = keys_new();
     static const char *const models[] = {"a", "team/*", NULL}, *const none[] = {NULL};
-    struct made m = make(k, (struct key_args){.models = models}), n = make(k, (struct key_args){.models = none});
+    struct made m = make(k, (struct key_args){.models = models}),
+                n = make(k, (struct key_args){.models = none});
     struct key *key = NULL;
     struct err e = {0};
     assert_int_equal(check(k, m.text, SCOPE_MODELS, 0, &key), 0);
@@ -200,7 +205,8 @@ static void test_request_rate(void **state)
     int64_t retry = 0;
     for (int i = 0; i < 60; i++)
         assert_int_equal(check(k, m.text, SCOPE_MODELS, 1000, NULL), 0);
-    assert_int_equal(keys_check(k, bytes_of(m.text), SCOPE_MODELS, 1000, 1000, &key, &retry, &e), E_RATE);
+    assert_int_equal(keys_check(k, bytes_of(m.text), SCOPE_MODELS, 1000, 1000, &key, &retry, &e),
+                     E_RATE);
     assert_in_range(retry, 1000, 1002);
     assert_int_equal(check(k, m.text, SCOPE_MODELS, 1999, NULL), E_RATE);
     assert_int_equal(check(k, m.text, SCOPE_MODELS, 1000 + retry, NULL), 0); // what was said holds
@@ -228,7 +234,8 @@ static void test_token_rate(void **state)
     assert_in_range(retry, 100, 102); // 10 tokens a second
     assert_int_equal(check(k, m.text, SCOPE_MODELS, retry, &key), 0);
     key_used(key, 1200, retry); // a long answer: below zero
-    assert_int_equal(keys_check(k, bytes_of(m.text), SCOPE_MODELS, retry, 0, &key, &retry, &e), E_RATE);
+    assert_int_equal(keys_check(k, bytes_of(m.text), SCOPE_MODELS, retry, 0, &key, &retry, &e),
+                     E_RATE);
     assert_in_range(retry, 119000, 121000);
     key_used(key, UINT64_MAX, 1000);
     key_used(key, 5, 1000);
@@ -242,8 +249,11 @@ static void test_save_and_load(void **state)
     (void)state;
     struct keys *k = keys_new(), *other = keys_new();
     static const char *const models[] = {"a", "b", NULL};
-    struct made a = make(k, (struct key_args){.name = "ann \"\xc3\xa9\"", .scopes = SCOPE_ALL, .models = models,
-                                              .requests_per_minute = 2, .tokens_per_minute = 3});
+    struct made a = make(k, (struct key_args){.name = "ann \"\xc3\xa9\"",
+                                              .scopes = SCOPE_ALL,
+                                              .models = models,
+                                              .requests_per_minute = 2,
+                                              .tokens_per_minute = 3});
     struct made b = make(k, (struct key_args){.expires_ms = 9000});
     struct key *key = NULL, *same = NULL;
     struct buf text, again;
@@ -282,7 +292,8 @@ static void test_save_and_load(void **state)
 }
 
 #define HASH "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
-#define KEY(more) "{\"id\":\"001122334455\",\"name\":\"n\",\"hash\":\"" HASH "\",\"scopes\":\"models\"" more "}"
+#define KEY(more)                                                                                  \
+    "{\"id\":\"001122334455\",\"name\":\"n\",\"hash\":\"" HASH "\",\"scopes\":\"models\"" more "}"
 #define TABLE(keys) "{\"version\":1,\"keys\":[" keys "]}"
 
 static void test_bad_tables(void **state)
@@ -293,15 +304,23 @@ static void test_bad_tables(void **state)
         int code;
     } rows[] = {
         {TABLE(KEY("")), 0},
-        {"", E_PARSE}, {"{", E_PARSE}, {"[]", E_INVALID}, {"{}", E_INVALID},
+        {"", E_PARSE},
+        {"{", E_PARSE},
+        {"[]", E_INVALID},
+        {"{}", E_INVALID},
         {"{\"version\":2,\"keys\":[]}", E_UNSUPPORTED},
         {"{\"version\":1}", E_INVALID},
         {TABLE("1"), E_INVALID},
         {TABLE("{\"hash\":\"00\"}"), E_INVALID},
         {TABLE(KEY("") "," KEY("")), E_INVALID},
-        {TABLE("{\"id\":\"001122334456\",\"name\":\"n\",\"hash\":\"" HASH "\",\"scopes\":\"models\"}"), E_INVALID},
-        {TABLE("{\"id\":\"001122334455\",\"name\":\"\",\"hash\":\"" HASH "\",\"scopes\":\"models\"}"), E_INVALID},
-        {TABLE("{\"id\":\"001122334455\",\"name\":\"n\",\"hash\":\"" HASH "\",\"scopes\":\"x\"}"), E_INVALID},
+        {TABLE("{\"id\":\"001122334456\",\"name\":\"n\",\"hash\":\"" HASH
+               "\",\"scopes\":\"models\"}"),
+         E_INVALID},
+        {TABLE("{\"id\":\"001122334455\",\"name\":\"\",\"hash\":\"" HASH
+               "\",\"scopes\":\"models\"}"),
+         E_INVALID},
+        {TABLE("{\"id\":\"001122334455\",\"name\":\"n\",\"hash\":\"" HASH "\",\"scopes\":\"x\"}"),
+         E_INVALID},
         {TABLE("{\"id\":\"001122334455\",\"name\":\"n\",\"hash\":\"" HASH "\"}"), E_INVALID},
         {TABLE(KEY(",\"models\":\"x\"")), E_INVALID},
         {TABLE(KEY(",\"models\":[1]")), E_INVALID},
@@ -310,8 +329,11 @@ static void test_bad_tables(void **state)
         {TABLE(KEY(",\"expires_ms\":\"x\"")), E_INVALID},
         {TABLE(KEY(",\"requests_per_minute\":4294967296")), E_INVALID},
         {TABLE(KEY(",\"requests_per_minute\":1.5")), E_INVALID},
-        {TABLE(KEY("") "," "{\"id\":\"101122334455\",\"name\":\"n\",\"hash\":\"10112233445566778899aabbccddeeff"
-               "00112233445566778899aabbccddeeff\",\"scopes\":\"models\"}"), E_INVALID},
+        {TABLE(KEY("") ","
+                       "{\"id\":\"101122334455\",\"name\":\"n\",\"hash\":"
+                       "\"10112233445566778899aabbccddeeff"
+                       "00112233445566778899aabbccddeeff\",\"scopes\":\"models\"}"),
+         E_INVALID},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct keys *k = keys_new();
@@ -320,7 +342,8 @@ static void test_bad_tables(void **state)
         int rc = keys_load(k, bytes_of(rows[i].text), &e);
         if (rc != rows[i].code)
             fail_msg("row %zu: %d %s", i, rc, e.text);
-        assert_int_equal(check(k, m.text, SCOPE_MODELS, 0, NULL), rc ? 0 : E_UNAUTH); // all or nothing
+        assert_int_equal(check(k, m.text, SCOPE_MODELS, 0, NULL),
+                         rc ? 0 : E_UNAUTH); // all or nothing
         keys_free(k);
     }
 }
@@ -336,7 +359,8 @@ static void test_no_memory(void **state)
         char text[KEY_TEXT_MAX];
         struct err e = {0};
         mem_fail_after(n, 1);
-        int made = keys_make(k, &(struct key_args){.name = "x", .models = models}, 0, text, NULL, &e);
+        int made =
+            keys_make(k, &(struct key_args){.name = "x", .models = models}, 0, text, NULL, &e);
         int loaded = made ? keys_load(k, BYTES(TABLE(KEY(",\"models\":[\"a\"]"))), &e) : 0;
         mem_fail_after(0, 0);
         assert_true(made == 0 || made == E_NOMEM);
@@ -378,11 +402,11 @@ static void test_speed(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_scopes),       cmocka_unit_test(test_make_and_check),
-        cmocka_unit_test(test_wrong_args),   cmocka_unit_test(test_remove),
-        cmocka_unit_test(test_models),       cmocka_unit_test(test_request_rate),
-        cmocka_unit_test(test_token_rate),   cmocka_unit_test(test_save_and_load),
-        cmocka_unit_test(test_bad_tables),   cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_scopes),     cmocka_unit_test(test_make_and_check),
+        cmocka_unit_test(test_wrong_args), cmocka_unit_test(test_remove),
+        cmocka_unit_test(test_models),     cmocka_unit_test(test_request_rate),
+        cmocka_unit_test(test_token_rate), cmocka_unit_test(test_save_and_load),
+        cmocka_unit_test(test_bad_tables), cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_speed),
     };
     return cmocka_run_group_tests_name("keys", tests, NULL, NULL);

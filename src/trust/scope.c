@@ -19,8 +19,10 @@ int scope_parse(struct bytes text, unsigned *ret_scopes, struct err *e)
         while (i < COUNT && !bytes_is(word, scopes[i].word))
             i++;
         if (i == COUNT)
-            return err_set(e, E_INVALID, "expected scopes out of models, read, admin, all; found "
-                                         "\"%.*s\"", BYTES_FMT(bytes_first(word, 40)));
+            return err_set(e, E_INVALID,
+                           "expected scopes out of models, read, admin, all; found "
+                           "\"%.*s\"",
+                           BYTES_FMT(bytes_first(word, 40)));
         found |= scopes[i].scope;
     }
     if (!found)

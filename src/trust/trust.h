@@ -7,9 +7,14 @@
 #include "base/err.h"
 #include "text/json.h"
 
-enum { SCOPE_MODELS = 1, SCOPE_READ = 2, SCOPE_ADMIN = 4 }; // use models; see state, logs, metrics; change things
+enum {
+    SCOPE_MODELS = 1,
+    SCOPE_READ = 2,
+    SCOPE_ADMIN = 4
+}; // use models; see state, logs, metrics; change things
 #define SCOPE_ALL (SCOPE_MODELS | SCOPE_READ | SCOPE_ADMIN)
-int scope_parse(struct bytes text, unsigned *ret_scopes, struct err *e); // "models,read", "all"; E_INVALID
+int scope_parse(struct bytes text, unsigned *ret_scopes,
+                struct err *e); // "models,read", "all"; E_INVALID
 void scope_put(struct buf *out, unsigned scopes);
 
 #define KEY_TEXT_MAX 64 // "plx_" + 43 characters of base64url (256 random bits)
@@ -43,15 +48,15 @@ struct key_args {
     uint64_t tokens_per_minute;
 };
 // Makes a key; its text is given this once. E_EXISTS (name), E_INVALID, E_FULL, E_NOMEM.
-int keys_make(struct keys *k, const struct key_args *args, int64_t wall_ms, char ret_key[KEY_TEXT_MAX],
-              const char **ret_id, struct err *e);
+int keys_make(struct keys *k, const struct key_args *args, int64_t wall_ms,
+              char ret_key[KEY_TEXT_MAX], const char **ret_id, struct err *e);
 int keys_remove(struct keys *k, struct bytes id_or_name, struct err *e); // E_NOTFOUND
 size_t keys_count(const struct keys *k);
 bool keys_each(const struct keys *k, size_t *at, struct key_view *ret); // *at from 0; oldest first
 
-// The check on the request path (SHA-256 of the text, one map lookup, constant-time compare; a small
-// cache by a keyed 128-bit hash of the text skips the SHA-256 of a key seen before).
-// 0: *ret_key is a handle, good until keys_free also when the key is removed meanwhile. The request
+// The check on the request path (SHA-256 of the text, one map lookup, constant-time compare; a
+// small cache by a keyed 128-bit hash of the text skips the SHA-256 of a key seen before). 0:
+// *ret_key is a handle, good until keys_free also when the key is removed meanwhile. The request
 // counts and takes one from the bucket of requests. E_UNAUTH (none, unknown), E_FORBIDDEN (scope,
 // expired), E_RATE (*ret_retry_ms: until the bucket has enough). Texts never repeat the key.
 struct key;
