@@ -5,7 +5,6 @@ import base64
 import json
 import os
 import shutil
-import signal
 import socket
 import struct
 import subprocess
@@ -99,7 +98,7 @@ class Browser:
         self.dir = tempfile.mkdtemp(prefix="plexus-page-")
         self.process = subprocess.Popen([path, "--user-data-dir=" + self.dir, *FLAGS],
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                        stderr=subprocess.DEVNULL, start_new_session=True)
+                                        stderr=subprocess.DEVNULL)
         self.errors, self.hosts, self.requests, self.navigations = [], [], [], 0
         self.last, self.answers, self.sent = 0, {}, {}
         try:
@@ -201,7 +200,9 @@ class Browser:
                   features=[{"name": k.replace("_", "-"), "value": v} for k, v in features.items()])
 
     def click(self, selector):
-        """A real click in the middle of the element."""
+        """A real click in the middle of the element, as soon as it can be clicked."""
+        self.until("(() => { const e = document.querySelector(%s); return e && !e.disabled })()"
+                   % json.dumps(selector), selector + " can be clicked", 10)
         box = self.js("(() => { const e = document.querySelector(%s); if (!e) return null;"
                       "e.scrollIntoView({block: 'center'}); const r = e.getBoundingClientRect();"
                       "return [r.x + r.width / 2, r.y + r.height / 2, r.width * r.height] })()"
@@ -232,11 +233,13 @@ class Browser:
         return {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], 6000), "scale": 1}
 
     def close(self):
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        self.process.wait()
+        try:  # asked first: its helpers then end with it
+            self.session = None
+            self.call("Browser.close")
+            self.process.wait(10)
+        except (OSError, AttributeError, RuntimeError, TimeoutError, subprocess.TimeoutExpired):
+            self.process.kill()
+            self.process.wait()
         if hasattr(self, "socket"):
             self.socket.close()
         shutil.rmtree(self.dir, ignore_errors=True)

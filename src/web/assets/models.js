@@ -138,7 +138,7 @@ function nowWords(m) {
       return idle >= 0 ? `idle, leaves in ${format.clock(idle)}` : "stays loaded";
     case "DRAINING": return m.active ? `${format.plural(m.active, "request")} to finish` : m.phase || "stopping";
     case "FAILED": return `${since} ago`;
-    default: return m.waiting ? `${format.plural(m.waiting, "request")} waiting` : "loads when it is asked";
+    default: return m.phase ? m.phase : m.waiting ? `${format.plural(m.waiting, "request")} waiting` : "loads when it is asked";
   }
 }
 
