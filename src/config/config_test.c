@@ -1,5 +1,6 @@
 // config_test.c: what a good configuration becomes: defaults, listeners, models, secrets,
 // differences. SPDX-License-Identifier: Apache-2.0
+#include "base/alloc.h"
 #include "base/time.h"
 #include "config/config.h"
 #include "text/schema.h"
@@ -381,6 +382,40 @@ static void test_diff(void **state)
     }
 }
 
+// Each allocation fails in turn, once or for good: an error or the same configuration, no leak.
+static void test_no_memory(void **state)
+{
+    (void)state;
+    static const char *const bad =
+        "models: { a: { idel: 1, kind: x }, 'b c': { slots: [] } }\nlog: 1\n";
+    struct config *whole = good(full);
+    uint64_t before = mem_live();
+    size_t failures = 0;
+    for (uint64_t n = 1; n < 4000; n += 1 + n / 16) {
+        for (int sticky = 0; sticky < 2; sticky++) {
+            struct config *c = NULL;
+            struct err e = {0};
+            struct config_change change;
+            mem_fail_after(n, sticky);
+            int rc = config_parse(&c, "p.yaml", bytes_of(full), "/base", &e);
+            mem_fail_after(0, 0);
+            failures += rc != 0;
+            assert_int_equal(rc, e.code);
+            if (rc == 0)
+                assert_int_equal(config_diff(whole, c, &change, 1), 0);
+            config_free(c);
+            c = NULL;
+            mem_fail_after(n, sticky);
+            rc = config_parse(&c, "p.yaml", bytes_of(bad), "/base", &e);
+            mem_fail_after(0, 0);
+            assert_true(rc != 0 && !c);
+        }
+    }
+    assert_true(failures > 50);
+    assert_int_equal(mem_live(), before);
+    config_free(whole);
+}
+
 // ---- the schema itself ----
 
 static void walk(const struct json *root, const struct json *schema, bool named, int *refs)
@@ -438,6 +473,7 @@ int main(void)
         cmocka_unit_test(test_model),       cmocka_unit_test(test_show),
         cmocka_unit_test(test_secret_file), cmocka_unit_test(test_fingerprint),
         cmocka_unit_test(test_diff),        cmocka_unit_test(test_schema),
+        cmocka_unit_test(test_no_memory),
     };
     if (setenv("PLEXUS_TEST_KEY", "s3cret", 1) != 0)
         return 1;

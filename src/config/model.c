@@ -26,6 +26,7 @@ static const char *const *build_env(struct config_work *w, const struct config_a
             s = config_secret(w, &one, v);
         else if (!json_is(v, JSON_STR))
             (void)json_write(&text, v);
+        w->failed = text.failed ? text.failed : w->failed;
         const char *value = s.value_ ? s.value_ : json_cstr(v, buf_cstr(&text));
         list[count] = arena_fmt(w->arena, "%.*s=%s", BYTES_FMT(name), value);
         if (!list[count++])

@@ -77,6 +77,7 @@ struct secret config_secret(struct config_work *w, const struct config_at *at,
         (void)buf_fmt(&from, "file %s", path);
         s.value_ = from_file(w, at, path);
     }
+    w->failed = from.failed ? from.failed : w->failed;
     s.from = from.n ? config_str(w, buf_bytes(&from)) : NULL;
     buf_fini(&from);
     return s;

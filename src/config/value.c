@@ -45,7 +45,8 @@ static const char *word(struct config_work *w, const struct json *v)
         return config_str(w, json_str(v));
     struct buf text;
     buf_init(&text, 4096);
-    (void)json_write(&text, v);
+    if (json_write(&text, v) != 0)
+        w->failed = text.failed;
     const char *copy = config_str(w, buf_bytes(&text));
     buf_fini(&text);
     return copy;
