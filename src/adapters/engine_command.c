@@ -28,8 +28,8 @@ static int fill(const struct engine_spec *s, const struct engine_plan *plan, str
             i++;
         if (i < count && holes[i].value == NULL) {
             buf_fini(&out);
-            return err_set(e, E_INVALID, "model %s: its command has {file}, but the model has no file",
-                           s->model);
+            return err_set(e, E_INVALID,
+                           "model %s: its command has {file}, but the model has no file", s->model);
         }
         (void)buf_put(&out, i < count ? bytes_of(holes[i].value) : bytes_first(word, 1));
         word = bytes_from(word, i < count ? holes[i].name.n : 1);
@@ -39,8 +39,8 @@ static int fill(const struct engine_spec *s, const struct engine_plan *plan, str
     return *ret != NULL ? 0 : err_set(e, E_TOOBIG, "model %s: its command is too long", s->model);
 }
 
-static int plan(const struct engine_spec *s, uint16_t port, struct arena *a, struct engine_plan *ret,
-                struct err *e)
+static int plan(const struct engine_spec *s, uint16_t port, struct arena *a,
+                struct engine_plan *ret, struct err *e)
 {
     struct engine_plan p = {.child = true,
                             .host = "127.0.0.1",
@@ -67,10 +67,10 @@ static int plan(const struct engine_spec *s, uint16_t port, struct arena *a, str
     engine_words_all(&env, s->env);
     p.argv = argv.list;
     p.env = env.list;
-    if (argv.failed < 0 || env.failed < 0 || !engine_keep(a, &p.health) || !engine_keep(a, &p.kind) ||
-        !engine_keep(a, &p.upstream_model))
-        return err_set(e, argv.failed < 0 ? argv.failed : E_NOMEM, "model %s: its command is too long",
-                       s->model);
+    if (argv.failed < 0 || env.failed < 0 || !engine_keep(a, &p.health) ||
+        !engine_keep(a, &p.kind) || !engine_keep(a, &p.upstream_model))
+        return err_set(e, argv.failed < 0 ? argv.failed : E_NOMEM,
+                       "model %s: its command is too long", s->model);
     *ret = p;
     return 0;
 }
@@ -87,9 +87,19 @@ static bool progress(struct bytes line, const char **ret_phase, double *ret_shar
 
 static int blame(const struct bytes *lines, int count)
 {
-    static const char *const patterns[] = {
-        "address already in use", "no such file", "not found", "out of memory", "permission denied",
-        "cannot open", "fatal", "error:", "exception", "error", "failed", "cannot", NULL};
+    static const char *const patterns[] = {"address already in use",
+                                           "no such file",
+                                           "not found",
+                                           "out of memory",
+                                           "permission denied",
+                                           "cannot open",
+                                           "fatal",
+                                           "error:",
+                                           "exception",
+                                           "error",
+                                           "failed",
+                                           "cannot",
+                                           NULL};
     return engine_blame(lines, count, patterns);
 }
 

@@ -106,7 +106,8 @@ static uint64_t weight_bytes(const char *path)
 // Main memory at most, when every page of the weights was touched:
 //   weights   bytes of the files (they are mapped)
 //   cache     keys and values of all tokens at 16 bits (text/gguf.h)
-//   compute   one batch of 512 tokens: per token a row of logits, the hidden state about eight times,
+//   compute   one batch of 512 tokens: per token a row of logits, the hidden state about eight
+//   times,
 //             and the feed-forward rows twice, at 32 bits; an encoder also heads x batch x batch
 //   process   64 MiB
 static uint64_t memory_of(const struct gguf *g, const char *file, uint64_t tokens)
@@ -166,9 +167,10 @@ static const char *find_program(const struct engine_spec *s, struct arena *a, bo
         *ret_own = found != NULL;
     }
     if (found == NULL)
-        (void)err_set(e, E_NOTFOUND,
-                      "llama-server is not on PATH: `make up` fetches one, or install llama.cpp, or "
-                      "name it with the key program or in PLEXUS_LLAMA_SERVER");
+        (void)err_set(
+            e, E_NOTFOUND,
+            "llama-server is not on PATH: `make up` fetches one, or install llama.cpp, or "
+            "name it with the key program or in PLEXUS_LLAMA_SERVER");
     return found;
 }
 
@@ -226,14 +228,15 @@ static int command_line(const struct engine_spec *s, const struct gguf *g, struc
     engine_words_all(&argv, s->args);
     engine_words_all(&env, s->env);
     if (argv.failed < 0 || env.failed < 0)
-        return err_set(e, argv.failed < 0 ? argv.failed : env.failed, "model %s: its command line", s->model);
+        return err_set(e, argv.failed < 0 ? argv.failed : env.failed, "model %s: its command line",
+                       s->model);
     p->argv = argv.list;
     p->env = env.list;
     return 0;
 }
 
-static int plan(const struct engine_spec *s, uint16_t port, struct arena *a, struct engine_plan *ret,
-                struct err *e)
+static int plan(const struct engine_spec *s, uint16_t port, struct arena *a,
+                struct engine_plan *ret, struct err *e)
 {
     struct gguf g = {.pooling = UINT32_MAX};
     struct engine_plan p = {.child = true,
@@ -256,7 +259,8 @@ static int plan(const struct engine_spec *s, uint16_t port, struct arena *a, str
     // A dry look tells what the file says even where no program is there yet.
     if (rc < 0 && (port != 0 || rc != E_NOTFOUND))
         return rc;
-    if (!engine_keep(a, &p.health) || !engine_keep(a, &p.kind) || !engine_keep(a, &p.upstream_model))
+    if (!engine_keep(a, &p.health) || !engine_keep(a, &p.kind) ||
+        !engine_keep(a, &p.upstream_model))
         return err_set(e, E_NOMEM, "model %s", s->model);
     *ret = p;
     return 0;
@@ -288,13 +292,27 @@ static bool progress(struct bytes line, const char **ret_phase, double *ret_shar
 
 static int blame(const struct bytes *lines, int count)
 {
-    static const char *const patterns[] = {
-        "address already in use", "couldn't bind",    "unknown model architecture",
-        "invalid magic",          "no such model",    "failed to open", "no such file",
-        "out of memory",          "failed to alloc",  "bad_alloc",      "unknown argument",
-        "invalid argument",       "data is not within the file bounds", "tensor '",
-        "error loading model",    "error:",           "failed to load", "exception",
-        "failed",                 "error",            NULL};
+    static const char *const patterns[] = {"address already in use",
+                                           "couldn't bind",
+                                           "unknown model architecture",
+                                           "invalid magic",
+                                           "no such model",
+                                           "failed to open",
+                                           "no such file",
+                                           "out of memory",
+                                           "failed to alloc",
+                                           "bad_alloc",
+                                           "unknown argument",
+                                           "invalid argument",
+                                           "data is not within the file bounds",
+                                           "tensor '",
+                                           "error loading model",
+                                           "error:",
+                                           "failed to load",
+                                           "exception",
+                                           "failed",
+                                           "error",
+                                           NULL};
     return engine_blame(lines, count, patterns);
 }
 

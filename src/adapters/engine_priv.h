@@ -9,15 +9,16 @@ const struct engine_ops *engine_llamacpp(void);
 const struct engine_ops *engine_command(void);
 const struct engine_ops *engine_remote(void);
 
-// Index of the line that matches the earliest pattern (without case), of several the newest; -1: none.
-// Patterns end with NULL, the most telling first.
+// Index of the line that matches the earliest pattern (without case), of several the newest; -1:
+// none. Patterns end with NULL, the most telling first.
 int engine_blame(const struct bytes *lines, int count, const char *const *patterns);
 // Index of the text in this one without case of letters, or -1.
 ptrdiff_t engine_ifind(struct bytes text, const char *what);
 // "34%" anywhere in a line: 0.34; negative: none.
 double engine_percent(struct bytes line);
 
-// A growing NULL-terminated list of words in an arena, copies of what is added. Check failed at the end.
+// A growing NULL-terminated list of words in an arena, copies of what is added. Check failed at the
+// end.
 #define ENGINE_WORDS_MAX 1024
 struct engine_words {
     struct arena *arena;

@@ -12,8 +12,8 @@ static bool is_token(const char *key)
     return true;
 }
 
-static int plan(const struct engine_spec *s, uint16_t port, struct arena *a, struct engine_plan *ret,
-                struct err *e)
+static int plan(const struct engine_spec *s, uint16_t port, struct arena *a,
+                struct engine_plan *ret, struct err *e)
 {
     struct url url;
     (void)port;

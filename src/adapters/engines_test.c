@@ -1,8 +1,8 @@
 // engines_test.c: plans, memory, progress and blame of each engine.
 // SPDX-License-Identifier: Apache-2.0
 #include "adapters/engine_priv.h"
-#include "base/buf.h"
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "base/file.h"
 
 #include <setjmp.h>
@@ -72,8 +72,11 @@ static void write_gguf(const char *path, const char *arch, uint32_t context, boo
     const struct {
         const char *name;
         uint32_t v;
-    } rows[] = {{"context_length", context}, {"embedding_length", 128}, {"block_count", 4},
-                {"attention.head_count", 4}, {"feed_forward_length", 256}};
+    } rows[] = {{"context_length", context},
+                {"embedding_length", 128},
+                {"block_count", 4},
+                {"attention.head_count", 4},
+                {"feed_forward_length", 256}};
     for (size_t i = 0; i < COUNT(rows); i++) {
         (void)snprintf(key, sizeof key, "%s.%s", arch, rows[i].name);
         put_u32(&b, key, rows[i].v);
@@ -132,18 +135,40 @@ static void llamacpp_plans(void **state)
         struct engine_spec spec;
         const char *kind, *line;
     } rows[] = {
-        {"llama", 1024, true, {.model = "m"}, "chat",
+        {"llama",
+         1024,
+         true,
+         {.model = "m"},
+         "chat",
          "--host 127.0.0.1 --port 99 --model %s --alias m --ctx-size 1024 --parallel 1 --jinja"},
-        {"llama", 1024, false, {.model = "m", .slots = 3, .threads = 2}, "completion",
+        {"llama",
+         1024,
+         false,
+         {.model = "m", .slots = 3, .threads = 2},
+         "completion",
          "--host 127.0.0.1 --port 99 --model %s --alias m --ctx-size 3072 --parallel 3 --threads 2 "
          "--jinja"},
-        {"llama", 131072, true, {.model = "m", .args = more, .env = env}, "chat",
-         "--host 127.0.0.1 --port 99 --model %s --alias m --ctx-size 8192 --parallel 1 --jinja --temp 0"},
-        {"llama", 4096, true, {.model = "m", .kind = "embedding", .context = 2048}, "embedding",
+        {"llama",
+         131072,
+         true,
+         {.model = "m", .args = more, .env = env},
+         "chat",
+         "--host 127.0.0.1 --port 99 --model %s --alias m --ctx-size 8192 --parallel 1 --jinja "
+         "--temp 0"},
+        {"llama",
+         4096,
+         true,
+         {.model = "m", .kind = "embedding", .context = 2048},
+         "embedding",
          "--host 127.0.0.1 --port 99 --model %s --alias m --ctx-size 2048 --parallel 1 --embedding "
          "--pooling mean --batch-size 2048 --ubatch-size 2048"},
-        {"bert", 512, false, {.model = "m", .upstream_model = "known"}, "embedding",
-         "--host 127.0.0.1 --port 99 --model %s --alias known --ctx-size 512 --parallel 1 --embedding"},
+        {"bert",
+         512,
+         false,
+         {.model = "m", .upstream_model = "known"},
+         "embedding",
+         "--host 127.0.0.1 --port 99 --model %s --alias known --ctx-size 512 --parallel 1 "
+         "--embedding"},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct engine_spec s = rows[i].spec;
@@ -151,7 +176,8 @@ static void llamacpp_plans(void **state)
         struct err e = {0};
         s.file = p->file;
         s.program = p->program;
-        write_gguf(p->file, rows[i].arch, rows[i].context, rows[i].chat, i); // another size each time
+        write_gguf(p->file, rows[i].arch, rows[i].context, rows[i].chat,
+                   i); // another size each time
         assert_int_equal(engine_find("llama.cpp")->plan(&s, 99, p->a, &plan, &e), 0);
         assert_string_equal(plan.kind, rows[i].kind);
         char want[512];
@@ -175,7 +201,8 @@ static void llamacpp_memory(void **state)
     write_gguf(p->file, "llama", 1024, true, 0);
     assert_int_equal(stat(p->file, &st), 0);
     assert_int_equal(engine_find("llama.cpp")->plan(&s, 0, p->a, &plan, NULL), 0);
-    // 4 blocks x 4 heads x (32 + 32) values x 2 bytes x 1024 tokens; 512 x 4 x (0 + 8 x 128 + 2 x 256)
+    // 4 blocks x 4 heads x (32 + 32) values x 2 bytes x 1024 tokens; 512 x 4 x (0 + 8 x 128 + 2 x
+    // 256)
     uint64_t want = (uint64_t)st.st_size + 2 * MIB + 3 * MIB + 64 * MIB;
     assert_int_equal(plan.memory_bytes, want);
     s.slots = 4;
@@ -260,8 +287,8 @@ static void llamacpp_search(void **state)
 
 static void commands(void **state)
 {
-    static const char *const argv[] = {"serve", "--at={host}:{port}", "{model}{model}", "{file}",
-                                       "{other}{", NULL};
+    static const char *const argv[] = {"serve",  "--at={host}:{port}", "{model}{model}",
+                                       "{file}", "{other}{",           NULL};
     static const char *const bare[] = {"serve", "{port}", NULL};
     struct place *p = *state;
     struct engine_spec s = {.model = "m", .file = "/f", .command = argv, .health = "/ok"};
@@ -327,9 +354,13 @@ static void logs(void **state)
         const char *engine, *lines[4];
         int blame;
     } blames[] = {
-        {"llama.cpp", {"main: exiting due to error", "error: Failed to open x.gguf", "srv done"}, 1},
-        {"llama.cpp", {"llama_model_load: error loading model: unknown model architecture: 'x'",
-                       "error: failed to load model 'x'"}, 0},
+        {"llama.cpp",
+         {"main: exiting due to error", "error: Failed to open x.gguf", "srv done"},
+         1},
+        {"llama.cpp",
+         {"llama_model_load: error loading model: unknown model architecture: 'x'",
+          "error: failed to load model 'x'"},
+         0},
         {"llama.cpp", {"error: unknown argument: --bad", "usage"}, 0},
         {"llama.cpp", {"start: couldn't bind HTTP server socket", "error again"}, 0},
         {"llama.cpp", {"all", "well"}, -1},
@@ -341,7 +372,8 @@ static void logs(void **state)
         const char *engine, *line, *phase;
         double share;
     } phases[] = {
-        {"llama.cpp", "load_tensors: loading model tensors, this can take a while", "loading weights", -1},
+        {"llama.cpp", "load_tensors: loading model tensors, this can take a while",
+         "loading weights", -1},
         {"llama.cpp", "common_init: warming up the model with an empty run", "warming up", -1},
         {"llama.cpp", "slot 0 is idle", NULL, 0},
         {"command", "fetched 12.5% of it", "loading", 0.125},
@@ -365,7 +397,8 @@ static void logs(void **state)
     for (size_t i = 0; i < COUNT(phases); i++) {
         const char *phase = NULL;
         double share = 0;
-        bool says = engine_find(phases[i].engine)->progress(bytes_of(phases[i].line), &phase, &share);
+        bool says =
+            engine_find(phases[i].engine)->progress(bytes_of(phases[i].line), &phase, &share);
         if (says != (phases[i].phase != NULL) || (says && strcmp(phase, phases[i].phase) != 0) ||
             (says && (share - phases[i].share > 1e-9 || phases[i].share - share > 1e-9)))
             fail_msg("%s: \"%s\" %f", phases[i].line, phase, share);

@@ -149,8 +149,9 @@ static struct engine *engine_new(struct engines *e)
 }
 
 // Tells models, with what a dry look at the file can tell.
-static int put_model(struct engines *e, const struct config_model *conf, const struct engine_ops *ops,
-                     int64_t now_ms, bool *ret_remote, struct err *err)
+static int put_model(struct engines *e, const struct config_model *conf,
+                     const struct engine_ops *ops, int64_t now_ms, bool *ret_remote,
+                     struct err *err)
 {
     struct engine fresh = {.all = e, .conf = *conf, .ops = ops};
     struct engine_spec spec = engine_spec_of(&fresh);

@@ -1,6 +1,6 @@
-// engines.h: the driver of models: does what they decide, through sup, children and probes, and tells
-// them what became of it. One for the node, on the loop thread.
-// SPDX-License-Identifier: Apache-2.0
+// engines.h: the driver of models: does what they decide, through sup, children and probes, and
+// tells them what became of it. One for the node, on the loop thread. SPDX-License-Identifier:
+// Apache-2.0
 #ifndef PLEXUS_APP_ENGINES_H
 #define PLEXUS_APP_ENGINES_H
 
@@ -14,8 +14,8 @@
 
 struct engines;
 
-// All callbacks are called from inside engines_run, or from events of the loop; they may call models_*
-// and engines_run (which then returns at once: the outer run goes on with what was added).
+// All callbacks are called from inside engines_run, or from events of the loop; they may call
+// models_* and engines_run (which then returns at once: the outer run goes on with what was added).
 struct engines_args {
     struct models *models;
     struct procs *procs;

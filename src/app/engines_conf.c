@@ -35,10 +35,11 @@ static bool copy_list(struct arena *a, const char *const **at)
 int engine_conf_copy(struct arena *a, struct config_model *to, const struct config_model *from)
 {
     *to = *from;
-    const char **const texts[] = {&to->name, &to->engine, &to->kind, &to->file, &to->url,
-                                  &to->health, &to->upstream_model, &to->program, &to->source,
-                                  &to->key.value_, &to->key.from};
-    const char *const **const lists[] = {&to->aliases, &to->command, &to->args, &to->env, &to->prepare};
+    const char **const texts[] = {&to->name,   &to->engine,     &to->kind,           &to->file,
+                                  &to->url,    &to->health,     &to->upstream_model, &to->program,
+                                  &to->source, &to->key.value_, &to->key.from};
+    const char *const **const lists[] = {&to->aliases, &to->command, &to->args, &to->env,
+                                         &to->prepare};
     bool ok = true;
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         ok = ok && copy_text(a, texts[i]);
@@ -78,7 +79,8 @@ static int64_t at_least_one(int64_t ms)
     return ms > 0 ? ms : 1;
 }
 
-void engine_model_spec(struct model_spec *to, const struct config_model *c, const struct engine_plan *p)
+void engine_model_spec(struct model_spec *to, const struct config_model *c,
+                       const struct engine_plan *p)
 {
     *to = (struct model_spec){
         .name = c->name,
@@ -107,7 +109,7 @@ void engine_model_spec(struct model_spec *to, const struct config_model *c, cons
 // The same words as the proc port's own: what a child gets that has no environment of its own.
 static bool looks_secret(struct bytes name)
 {
-    static const char *const words[] = {"KEY",    "TOKEN",      "SECRET", "PASSWORD",
+    static const char *const words[] = {"KEY",    "TOKEN",      "SECRET",    "PASSWORD",
                                         "PASSWD", "CREDENTIAL", "PASSPHRASE"};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
         for (size_t at = 0; at < name.n; at++)

@@ -1,5 +1,5 @@
-// engines_make.c: the prepare command: makes a model's file when it is absent, at the node's start and
-// again when a request finds it absent. What it prints is the model's progress.
+// engines_make.c: the prepare command: makes a model's file when it is absent, at the node's start
+// and again when a request finds it absent. What it prints is the model's progress.
 // SPDX-License-Identifier: Apache-2.0
 #include "app/engines_priv.h"
 #include <ctype.h>
@@ -95,7 +95,8 @@ static const char *filled(const struct engine *x, struct arena *a, struct bytes 
 {
     const char *text = "";
     while (word.n > 0 && text != NULL) {
-        bool file = bytes_starts(word, BYTES("{file}")), model = bytes_starts(word, BYTES("{model}"));
+        bool file = bytes_starts(word, BYTES("{file}")),
+             model = bytes_starts(word, BYTES("{model}"));
         ptrdiff_t brace = bytes_chr(bytes_from(word, 1), '{');
         struct bytes part = brace < 0 ? word : bytes_first(word, (size_t)brace + 1);
         if (file || model) {

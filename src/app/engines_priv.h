@@ -23,8 +23,8 @@ struct engine_probe {
     bool ok;
 };
 
-// The connections of an earlier life: calls on them still end by themselves, so that what the engine
-// sent last is delivered. Freed by a timer: never from inside the end of one of those calls.
+// The connections of an earlier life: calls on them still end by themselves, so that what the
+// engine sent last is delivered. Freed by a timer: never from inside the end of one of those calls.
 struct engine_old {
     struct list link;
     struct engine *owner; // NULL: gone
@@ -74,7 +74,8 @@ void engines_sweep_soon(struct engines *e); // retired pools may have come free
 // engines_conf.c
 int engine_conf_copy(struct arena *a, struct config_model *to, const struct config_model *from);
 struct engine_spec engine_spec_of(const struct engine *x);
-void engine_model_spec(struct model_spec *to, const struct config_model *c, const struct engine_plan *p);
+void engine_model_spec(struct model_spec *to, const struct config_model *c,
+                       const struct engine_plan *p);
 // The node's environment without secrets, and more on top; NULL: no memory.
 const char *const *engine_environment(struct arena *a, const char *const *more);
 void engine_plan_drop(struct engine *x); // wipes the key, frees the arena
@@ -95,7 +96,8 @@ void engine_probe_forget(struct engine *x);
 void engine_probed(struct engine *x, bool ok); // engines_start.c
 
 // engines_make.c
-bool engine_must_make(const struct engine *x); // a file is named, absent, and there is a way to make it
+bool engine_must_make(
+    const struct engine *x); // a file is named, absent, and there is a way to make it
 void engine_make(struct engine *x);
 void engine_make_stop(struct engine *x);
 

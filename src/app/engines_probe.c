@@ -1,5 +1,5 @@
-// engines_probe.c: is the engine ready? One question at a time, on connections of their own, so that
-// a probe never takes a slot, counts as a request or keeps a model from being idle.
+// engines_probe.c: is the engine ready? One question at a time, on connections of their own, so
+// that a probe never takes a slot, counts as a request or keeps a model from being idle.
 // SPDX-License-Identifier: Apache-2.0
 #include "app/engines_priv.h"
 #include "base/alloc.h"
@@ -100,7 +100,8 @@ static void on_closed(struct net_stream *s)
 
 static int dial(struct engine *x, struct engine_probe *p)
 {
-    static const struct net_handler handler = {on_open, on_data, on_stream_end, on_drain, on_closed};
+    static const struct net_handler handler = {on_open, on_data, on_stream_end, on_drain,
+                                               on_closed};
     struct net_connect_args args = {
         .addr = {.port = x->plan.port},
         .timeout_ms = ENGINES_PROBE_MS,
@@ -132,6 +133,7 @@ void engine_probe_forget(struct engine *x)
     if (x->probe != NULL)
         x->probe->owner = NULL;
     x->probe = NULL;
-    http_pool_free(x->probe_pool); // never from inside a probe's end. Ends what is on its way; its end frees the probe
+    http_pool_free(x->probe_pool); // never from inside a probe's end. Ends what is on its way; its
+                                   // end frees the probe
     x->probe_pool = NULL;
 }

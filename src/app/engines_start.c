@@ -1,5 +1,5 @@
-// engines_start.c: one engine: started, watched, measured, stopped, as sup says; and its connections.
-// SPDX-License-Identifier: Apache-2.0
+// engines_start.c: one engine: started, watched, measured, stopped, as sup says; and its
+// connections. SPDX-License-Identifier: Apache-2.0
 #include "app/engines_priv.h"
 #include "base/alloc.h"
 #include <string.h>
@@ -192,7 +192,8 @@ static void down(struct engine *x)
     buf_init(&why, 8192);
     sup_why(&x->sup, x->ops->blame, &why);
     engine_plan_drop(x);
-    if (x->remote) // the configuration changed meanwhile; what is wrong with the address, requests will see
+    if (x->remote) // the configuration changed meanwhile; what is wrong with the address, requests
+                   // will see
         (void)engine_remote_open(x, NULL);
     if (final)
         models_failed(m, x->model, buf_bytes(&why), now);

@@ -18,21 +18,26 @@
 #define TICKETS 64
 #define DEADLINE_MS 30000
 
-// ---- a test is a function that waits: it is called again and again by a timer until it returns true ----
+// ---- a test is a function that waits: it is called again and again by a timer until it returns
+// true ----
 
-#define BEGIN switch (r->line) { case 0:
+#define BEGIN                                                                                      \
+    switch (r->line) {                                                                             \
+    case 0:
 #define WAIT(condition)                                                                            \
-        r->line = __LINE__;                                                                        \
-        r->waits = #condition;                                                                     \
-        __attribute__((fallthrough));                                                              \
+    r->line = __LINE__;                                                                            \
+    r->waits = #condition;                                                                         \
+    __attribute__((fallthrough));                                                                  \
     case __LINE__:                                                                                 \
         if (!(condition))                                                                          \
-            return false
-#define END } return true
+        return false
+#define END                                                                                        \
+    }                                                                                              \
+    return true
 #define CHECK(r, condition)                                                                        \
     do {                                                                                           \
         if (!(condition) && (r)->broken[0] == '\0')                                                \
-            (void)snprintf((r)->broken, sizeof (r)->broken, "line %d: %s", __LINE__, #condition);  \
+            (void)snprintf((r)->broken, sizeof(r)->broken, "line %d: %s", __LINE__, #condition);   \
     } while (0)
 
 struct rig {
@@ -173,8 +178,7 @@ static struct config_model command(const char *name, const char *const *options)
         .fingerprint = 1,
     };
 }
-#define COMMAND(name, ...)                                                                         \
-    command(name, (const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
+#define COMMAND(name, ...) command(name, (const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
 
 static void put(struct rig *r, struct config_model c)
 {
@@ -349,7 +353,8 @@ static bool t_hangs(struct rig *r)
     put(r, c);
     CHECK(r, want(r, "b", 0) == 1);
     WAIT(r->refused == 2);
-    CHECK(r, strstr(r->refusal.text, "model b failed: the engine was not ready after 200 ms") != NULL);
+    CHECK(r,
+          strstr(r->refusal.text, "model b failed: the engine was not ready after 200 ms") != NULL);
     END;
 }
 
@@ -362,7 +367,8 @@ static bool t_death_in_warm(struct rig *r)
     r->mark_ms = now(r);
     kill_engine(r, "a");
     WAIT(!is(r, "a", MODEL_WARM));
-    CHECK(r, now(r) - r->mark_ms < 1000); // 50 ms is the mark of the bench; here the machine is shared
+    CHECK(r,
+          now(r) - r->mark_ms < 1000); // 50 ms is the mark of the bench; here the machine is shared
     CHECK(r, view(r, "a").deaths == 1);
     CHECK(r, strstr(view(r, "a").failure, "signal 9") != NULL);
     CHECK(r, engines_upstream(r->engines, models_find(r->models, BYTES("a"))) == NULL);
@@ -492,7 +498,8 @@ static bool t_drain(struct rig *r)
 
 static bool t_makes_its_file(struct rig *r)
 {
-    static const char *const make[] = {"sh", "-c", "echo 50% half; sleep 0.1; echo x > $0", "{file}", NULL};
+    static const char *const make[] = {"sh", "-c", "echo 50% half; sleep 0.1; echo x > $0",
+                                       "{file}", NULL};
     static struct config_model c;
     BEGIN;
     c = COMMAND("a", "--model", "{file}");
@@ -513,8 +520,9 @@ static bool t_makes_its_file(struct rig *r)
 
 static bool t_cannot_make_its_file(struct rig *r)
 {
-    static const char *const make[] = {"sh", "-c", "test -e $0.ready || { echo no network; exit 7; }; echo x > $0",
-                                       "{file}", NULL};
+    static const char *const make[] = {
+        "sh", "-c", "test -e $0.ready || { echo no network; exit 7; }; echo x > $0", "{file}",
+        NULL};
     static char ready[128];
     static struct config_model c;
     BEGIN;
@@ -524,7 +532,8 @@ static bool t_cannot_make_its_file(struct rig *r)
     c.prepare = make;
     put(r, c);
     WAIT(is(r, "a", MODEL_FAILED));
-    CHECK(r, strcmp(view(r, "a").failure, "the prepare command exited with code 7\n  no network") == 0);
+    CHECK(r, strcmp(view(r, "a").failure, "the prepare command exited with code 7\n  no network") ==
+                 0);
     WAIT(want(r, "a", 0) == 1);
     WAIT(r->refused == 1);
     CHECK(r, strstr(r->refusal.text, "no network") != NULL);
@@ -669,7 +678,8 @@ static void on_tick(struct timer *t)
     if (!r->over && (r->broken[0] != '\0' || late || r->test(r))) {
         r->over = true;
         if (late && r->broken[0] == '\0')
-            (void)snprintf(r->broken, sizeof r->broken, "line %d: waited for %s", r->line, r->waits);
+            (void)snprintf(r->broken, sizeof r->broken, "line %d: waited for %s", r->line,
+                           r->waits);
         models_stopping(r->models, now(r));
         for (int i = 0; i < TICKETS; i++)
             models_cancel(r->models, &r->tickets[i], now(r));
@@ -759,15 +769,24 @@ int main(int argc, char **argv)
         return loop_guard_main(argc, argv);
     (void)signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(loads_once),     cmocka_unit_test(dies_loading),
-        cmocka_unit_test(exits_ten_times), cmocka_unit_test(hangs),
-        cmocka_unit_test(death_in_warm),  cmocka_unit_test(pinned_comes_back),
-        cmocka_unit_test(idle),           cmocka_unit_test(evicts),
-        cmocka_unit_test(grandchild),     cmocka_unit_test(ignores_term),
-        cmocka_unit_test(drain),          cmocka_unit_test(makes_its_file),
-        cmocka_unit_test(cannot_make_its_file), cmocka_unit_test(no_program),
-        cmocka_unit_test(remote),         cmocka_unit_test(without_health_path),
-        cmocka_unit_test(measures),       cmocka_unit_test(stop_while_loading),
+        cmocka_unit_test(loads_once),
+        cmocka_unit_test(dies_loading),
+        cmocka_unit_test(exits_ten_times),
+        cmocka_unit_test(hangs),
+        cmocka_unit_test(death_in_warm),
+        cmocka_unit_test(pinned_comes_back),
+        cmocka_unit_test(idle),
+        cmocka_unit_test(evicts),
+        cmocka_unit_test(grandchild),
+        cmocka_unit_test(ignores_term),
+        cmocka_unit_test(drain),
+        cmocka_unit_test(makes_its_file),
+        cmocka_unit_test(cannot_make_its_file),
+        cmocka_unit_test(no_program),
+        cmocka_unit_test(remote),
+        cmocka_unit_test(without_health_path),
+        cmocka_unit_test(measures),
+        cmocka_unit_test(stop_while_loading),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

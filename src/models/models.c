@@ -1,7 +1,7 @@
 // models.c: the events of a model's life: wished, up, measured, gone, unloaded, time.
 // SPDX-License-Identifier: Apache-2.0
-#include "models/models_priv.h"
 #include "base/alloc.h"
+#include "models/models_priv.h"
 #include <assert.h>
 #include <string.h>
 
@@ -200,7 +200,8 @@ bool models_idle(const struct models *m)
 
 // ---- from the engine's side ----
 
-void models_phase(struct models *m, struct model *x, const char *phase, double share, int64_t now_ms)
+void models_phase(struct models *m, struct model *x, const char *phase, double share,
+                  int64_t now_ms)
 {
     (void)now_ms;
     struct bytes text = bytes_first(bytes_of(phase), sizeof x->phase - 1);

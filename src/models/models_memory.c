@@ -286,7 +286,8 @@ void models_relieve(struct models *m, int64_t now_ms)
 {
     int64_t over = -(room_of(m) + coming_of(m));
     list_each (it, &m->all) {
-        // One that grew over the whole budget by itself stays: to stop it now would only load it again.
+        // One that grew over the whole budget by itself stays: to stop it now would only load it
+        // again.
         struct model *x = container_of(it, struct model, all);
         x->picked = x->charge > m->budget && model_need(m, x) <= m->budget;
     }

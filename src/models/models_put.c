@@ -1,7 +1,7 @@
 // models_put.c: models come, change and go; their names are unique over all names and aliases.
 // SPDX-License-Identifier: Apache-2.0
-#include "models/models_priv.h"
 #include "base/alloc.h"
+#include "models/models_priv.h"
 #include <string.h>
 
 static void forget_names(struct models *m, const struct model *x)
@@ -117,7 +117,8 @@ static struct model *by_name(const struct models *m, const char *name)
     return found;
 }
 
-static void renew(struct models *m, struct model *x, bool revived, uint64_t generation, int64_t now_ms)
+static void renew(struct models *m, struct model *x, bool revived, uint64_t generation,
+                  int64_t now_ms)
 {
     if (x->spec.generation == generation && !revived) {
         models_pump(m, now_ms);

@@ -18,11 +18,11 @@
 #define GIB ((uint64_t)1 << 30)
 
 // ---- a small language: one event a row, and what came of it ----
-// Events: "want M T", "done T", "cancel T", "up M", "down M WHY", "failed M WHY", "mem M MIB", "load M",
-// "unload M", "pin M", "unpin M", "put M key=value ...", "remove M", "stopping", "budget MIB",
-// "phase M TEXT", "tick" (nothing but the clock), "view M FIELD", "next", "used", "idle", "queue N".
-// Effects: start M, stop M, close M, gone M, grant T, refuse T CODE; an event that returns an
-// error says so first; views give their value.
+// Events: "want M T", "done T", "cancel T", "up M", "down M WHY", "failed M WHY", "mem M MIB",
+// "load M", "unload M", "pin M", "unpin M", "put M key=value ...", "remove M", "stopping", "budget
+// MIB", "phase M TEXT", "tick" (nothing but the clock), "view M FIELD", "next", "used", "idle",
+// "queue N". Effects: start M, stop M, close M, gone M, grant T, refuse T CODE; an event that
+// returns an error says so first; views give their value.
 
 struct row {
     int64_t at;
@@ -112,11 +112,13 @@ static void view(struct world *w, const struct model *x, const char *field)
 
 static void put(struct world *w, const char *name, const char *words)
 {
-    struct model_spec s = {.name = name, .kind = "chat", .engine = "fake", .idle_ms = TIME_NEVER, .queue_max = 256};
+    struct model_spec s = {
+        .name = name, .kind = "chat", .engine = "fake", .idle_ms = TIME_NEVER, .queue_max = 256};
     const char *aliases[2] = {NULL, NULL};
     char alias[32];
     struct err e = {0};
-    for (char word[64]; sscanf(words, " %63s", word) == 1; words = strstr(words, word) + strlen(word)) {
+    for (char word[64]; sscanf(words, " %63s", word) == 1;
+         words = strstr(words, word) + strlen(word)) {
         long v = strchr(word, '=') ? strtol(strchr(word, '=') + 1, NULL, 10) : 1;
         if (strncmp(word, "mib=", 4) == 0)
             s.memory_bytes = (uint64_t)v << 20;
@@ -202,7 +204,8 @@ static void event(struct world *w, const char *text)
     else if (strcmp(word, "stopping") == 0)
         models_stopping(w->m, w->now);
     else if (strcmp(word, "budget") == 0)
-        models_limits(w->m, &(struct models_args){.memory_bytes = (uint64_t)atoi(name) << 20}, w->now);
+        models_limits(w->m, &(struct models_args){.memory_bytes = (uint64_t)atoi(name) << 20},
+                      w->now);
     else if (strcmp(word, "queue") == 0)
         models_limits(w->m,
                       &(struct models_args){.memory_bytes = models_memory_budget(w->m),
@@ -275,12 +278,14 @@ static void loads_once(void **state)
          {110, "view a eta", "100"}, {120, "want a 4", "waits, start a"}, {150, "view a eta", "70"},
          {250, "view a eta", "43"}, {260, "up a", "grant 4"}, {260, "view a counts", "2/0/0/0"});
     PLAY("all who waited left: the load goes on", 0, {0, "put a mib=1 idle=1000", ""},
-         {0, "want a 0", "waits, start a"}, {1, "cancel 0", ""}, {9, "up a", ""}, {9, "next", "1009"},
-         {1009, "tick", "stop a"});
+         {0, "want a 0", "waits, start a"}, {1, "cancel 0", ""}, {9, "up a", ""},
+         {9, "next", "1009"}, {1009, "tick", "stop a"});
     PLAY("aliases and names", 0, {0, "put a alias=b", ""}, {0, "put b", "E_EXISTS"},
-         {0, "put c alias=a", "E_EXISTS"}, {0, "text", "the alias a of model c is taken by model a"},
+         {0, "put c alias=a", "E_EXISTS"},
+         {0, "text", "the alias a of model c is taken by model a"},
          {0, "want b 0", "waits, start a"}, {1, "put a alias=c", ""}, {1, "put b", ""},
-         {2, "want b 1", "waits, start b"}, {3, "want c 2", "waits"}, {4, "up a", "grant 0, grant 2"});
+         {2, "want b 1", "waits, start b"}, {3, "want c 2", "waits"},
+         {4, "up a", "grant 0, grant 2"});
 }
 
 static void queues(void **state)
@@ -289,8 +294,8 @@ static void queues(void **state)
     PLAY("slots and order", 0, {0, "put a slots=2", ""}, {0, "want a 0", "waits, start a"},
          {0, "want a 1", "waits"}, {0, "want a 2", "waits"}, {1, "up a", "grant 0, grant 1"},
          {1, "want a 3", "waits"}, {1, "view a busy", "2+2"}, {2, "done 1", "grant 2"},
-         {2, "cancel 3", ""}, {2, "done 0", ""}, {2, "want a 4", "at once"}, {3, "want a 5", "waits"},
-         {3, "done 2", "grant 5"});
+         {2, "cancel 3", ""}, {2, "done 0", ""}, {2, "want a 4", "at once"},
+         {3, "want a 5", "waits"}, {3, "done 2", "grant 5"});
     PLAY("bounds", 0, {0, "put a queue=2", ""}, {0, "put b", ""}, {0, "want a 0", "waits, start a"},
          {0, "want a 1", "waits"}, {0, "want a 2", "E_FULL"},
          {0, "text", "2 requests wait for model a already, the limit is 2"}, {0, "queue 3", ""},
@@ -303,11 +308,11 @@ static void memory(void **state)
 {
     (void)state;
     PLAY("least recently used idle leaves", 100, {0, "put a mib=40", ""}, {0, "put b mib=40", ""},
-         {0, "put c mib=40", ""}, {0, "want a 0", "waits, start a"}, {0, "want b 1", "waits, start b"},
-         {1, "up a", "grant 0"}, {1, "up b", "grant 1"}, {2, "done 1", ""}, {3, "done 0", ""},
-         {4, "want c 2", "waits, stop b"}, {4, "view c phase", "waiting for memory"},
-         {4, "used", "80"}, {5, "down b x", "start c"}, {5, "used", "80"},
-         {5, "view b counts", "1/1/0/0"}, {6, "up c", "grant 2"});
+         {0, "put c mib=40", ""}, {0, "want a 0", "waits, start a"},
+         {0, "want b 1", "waits, start b"}, {1, "up a", "grant 0"}, {1, "up b", "grant 1"},
+         {2, "done 1", ""}, {3, "done 0", ""}, {4, "want c 2", "waits, stop b"},
+         {4, "view c phase", "waiting for memory"}, {4, "used", "80"}, {5, "down b x", "start c"},
+         {5, "used", "80"}, {5, "view b counts", "1/1/0/0"}, {6, "up c", "grant 2"});
     PLAY("several leave, the needless stay", 100, {0, "put a mib=10", ""}, {0, "put b mib=50", ""},
          {0, "put c mib=30", ""}, {0, "put d mib=55", ""}, {0, "load a", "start a"},
          {0, "load b", "start b"}, {0, "load c", "start c"}, {1, "up a", ""}, {2, "up b", ""},
@@ -332,9 +337,9 @@ static void memory(void **state)
          {1, "mem a 30", ""}, {1, "used", "50"}, {1, "view a mib", "30m"}, {2, "mem a 10", ""},
          {2, "used", "50"}, {2, "mem b 80", "stop a"}, {3, "down a x", ""}, {3, "used", "80"},
          {4, "want u 0", "waits, start u"}, {5, "up u", "grant 0"}, {6, "mem u 150", "stop b"},
-         {6, "down b x", ""}, {6, "used", "150"}, {7, "done 0", ""}, {8, "want a 1", "waits, stop u"},
-         {8, "down u x", "start a"}, {9, "up a", "grant 1"}, {9, "done 1", ""},
-         {9, "want u 2", "waits, stop a"}, {9, "down a x", "start u"});
+         {6, "down b x", ""}, {6, "used", "150"}, {7, "done 0", ""},
+         {8, "want a 1", "waits, stop u"}, {8, "down u x", "start a"}, {9, "up a", "grant 1"},
+         {9, "done 1", ""}, {9, "want u 2", "waits, stop a"}, {9, "down a x", "start u"});
     PLAY("a preload lets nobody leave", 100, {0, "put a mib=60 preload", "start a"},
          {0, "put b mib=60 preload", ""}, {0, "view b state", "UNLOADED"}, {1, "up a", ""},
          {1, "put p mib=60 pinned", "stop a"}, {2, "down a x", "start p"});
@@ -344,7 +349,8 @@ static void memory(void **state)
          {6, "done 0", "stop a"});
     PLAY("two pinned that do not fit together", 100, {0, "put a mib=60 pinned", "start a"},
          {0, "put b mib=60 pinned", ""}, {0, "view b state", "FAILED"},
-         {0, "view b failure", "model b needs 60 MiB, the budget is 100 MiB, of which 60 MiB is pinned"},
+         {0, "view b failure",
+          "model b needs 60 MiB, the budget is 100 MiB, of which 60 MiB is pinned"},
          {1, "up a", ""}, {2, "down a x", ""}, {252, "tick", "start a"});
 }
 
@@ -387,9 +393,10 @@ static void failures(void **state)
          {10790, "up a", "grant 2"}, {10790, "view a failure", ""});
     PLAY("the last pause is 30 s", 0, {0, "put a tries=20", ""}, {0, "want a 0", "waits, start a"},
          {0, "down a x", ""}, {250, "down a x", "start a"}, {750, "down a x", "start a"},
-         {1750, "down a x", "start a"}, {3750, "down a x", "start a"}, {7750, "down a x", "start a"},
-         {15750, "down a x", "start a"}, {31750, "down a x", "start a"}, {31750, "next", "61750"},
-         {61750, "down a x", "start a"}, {61750, "next", "91750"});
+         {1750, "down a x", "start a"}, {3750, "down a x", "start a"},
+         {7750, "down a x", "start a"}, {15750, "down a x", "start a"},
+         {31750, "down a x", "start a"}, {31750, "next", "61750"}, {61750, "down a x", "start a"},
+         {61750, "next", "91750"});
     PLAY("nobody waits any more", 0, {0, "put a", ""}, {0, "want a 0", "waits, start a"},
          {1, "cancel 0", ""}, {2, "down a x", ""}, {2, "view a state", "UNLOADED"},
          {3, "want a 0", "waits"}, {3, "next", "252"}, {4, "cancel 0", ""},
@@ -413,13 +420,15 @@ static void failures(void **state)
          {9, "failed b x", "refuse 4 E_ENGINE"});
     PLAY("death in WARM", 0, {0, "put a slots=1", ""}, {0, "want a 0", "waits, start a"},
          {1, "up a", "grant 0"}, {1, "want a 1", "waits"}, {20001, "down a crashed", ""},
-         {20001, "view a state", "LOADING"}, {20001, "view a busy", "1+1"}, {20251, "tick", "start a"},
-         {20252, "up a", "grant 1"}, {20253, "done 0", ""}, {20253, "view a busy", "1+0"},
-         {20254, "done 1", ""}, {20255, "down a crashed", ""}, {20255, "view a state", "UNLOADED"},
-         {20255, "view a counts", "2/0/2/1"}, {21000, "want a 2", "waits, start a"});
-    PLAY("pinned comes back", 0, {0, "put a pinned", "start a"}, {1, "up a", ""}, {2, "down a x", ""},
-         {252, "tick", "start a"}, {253, "up a", ""}, {254, "down a x", ""}, {754, "tick", "start a"},
-         {755, "up a", ""}, {756, "down a x", ""}, {757, "view a state", "FAILED"});
+         {20001, "view a state", "LOADING"}, {20001, "view a busy", "1+1"},
+         {20251, "tick", "start a"}, {20252, "up a", "grant 1"}, {20253, "done 0", ""},
+         {20253, "view a busy", "1+0"}, {20254, "done 1", ""}, {20255, "down a crashed", ""},
+         {20255, "view a state", "UNLOADED"}, {20255, "view a counts", "2/0/2/1"},
+         {21000, "want a 2", "waits, start a"});
+    PLAY("pinned comes back", 0, {0, "put a pinned", "start a"}, {1, "up a", ""},
+         {2, "down a x", ""}, {252, "tick", "start a"}, {253, "up a", ""}, {254, "down a x", ""},
+         {754, "tick", "start a"}, {755, "up a", ""}, {756, "down a x", ""},
+         {757, "view a state", "FAILED"});
 }
 
 static void leaving(void **state)
@@ -437,7 +446,8 @@ static void leaving(void **state)
          {2, "view a phase", "draining"}, {3, "done 0", ""}, {4, "want a 2", "waits"},
          {502, "tick", "close a"}, {503, "done 1", "stop a"}, {504, "down a x", "start a"},
          {505, "up a", "grant 2"}, {506, "unload a", ""}, {1006, "tick", "close a"},
-         {2005, "tick", ""}, {2006, "tick", "stop a"}, {2007, "down a x", ""}, {2008, "done 2", ""});
+         {2005, "tick", ""}, {2006, "tick", "stop a"}, {2007, "down a x", ""},
+         {2008, "done 2", ""});
     PLAY("died while draining", 0, {0, "put a", ""}, {0, "want a 0", "waits, start a"},
          {1, "up a", "grant 0"}, {2, "unload a", ""}, {3, "down a x", ""},
          {3, "view a state", "UNLOADED"}, {4, "done 0", ""}, {4, "view a counts", "1/0/0/0"});
@@ -454,15 +464,15 @@ static void leaving(void **state)
          {14, "failed a bad", ""}, {15, "put a gen=6 pinned", "start a"});
     PLAY("removed", 0, {0, "put a", ""}, {0, "put b", ""}, {0, "put r remote", ""},
          {0, "want a 0", "waits, start a"}, {0, "want r 5", "at once"},
-         {1, "remove a", "stop a, refuse 0 E_NOTFOUND"}, {2, "remove b", "gone b"}, {3, "remove r", ""},
-         {4, "done 5", "gone r"}, {5, "put b", ""}, {6, "idle", "0"});
+         {1, "remove a", "stop a, refuse 0 E_NOTFOUND"}, {2, "remove b", "gone b"},
+         {3, "remove r", ""}, {4, "done 5", "gone r"}, {5, "put b", ""}, {6, "idle", "0"});
     PLAY("the node ends", 0, {0, "put a", ""}, {0, "put b slots=1", ""}, {0, "put r remote", ""},
          {0, "put p pinned", "start p"}, {0, "want a 0", "waits, start a"},
          {0, "want b 1", "waits, start b"}, {1, "up b", "grant 1"}, {1, "want b 2", "waits"},
          {2, "stopping", "stop a, stop p, refuse 0 E_BUSY, refuse 2 E_BUSY"},
-         {3, "want b 3", "E_BUSY"}, {3, "load a", "E_BUSY"}, {3, "idle", "0"}, {4, "done 1", "stop b"},
-         {5, "down a x", ""}, {5, "down p x", ""}, {5, "idle", "0"}, {6, "down b x", ""},
-         {6, "idle", "1"}, {6, "next", "-1"});
+         {3, "want b 3", "E_BUSY"}, {3, "load a", "E_BUSY"}, {3, "idle", "0"},
+         {4, "done 1", "stop b"}, {5, "down a x", ""}, {5, "down p x", ""}, {5, "idle", "0"},
+         {6, "down b x", ""}, {6, "idle", "1"}, {6, "next", "-1"});
     PLAY("remote", 10, {0, "put r remote slots=1", ""}, {0, "view r state", "WARM"},
          {0, "want r 0", "at once"}, {0, "want r 1", "waits"}, {1, "unload r", "E_UNSUPPORTED"},
          {1, "load r", ""}, {2, "done 0", "grant 1"}, {3, "put r gen=2 mib=5", ""},
@@ -525,7 +535,7 @@ static void note(struct walk *w, const char *what, long a)
     do {                                                                                           \
         if (!(what))                                                                               \
             fail_msg("seed %llu at %lld: %s\n%s", (unsigned long long)(w)->seed,                   \
-                     (long long)(w)->now, #what, (w)->log + ((w)->n > 800 ? (w)->n - 800 : 0));                                        \
+                     (long long)(w)->now, #what, (w)->log + ((w)->n > 800 ? (w)->n - 800 : 0));    \
     } while (0)
 
 static int index_of(const struct walk *w, const struct model *x)
@@ -770,8 +780,8 @@ static void random_walks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(loads_once),    cmocka_unit_test(queues),   cmocka_unit_test(memory),
-        cmocka_unit_test(no_starvation), cmocka_unit_test(failures), cmocka_unit_test(leaving),
+        cmocka_unit_test(loads_once),    cmocka_unit_test(queues),       cmocka_unit_test(memory),
+        cmocka_unit_test(no_starvation), cmocka_unit_test(failures),     cmocka_unit_test(leaving),
         cmocka_unit_test(names),         cmocka_unit_test(random_walks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

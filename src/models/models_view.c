@@ -73,7 +73,8 @@ static bool may_idle_out(const struct model *x)
            x->waiting == 0 && x->spec.idle_ms != TIME_NEVER && x->spec.idle_ms > 0;
 }
 
-void model_view(const struct models *m, const struct model *x, int64_t now_ms, struct model_view *ret)
+void model_view(const struct models *m, const struct model *x, int64_t now_ms,
+                struct model_view *ret)
 {
     (void)m;
     *ret = (struct model_view){
@@ -94,7 +95,8 @@ void model_view(const struct models *m, const struct model *x, int64_t now_ms, s
         .context = x->spec.context,
         .share = x->share,
         .eta_ms = eta_of(x, now_ms),
-        .idle_left_ms = may_idle_out(x) ? positive(x->used_ms + x->spec.idle_ms - now_ms) : TIME_NEVER,
+        .idle_left_ms =
+            may_idle_out(x) ? positive(x->used_ms + x->spec.idle_ms - now_ms) : TIME_NEVER,
         .since_ms = x->since_ms,
         .loads = x->loads,
         .evictions = x->evictions,

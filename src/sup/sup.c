@@ -175,7 +175,8 @@ static void put_reason(const struct sup *s, struct buf *out)
     }
 }
 
-void sup_why(const struct sup *s, int (*blame)(const struct bytes *lines, int count), struct buf *out)
+void sup_why(const struct sup *s, int (*blame)(const struct bytes *lines, int count),
+             struct buf *out)
 {
     struct bytes lines[SUP_LINES];
     int count = s->lines < SUP_LINES ? (int)s->lines : SUP_LINES;

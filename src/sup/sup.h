@@ -44,12 +44,14 @@ unsigned sup_start(struct sup *s, int64_t load_timeout_ms, int64_t kill_after_ms
 unsigned sup_spawned(struct sup *s, int64_t now_ms);
 unsigned sup_spawn_failed(struct sup *s, const struct err *e, int64_t now_ms);
 void sup_line(struct sup *s, struct bytes line);
-unsigned sup_probe(struct sup *s, bool ok, int64_t now_ms); // result of a probe; ignored unless PROBING
+unsigned sup_probe(struct sup *s, bool ok,
+                   int64_t now_ms); // result of a probe; ignored unless PROBING
 unsigned sup_stop(struct sup *s, int64_t now_ms);           // TERM now, KILL after kill_after_ms
 unsigned sup_exit(struct sup *s, const struct proc_exit *exit, int64_t now_ms);
 unsigned sup_tick(struct sup *s, int64_t now_ms);
 int64_t sup_next_ms(const struct sup *s);
 // Why it went: exit reason and the last lines of its log (blame: index of the telling one or -1).
-void sup_why(const struct sup *s, int (*blame)(const struct bytes *lines, int count), struct buf *out);
+void sup_why(const struct sup *s, int (*blame)(const struct bytes *lines, int count),
+             struct buf *out);
 
 #endif

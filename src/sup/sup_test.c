@@ -46,9 +46,9 @@ static void play(const char *what, const struct row *rows, size_t count)
         else
             fail_msg("no event %s", r->event);
         if (got != r->effects || s.state != r->state || sup_next_ms(&s) != r->next)
-            fail_msg("%s, row %zu, %lld %s: effects %u state %d next %lld, expected %u %d %lld", what, i,
-                     (long long)r->at, r->event, got, (int)s.state, (long long)sup_next_ms(&s),
-                     r->effects, (int)r->state, (long long)r->next);
+            fail_msg("%s, row %zu, %lld %s: effects %u state %d next %lld, expected %u %d %lld",
+                     what, i, (long long)r->at, r->event, got, (int)s.state,
+                     (long long)sup_next_ms(&s), r->effects, (int)r->state, (long long)r->next);
     }
 }
 #define PLAY(what, ...)                                                                            \
@@ -71,7 +71,8 @@ static void life(void **state)
          {68, "bad", 0, SUP_PROBING, 132}, {132, "tick", SUP_PROBE, SUP_PROBING, 10000},
          {132, "bad", 0, SUP_PROBING, 232}, {232, "tick", SUP_PROBE, SUP_PROBING, 10000},
          {240, "ok", SUP_UP, SUP_READY, 1240}, {241, "bad", 0, SUP_READY, 1240},
-         {1240, "tick", SUP_MEASURE, SUP_READY, 11240}, {11240, "tick", SUP_MEASURE, SUP_READY, 21240},
+         {1240, "tick", SUP_MEASURE, SUP_READY, 11240},
+         {11240, "tick", SUP_MEASURE, SUP_READY, 21240},
          {12000, "stop", SUP_TERM, SUP_STOPPING, 15000}, {12001, "stop", 0, SUP_STOPPING, 15000},
          {12002, "ok", 0, SUP_STOPPING, 15000}, {12010, "exit", SUP_DOWN, SUP_OFF, NEVER},
          {12011, "exit", 0, SUP_OFF, NEVER}, {12011, "stop", 0, SUP_OFF, NEVER},
@@ -105,14 +106,18 @@ static void why(void **state)
         const char *text;
     } rows[] = {
         {{.code = 1}, false, "the engine exited with code 1: error 7\n  line 8\n  line 9"},
-        {{.code = -1, .signal = 9}, false,
+        {{.code = -1, .signal = 9},
+         false,
          "the engine was ended by signal 9 (Killed): error 7\n  line 8\n  line 9"},
-        {{.code = -1, .signal = 9, .over_memory = true}, false,
+        {{.code = -1, .signal = 9, .over_memory = true},
+         false,
          "the engine went over its memory limit: error 7\n  line 8\n  line 9"},
-        {{.code = -1, .signal = 4}, false,
+        {{.code = -1, .signal = 4},
+         false,
          "the engine was ended by signal 4: it uses instructions that this processor lacks (see "
          "`plexus doctor`): error 7\n  line 8\n  line 9"},
-        {{.code = -1, .not_started = true, .text = "no such file"}, false,
+        {{.code = -1, .not_started = true, .text = "no such file"},
+         false,
          "the engine could not be started: no such file: error 7\n  line 8\n  line 9"},
         {{.code = 0}, true, "the engine was not ready after 1 s: error 7\n  line 8\n  line 9"},
     };
