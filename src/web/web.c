@@ -8,8 +8,9 @@
 
 const struct embed_file *embed_web(size_t *count); // build/gen/assets_web.c
 
-// No inline script or style, no other host, no frame around the page (CSP level 3). The browser asks
-// again each time (no-cache), so that a new binary brings its page with it; 304 makes that cheap.
+// No inline script or style, no other host, no frame around the page (CSP level 3). The browser
+// asks again each time (no-cache), so that a new binary brings its page with it; 304 makes that
+// cheap.
 #define GUARDS                                                                                     \
     "Content-Security-Policy: default-src 'self'; connect-src 'self'; object-src 'none'; "         \
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n"                              \
