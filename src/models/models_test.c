@@ -1,6 +1,7 @@
 // models_test.c: the life of models, told as scripts in virtual time; and a random walk that
 // checks what must always hold.
 // SPDX-License-Identifier: Apache-2.0
+#include "base/alloc.h"
 #include "base/rng.h"
 #include "base/time.h"
 #include "models/models.h"
@@ -505,6 +506,32 @@ static void names(void **state)
     models_free(NULL);
 }
 
+// Memory is out at the n-th allocation: an error, and nothing of the half-made model stays.
+static void no_memory(void **state)
+{
+    const char *const aliases[] = {"x", "y", NULL};
+    const struct model_spec spec = {.name = "a", .kind = "chat", .aliases = aliases};
+    (void)state;
+    for (int change = 0; change < 2; change++) {
+        int rc = E_NOMEM;
+        for (uint64_t n = 1; rc != 0; n++) {
+            struct world w = {.m = models_new(&(struct models_args){0})};
+            if (change)
+                put(&w, "a", "alias=z");
+            mem_fail_after(n, 1);
+            rc = models_put(w.m, &spec, 0, NULL);
+            mem_fail_after(0, 0);
+            assert_true(rc == 0 || rc == E_NOMEM);
+            if (rc < 0 && !change)
+                assert_null(models_find(w.m, BYTES("a")));
+            assert_true(models_find(w.m, BYTES("y")) == NULL || rc == 0);
+            drain(&w);
+            models_free(w.m);
+            assert_true(n < 100);
+        }
+    }
+}
+
 // ---- a random walk ----
 #define WALK_MODELS 5
 enum engine { OFF, ON, READY, ENDING };
@@ -780,9 +807,11 @@ static void random_walks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(loads_once),    cmocka_unit_test(queues),       cmocka_unit_test(memory),
-        cmocka_unit_test(no_starvation), cmocka_unit_test(failures),     cmocka_unit_test(leaving),
-        cmocka_unit_test(names),         cmocka_unit_test(random_walks),
+        cmocka_unit_test(loads_once),   cmocka_unit_test(queues),
+        cmocka_unit_test(memory),       cmocka_unit_test(no_starvation),
+        cmocka_unit_test(failures),     cmocka_unit_test(leaving),
+        cmocka_unit_test(names),        cmocka_unit_test(no_memory),
+        cmocka_unit_test(random_walks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
