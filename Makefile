@@ -195,3 +195,33 @@ distclean-cache: ## removes the cache of downloads and models
 include tests/engine/engine.mk
 include bench/bench.mk
 -include $(shell find $(O) -name '*.d' 2>/dev/null)
+
+# ---- docs, install, dist -----------------------------------------------------------------------
+.PHONY: docs docs-check install uninstall dist cover mutate
+docs: ## refreshes what is made from the sources: docs/CONFIG.md, the table of rooms, the life of a model, NOTICE
+	@python3 tools/gen_config_doc.py && python3 tools/gen_docs.py && python3 tools/gen_notice.py
+docs-check: ## are they current?
+	@python3 tools/gen_config_doc.py --check && python3 tools/gen_docs.py --check && python3 tools/gen_notice.py --check
+install: all ## binary, manual page, completions, systemd units, the fetched engine: below PREFIX (/usr/local), DESTDIR
+	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' sh tools/install put
+uninstall: ## takes them away again
+	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' sh tools/install take
+dist: ## build/dist/plexus-VERSION.tar.gz of what is committed, and its sha256
+	@mkdir -p build/dist
+	@git archive --prefix=plexus-$(VERSION)/ HEAD | gzip -n -9 >build/dist/plexus-$(VERSION).tar.gz
+	@cd build/dist && sha256sum plexus-$(VERSION).tar.gz | tee plexus-$(VERSION).tar.gz.sha256
+cover: build/test.mk build/suite ## branch coverage by room: units, then the binary's tests (T=word picks, COVER=units: units only)
+	@$(MAKE) -j$(JOBS) MODE=cover programs build/cover-$(notdir $(CC))/plexus build/tests/scripted $(if $(COVER),,build/engines/llama-server)
+	@find build/cover-$(notdir $(CC)) -name '*.gcda' -delete
+	@PLEXUS=build/cover-$(notdir $(CC))/plexus PLEXUS_BIN=build/cover-$(notdir $(CC))/plexus build/suite \
+	    'build/cover-$(notdir $(CC))/test/*/*_test' $(if $(COVER),,$(INTEGRATION)) -- $(T) || echo 'cover: not all tests passed' >&2
+	@python3 tools/cover.py build/cover-$(notdir $(CC)) $(COVER_FLAGS)
+mutate: build/test.mk ## N (100) small mutations: how many do the unit tests notice? (SEED, MUTATE_MINUTES=60, T=word picks files)
+	@$(MAKE) -j$(JOBS) MODE=san programs
+	@$(MAKE) MODE=san mutate-run
+mutate-run: export MUTATE_CFLAGS = $(CFLAGS) $(DEPFLAGS)
+mutate-run: export MUTATE_LIBS = -lcmocka $(LIBS)
+mutate-run:
+	@python3 tools/mutate.py --objects $(O) --cc '$(CC)' --count $(or $(N),100) \
+	    --jobs $(JOBS) --minutes $(or $(MUTATE_MINUTES),60) $(if $(SEED),--seed $(SEED)) $(T)
+.PHONY: mutate-run
