@@ -8,6 +8,7 @@ import shutil
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -243,3 +244,17 @@ class Browser:
         if hasattr(self, "socket"):
             self.socket.close()
         shutil.rmtree(self.dir, ignore_errors=True)
+
+
+if __name__ == "__main__":  # devtools.py URL FILE [WIDTHxHEIGHT [light]]: a picture of the console
+    url, file = sys.argv[1:3]
+    width, height = map(int, (sys.argv[3] if len(sys.argv) > 3 else "1440x900").split("x"))
+    browser = Browser(find())
+    try:
+        browser.media(prefers_color_scheme="light" if "light" in sys.argv[4:] else "dark")
+        browser.size(width, height, mobile=width < 500, scale=2 if width < 500 else 1)
+        browser.open(url)
+        browser.until("document.documentElement.dataset.link === 'live'", "the page is live")
+        browser.screenshot(file)
+    finally:
+        browser.close()

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { $, announce, attr, h, show, text, toast } from "/assets/dom.js";
 import * as format from "/assets/format.js";
-import { follow, key, whenLocked } from "/assets/net.js";
+import { call, follow, key, whenLocked } from "/assets/net.js";
 import * as chat from "/assets/chat.js";
 import * as log from "/assets/log.js";
 import * as models from "/assets/models.js";
@@ -28,10 +28,10 @@ function drawNode() {
   text($("node-name"), n.name || "plexus");
   text($("env"), n.environment || "no environment");
   show($("env"), true);
-  text($("node-line"), [`plexus ${n.version}`, n.context, `pid ${n.pid}`].filter(Boolean).join(" · "));
+  text($("node-line"), [`plexus ${n.version}`, n.context].filter(Boolean).join(" · "));
   text($("node-address"), n.address || location.origin);
   document.title = `${n.name || "plexus"} · ${n.environment || "plexus"}`;
-  $("node-line").title = `config ${n.config || "made by the node"}, data ${n.data}, started ${n.started}`;
+  $("node-line").title = `config ${n.config || "made by the node"}, data ${n.data}, pid ${n.pid}, started ${n.started}`;
 }
 
 function drawMachine() {
@@ -121,10 +121,33 @@ function takeModel(row) {
   if (!before) log.drawModels(store);
 }
 
+// How busy a model is, and when it would leave, changes with requests that are no news of the model:
+// asked for at most once a second.
+let refreshing = false;
+
+function refreshSoon() {
+  if (refreshing) return;
+  refreshing = true;
+  setTimeout(async () => {
+    const asked = performance.now();
+    try {
+      const { models: rows } = await (await call("GET", "/api/models")).json();
+      for (const row of rows) {
+        const known = store.models.get(row.name);
+        if (known && known.at <= asked) takeModel(row); // else an event was quicker
+      }
+    } catch {
+      // the stream tells when the node is away
+    }
+    refreshing = false;
+  }, 1000);
+}
+
 const taking = {
   state: takeState,
   model: takeModel,
   request(row) {
+    if (row.end || !store.requests.has(row.id)) refreshSoon();
     requests.take(store, stamped(row));
   },
   stat(s) {

@@ -35,7 +35,7 @@ async function refusal(response) {
   return new Refused(response.status, what, error && error.code ? String(error.code) : "");
 }
 
-// The answer when it is 2xx, else Refused; TypeError when the node is not reached.
+// The answer when it is 2xx, else Refused, with status 0 when the node is not reached.
 export async function call(method, path, { body, signal, accept } = {}) {
   const headers = {};
   if (key.get()) headers.Authorization = `Bearer ${key.get()}`;
@@ -44,6 +44,8 @@ export async function call(method, path, { body, signal, accept } = {}) {
   const response = await fetch(path, {
     method, headers, signal, cache: "no-store", credentials: "omit", redirect: "error",
     body: body === undefined ? undefined : JSON.stringify(body),
+  }).catch((e) => {
+    throw e.name === "AbortError" ? e : new Refused(0, "the node cannot be reached", "");
   });
   if (response.ok) return response;
   const error = await refusal(response);
@@ -59,7 +61,9 @@ export async function* events(response) {
   let data = [];
   try {
     for (;;) {
-      const { value, done } = await reader.read();
+      const { value, done } = await reader.read().catch((e) => {
+        throw e.name === "AbortError" ? e : new Refused(0, "the connection to the node broke off", "");
+      });
       if (done) return;
       const lines = (rest + value).split(/\r\n|\n|\r(?!$)/);
       rest = lines.pop();
