@@ -289,6 +289,22 @@ static void loads_once(void **state)
          {4, "up a", "grant 0, grant 2"});
 }
 
+static void estimates(void **state)
+{
+    (void)state;
+    PLAY("time left", 0, {0, "put a", ""}, {0, "want a 0", "waits, start a"}, {50, "phase a x", ""},
+         {50, "view a eta", "50"}, {100, "up a", "grant 0"}, {100, "view a eta", "0"},
+         {100, "done 0", ""}, {100, "unload a", "stop a"}, {100, "view a eta", "-1"},
+         {100, "down a x", ""}, {100, "want a 0", "waits, start a"}, {600, "phase a x", ""},
+         {600, "view a eta", "500"}, {600, "up a", "grant 0"}, {600, "done 0", ""},
+         {600, "unload a", "stop a"}, {600, "down a x", ""}, {600, "view a eta", "200"});
+    PLAY("a healthy life is no failed start", 0, {0, "put a tries=1", ""},
+         {0, "want a 0", "waits, start a"}, {1, "up a", "grant 0"}, {2, "done 0", ""},
+         {3, "down a x", ""}, {3, "view a state", "UNLOADED"}, {3, "want a 0", "waits"},
+         {253, "tick", "start a"}, {254, "up a", "grant 0"}, {255, "down a x", ""},
+         {255, "view a state", "FAILED"});
+}
+
 static void queues(void **state)
 {
     (void)state;
@@ -807,11 +823,11 @@ static void random_walks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(loads_once),   cmocka_unit_test(queues),
-        cmocka_unit_test(memory),       cmocka_unit_test(no_starvation),
-        cmocka_unit_test(failures),     cmocka_unit_test(leaving),
-        cmocka_unit_test(names),        cmocka_unit_test(no_memory),
-        cmocka_unit_test(random_walks),
+        cmocka_unit_test(loads_once),    cmocka_unit_test(estimates),
+        cmocka_unit_test(queues),        cmocka_unit_test(memory),
+        cmocka_unit_test(no_starvation), cmocka_unit_test(failures),
+        cmocka_unit_test(leaving),       cmocka_unit_test(names),
+        cmocka_unit_test(no_memory),     cmocka_unit_test(random_walks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
