@@ -19,5 +19,4 @@ bench-build: $(BENCH_PROGRAMS) build/tests/scripted
 
 # LiteLLM for scale: 300 MB in an environment of its own, only when asked for.
 bench-litellm:
-	python3 -m venv build/bench/litellm
-	build/bench/litellm/bin/pip install -q 'litellm[proxy]==1.106.2'
+	sh tools/setup bench-litellm

@@ -317,7 +317,7 @@ def plexus_program():
 
 def plexus_key(folder):
     """Makes a key on the running node; gives its text."""
-    done = subprocess.run([str(plexus_program()), "key", "new", "--data", str(folder / "data"), "--json"],
+    done = subprocess.run([str(plexus_program()), "key", "new", "bench", "--scopes", "models,read", "--data", str(folder / "data"), "--json"],
                           stdout=subprocess.PIPE, text=True, check=True, timeout=10)
     return json.loads(done.stdout)["key"]
 
@@ -326,7 +326,7 @@ def plexus_start(folder, template, names, name="plexus", prove=True):
     """Starts a node on a config template; folder/data is its data folder."""
     port = free_port()
     fill(template, folder / "plexus.yaml", {"DIR": folder, "PORT": port, "SCRIPTED": SCRIPTED, **names})
-    argv = [plexus_program(), "up", "--config", folder / "plexus.yaml", "--data", folder / "data"]
+    argv = [plexus_program(), "up", "--log-level", "warn", "--config", folder / "plexus.yaml", "--data", folder / "data"]
     p = start(argv, folder / "plexus.log", cwd=folder)
     try:
         scheme_probe = names.get("PROBE", port)

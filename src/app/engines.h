@@ -28,6 +28,8 @@ struct engines_args {
     void (*on_line)(void *user, const char *model, const char *engine, int fd, struct bytes line);
     void (*on_grant)(void *user, struct model_ticket *t);
     void (*on_refuse)(void *user, struct model_ticket *t, const struct err *e);
+    // The engine's program runs, ns after models decided its start; may be NULL.
+    void (*on_started)(void *user, struct model *m, uint64_t ns);
     void (*on_close_streams)(void *user, struct model *m);
     void (*on_gone)(void *user, const char *model); // removed and idle; may be NULL
     void *user;

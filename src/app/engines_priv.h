@@ -45,6 +45,7 @@ struct engine { // of one model
     struct engine_plan plan;
     struct sup sup;
     struct proc *proc;
+    uint64_t start_ns; // when models decided the present start
     struct engine_probe *probe;
     struct http_pool *probe_pool;
     struct timer timer, figure;

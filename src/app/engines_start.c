@@ -79,6 +79,14 @@ static int open_pool(struct engine *x, struct err *e)
 
 // ---- start ----
 
+static void on_started(void *user)
+{
+    struct engine *x = user;
+    const struct engines_args *a = &x->all->args;
+    if (a->on_started != NULL)
+        a->on_started(a->user, x->model, timers_now_ns(a->timers) - x->start_ns);
+}
+
 static int make_plan(struct engine *x, uint16_t port, struct err *e)
 {
     struct engine_spec spec = engine_spec_of(x);
@@ -129,6 +137,7 @@ static int spawn(struct engine *x, struct err *e)
                    .files = c->limit_files,
                    .nice = c->nice},
         .on_line = on_line,
+        .on_started = on_started,
         .on_exit = on_exit,
         .user = x,
     };
@@ -147,6 +156,7 @@ static void start_child(struct engine *x)
     struct models *m = x->all->args.models;
     struct err e = {0};
     int64_t now = engines_now(x->all);
+    x->start_ns = timers_now_ns(x->all->args.timers);
     (void)sup_start(&x->sup, x->conf.load_timeout_ms, x->all->args.kill_after_ms, now);
     int rc = spawn(x, &e);
     if (rc == 0) {

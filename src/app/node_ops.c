@@ -330,6 +330,16 @@ static void on_line(void *user, const char *model, const char *engine, int fd, s
               LOG_INT("fd", fd), LOG_BYTES("line", line));
 }
 
+static void on_started(void *user, struct model *m, uint64_t ns)
+{
+    struct node *n = user;
+    struct model_view v;
+    model_view(n->models, m, timers_now_ms(loop_timers(n->loop)), &v);
+    struct meter_model *row = meter_model(n->meter, v.name, v.engine);
+    if (row)
+        hist_add(&row->swap_own, ns);
+}
+
 static void on_grant(void *user, struct model_ticket *t)
 {
     gate_granted(((struct node *)user)->gate, t);
@@ -355,6 +365,7 @@ void node_engines_args(struct node *n, struct engines_args *args)
                                   .on_line = on_line,
                                   .on_grant = on_grant,
                                   .on_refuse = on_refuse,
+                                  .on_started = on_started,
                                   .on_close_streams = on_close_streams,
                                   .user = n};
 }

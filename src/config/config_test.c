@@ -44,7 +44,7 @@ static void test_defaults(void **state)
         assert_int_equal(c->body_bytes, 32 << 20);
         assert_int_equal(c->budget_bytes, 256 << 20);
         assert_int_equal(c->head_bytes, 64 << 10);
-        assert_int_equal(c->connections_max, 16384);
+        assert_int_equal(c->connections_max, 0);
         assert_int_equal(c->head_ms, 10000);
         assert_int_equal(c->body_ms, 30000);
         assert_int_equal(c->keepalive_ms, 75000);

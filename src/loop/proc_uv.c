@@ -45,6 +45,7 @@ struct proc {
     char words[512]; // from the guard, up to the next newline
     size_t words_n;
     void (*on_line)(void *user, int fd, struct bytes line);
+    void (*on_started)(void *user);
     void (*on_exit)(void *user, const struct proc_exit *exit);
     void *user;
 };
@@ -202,7 +203,11 @@ static void proc_words(struct proc *p, char *line)
 {
     char *rest = line[0] != '\0' ? line + 1 : line;
     switch (line[0]) {
-    case 'P': p->pid = strtoll(rest, NULL, 10); break;
+    case 'P':
+        p->pid = strtoll(rest, NULL, 10);
+        if (!p->freed && p->on_started != NULL)
+            p->on_started(p->user);
+        break;
     case 'M': p->memory = strtoull(rest, NULL, 10); break;
     case 'F':
         p->exit = (struct proc_exit){.code = -1, .not_started = true};
@@ -464,6 +469,7 @@ static int proc_uv_spawn(struct procs *base, const struct proc_args *a, struct p
     p->procs = ps;
     p->pid = -1;
     p->on_line = a->on_line;
+    p->on_started = a->on_started;
     p->on_exit = a->on_exit;
     p->user = a->user;
     p->control_fd = p->out[0].fd = p->out[1].fd = -1;

@@ -34,6 +34,8 @@ struct proc_args {
     struct proc_limits limits;
     // Output lines without the newline; lines over 16 KiB come in pieces. fd is 1 or 2.
     void (*on_line)(void *user, int fd, struct bytes line);
+    // The program runs (its exec succeeded); may be NULL.
+    void (*on_started)(void *user);
     // Once, after the last line, when the child and all its descendants are gone.
     void (*on_exit)(void *user, const struct proc_exit *exit);
     void *user;
