@@ -192,8 +192,10 @@ static void detect_done(struct work_req *w)
         mem_free(n->profile);
         n->profile = w->priv;
     }
-    if (!n->draining)
-        set_budget(n);
+    if (n->draining)
+        return;
+    set_budget(n);
+    ctl_profile_changed(n->ctl);
 }
 
 void node_limits(struct node *n)

@@ -63,7 +63,8 @@ struct ctl_ops {
     void (*totals)(void *user, struct ctl_totals *ret);
     // Walks the requests in flight: *at is NULL at the start; false: no more.
     bool (*request)(void *user, void **at, struct ctl_request *ret);
-    const struct host_profile *(*profile)(void *user); // what this machine is, as last seen
+    // What this machine is, as last seen; NULL: not yet (ctl_profile_changed says when).
+    const struct host_profile *(*profile)(void *user);
     // A model was loaded, unloaded or pinned: drain models_effect.
     void (*after)(void *user);
     // The key table changed: save it. When that fails the change is taken back and the error told.
@@ -114,6 +115,7 @@ void ctl_request_event(struct ctl *c, const struct ctl_request *r, bool end);
 void ctl_stat(struct ctl *c); // figures now; ctl does it each second while somebody listens
 // After a reload that did not come through the API (SIGHUP): the same array as ops.reload gives.
 void ctl_config_changed(struct ctl *c, struct bytes changes);
+void ctl_profile_changed(struct ctl *c); // ops.profile has news: readers get a snapshot
 // Any thread: fits log_watch. Keeps the line for /api/logs and sends it to the readers. The tag is
 // the line's own "model" member.
 void ctl_log_line(void *ctl, enum log_level level, struct bytes line);

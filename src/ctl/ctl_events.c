@@ -347,7 +347,14 @@ void ctl_config_changed(struct ctl *c, struct bytes changes)
     push(c, FRAME_CONFIG, BYTES_NONE, &json);
     buf_fini(&json);
     ctl_events_flush(c);
-    list_each(it, &c->subscribers) // and the snapshot anew
+    ctl_profile_changed(c); // and the snapshot anew
+}
+
+void ctl_profile_changed(struct ctl *c)
+{
+    if (c->closed)
+        return;
+    list_each(it, &c->subscribers)
         lose(container_of(it, struct subscriber, link));
     ctl_events_flush(c);
 }

@@ -35,7 +35,10 @@ static void put_node(struct ctl *c, struct json_w *w)
 
 static void put_machine(struct ctl *c, struct json_w *w)
 {
+    static const struct host_profile unknown; // a node's first moments
     const struct host_profile *p = c->ops->profile(c->args.user);
+    if (!p)
+        p = &unknown;
     json_w_obj(w, "machine");
     json_w_cstr(w, "cpu", p->cpu.model);
     json_w_num(w, "cpus", p->cpu.effective);
@@ -132,9 +135,14 @@ void ctl_op_state(struct ctl_call *call)
 
 void ctl_op_detect(struct ctl_call *call)
 {
+    const struct host_profile *p = call->c->ops->profile(call->c->args.user);
     struct buf out;
+    if (!p) {
+        http_reply_error(call->x, E_LOADING, "the machine is still being looked at", NULL, 1);
+        return;
+    }
     buf_init(&out, CTL_JSON_MAX);
-    (void)host_profile_json(&out, call->c->ops->profile(call->c->args.user));
+    (void)host_profile_json(&out, p);
     ctl_reply(call->x, 200, &out);
 }
 
