@@ -271,11 +271,11 @@ def part_death(sheet):
         folder = rig.work_folder()
         g = rig.plexus_start(folder, "plexus-life.yaml", {}, prove=False)
         try:
-            status, text = ask(g.port, "POST", "/v1/chat/completions", chat("one"), g.key, 30)
+            status, text = ask(g.port, "POST", "/v1/chat/completions", chat("small"), g.key, 30)
             if status != 200:
                 raise RuntimeError(f"the engine gave {status} {text[:200]}")
             child = rig.by_program(g.process.pid, rig.SCRIPTED)
-            watcher = Watcher(g, "one")
+            watcher = Watcher(g, "small")
             watcher.start()
             watcher.ready.wait(10)
             time.sleep(0.2)

@@ -361,6 +361,7 @@ void node_engines_args(struct node *n, struct engines_args *args)
                                   .procs = loop_procs(n->loop),
                                   .timers = loop_timers(n->loop),
                                   .net = loop_net(n->loop),
+                                  .folder = n->folder,
                                   .on_changed = on_changed,
                                   .on_line = on_line,
                                   .on_grant = on_grant,

@@ -141,8 +141,14 @@ int node_prepare(struct node *n, struct cli *c, struct err *e)
     int status = find_config(n, c, e);
     if (status == 0)
         status = take_lock(n, e);
-    if (status == 0)
+    if (status == 0) {
         n->config->data = n->paths.data; // --data wins
+        if (!realpath(n->config_path, n->folder))
+            (void)!getcwd(n->folder, sizeof(n->folder));
+        char *slash = strrchr(n->folder, '/');
+        if (slash && slash != n->folder)
+            *slash = 0;
+    }
     return status < 0 ? status : open_logs(n, cli_option(c, "log-level"), e);
 }
 

@@ -12,8 +12,8 @@
 #define S 1000000000u
 
 const struct hist_bounds hist_fine = {
-    21, {5 * US, 10 * US, 15 * US, 20 * US, 25 * US, 30 * US, 40 * US, 50 * US, 60 * US, 80 * US, 100 * US,
-         150 * US, 200 * US, 300 * US, 500 * US, 1 * MS, 2 * MS, 5 * MS, 10 * MS, 50 * MS, 100 * MS}};
+    24, {5 * US, 10 * US, 15 * US, 20 * US, 30 * US, 40 * US, 50 * US, 60 * US, 80 * US, 100 * US,
+         150 * US, 200 * US, 300 * US, 500 * US, 1 * MS, 2 * MS, 5 * MS, 10 * MS, 20 * MS, 30 * MS, 40 * MS, 50 * MS, 100 * MS}};
 const struct hist_bounds hist_coarse = {
     18, {1 * MS, 2 * MS, 5 * MS, 10 * MS, 25 * MS, 50 * MS, 100 * MS, 250 * MS, 500 * MS, 1ull * S,
          2ull * S, 5ull * S, 10ull * S, 30ull * S, 60ull * S, 120ull * S, 300ull * S, 600ull * S}};
