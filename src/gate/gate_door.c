@@ -70,7 +70,7 @@ static int deny(struct gate *g, struct http_exchange *x, int code, const char *w
         meter_node(g->args.meter)->unauthorized++;
     log_event(LOG_INFO, "gate.denied", LOG_STR("peer", peer.text),
               LOG_BYTES("path", http_request(x)->path), LOG_STR("why", why));
-    http_reply_error(x, code, why, NULL, retry_ms > 0 ? (retry_ms + 999) / 1000 : -1);
+    gate_reply_error(g, x, NULL, code, why, NULL, retry_ms > 0 ? (retry_ms + 999) / 1000 : -1);
     return code;
 }
 
@@ -121,7 +121,18 @@ void gate_put_cors(struct gate *g, const struct http_exchange *x, struct buf *ex
         return;
     (void)buf_str(extra, "Access-Control-Allow-Origin: ");
     (void)buf_put(extra, origin);
-    (void)buf_str(extra, "\r\nVary: Origin\r\n");
+    (void)buf_str(extra, "\r\nAccess-Control-Expose-Headers: x-request-id, retry-after\r\n"
+                         "Vary: Origin\r\n");
+}
+
+void gate_reply_error(struct gate *g, struct http_exchange *x, const char *id, int code,
+                      const char *message, const char *param, int64_t retry_s)
+{
+    buf_clear(&g->extra);
+    if (id)
+        (void)buf_fmt(&g->extra, "X-Request-Id: %s\r\n", id);
+    gate_put_cors(g, x, &g->extra);
+    http_reply_error_with(x, code, message, param, retry_s, buf_bytes(&g->extra));
 }
 
 bool gate_preflight(struct gate *g, struct http_exchange *x)
@@ -135,9 +146,12 @@ bool gate_preflight(struct gate *g, struct http_exchange *x)
         http_reply_error(x, E_METHOD, "no CORS is configured (listen.origins)", NULL, -1);
         return true;
     }
+    // An origin that is allowed may send what headers it likes: clients have many of their own.
+    struct bytes wanted = http_header(h, "Access-Control-Request-Headers");
     (void)buf_str(&g->extra, "Access-Control-Allow-Methods: GET, POST, DELETE\r\n"
-                             "Access-Control-Allow-Headers: authorization, content-type, "
-                             "x-request-id, prefer\r\nAccess-Control-Max-Age: 600\r\n");
+                             "Access-Control-Max-Age: 600\r\nAccess-Control-Allow-Headers: ");
+    (void)buf_put(&g->extra, wanted.n ? wanted : BYTES("authorization, content-type"));
+    (void)buf_str(&g->extra, "\r\n");
     http_reply(x, 204, NULL, buf_bytes(&g->extra), BYTES_NONE);
     return true;
 }

@@ -62,6 +62,9 @@ struct gate {
 int gate_admit(struct gate *g, struct http_exchange *x, unsigned needs, unsigned *ret_scopes,
                struct key **ret_key);
 void gate_put_cors(struct gate *g, const struct http_exchange *x, struct buf *extra);
+// http_reply_error with the request's id (may be NULL) and what a page of an allowed origin needs.
+void gate_reply_error(struct gate *g, struct http_exchange *x, const char *id, int code,
+                      const char *message, const char *param, int64_t retry_s);
 bool gate_preflight(struct gate *g, struct http_exchange *x);
 // gate_request.c
 void gate_model_request(struct gate *g, struct http_exchange *x, struct key *key);

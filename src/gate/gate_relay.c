@@ -37,6 +37,24 @@ static bool stays_here(struct bytes name, bool request)
     return false;
 }
 
+// What Connection names is for this connection only (RFC 9110, section 7.6.1).
+static bool is_hop(struct bytes connection, struct bytes name)
+{
+    while (connection.p) {
+        struct bytes option = bytes_trim(bytes_cut(&connection, ','));
+        if (option.n && bytes_ieq(option, name))
+            return true;
+    }
+    return false;
+}
+
+// The value of Connection when it names more than the usual; BYTES_NONE else.
+static struct bytes hops_of(const struct http_head *h)
+{
+    struct bytes v = http_header(h, "Connection");
+    return bytes_iis(v, "keep-alive") || bytes_iis(v, "close") ? BYTES_NONE : v;
+}
+
 static void put_line(struct buf *b, struct bytes name, struct bytes value)
 {
     char *at = buf_room(b, name.n + value.n + 4);
@@ -61,8 +79,9 @@ static void put_request_headers(struct greq *r, const char *auth, struct buf *b)
     (void)buf_str(b, r->id);
     (void)buf_put(b, BYTES("\r\n"));
     (void)buf_str(b, auth);
+    struct bytes hops = hops_of(h);
     for (size_t i = 0; i < h->count; i++)
-        if (!stays_here(h->headers[i].name, true))
+        if (!stays_here(h->headers[i].name, true) && !is_hop(hops, h->headers[i].name))
             put_line(b, h->headers[i].name, h->headers[i].value);
 }
 
@@ -161,8 +180,9 @@ static void on_head(struct http_call *c, const struct http_head *head)
     (void)buf_put(b, BYTES("X-Request-Id: "));
     (void)buf_str(b, r->id);
     (void)buf_put(b, BYTES("\r\n"));
+    struct bytes hops = hops_of(head);
     for (size_t i = 0; i < head->count; i++)
-        if (!stays_here(head->headers[i].name, false))
+        if (!stays_here(head->headers[i].name, false) && !is_hop(hops, head->headers[i].name))
             put_line(b, head->headers[i].name, head->headers[i].value);
     gate_put_cors(g, r->x, b);
     uint64_t length = head->has_length && !head->chunked ? head->length : HTTP_CHUNKED;

@@ -36,6 +36,19 @@ struct parse_job {
     struct look look;
 };
 
+// JSON lets a member stand twice, and readers differ in which one they take. For the one that decides
+// about engine and rights that would be a way around both.
+static bool has_two_models(const struct json *root)
+{
+    struct json_iter it = {0};
+    struct bytes key;
+    const struct json *value;
+    size_t count = 0;
+    while (json_each(root, &it, &key, &value))
+        count += bytes_is(key, "model");
+    return count > 1;
+}
+
 static void look_at(struct look *k, struct bytes body, const struct schema *schema)
 {
     struct err e = {0};
@@ -53,6 +66,7 @@ static void look_at(struct look *k, struct bytes body, const struct schema *sche
     }
     const struct json *root = json_root(doc);
     struct schema_error fault;
+    fault.instance[0] = fault.keyword[0] = fault.message[0] = 0;
     struct bytes model = json_str(json_get(root, "model"));
     if (!json_is(root, JSON_OBJ)) {
         k->code = E_INVALID;
@@ -60,7 +74,7 @@ static void look_at(struct look *k, struct bytes body, const struct schema *sche
     } else if (schema && schema_check(schema, root, &fault) != 0) {
         struct buf param;
         buf_init(&param, sizeof(k->param) - 1);
-        schema_param(&param, bytes_of(fault.instance));
+        schema_param_of(&param, &fault);
         k->code = E_INVALID;
         (void)snprintf(k->param, sizeof(k->param), "%s", buf_cstr(&param));
         (void)snprintf(k->message, sizeof(k->message), "%s%s%s", k->param, *k->param ? ": " : "",
@@ -71,6 +85,10 @@ static void look_at(struct look *k, struct bytes body, const struct schema *sche
         (void)snprintf(k->param, sizeof(k->param), "model");
         (void)snprintf(k->message, sizeof(k->message),
                        model.p ? "model: not a model's name" : "model: expected a string");
+    } else if (has_two_models(root)) {
+        k->code = E_INVALID;
+        (void)snprintf(k->param, sizeof(k->param), "model");
+        (void)snprintf(k->message, sizeof(k->message), "model: stands in the body twice");
     } else {
         memcpy(k->model, model.p, model.n);
         k->stream = json_bool(json_get(root, "stream"), false);
@@ -225,7 +243,7 @@ void greq_fail(struct greq *r, int code, const char *message, const char *param,
     bool answered = http_answered(x);
     greq_report(r, info->symbol);
     if (!answered)
-        http_reply_error(x, code, message, param, retry_s);
+        gate_reply_error(r->gate, x, r->id, code, message, param, retry_s);
     else if (event)
         http_finish(x);
     else
@@ -304,13 +322,13 @@ static void ask(struct greq *r, const struct look *k)
         no_model(r, k->model);
         return;
     }
-    if (r->key && key_model(r->key, bytes_of(k->model), &e) < 0) {
-        greq_fail(r, e.code, e.text, "model", -1);
-        return;
-    }
     int64_t now = timers_now_ms(g->args.timers);
     struct model_view v;
     model_view(g->args.models, r->model, now, &v);
+    if (r->key && key_model(r->key, bytes_of(v.name), &e) < 0) { // by its own name, not an alias
+        greq_fail(r, e.code, e.text, "model", -1);
+        return;
+    }
     r->meter = meter_model(g->args.meter, v.name, v.engine);
     r->stage = ST_WAITING;
     r->aliased = strcmp(v.name, k->model) != 0;

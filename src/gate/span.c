@@ -11,9 +11,31 @@ static size_t skip_string(struct bytes t, size_t i)
     return i + 1;
 }
 
+// Is this the key, whatever its characters are spelled with? raw is without quotes, valid JSON; key
+// is ASCII, and letters have no short escapes.
+static bool key_is(struct bytes raw, const char *key)
+{
+    while (raw.n && *key) {
+        char c = raw.p[0];
+        size_t n = 1;
+        if (c == '\\' && raw.n >= 6 && raw.p[1] == 'u') {
+            unsigned code = 0;
+            for (int i = 2; i < 6; i++) {
+                char d = (char)(raw.p[i] | 0x20);
+                code = code * 16 + (unsigned)(d >= 'a' ? d - 'a' + 10 : d - '0');
+            }
+            c = code < 0x80 ? (char)code : 0;
+            n = 6;
+        }
+        if (c != *key++)
+            return false;
+        raw = bytes_from(raw, n);
+    }
+    return raw.n == 0 && !*key;
+}
+
 int span_find(struct bytes text, const char *key, struct bytes *ret_value, struct err *e)
 {
-    struct bytes want = bytes_of(key);
     size_t depth = 0, value_at = 0;
     bool is_key = false, wanted = false, found = false;
     for (size_t i = 0; i < text.n; i++) {
@@ -29,7 +51,7 @@ int span_find(struct bytes text, const char *key, struct bytes *ret_value, struc
         if (c == '"') {
             size_t end = skip_string(text, i);
             if (depth == 1 && is_key && end <= text.n) {
-                wanted = bytes_eq((struct bytes){text.p + i + 1, end - i - 2}, want);
+                wanted = key_is((struct bytes){text.p + i + 1, end - i - 2}, key);
                 is_key = false;
             }
             i = end - 1;
@@ -44,7 +66,7 @@ int span_find(struct bytes text, const char *key, struct bytes *ret_value, struc
             value_at = i + 1;
         }
     }
-    return found ? 0 : err_set(e, E_NOTFOUND, "\"%s\" is not in the body in plain spelling", key);
+    return found ? 0 : err_set(e, E_NOTFOUND, "\"%s\" is not in the body", key);
 }
 
 int span_rewrite(struct buf *out, struct bytes text, const char *key, const char *value,

@@ -232,10 +232,17 @@ void http_reply(struct http_exchange *x, int status, const char *type, struct by
 void http_reply_error(struct http_exchange *x, int code, const char *message, const char *param,
                       int64_t retry_after_s)
 {
+    http_reply_error_with(x, code, message, param, retry_after_s, BYTES_NONE);
+}
+
+void http_reply_error_with(struct http_exchange *x, int code, const char *message, const char *param,
+                           int64_t retry_after_s, struct bytes more)
+{
     const struct err_info *info = err_info(code);
     struct buf body, extra;
     buf_init(&body, 8192);
-    buf_init(&extra, 256);
+    buf_init(&extra, more.n + 256);
+    (void)buf_put(&extra, more);
     (void)buf_str(&body, "{\"error\":{\"message\":");
     (void)buf_json_str(&body, bytes_of(message));
     (void)buf_fmt(&body, ",\"type\":\"%s\",\"param\":", info->type);

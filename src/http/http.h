@@ -112,6 +112,8 @@ void http_abort(struct http_exchange *x);  // cuts the connection: the client se
 // status; param may be NULL; retry_after_s < 0: no such header.
 void http_reply_error(struct http_exchange *x, int code, const char *message, const char *param,
                       int64_t retry_after_s);
+void http_reply_error_with(struct http_exchange *x, int code, const char *message, const char *param,
+                           int64_t retry_after_s, struct bytes extra); // more header lines
 
 // ---- client ------------------------------------------------------------------------------------
 

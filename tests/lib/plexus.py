@@ -1,6 +1,7 @@
 # plexus.py: what integration tests share: a node with a configuration of its own, engines for it,
 # plain HTTP with nothing in between. Standard library only.
 # SPDX-License-Identifier: Apache-2.0
+import atexit
 import contextlib
 import http.client
 import json
@@ -12,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -203,12 +205,143 @@ class Node:
     def raw(self):
         return socket.create_connection(("127.0.0.1", self.port), 30)
 
+    # ---- the owner's socket and files ----
+    def owner(self, method, path, body=None, headers=None, timeout=30):
+        """A request through the unix socket of the node's owner, which needs no key."""
+        return unix_ask(self.data / "run/plexus.sock", method, path, body, headers, timeout)
+
+    def new_key(self, name, **more):
+        """Makes an API key; returns its answer (key, id, ...)."""
+        answer = self.owner("POST", "/api/keys", {"name": name, **more})
+        assert answer.status == 201, answer
+        return answer.json
+
+    def access_lines(self):
+        """The access log as it is on the disk: objects; a line that is not JSON raises."""
+        file = self.data / "logs/access.jsonl"
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+    def access_line(self, request_id, seconds=5.0):
+        """The access log's line of this request, when it was written."""
+        return wait_until(f"access log has {request_id}", lambda: next(
+            (line for line in self.access_lines() if line["id"] == request_id), None), seconds)
+
+    def log_lines(self):
+        """The node's own log, objects."""
+        return [json.loads(line) for line in (self.data / "log/node.jsonl").read_text().splitlines()]
+
+    def engine(self, name):
+        """What the scripted engine of this name has counted."""
+        return engine_stats(engine_port(self, name))
+
     def command(self, *words, check=True, text=None):
         got = subprocess.run([PLEXUS, *words, "--data", str(self.data)], capture_output=True, text=True,
                              input=text, timeout=60, env=self.env, cwd=self.folder)
         if check and got.returncode != 0:
             raise AssertionError(f"plexus {' '.join(words)}: {got.returncode}\n{got.stdout}\n{got.stderr}")
         return got
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path, timeout=30):
+        super().__init__("localhost", timeout=timeout)
+        self.path = str(path)
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+def unix_ask(path, method, target, body=None, headers=None, timeout=30):
+    connection = UnixConnection(path, timeout)
+    data = json.dumps(body) if isinstance(body, (dict, list)) else body
+    connection.request(method, target, data, headers or {})
+    answer = connection.getresponse()
+    result = Answer(answer.status, answer.headers, answer.read())
+    connection.close()
+    return result
+
+
+def shared(make):
+    """A node that the cases of one program share: made by the first call, stopped at the end."""
+    kept = []
+
+    def node():
+        if not kept:
+            kept.append(make())
+            atexit.register(kept[0].__exit__, None, None, None)
+        return kept[0]
+
+    return node
+
+
+class EngineProcess:
+    """A scripted engine that the test itself starts, for `engine: remote`."""
+
+    def __init__(self, *options, name="remote"):
+        self.process = subprocess.Popen([SCRIPTED, "--port", "0", "--model", name, *map(str, options)],
+                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.port = int(self.process.stdout.readline().split()[1])
+        atexit.register(self.stop)
+
+    def stats(self):
+        return engine_stats(self.port)
+
+    def last(self):
+        return engine_last(self.port)
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(10)
+        self.process.stdout.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.stop()
+
+
+def engine_get(port, path):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("GET", path)
+    body = connection.getresponse().read()
+    connection.close()
+    return body
+
+
+def engine_last(port):
+    """(head lines, body) of the last POST that this scripted engine got, byte for byte."""
+    head, _, body = engine_get(port, "/_last").partition(b"\r\n\r\n")
+    return head.decode("latin-1").split("\r\n"), body
+
+
+def header_of(lines, name):
+    """All values of a header in such a head."""
+    return [line.split(":", 1)[1].strip() for line in lines[1:]
+            if line.split(":", 1)[0].strip().lower() == name.lower()]
+
+
+def parallel(count, work):
+    """work(i) for each i in a thread of its own; the results in order; the first error is raised."""
+    results, errors = [None] * count, []
+
+    def one(i):
+        try:
+            results[i] = work(i)
+        except BaseException as error:  # told below
+            errors.append(error)
+
+    threads = [threading.Thread(target=one, args=(i,), daemon=True) for i in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return results
 
 
 def cmdline(pid):
