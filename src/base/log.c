@@ -9,9 +9,8 @@
 #define LINE_BYTES_MAX 65536
 
 static struct {
-    struct log_sink *sink;
+    struct log_sink *sink, *echo;
     enum log_level least, echo_least;
-    bool echo;
     log_watch_fn watch;
     void *watch_arg;
 } the_log = {.least = LOG_INFO};
@@ -24,12 +23,12 @@ void log_start(struct log_sink *sink, enum log_level least)
 
 void log_stop(void)
 {
-    the_log.sink = NULL;
+    the_log.sink = the_log.echo = NULL;
 }
 
-void log_echo(bool on, enum log_level least)
+void log_echo(struct log_sink *to, enum log_level least)
 {
-    the_log.echo = on;
+    the_log.echo = to;
     the_log.echo_least = least;
 }
 
@@ -99,7 +98,10 @@ static void put_text(struct buf *b, enum log_level level, const char *event,
 
 static void to_stderr(struct bytes line)
 {
-    (void)fprintf(stderr, "%.*s\n", BYTES_FMT(line));
+    if (the_log.echo)
+        log_sink_line(the_log.echo, line);
+    else
+        (void)fprintf(stderr, "%.*s\n", BYTES_FMT(line));
 }
 
 void log_write(enum log_level level, const char *event, const struct log_field *fields)

@@ -56,8 +56,9 @@ void log_sink_line(struct log_sink *s, struct bytes line);
 // The process-wide log: stderr until log_start gives it a sink. Text for a terminal, JSON else.
 void log_start(struct log_sink *sink, enum log_level least); // borrows the sink until log_stop
 void log_stop(void);
-// Also to stderr (text on a terminal, JSON else) while there is a sink; the sink's name is not lost.
-void log_echo(bool on, enum log_level least);
+// Also to stderr (text on a terminal, JSON else) while there is a sink, through a sink of its own on
+// that descriptor, borrowed until log_stop; NULL: no longer.
+void log_echo(struct log_sink *to, enum log_level least);
 bool log_enabled(enum log_level level);
 // Each written line also goes to this watcher (the console's log tail); called by the logging thread.
 typedef void (*log_watch_fn)(void *arg, enum log_level level, struct bytes line);
