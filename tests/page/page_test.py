@@ -306,6 +306,7 @@ def test_screens():
         choose("steady")
         say("!script frames=5")
         answered()
+    b.until("!document.getElementById('models').innerText.includes('busy')", "all models are idle")
     b.js("scrollTo(0, 0)")
     for scheme, name in (("light", "light"), ("dark", "console")):
         b.media(prefers_color_scheme=scheme)

@@ -4,11 +4,13 @@ import { $, attr, h, keyed, show, text, toast } from "/assets/dom.js";
 import * as format from "/assets/format.js";
 import { call } from "/assets/net.js";
 
+const ASIDE = "set aside"; // no model has a space in its name
 const COLOURS = 8; // classes c0 to c7 in style.css
 const colours = new Map();
 const busy = new Set(); // names with a request of ours under way
 
 function colourOf(name) {
+  if (name === ASIDE) return "aside";
   if (!colours.has(name)) colours.set(name, colours.size % COLOURS);
   return `c${colours.get(name)}`;
 }
@@ -36,22 +38,26 @@ export function loading(m) {
 // ---- memory --------------------------------------------------------------------------------------
 
 export function drawMemory(store) {
-  const { budget_bytes: budget, used_bytes: used } = store.memory;
+  const budget = store.memory.budget_bytes;
   const shares = [...store.models.values()].filter(holds);
   const sum = shares.reduce((n, m) => n + m.memory_bytes, 0);
-  const whole = Math.max(budget, used, sum, 1);
+  const used = Math.max(store.memory.used_bytes, sum); // figures come a little later than models
+  // A loaded model is charged with what it was reckoned to need when that is more than it takes.
+  const aside = used - sum > used / 100 ? used - sum : 0;
+  const whole = Math.max(budget, used, 1);
+  const parts = aside ? [...shares, { name: ASIDE, memory_bytes: aside, memory_measured: true, state: "WARM" }] : shares;
   text($("memory-used"), format.bytes(used));
   text($("memory-of"), budget ? `of ${format.bytes(budget)}, ${format.bytes(Math.max(0, budget - used))} free`
     : "in use, no limit is set");
   attr($("memory-bar"), "aria-label", `${format.bytes(used)} of ${format.bytes(whole)} in use` +
     shares.map((m) => `, ${m.name} ${format.bytes(m.memory_bytes)}`).join(""));
-  keyed($("memory-bar"), shares, (m) => m.name, (m) => ({ el: h("span", { class: colourOf(m.name) }) }),
+  keyed($("memory-bar"), parts, (m) => m.name, (m) => ({ el: h("span", { class: colourOf(m.name) }) }),
     (item, m) => {
       item.el.style.width = `${(m.memory_bytes / whole) * 100}%`;
       item.el.title = `${m.name}: ${format.bytes(m.memory_bytes)}`;
       item.el.classList.toggle("coming", m.state !== "WARM");
     });
-  keyed($("memory-legend"), [...shares, { name: "", free: Math.max(0, whole - Math.max(used, sum)) }],
+  keyed($("memory-legend"), [...parts, { name: "", free: whole - used }],
     (m) => m.name, (m) => {
       const item = { name: h("span", {}), size: h("span", { class: "dim" }) };
       item.el = h("li", {}, h("i", { class: m.name ? colourOf(m.name) : "free", "aria-hidden": "true" }),

@@ -26,6 +26,11 @@ function make() {
   return item;
 }
 
+// An answer that comes whole has no time between its first byte and its last to count tokens in.
+function rate(r) {
+  return r.stream ? r.tokens_per_s : r.age_ms > 0 ? (r.tokens * 1000) / r.age_ms : 0;
+}
+
 function update(item, r) {
   text(item.model, r.model || "–");
   text(item.path, r.path);
@@ -34,7 +39,7 @@ function update(item, r) {
   text(item.age, format.span(r.end ? r.age_ms : r.age_ms + (performance.now() - r.at)));
   text(item.first, r.first_byte_ms >= 0 ? format.span(r.first_byte_ms) : "–");
   text(item.tokens, r.tokens ? format.count(r.tokens) : "–");
-  text(item.rate, r.tokens_per_s > 0 ? format.rate(r.tokens_per_s) : "–");
+  text(item.rate, rate(r) > 0 ? format.rate(rate(r)) : "–");
   text(item.key, r.key || "–");
 }
 
