@@ -42,7 +42,7 @@ struct node {
     struct ctl *ctl;
     struct http_server *server;
     void *gate_slot; // for gate_routes
-    struct log_sink *log, *access_log;
+    struct log_sink *log, *access_log, *screen; // screen: what is told on stderr
     struct loop_wake *ctl_wake;
     struct node_door doors[NODE_DOORS_MAX];
     struct node_paths paths;

@@ -118,7 +118,10 @@ static int open_logs(struct node *n, const char *level, struct err *e)
         return status;
     enum log_level least = level_of(level ? level : c->log_level);
     log_start(n->log, least);
-    log_echo(n->echo, least);
+    struct log_sink_args screen = {.fd = STDERR_FILENO};
+    if (n->echo && (status = log_sink_open(&n->screen, &screen, e)) < 0)
+        return status;
+    log_echo(n->screen, least);
     if (!c->access_log || strcmp(c->access_log, "off") == 0)
         return 0;
     int len = snprintf(n->paths.access, sizeof(n->paths.access), c->access_log[0] == '/' ? "%s%s" : "%s/%s",
@@ -307,6 +310,7 @@ void node_unbuild(struct node *n)
     mem_free(n->profile);
     log_stop();
     log_sink_close(n->access_log);
+    log_sink_close(n->screen);
     log_sink_close(n->log);
     for (size_t i = 0; i < n->old_count; i++)
         config_free(n->old_configs[i]);

@@ -8,12 +8,16 @@
 #include "base/time.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define QUEUE_BYTES_DEFAULT (4u << 20)
+#define ROOM_MS 100      // between two looks at whether to end
+#define LAST_WAIT_MS 500 // for room, at the end
 
 struct log_sink {
     struct lock *lock;
@@ -52,11 +56,29 @@ static void rotate(struct log_sink *s)
         (void)sink_open_path(s, NULL);
 }
 
+// A descriptor that is not ours may be a pipe that nobody reads or a stopped terminal: then the queue
+// fills and drops, and the end does not wait long. false: given up.
+static bool has_room(struct log_sink *s)
+{
+    struct pollfd p = {.fd = s->fd, .events = POLLOUT};
+    for (int64_t end = TIME_NEVER; time_mono_ms() < end;) {
+        if (poll(&p, 1, ROOM_MS) != 0)
+            return true; // also after an error: the write tells
+        lock_take(s->lock);
+        if (s->stop && end == TIME_NEVER)
+            end = time_mono_ms() + LAST_WAIT_MS;
+        lock_give(s->lock);
+    }
+    return false;
+}
+
 // Writes all of it, or returns how much could not be written (disk full, closed pipe).
-static size_t write_all(int fd, const char *p, size_t n)
+static size_t write_all(struct log_sink *s, const char *p, size_t n)
 {
     while (n) {
-        ssize_t done = write(fd, p, n);
+        if (!s->owns_fd && !has_room(s))
+            return n;
+        ssize_t done = write(s->fd, p, s->owns_fd || n < PIPE_BUF ? n : PIPE_BUF);
         if (done < 0 && errno == EINTR)
             continue;
         if (done < 0 && errno == EAGAIN) {
@@ -90,10 +112,10 @@ static uint64_t write_out(struct log_sink *s, uint64_t lost_before)
         int n = snprintf(note, sizeof(note),
                          "{\"level\":\"warn\",\"event\":\"log.dropped\",\"lines\":%llu}\n",
                          (unsigned long long)lost_before);
-        if (write_all(s->fd, note, (size_t)n) != 0)
+        if (write_all(s, note, (size_t)n) != 0)
             lost += lost_before;
     }
-    size_t left = write_all(s->fd, s->spare.p, s->spare.n);
+    size_t left = write_all(s, s->spare.p, s->spare.n);
     s->size += s->spare.n - left;
     if (left)
         lost += count_lines(s->spare.p + s->spare.n - left, left);

@@ -231,6 +231,16 @@ static void link_idle(struct link *l)
     pool_wake(p);
 }
 
+static struct http_call *overdue(struct http_pool *p, int64_t now)
+{
+    list_each(it, &p->calls) {
+        struct http_call *c = container_of(it, struct http_call, node);
+        if (c->due_ms <= now && !c->held && c->link && !c->ending)
+            return c;
+    }
+    return NULL;
+}
+
 static void pool_sweep(struct timer *t)
 {
     struct http_pool *p = t->user;
@@ -243,19 +253,20 @@ static void pool_sweep(struct timer *t)
         p->idle_count--;
         link_close(l, false);
     }
-    list_each_safe(it, &p->calls) {
-        struct http_call *c = container_of(it, struct http_call, node);
-        if (c->due_ms > now || c->held || !c->link || c->ending)
-            continue;
+    // The end of a call may start or end others, and free the pool: each time from the beginning.
+    struct http_call *c;
+    p->ends++;
+    while (!p->freed && (c = overdue(p, now)) != NULL) {
         struct err e = {0};
         (void)err_set(&e, E_TIMEOUT, c->has_head ? "the answer stalled for %lld ms"
                                                  : "no answer after %lld ms",
                       (long long)(c->has_head ? c->silence_ms : c->first_byte_ms));
         link_fail(c->link, E_TIMEOUT, &e);
-        break; // the list may have changed: the rest comes with the next sweep
     }
+    p->ends--;
     if (!list_empty(&p->idle) || !list_empty(&p->calls))
         pool_wake(p);
+    pool_release(p);
 }
 
 // ---- requests ----------------------------------------------------------------------------------
