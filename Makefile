@@ -50,7 +50,7 @@ DEPFLAGS := -I$(YYJSON_DIR) -I$(LLHTTP_DIR) $(shell pkg-config --cflags $(PKG) 2
 UNAME := $(shell uname -s)
 ifeq ($(UNAME),Linux)
 LIBDIRS := $(shell pkg-config --variable=libdir $(PKG) 2>/dev/null | tr ' ' '\n' | sort -u)
-pick = $(firstword $(wildcard $(foreach d,$(LIBDIRS) /usr/lib/$(shell $(CC) -dumpmachine),$(d)/lib$(1)_a.a $(d)/lib$(1).a)) -l$(1))
+pick = $(firstword $(wildcard $(foreach d,$(LIBDIRS) /usr/lib/$(shell $(CC) -dumpmachine 2>/dev/null),$(d)/lib$(1)_a.a $(d)/lib$(1).a)) -l$(1))
 LIBS := $(call pick,uv) $(call pick,yaml) $(call pick,pcre2-8) -lssl -lcrypto -lpthread -ldl -lm -lrt
 else
 LIBS := $(shell pkg-config --libs $(PKG)) -lpthread
@@ -109,9 +109,17 @@ build/suite: tests/suite.c
 .PHONY: check test test-all unit integration programs tidy rooms format docs-check second-compiler \
         fuzz-smoke tsan valgrind cover torture mutate
 programs: $(TESTS) # test programs of this MODE
+# Only goals that need clang, the clients and a browser fetch them; `make up` does not.
+CLANG ?= clang
+TEST_GOALS := check test test-all unit unit-run integration format reformat tidy second-compiler \
+              fuzz-build fuzz-smoke tsan valgrind cover torture mutate programs
 build/test.mk: deps/pins.txt tools/setup
 	@sh tools/setup test
+ifneq ($(filter $(TEST_GOALS),$(MAKECMDGOALS)),)
 -include build/test.mk
+else
+-include $(wildcard build/test.mk)
+endif
 UNITS = '$(O)/test/*/*_test'
 INTEGRATION = 'tests/*/*_test.py' 'tests/*/*_test.sh'
 
