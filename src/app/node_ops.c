@@ -52,12 +52,13 @@ static const struct config *op_config(void *user)
 static void op_node(void *user, struct ctl_node *ret)
 {
     struct node *n = user;
-    *ret = (struct ctl_node){.version = PLEXUS_VERSION,
-                             .address = n->address,
-                             .started_ms = n->started_ms,
-                             .uptime_ms = (int64_t)((time_mono_ns() - n->started_mono_ns) / 1000000),
-                             .ready = !n->draining,
-                             .draining = n->draining};
+    *ret =
+        (struct ctl_node){.version = PLEXUS_VERSION,
+                          .address = n->address,
+                          .started_ms = n->started_ms,
+                          .uptime_ms = (int64_t)((time_mono_ns() - n->started_mono_ns) / 1000000),
+                          .ready = !n->draining,
+                          .draining = n->draining};
 }
 
 static void op_totals(void *user, struct ctl_totals *ret)
@@ -261,7 +262,8 @@ static void before_metrics(void *user)
     m->memory_used_bytes = models_memory_used(n->models);
     m->loop_lag_ns = loop_lag_ns(n->loop);
     m->uptime_s = (time_mono_ns() - n->started_mono_ns) / 1000000000u;
-    m->log_dropped = log_sink_dropped(n->log) + (n->access_log ? log_sink_dropped(n->access_log) : 0);
+    m->log_dropped =
+        log_sink_dropped(n->log) + (n->access_log ? log_sink_dropped(n->access_log) : 0);
     int64_t now = timers_now_ms(loop_timers(n->loop));
     for (struct model *x = NULL; (x = models_each(n->models, x)) != NULL;) {
         struct model_view v;
@@ -310,10 +312,14 @@ static void on_changed(void *user, struct model *m)
         hist_add(&row->load, (uint64_t)v.last_load_ms * 1000000u);
     if (row && row->state != v.state) {
         row->load_failures += v.state == MODEL_FAILED;
-        log_event(v.state == MODEL_FAILED ? LOG_ERROR : LOG_INFO, "model.state",
-                  LOG_STR("model", v.name), LOG_STR("state", model_state_name(v.state)),
-                  LOG_STR("phase", v.phase), LOG_STR("failure", v.state == MODEL_FAILED ? v.failure : NULL),
-                  LOG_INT("load_ms", v.state == MODEL_WARM ? v.last_load_ms : -1));
+        if (v.state == MODEL_WARM)
+            log_event(LOG_INFO, "model.state", LOG_STR("model", v.name), LOG_STR("state", "WARM"),
+                      LOG_INT("load_ms", v.last_load_ms));
+        else
+            log_event(v.state == MODEL_FAILED ? LOG_ERROR : LOG_INFO, "model.state",
+                      LOG_STR("model", v.name), LOG_STR("state", model_state_name(v.state)),
+                      LOG_STR("phase", v.phase),
+                      LOG_STR("failure", v.state == MODEL_FAILED ? v.failure : NULL));
     }
     if (row) {
         row->loads = v.loads;
@@ -326,7 +332,7 @@ static void on_changed(void *user, struct model *m)
 static void on_line(void *user, const char *model, const char *engine, int fd, struct bytes line)
 {
     (void)user;
-    log_event(LOG_INFO, "engine.line", LOG_STR("model", model), LOG_STR("engine", engine),
+    log_event_quiet(LOG_INFO, "engine.line", LOG_STR("model", model), LOG_STR("engine", engine),
               LOG_INT("fd", fd), LOG_BYTES("line", line));
 }
 

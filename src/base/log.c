@@ -46,12 +46,7 @@ void log_watch(log_watch_fn fn, void *arg)
 static void put_value(struct buf *b, const struct log_field *f)
 {
     switch (f->kind) {
-    case LOG_STR_:
-        if (f->v.str)
-            (void)buf_json_str(b, bytes_of(f->v.str));
-        else
-            (void)buf_str(b, "null");
-        return;
+    case LOG_STR_: (void)buf_json_str(b, bytes_of(f->v.str)); return;
     case LOG_BYTES_: (void)buf_json_str(b, f->v.bytes); return;
     case LOG_INT_: (void)buf_i64(b, f->v.i); return;
     case LOG_UINT_: (void)buf_u64(b, f->v.u); return;
@@ -67,8 +62,11 @@ static void put_json(struct buf *b, enum log_level level, const char *event,
     static const char *const names[] = {"debug", "info", "warn", "error"};
     char when[TIME_TEXT_LEN + 1];
     time_text(time_wall_ms(), when);
-    (void)buf_fmt(b, "{\"time\":\"%s\",\"level\":\"%s\",\"event\":\"%s\"", when, names[level], event);
+    (void)buf_fmt(b, "{\"time\":\"%s\",\"level\":\"%s\",\"event\":\"%s\"", when, names[level],
+                  event);
     for (const struct log_field *f = fields; f->key; f++) {
+        if (f->kind == LOG_STR_ && !f->v.str)
+            continue;
         (void)buf_str(b, ",\"");
         (void)buf_str(b, f->key);
         (void)buf_str(b, "\":");
@@ -81,13 +79,16 @@ static void put_json(struct buf *b, enum log_level level, const char *event,
 static void put_text(struct buf *b, enum log_level level, const char *event,
                      const struct log_field *fields)
 {
-    static const char *const names[] = {"debug", "info ", "\x1b[33mwarn\x1b[0m ", "\x1b[31merror\x1b[0m"};
+    static const char *const names[] = {"debug", "info ", "\x1b[33mwarn\x1b[0m ",
+                                        "\x1b[31merror\x1b[0m"};
     char when[TIME_TEXT_LEN + 1];
     time_text(time_wall_ms(), when);
     (void)buf_fmt(b, "\x1b[2m%.12s\x1b[0m %s %-18s", when + 11, names[level], event);
     for (const struct log_field *f = fields; f->key; f++) {
+        if (f->kind == LOG_STR_ && (!f->v.str || !*f->v.str))
+            continue;
         (void)buf_fmt(b, " \x1b[2m%s=\x1b[0m", f->key);
-        if (f->kind == LOG_STR_ && f->v.str)
+        if (f->kind == LOG_STR_)
             (void)buf_str(b, f->v.str);
         else if (f->kind == LOG_BYTES_)
             (void)buf_put(b, f->v.bytes);
@@ -104,7 +105,8 @@ static void to_stderr(struct bytes line)
         (void)fprintf(stderr, "%.*s\n", BYTES_FMT(line));
 }
 
-void log_write(enum log_level level, const char *event, const struct log_field *fields)
+static void write_line(enum log_level level, const char *event, const struct log_field *fields,
+                       bool echo)
 {
     struct buf b;
     buf_init(&b, LINE_BYTES_MAX);
@@ -114,14 +116,24 @@ void log_write(enum log_level level, const char *event, const struct log_field *
         the_log.watch(the_log.watch_arg, level, line);
     if (the_log.sink)
         log_sink_line(the_log.sink, line);
-    if (the_log.sink && (!the_log.echo || level < the_log.echo_least)) {
-        // the sink has it
-    } else if (isatty(STDERR_FILENO)) {
+    if (echo && isatty(STDERR_FILENO)) {
         buf_clear(&b);
         put_text(&b, level, event, fields);
         to_stderr(buf_bytes(&b));
-    } else {
+    } else if (echo) {
         to_stderr(line);
     }
     buf_fini(&b);
+}
+
+void log_write(enum log_level level, const char *event, const struct log_field *fields)
+{
+    write_line(level, event, fields,
+               !the_log.sink || (the_log.echo && level >= the_log.echo_least));
+}
+
+void log_write_quiet(enum log_level level, const char *event, const struct log_field *fields)
+{
+    write_line(level, event, fields,
+               !the_log.sink || (the_log.echo && the_log.echo_least == LOG_DEBUG));
 }
