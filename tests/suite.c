@@ -178,7 +178,8 @@ int main(int argc, char **argv)
         if (glob(argv[i], 0, NULL, &found) != 0)
             continue;
         for (size_t k = 0; k < found.gl_pathc; k++)
-            if (strstr(found.gl_pathv[k], ".d") == NULL || strstr(found.gl_pathv[k], "_test") != NULL)
+            if (strstr(found.gl_pathv[k], ".d") == NULL ||
+                strstr(found.gl_pathv[k], "_test") != NULL)
                 add(found.gl_pathv[k], split < argc ? argc - split - 1 : 0, argv + split + 1);
         globfree(&found);
     }

@@ -84,9 +84,9 @@ static void detach(void)
 void node_report_ready(struct node *n)
 {
     char text[1024];
-    int len = snprintf(text, sizeof(text), "plexus serves at %s  (config %s, data %s)\n", n->address,
-                       n->config->path ? n->config->path : "made from what was found",
-                       n->paths.data);
+    int len =
+        snprintf(text, sizeof(text), "plexus serves at %s  (config %s, data %s)\n", n->address,
+                 n->config->path ? n->config->path : "made from what was found", n->paths.data);
     log_event(LOG_INFO, "node.ready", LOG_STR("address", n->address),
               LOG_STR("config", n->config->path), LOG_STR("data", n->paths.data),
               LOG_UINT("models", n->config->model_count),

@@ -46,10 +46,8 @@ static int door_open(struct node *n, const struct config_door *c, bool trusted,
         status = door_tls(c, &d->tls, e);
     if (status < 0)
         return status;
-    struct net_listen_args args = {.tls = d->tls,
-                                   .mode = c->mode,
-                                   .queue_bytes_max = QUEUE_BYTES_MAX,
-                                   .handshake_ms = 10000};
+    struct net_listen_args args = {
+        .tls = d->tls, .mode = c->mode, .queue_bytes_max = QUEUE_BYTES_MAX, .handshake_ms = 10000};
     args.addr.unix_socket = addr.unix_socket;
     args.addr.port = addr.port;
     (void)snprintf(args.addr.host, sizeof(args.addr.host), "%s", addr.host);
@@ -60,7 +58,8 @@ static int door_open(struct node *n, const struct config_door *c, bool trusted,
         return status == E_INUSE
                    ? err_set(e, E_INUSE,
                              "%s is used by another program; stop it, or choose another address "
-                             "(listen.api in the configuration)", c->address)
+                             "(listen.api in the configuration)",
+                             c->address)
                    : err_wrap(e, "listener %s", c->address);
     }
     d->used = true;
@@ -89,9 +88,10 @@ void doors_tell(struct node *n)
 {
     struct gate_door doors[NODE_DOORS_MAX];
     for (int i = 0; i < NODE_DOORS_MAX; i++)
-        doors[i] = (struct gate_door){.keys_required = n->doors[i].keys_required || !n->doors[i].used,
-                                      .trusted = n->doors[i].trusted,
-                                      .host = n->doors[i].host};
+        doors[i] =
+            (struct gate_door){.keys_required = n->doors[i].keys_required || !n->doors[i].used,
+                               .trusted = n->doors[i].trusted,
+                               .host = n->doors[i].host};
     gate_doors(n->gate, doors, NODE_DOORS_MAX);
 }
 

@@ -68,7 +68,8 @@ void node_unbuild(struct node *n);
 void node_report_ready(struct node *n);
 void node_limits(struct node *n); // limits, names and memory budget as the config says
 // node_doors.c
-int doors_open(struct node *n, const struct config *c, struct err *e);  // opens what is missing, then closes what is gone
+int doors_open(struct node *n, const struct config *c,
+               struct err *e);  // opens what is missing, then closes what is gone
 int door_open_socket(struct node *n, struct err *e);
 void doors_tell(struct node *n);
 // node_reload.c

@@ -25,8 +25,8 @@ static const struct config_model *model_of(const struct config *c, const char *n
     return NULL;
 }
 
-static void apply_models(struct node *n, const struct config *c, const struct config_change *changes,
-                         size_t count)
+static void apply_models(struct node *n, const struct config *c,
+                         const struct config_change *changes, size_t count)
 {
     int64_t now = timers_now_ms(loop_timers(n->loop));
     for (size_t i = 0; i < count; i++) {
@@ -70,8 +70,10 @@ int node_reload(struct node *n, struct buf *changes, struct err *e)
     if (status < 0)
         return status;
     if (n->old_count == sizeof(n->old_configs) / sizeof(n->old_configs[0])) {
-        config_free(n->old_configs[0]); // its texts are borrowed by nothing that lived through 8 reloads
-        memmove(n->old_configs, n->old_configs + 1, sizeof(n->old_configs) - sizeof(n->old_configs[0]));
+        config_free(
+            n->old_configs[0]); // its texts are borrowed by nothing that lived through 8 reloads
+        memmove(n->old_configs, n->old_configs + 1,
+                sizeof(n->old_configs) - sizeof(n->old_configs[0]));
         n->old_count--;
     }
     size_t count = config_diff(n->config, fresh, rows, CHANGES_MAX);

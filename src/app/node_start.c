@@ -74,7 +74,8 @@ static int make_config(struct node *n, struct err *e)
         status = file_write_atomic(n->paths.config, buf_bytes(&text), 0600, e);
     buf_fini(&text);
     if (status == 0)
-        (void)fprintf(stderr, "no configuration was found: made one from the models on this machine: %s\n",
+        (void)fprintf(stderr,
+                      "no configuration was found: made one from the models on this machine: %s\n",
                       n->paths.config);
     return status;
 }
@@ -124,7 +125,8 @@ static int open_logs(struct node *n, const char *level, struct err *e)
     log_echo(n->screen, least);
     if (!c->access_log || strcmp(c->access_log, "off") == 0)
         return 0;
-    int len = snprintf(n->paths.access, sizeof(n->paths.access), c->access_log[0] == '/' ? "%s%s" : "%s/%s",
+    int len = snprintf(n->paths.access, sizeof(n->paths.access),
+                       c->access_log[0] == '/' ? "%s%s" : "%s/%s",
                        c->access_log[0] == '/' ? "" : n->paths.data, c->access_log);
     if (len < 0 || (size_t)len >= sizeof(n->paths.access))
         return err_set(e, E_CONFIG, "log.access: the path is too long");
@@ -170,7 +172,8 @@ static void http_limits_of(const struct config *c, struct http_limits *l)
 
 static void detect_run(struct work_req *w)
 {
-    struct host_live *live = host_live_new(&(struct host_live_args){.root = "/", .self_exe = "/proc/self/exe"});
+    struct host_live *live =
+        host_live_new(&(struct host_live_args){.root = "/", .self_exe = "/proc/self/exe"});
     struct host_probe probe = live ? host_live_probe(live) : (struct host_probe){0};
     struct host_args args = {0};
     struct host_profile *p = live ? mem_new(struct host_profile) : NULL;
@@ -189,7 +192,8 @@ static void set_budget(struct node *n)
     uint64_t budget = c->memory_bytes;
     if (budget == 0 && n->profile) // 80 % of what counts: the rest is for the system and page cache
         budget = n->profile->memory.effective / 5 * 4;
-    models_limits(n->models, &(struct models_args){.memory_bytes = budget, .queue_max = c->queue_max},
+    models_limits(n->models,
+                  &(struct models_args){.memory_bytes = budget, .queue_max = c->queue_max},
                   timers_now_ms(loop_timers(n->loop)));
     engines_run(n->engines);
 }

@@ -7,7 +7,8 @@
 
 void node_check_ended(struct node *n)
 {
-    if (!n->draining || n->ended || !n->drained || !models_idle(n->models) || engines_running(n->engines))
+    if (!n->draining || n->ended || !n->drained || !models_idle(n->models) ||
+        engines_running(n->engines))
         return;
     n->ended = true;
     timer_stop(loop_timers(n->loop), &n->stop_deadline);

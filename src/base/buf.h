@@ -28,11 +28,12 @@ int buf_u64(struct buf *b, uint64_t value);
 int buf_i64(struct buf *b, int64_t value);
 // JSON string with quotes; broken UTF-8 becomes U+FFFD, control characters are escaped.
 int buf_json_str(struct buf *b, struct bytes s);
-// Room for n more bytes; returns where to write them (NULL: failed). Then add to b->n what was used.
+// Room for n more bytes; returns where to write them (NULL: failed). Then add to b->n what was
+// used.
 char *buf_room(struct buf *b, size_t n);
 void buf_drop(struct buf *b, size_t n); // removes the first n bytes
 struct bytes buf_bytes(const struct buf *b);
 const char *buf_cstr(struct buf *b); // NUL-terminated; "" when empty or failed
-char *buf_take(struct buf *b);       // gives the memory (NUL-terminated; mem_free), buffer is empty
+char *buf_take(struct buf *b); // gives the memory (NUL-terminated; mem_free), buffer is empty
 
 #endif

@@ -34,7 +34,8 @@ ptrdiff_t bytes_chr(struct bytes a, char c);
 // Cuts *rest at the first c: returns the part before it, leaves the part after it in *rest.
 // Without c returns all and leaves *rest empty (p NULL).
 struct bytes bytes_cut(struct bytes *rest, char c);
-uint64_t bytes_hash(struct bytes a); // FNV-1a with a final mix: not for hostile keys (map.h seeds it)
+uint64_t
+bytes_hash(struct bytes a); // FNV-1a with a final mix: not for hostile keys (map.h seeds it)
 // Whole slice as decimal number; false when empty, not only digits, or over UINT64_MAX.
 bool bytes_u64(struct bytes a, uint64_t *ret_value);
 bool bytes_is_utf8(struct bytes a); // RFC 3629: no surrogates, no overlong forms, at most U+10FFFF

@@ -56,8 +56,8 @@ static void rotate(struct log_sink *s)
         (void)sink_open_path(s, NULL);
 }
 
-// A descriptor that is not ours may be a pipe that nobody reads or a stopped terminal: then the queue
-// fills and drops, and the end does not wait long. false: given up.
+// A descriptor that is not ours may be a pipe that nobody reads or a stopped terminal: then the
+// queue fills and drops, and the end does not wait long. false: given up.
 static bool has_room(struct log_sink *s)
 {
     struct pollfd p = {.fd = s->fd, .events = POLLOUT};

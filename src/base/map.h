@@ -15,7 +15,8 @@ void *map_get(const struct map *m, struct bytes key); // NULL: absent
 int map_put(struct map *m, struct bytes key, void *value, void **ret_old);
 void *map_del(struct map *m, struct bytes key); // gives back the value, NULL: absent
 size_t map_count(const struct map *m);
-// Walks in insertion order: start with *at = 0; false at the end. The map must not change meanwhile.
+// Walks in insertion order: start with *at = 0; false at the end. The map must not change
+// meanwhile.
 bool map_each(const struct map *m, size_t *at, struct bytes *ret_key, void **ret_value);
 
 void map_auto(struct map **m);

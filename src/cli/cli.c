@@ -112,7 +112,8 @@ static int unknown_command(const struct cli *c, const char *name, struct err *e)
     const char *names[NAMES_MAX];
     size_t n = 0;
     if (c->depth) {
-        for (const struct cli_command *s = c->path[c->depth - 1]->subs; s->name && n < NAMES_MAX; s++)
+        for (const struct cli_command *s = c->path[c->depth - 1]->subs; s->name && n < NAMES_MAX;
+             s++)
             names[n++] = s->name;
     } else {
         for (const struct cli_command *const *p = c->commands; *p && n < NAMES_MAX; p++)

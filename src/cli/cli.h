@@ -26,13 +26,13 @@ struct cli_command {
     const char *usage;                 // "MODEL [PROMPT]"; "" for none
     const char *text;                  // more to say in help and man page, or NULL
     const struct cli_option *options;  // or NULL
-    const char *const *examples;       // pairs: command line, what it does; ends with NULL; or NULL
-    const struct cli_command *subs;    // ends with name NULL; or NULL
+    const char *const *examples; // pairs: command line, what it does; ends with NULL; or NULL
+    const struct cli_command *subs; // ends with name NULL; or NULL
     enum cli_needs needs;
-    int args_min, args_max;            // words after the name; max -1: any number
-    const char *complete;              // what its words are: "model", "file", "command", "a|b"; or NULL
-    // 0, E_* (told once by cli_main, exit code from the error table), or > 0: exit code, all is said.
-    // NULL: only its subs can be run.
+    int args_min, args_max; // words after the name; max -1: any number
+    const char *complete; // what its words are: "model", "file", "command", "a|b"; or NULL
+    // 0, E_* (told once by cli_main, exit code from the error table), or > 0: exit code, all is
+    // said. NULL: only its subs can be run.
     int (*run)(struct cli *c, struct err *e);
 };
 
@@ -43,11 +43,13 @@ const struct cli_command *const *cli_commands(void); // ends with NULL; cli_comm
 void cli_set_up(int (*run)(struct cli *c, struct err *e));
 
 // For run functions. Texts live as long as argv.
-const char *cli_option(const struct cli *c, const char *name); // last value; flags: ""; NULL: not given
+const char *cli_option(const struct cli *c,
+                       const char *name); // last value; flags: ""; NULL: not given
 size_t cli_args(const struct cli *c);
 const char *cli_arg(const struct cli *c, size_t i); // NULL: not there
 bool cli_json(const struct cli *c);
-// The data folder as asked for by --data or PLEXUS_DATA; NULL: not said (the config's, else ./data).
+// The data folder as asked for by --data or PLEXUS_DATA; NULL: not said (the config's, else
+// ./data).
 const char *cli_data(const struct cli *c);
 
 #endif

@@ -1,5 +1,5 @@
-// cli_chat.c: one answer of a chat model, streamed; while it is awaited, the model's phase is shown.
-// SPDX-License-Identifier: Apache-2.0
+// cli_chat.c: one answer of a chat model, streamed; while it is awaited, the model's phase is
+// shown. SPDX-License-Identifier: Apache-2.0
 #include "cli/cli_priv.h"
 #include "cli/cli_rows_priv.h"
 #include "text/sse.h"
@@ -60,7 +60,7 @@ static void put_body(struct buf *out, const struct cli_chat_args *args, struct b
     buf_fini(&list);
 }
 
-// ---- what the model does meanwhile -------------------------------------------------------------------
+// ---- what the model does meanwhile --------------------------------------------------------------
 
 static void show(struct chat *t, const char *note)
 {
@@ -104,14 +104,14 @@ static void look(struct timer *timer)
     struct err e = {0};
     if (t->first || t->ended)
         return;
-    t->look = (struct cli_call){.method = "GET", .target = buf_cstr(&t->look_target), .on_end = look_end,
-                                .user = t};
+    t->look = (struct cli_call){
+        .method = "GET", .target = buf_cstr(&t->look_target), .on_end = look_end, .user = t};
     t->looking = cli_call_start(&t->node, &t->look, &e) == 0;
     if (!t->looking)
         cli_call_fini(&t->look);
 }
 
-// ---- the answer ----------------------------------------------------------------------------------------
+// ---- the answer ---------------------------------------------------------------------------------
 
 static void first_token(struct chat *t)
 {
@@ -147,7 +147,8 @@ static void on_event(void *arg, const struct sse_event *event)
     struct bytes text = json_str(json_ptr(choice, BYTES("/delta/content")));
     struct bytes finish = json_str(json_get(choice, "finish_reason"));
     if (error && !t->rc)
-        t->rc = err_set(&t->e, E_ENGINE, "%s", json_cstr(json_get(error, "message"), "the engine failed"));
+        t->rc = err_set(&t->e, E_ENGINE, "%s",
+                        json_cstr(json_get(error, "message"), "the engine failed"));
     if (text.n) {
         first_token(t);
         put_text(t, text);
@@ -206,8 +207,8 @@ static int talk(struct chat *t, struct err *e)
     return t->rc;
 }
 
-int cli_chat(struct cli *c, const struct cli_chat_args *args, struct bytes messages, struct buf *ret,
-             struct cli_chat_stats *stats, struct err *e)
+int cli_chat(struct cli *c, const struct cli_chat_args *args, struct bytes messages,
+             struct buf *ret, struct cli_chat_stats *stats, struct err *e)
 {
     struct chat t = {.args = args, .text = ret, .stats = stats, .may_look = true};
     struct buf body;
@@ -216,14 +217,17 @@ int cli_chat(struct cli *c, const struct cli_chat_args *args, struct bytes messa
     buf_init(&t.look_target, 4096);
     sse_parser_init(&t.sse, EVENT_BYTES_MAX);
     put_body(&body, args, messages);
-    int rc = body.failed ? err_set(e, body.failed, "the conversation is too long") :
-                           cli_model_target(&t.look_target, args->model, NULL, e);
+    int rc = body.failed ? err_set(e, body.failed, "the conversation is too long")
+                         : cli_model_target(&t.look_target, args->model, NULL, e);
     if (!rc)
         rc = cli_node_open(&t.node, c, e);
     if (!rc) {
         t.began_ms = time_mono_ms();
-        t.answer = (struct cli_call){.method = "POST", .target = "/v1/chat/completions",
-                                     .body = buf_bytes(&body), .on_data = on_data, .on_end = on_end,
+        t.answer = (struct cli_call){.method = "POST",
+                                     .target = "/v1/chat/completions",
+                                     .body = buf_bytes(&body),
+                                     .on_data = on_data,
+                                     .on_end = on_end,
                                      .user = &t};
         rc = talk(&t, e);
         cli_node_close(&t.node);

@@ -10,9 +10,6 @@ extern const struct cli_command cli_up_command, cli_down_command, cli_ps_command
     cli_env_command, cli_config_command, cli_key_command, cli_bench_command, cli_version_command,
     cli_help_command_row, cli_completion_command, cli_man_command;
 
-#define CLI_OPTIONS_END                                                                            \
-    {                                                                                              \
-        NULL, 0, NULL, NULL, NULL                                                                  \
-    }
+#define CLI_OPTIONS_END {NULL, 0, NULL, NULL, NULL}
 
 #endif

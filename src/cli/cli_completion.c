@@ -43,7 +43,7 @@ static bool is_path(const char *complete)
     return complete && (!strcmp(complete, "file") || !strcmp(complete, "dir"));
 }
 
-// ---- bash and zsh ----------------------------------------------------------------------------------
+// ---- bash and zsh -------------------------------------------------------------------------------
 
 static void put_option_words(struct buf *out, const struct cli_option *o)
 {
@@ -51,7 +51,8 @@ static void put_option_words(struct buf *out, const struct cli_option *o)
         (void)buf_fmt(out, " --%s", o->name);
 }
 
-static void put_values(struct buf *out, const char *path, const struct cli_option *o, const struct cli *c)
+static void put_values(struct buf *out, const char *path, const struct cli_option *o,
+                       const struct cli *c)
 {
     for (; o && o->name; o++) {
         if (!o->value)
@@ -61,7 +62,8 @@ static void put_values(struct buf *out, const char *path, const struct cli_optio
             (void)buf_fmt(out, " | \"%s -%c\"", path, o->letter);
         (void)buf_str(out, ") ");
         if (is_path(o->complete)) {
-            (void)buf_fmt(out, "COMPREPLY=($(compgen -%c -- \"$cur\"))", *o->complete == 'd' ? 'd' : 'f');
+            (void)buf_fmt(out, "COMPREPLY=($(compgen -%c -- \"$cur\"))",
+                          *o->complete == 'd' ? 'd' : 'f');
         } else {
             (void)buf_str(out, "COMPREPLY=($(compgen -W \"");
             if (o->complete)
@@ -141,11 +143,13 @@ static void put_bash(struct buf *out, const struct cli *c)
     each(out, c, bash_words);
     (void)buf_str(out, "    esac\n    if [[ $cur == -* ]]; then words=\"$options");
     put_option_words(out, cli_global_options);
-    (void)buf_str(out, "\"; fi\n"
-                       "    COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
-                       "    if [[ $files == 1 && $cur != -* ]]; then COMPREPLY+=($(compgen -f -- \"$cur\")); fi\n"
-                       "}\n"
-                       "complete -F _plexus plexus\n");
+    (void)buf_str(
+        out,
+        "\"; fi\n"
+        "    COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
+        "    if [[ $files == 1 && $cur != -* ]]; then COMPREPLY+=($(compgen -f -- \"$cur\")); fi\n"
+        "}\n"
+        "complete -F _plexus plexus\n");
 }
 
 static void put_zsh(struct buf *out, const struct cli *c)
@@ -155,7 +159,7 @@ static void put_zsh(struct buf *out, const struct cli *c)
     put_bash(out, c);
 }
 
-// ---- fish ----------------------------------------------------------------------------------------
+// ---- fish ---------------------------------------------------------------------------------------
 
 static void fish_text(struct buf *out, const char *text)
 {
@@ -168,7 +172,8 @@ static void fish_text(struct buf *out, const char *text)
     (void)buf_chr(out, '\'');
 }
 
-static void fish_option(struct buf *out, const char *when, const struct cli_option *o, const struct cli *c)
+static void fish_option(struct buf *out, const char *when, const struct cli_option *o,
+                        const struct cli *c)
 {
     (void)buf_fmt(out, "complete -c plexus %s -l %s", when, o->name);
     if (o->letter)
@@ -221,7 +226,8 @@ static void fish_command(struct buf *out, const char *path, const struct cli_com
     buf_init(&words, CLI_TEXT_MAX);
     put_words(&words, command->complete, c);
     const char *text = buf_cstr(&words);
-    (void)buf_fmt(out, "complete -c plexus %s -f -a \"%s\"\n", when, *text == '$' ? text + 1 : text);
+    (void)buf_fmt(out, "complete -c plexus %s -f -a \"%s\"\n", when,
+                  *text == '$' ? text + 1 : text);
     buf_fini(&words);
 }
 
@@ -236,7 +242,8 @@ static void put_fish(struct buf *out, const struct cli *c)
 static int completion(struct cli *c, struct err *e)
 {
     static const char *const shells[] = {"bash", "zsh", "fish"};
-    static void (*const put[])(struct buf *out, const struct cli *c) = {put_bash, put_zsh, put_fish};
+    static void (*const put[])(struct buf *out, const struct cli *c) = {put_bash, put_zsh,
+                                                                        put_fish};
     const char *shell = cli_arg(c, 0);
     struct buf out, quoted;
     size_t i = 0;
@@ -252,7 +259,8 @@ static int completion(struct cli *c, struct err *e)
         (void)buf_json_str(&quoted, buf_bytes(&out));
         (void)buf_str(&quoted, "}");
     }
-    int rc = out.failed | quoted.failed ? E_TOOBIG : cli_print(buf_bytes(c->json ? &quoted : &out), stdout);
+    int rc = out.failed | quoted.failed ? E_TOOBIG
+                                        : cli_print(buf_bytes(c->json ? &quoted : &out), stdout);
     buf_fini(&out);
     buf_fini(&quoted);
     return rc;

@@ -13,22 +13,41 @@ static const struct cli_option file_options[] = {
     CLI_OPTIONS_END,
 };
 static const struct cli_command subs[] = {
-    {.name = "check", .summary = "read a config and name every finding with its line",
-     .usage = "[FILE]", .options = file_options, .needs = CLI_NONE, .args_max = 1, .complete = "file",
+    {.name = "check",
+     .summary = "read a config and name every finding with its line",
+     .usage = "[FILE]",
+     .options = file_options,
+     .needs = CLI_NONE,
+     .args_max = 1,
+     .complete = "file",
      .run = check},
-    {.name = "show", .summary = "the config in use, with defaults; secrets only by their source",
-     .usage = "[FILE]", .options = file_options, .needs = CLI_EITHER, .args_max = 1, .complete = "file",
+    {.name = "show",
+     .summary = "the config in use, with defaults; secrets only by their source",
+     .usage = "[FILE]",
+     .options = file_options,
+     .needs = CLI_EITHER,
+     .args_max = 1,
+     .complete = "file",
      .run = show},
-    {.name = "schema", .summary = "the JSON Schema of the config, for editors", .usage = "",
-     .needs = CLI_NONE, .run = schema},
-    {.name = "reload", .summary = "have the node read its config again", .usage = "",
-     .needs = CLI_NODE, .run = reload},
+    {.name = "schema",
+     .summary = "the JSON Schema of the config, for editors",
+     .usage = "",
+     .needs = CLI_NONE,
+     .run = schema},
+    {.name = "reload",
+     .summary = "have the node read its config again",
+     .usage = "",
+     .needs = CLI_NODE,
+     .run = reload},
     {.name = NULL},
 };
-static const char *const examples[] = {
-    "plexus config check plexus.yaml", "before a reload",
-    "plexus config schema > plexus.schema.json", "for the editor's completion",
-    "plexus config reload", "only what changed restarts", NULL};
+static const char *const examples[] = {"plexus config check plexus.yaml",
+                                       "before a reload",
+                                       "plexus config schema > plexus.schema.json",
+                                       "for the editor's completion",
+                                       "plexus config reload",
+                                       "only what changed restarts",
+                                       NULL};
 
 const struct cli_command cli_config_command = {
     .name = "config",
@@ -88,7 +107,8 @@ static int check(struct cli *c, struct err *e)
         (void)cli_print(buf_bytes(&findings), stderr); // each with file, line and column
         rc = err_info(rc)->exit;
     } else {
-        (void)printf("%s is valid: %zu models, %zu listeners\n", path, conf->model_count, conf->door_count);
+        (void)printf("%s is valid: %zu models, %zu listeners\n", path, conf->model_count,
+                     conf->door_count);
     }
     config_free(conf);
     buf_fini(&findings);
@@ -154,7 +174,8 @@ static int reload(struct cli *c, struct err *e)
     } else if (!rc) {
         while (json_each(changes, &it, NULL, &change))
             (void)printf("%s %s: %s\n", json_cstr(json_get(change, "what"), ""),
-                         json_cstr(json_get(change, "name"), ""), json_cstr(json_get(change, "action"), ""));
+                         json_cstr(json_get(change, "name"), ""),
+                         json_cstr(json_get(change, "action"), ""));
         if (!json_len(changes))
             (void)printf("nothing has changed\n");
     }

@@ -10,7 +10,8 @@ const struct cli_command cli_detect_command = {
     .name = "detect",
     .summary = "what this machine is: processor, memory, disks, cards, container",
     .usage = "",
-    .text = "What counts is what this process may use: a container's limits, not the host's. With --node it\n"
+    .text = "What counts is what this process may use: a container's limits, not the host's. With "
+            "--node it\n"
             "is the machine of that node.",
     .needs = CLI_EITHER,
     .run = detect,
@@ -58,11 +59,13 @@ static void put_cards(struct cli_table *t, const struct host_profile *p)
 {
     for (uint32_t i = 0; i < p->gpu_count; i++) {
         const struct host_gpu *g = &p->gpus[i];
-        row(t, i ? "" : "cards", "%s, %s%s%s%s%s", g->name, g->memory_bytes ? cli_size(g->memory_bytes).s : "memory not known",
+        row(t, i ? "" : "cards", "%s, %s%s%s%s%s", g->name,
+            g->memory_bytes ? cli_size(g->memory_bytes).s : "memory not known",
             *g->compute ? ", compute " : "", g->compute, g->mig ? ", in MIG slices" : "",
             g->usable ? "" : ", no engine can use it");
         for (uint32_t k = 0; k < g->slice_count; k++)
-            row(t, "", "  slice %s, %s", g->slices[k].profile, cli_size(g->slices[k].memory_bytes).s);
+            row(t, "", "  slice %s, %s", g->slices[k].profile,
+                cli_size(g->slices[k].memory_bytes).s);
     }
     if (!p->gpu_count)
         row(t, "cards", "none%s%s", *p->gpu_note ? ": " : "", p->gpu_note);
@@ -77,11 +80,13 @@ static void put_profile(struct cli *c, const struct host_profile *p)
     row(t, "machine", "%s, class %s", p->hostname, p->machine_class);
     row(t, "system", "%s, %s, %s", p->distro, p->kernel, p->arch);
     row(t, "processor", "%s", p->cpu.model);
-    row(t, "", "%u cores, %u threads; %.3g count here%s%s", p->cpu.cores, p->cpu.threads, p->cpu.effective,
-        p->cpu.avx2 ? "; AVX2" : "", p->cpu.avx512 ? ", AVX-512" : "");
-    row(t, "memory", "%s, %s free", cli_size(p->memory.effective).s, cli_size(p->memory.effective_available).s);
+    row(t, "", "%u cores, %u threads; %.3g count here%s%s", p->cpu.cores, p->cpu.threads,
+        p->cpu.effective, p->cpu.avx2 ? "; AVX2" : "", p->cpu.avx512 ? ", AVX-512" : "");
+    row(t, "memory", "%s, %s free", cli_size(p->memory.effective).s,
+        cli_size(p->memory.effective_available).s);
     if (p->memory.limit)
-        row(t, "", "limited by the control group (the machine has %s)", cli_size(p->memory.total).s);
+        row(t, "", "limited by the control group (the machine has %s)",
+            cli_size(p->memory.total).s);
     put_cards(t, p);
     for (uint32_t i = 0; i < p->disk_count; i++)
         row(t, i ? "" : "disks", "%s, %s %s %s", p->disks[i].name, cli_size(p->disks[i].bytes).s,

@@ -16,14 +16,16 @@ static const struct cli_option options[] = {
     {"quiet", 'q', NULL, "only what is not ok", NULL},
     CLI_OPTIONS_END,
 };
-static const char *const examples[] = {"plexus doctor", "every check, with the command that mends it",
+static const char *const examples[] = {"plexus doctor",
+                                       "every check, with the command that mends it",
                                        "plexus doctor --quiet && plexus up", "in scripts", NULL};
 
 const struct cli_command cli_doctor_command = {
     .name = "doctor",
     .summary = "check this machine and print what mends it",
     .usage = "",
-    .text = "Asks the running node, or looks itself when none runs. Exit code 1 when a check fails.",
+    .text =
+        "Asks the running node, or looks itself when none runs. Exit code 1 when a check fails.",
     .options = options,
     .examples = examples,
     .needs = CLI_EITHER,
@@ -48,14 +50,17 @@ static void find_place(struct cli *c, struct place *p)
         data = p->config ? p->config->data : "data";
     char cwd[PATH_MAX] = "";
     (void)!getcwd(cwd, sizeof cwd);
-    if (*data == '/' || snprintf(p->data, sizeof p->data, "%s/%s", cwd, data) >= (int)sizeof p->data)
+    if (*data == '/' ||
+        snprintf(p->data, sizeof p->data, "%s/%s", cwd, data) >= (int)sizeof p->data)
         (void)snprintf(p->data, sizeof p->data, "%s", data);
     p->local_engines = !p->config;
     for (size_t i = 0; p->config && i < p->config->model_count; i++)
         p->local_engines |= strcmp(p->config->models[i].engine, "llama.cpp") == 0;
-    for (size_t i = 0; p->config && i < p->config->door_count && p->port_count < HOST_PORTS_MAX; i++) {
+    for (size_t i = 0; p->config && i < p->config->door_count && p->port_count < HOST_PORTS_MAX;
+         i++) {
         struct url_addr addr;
-        if (!url_addr_parse(&addr, bytes_of(p->config->doors[i].address), NULL) && !addr.unix_socket)
+        if (!url_addr_parse(&addr, bytes_of(p->config->doors[i].address), NULL) &&
+            !addr.unix_socket)
             p->ports[p->port_count++] = addr.port;
     }
     if (!p->config)
@@ -110,7 +115,8 @@ static int failed(const struct json *findings)
 static void put_finding(struct cli *c, const struct json *f)
 {
     const char *status = json_cstr(json_get(f, "status"), "");
-    const char *means = json_cstr(json_get(f, "means"), ""), *mend = json_cstr(json_get(f, "mend"), "");
+    const char *means = json_cstr(json_get(f, "means"), ""),
+               *mend = json_cstr(json_get(f, "mend"), "");
     cli_paint_put(c, cli_state_paint(status), status, stdout);
     (void)printf("%*s%s: %s\n", (int)(6 - (strlen(status) < 5 ? strlen(status) : 5)), "",
                  json_cstr(json_get(f, "title"), ""), json_cstr(json_get(f, "seen"), ""));
@@ -148,9 +154,9 @@ static int doctor(struct cli *c, struct err *e)
     struct buf raw;
     struct err none = {0};
     buf_init(&raw, CLI_ANSWER_MAX);
-    int rc = cli_option(c, "config") ?
-                 E_UNAVAILABLE :
-                 cli_request(c, "GET", "/api/doctor", BYTES_NONE, &raw, &none);
+    int rc = cli_option(c, "config")
+                 ? E_UNAVAILABLE
+                 : cli_request(c, "GET", "/api/doctor", BYTES_NONE, &raw, &none);
     if (rc && (cli_option(c, "node") || !cli_no_node(rc))) {
         *e = none;
     } else if (rc) {

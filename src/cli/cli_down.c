@@ -19,8 +19,9 @@ const struct cli_command cli_down_command = {
     .name = "down",
     .summary = "end the node when its requests have finished",
     .usage = "",
-    .text = "New requests are refused, running ones finish until the node's drain deadline, then the\n"
-            "engines are stopped.",
+    .text =
+        "New requests are refused, running ones finish until the node's drain deadline, then the\n"
+        "engines are stopped.",
     .options = options,
     .needs = CLI_NODE,
     .run = down,
@@ -56,7 +57,8 @@ static int down(struct cli *c, struct err *e)
     if (wait && !c->json)
         cli_status("the node finishes its requests ...");
     if (wait && !wait_for(pid, timeout))
-        rc = err_set(e, E_TIMEOUT, "the node (pid %lld) still drains; `plexus ps` shows for whom it waits",
+        rc = err_set(e, E_TIMEOUT,
+                     "the node (pid %lld) still drains; `plexus ps` shows for whom it waits",
                      (long long)pid);
     cli_status(NULL);
     if (!rc && c->json)

@@ -18,7 +18,8 @@ const struct cli_command cli_env_command = {
     .name = "env",
     .summary = "write .env from what this machine is",
     .usage = "",
-    .text = "Every byte of the old file stays; variables that it does not set are added at its end. The file\n"
+    .text = "Every byte of the old file stays; variables that it does not set are added at its "
+            "end. The file\n"
             "has mode 0600. Secrets are never invented.",
     .options = options,
     .examples = examples,

@@ -27,8 +27,8 @@ static void put_options(const struct cli_option *o, FILE *to)
         width = left_width(p) > width ? left_width(p) : width;
     for (; o->name; o++) {
         (void)fprintf(to, o->letter ? "  -%c, " : "      ", o->letter);
-        (void)fprintf(to, "--%s%s%s%*s  %s\n", o->name, o->value ? " " : "", o->value ? o->value : "",
-                      (int)(width - left_width(o)), "", o->what);
+        (void)fprintf(to, "--%s%s%s%*s  %s\n", o->name, o->value ? " " : "",
+                      o->value ? o->value : "", (int)(width - left_width(o)), "", o->what);
     }
 }
 

@@ -8,7 +8,7 @@
 
 #define ANSWER_MS (10 * 60 * 1000) // a cold start may lie between request and answer
 
-// ---- the node's address --------------------------------------------------------------------------
+// ---- the node's address -------------------------------------------------------------------------
 
 static int remote(struct cli_node *n, const char *text, struct net_addr *addr, struct err *e)
 {
@@ -54,7 +54,7 @@ static int address(struct cli_node *n, struct net_addr *addr, struct err *e)
     return rc;
 }
 
-// ---- a loop for some calls -------------------------------------------------------------------------
+// ---- a loop for some calls ----------------------------------------------------------------------
 
 static void on_end_timer(struct timer *t)
 {
@@ -126,14 +126,14 @@ int cli_node_interrupt(struct cli_node *n, void (*fn)(void *user), void *user)
     return loop_signal(n->loop, SIGINT, on_signal, n);
 }
 
-// ---- one call ------------------------------------------------------------------------------------
+// ---- one call -----------------------------------------------------------------------------------
 
 static const struct {
     int http, code;
-} codes[] = {{401, E_UNAUTH}, {403, E_FORBIDDEN}, {404, E_NOTFOUND}, {405, E_METHOD},
-             {408, E_REQ_TIMEOUT}, {409, E_CONFLICT}, {413, E_TOOBIG}, {429, E_RATE},
-             {500, E_INTERNAL}, {501, E_UNSUPPORTED}, {502, E_ENGINE}, {503, E_UNAVAILABLE},
-             {504, E_TIMEOUT}, {507, E_NOSPACE}};
+} codes[] = {{401, E_UNAUTH},      {403, E_FORBIDDEN},   {404, E_NOTFOUND}, {405, E_METHOD},
+             {408, E_REQ_TIMEOUT}, {409, E_CONFLICT},    {413, E_TOOBIG},   {429, E_RATE},
+             {500, E_INTERNAL},    {501, E_UNSUPPORTED}, {502, E_ENGINE},   {503, E_UNAVAILABLE},
+             {504, E_TIMEOUT},     {507, E_NOSPACE}};
 
 static int code_of(int status, const struct json *error)
 {
@@ -252,7 +252,7 @@ void cli_call_fini(struct cli_call *x)
     buf_fini(&x->answer);
 }
 
-// ---- from start to end -----------------------------------------------------------------------------
+// ---- from start to end --------------------------------------------------------------------------
 
 struct once {
     struct cli_call call;
@@ -332,9 +332,10 @@ static void follow_data(void *user, struct bytes part)
 int cli_follow(struct cli *c, const char *target, void (*on_data)(void *user, struct bytes part),
                void *user, struct err *e)
 {
-    struct following f = {.once = {.call = {.method = "GET", .target = target, .on_data = follow_data}},
-                          .on_data = on_data,
-                          .user = user};
+    struct following f = {
+        .once = {.call = {.method = "GET", .target = target, .on_data = follow_data}},
+        .on_data = on_data,
+        .user = user};
     int rc = once(c, &f.once, e);
     cli_call_fini(&f.once.call);
     return rc == E_CANCELLED && f.once.node.interrupted ? 0 : rc;

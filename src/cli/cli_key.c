@@ -10,7 +10,8 @@ static int ls(struct cli *c, struct err *e);
 static int rm(struct cli *c, struct err *e);
 
 static const struct cli_option new_options[] = {
-    {"scopes", 's', "LIST", "models, read, admin with commas between; default models", "models|read|admin"},
+    {"scopes", 's', "LIST", "models, read, admin with commas between; default models",
+     "models|read|admin"},
     {"models", 'm', "LIST", "only these models, with commas between", "model"},
     {"expires", 'x', "TIME", "30d, 12h ...; default never", NULL},
     {"requests-per-minute", 0, "N", "a limit; 0: none", NULL},
@@ -18,16 +19,31 @@ static const struct cli_option new_options[] = {
     CLI_OPTIONS_END,
 };
 static const struct cli_command subs[] = {
-    {.name = "new", .summary = "make a key; it is shown this once", .usage = "NAME",
-     .options = new_options, .needs = CLI_NODE, .args_min = 1, .args_max = 1, .run = key_new},
-    {.name = "ls", .summary = "all keys, without their text", .usage = "", .needs = CLI_NODE, .run = ls},
-    {.name = "rm", .summary = "remove a key; it is refused from now on", .usage = "ID|NAME",
-     .needs = CLI_NODE, .args_min = 1, .args_max = 1, .run = rm},
+    {.name = "new",
+     .summary = "make a key; it is shown this once",
+     .usage = "NAME",
+     .options = new_options,
+     .needs = CLI_NODE,
+     .args_min = 1,
+     .args_max = 1,
+     .run = key_new},
+    {.name = "ls",
+     .summary = "all keys, without their text",
+     .usage = "",
+     .needs = CLI_NODE,
+     .run = ls},
+    {.name = "rm",
+     .summary = "remove a key; it is refused from now on",
+     .usage = "ID|NAME",
+     .needs = CLI_NODE,
+     .args_min = 1,
+     .args_max = 1,
+     .run = rm},
     {.name = NULL},
 };
-static const char *const examples[] = {
-    "plexus key new laptop", "may use all models",
-    "plexus key new ci --models tiny-chat --expires 30d", "one model, for a month", NULL};
+static const char *const examples[] = {"plexus key new laptop", "may use all models",
+                                       "plexus key new ci --models tiny-chat --expires 30d",
+                                       "one model, for a month", NULL};
 
 const struct cli_command cli_key_command = {
     .name = "key",
@@ -119,8 +135,8 @@ static void put_day(struct cli_table *t, const struct json *time, const char *no
 
 static void put_table(struct cli *c, const struct json *keys)
 {
-    static const char *const columns[] = {"ID", "NAME", "SCOPES", "MODELS", "EXPIRES", "USED",
-                                          ">REQUESTS", ">TOKENS", NULL};
+    static const char *const columns[] = {"ID",   "NAME",      "SCOPES",  "MODELS", "EXPIRES",
+                                          "USED", ">REQUESTS", ">TOKENS", NULL};
     struct cli_table *t = cli_table_new(c, columns);
     struct json_iter it = {0};
     const struct json *k;

@@ -1,10 +1,10 @@
 // cli_line_test.c: the chat's line editor as a function of bytes, and widths of text.
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/cli_priv.h"
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
-#include <cmocka.h>
 
 #define LEFT "\x1b[D"
 #define RIGHT "\x1b[C"
@@ -24,7 +24,11 @@ static const struct {
     {"\x7f", "", 0, KEY_REDRAW},
     {"abc" HOME DEL, "bc", 0, KEY_REDRAW},
     {"abc" DEL, "abc", 3, KEY_REDRAW},
-    {"a\xc3\xa4" "b" LEFT LEFT "x", "ax\xc3\xa4" "b", 2, KEY_REDRAW},          // ä is one step
+    {"a\xc3\xa4"
+     "b" LEFT LEFT "x",
+     "ax\xc3\xa4"
+     "b",
+     2, KEY_REDRAW},          // ä is one step
     {"\xe2\x82\xac\x7f", "", 0, KEY_REDRAW},                                // € is one character
     {"\xf0\x9f\x98\x80" LEFT RIGHT "!", "\xf0\x9f\x98\x80!", 5, KEY_REDRAW}, // an emoji
     {"one two  \x17", "one ", 4, KEY_REDRAW},
@@ -99,9 +103,14 @@ static void test_width(void **state)
     static const struct {
         const char *text;
         size_t width;
-    } of[] = {{"", 0}, {"abc", 3}, {"\xc3\xa4", 1}, {"\xe6\xbc\xa2\xe5\xad\x97", 4}, // 漢字
-              {"e\xcc\x81", 1},                                                    // e and an accent
-              {"\xf0\x9f\x98\x80", 2}, {"\xff\xfe", 2}, {"\xe2\x82", 2}};
+    } of[] = {{"", 0},
+              {"abc", 3},
+              {"\xc3\xa4", 1},
+              {"\xe6\xbc\xa2\xe5\xad\x97", 4}, // 漢字
+              {"e\xcc\x81", 1}, // e and an accent
+              {"\xf0\x9f\x98\x80", 2},
+              {"\xff\xfe", 2},
+              {"\xe2\x82", 2}};
     for (size_t i = 0; i < sizeof of / sizeof *of; i++)
         assert_int_equal(cli_width(bytes_of(of[i].text)), of[i].width);
 }
@@ -111,7 +120,9 @@ static void test_safe(void **state)
     (void)state;
     struct buf b;
     buf_init(&b, 1024);
-    cli_put_safe(&b, BYTES("a\x1b[31mb\n\x7f" "c\xc2\x9b" "d\xc3\xa4"));
+    cli_put_safe(&b, BYTES("a\x1b[31mb\n\x7f"
+                           "c\xc2\x9b"
+                           "d\xc3\xa4"));
     assert_string_equal(buf_cstr(&b), "a [31mb  c d\xc3\xa4");
     buf_fini(&b);
 }

@@ -81,26 +81,32 @@ static void put_command(struct buf *out, const char *parent, const struct cli_co
 
 static void put_page(struct buf *out, const struct cli *c)
 {
-    (void)buf_fmt(out, ".TH PLEXUS 1 \"\" \"plexus %s\"\n.SH NAME\nplexus \\- a private AI mesh node\n"
-                       ".SH SYNOPSIS\n.B plexus\n.I COMMAND\n[options]\n.SH DESCRIPTION\n",
+    (void)buf_fmt(out,
+                  ".TH PLEXUS 1 \"\" \"plexus %s\"\n.SH NAME\nplexus \\- a private AI mesh node\n"
+                  ".SH SYNOPSIS\n.B plexus\n.I COMMAND\n[options]\n.SH DESCRIPTION\n",
                   PLEXUS_VERSION);
-    put(out, "plexus runs AI models on this machine behind an API in OpenAI's shape and a page to look\n"
-             "at. `plexus up` is the node; every other command is a client of it, or needs none.\n");
+    put(out,
+        "plexus runs AI models on this machine behind an API in OpenAI's shape and a page to look\n"
+        "at. `plexus up` is the node; every other command is a client of it, or needs none.\n");
     (void)buf_str(out, ".SH OPTIONS OF EVERY COMMAND\n");
     put_options(out, cli_global_options);
     (void)buf_str(out, ".SH COMMANDS\n");
     for (const struct cli_command *const *p = c->commands; *p; p++)
         put_command(out, "", *p);
-    (void)buf_str(out, ".SH ENVIRONMENT\n"
-                       ".TP\n.B PLEXUS_DATA\nThe data folder when \\-\\-data is not given.\n"
-                       ".TP\n.B PLEXUS_CONFIG\nThe config when \\-\\-config is not given.\n"
-                       ".TP\n.B PLEXUS_API_KEY\nThe key for a node that needs one (\\-\\-node).\n"
-                       ".TP\n.B NO_COLOR\nWhen set, tables have no colours.\n"
-                       ".SH EXIT STATUS\n"
-                       "0: all is well. 1: a check of `plexus doctor` failed. 64 and above: an error, numbered as\n"
-                       "in sysexits.h: 64 wrong usage, 65 bad input, 66 not found, 69 no node or engine, 70 internal,\n"
-                       "71 out of memory, 74 input or output, 75 try again later, 77 not allowed, 78 bad config.\n"
-                       "130: ended by Ctrl\\-C.\n");
+    (void)buf_str(
+        out,
+        ".SH ENVIRONMENT\n"
+        ".TP\n.B PLEXUS_DATA\nThe data folder when \\-\\-data is not given.\n"
+        ".TP\n.B PLEXUS_CONFIG\nThe config when \\-\\-config is not given.\n"
+        ".TP\n.B PLEXUS_API_KEY\nThe key for a node that needs one (\\-\\-node).\n"
+        ".TP\n.B NO_COLOR\nWhen set, tables have no colours.\n"
+        ".SH EXIT STATUS\n"
+        "0: all is well. 1: a check of `plexus doctor` failed. 64 and above: an error, numbered "
+        "as\n"
+        "in sysexits.h: 64 wrong usage, 65 bad input, 66 not found, 69 no node or engine, 70 "
+        "internal,\n"
+        "71 out of memory, 74 input or output, 75 try again later, 77 not allowed, 78 bad config.\n"
+        "130: ended by Ctrl\\-C.\n");
 }
 
 static int man(struct cli *c, struct err *e)

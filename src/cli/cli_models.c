@@ -17,22 +17,54 @@ static const struct cli_option load_options[] = {
     CLI_OPTIONS_END,
 };
 static const struct cli_command subs[] = {
-    {.name = "ls", .summary = "all models with their state", .usage = "", .options = ls_options,
-     .needs = CLI_NODE, .run = ls},
-    {.name = "load", .summary = "load a model and wait until it is warm", .usage = "MODEL",
-     .options = load_options, .needs = CLI_NODE, .args_min = 1, .args_max = 1, .complete = "model",
+    {.name = "ls",
+     .summary = "all models with their state",
+     .usage = "",
+     .options = ls_options,
+     .needs = CLI_NODE,
+     .run = ls},
+    {.name = "load",
+     .summary = "load a model and wait until it is warm",
+     .usage = "MODEL",
+     .options = load_options,
+     .needs = CLI_NODE,
+     .args_min = 1,
+     .args_max = 1,
+     .complete = "model",
      .run = load},
-    {.name = "unload", .summary = "unload a model when its requests have finished", .usage = "MODEL",
-     .needs = CLI_NODE, .args_min = 1, .args_max = 1, .complete = "model", .run = change},
-    {.name = "pin", .summary = "never evict a model or let it idle out", .usage = "MODEL",
-     .needs = CLI_NODE, .args_min = 1, .args_max = 1, .complete = "model", .run = change},
-    {.name = "unpin", .summary = "take the pin away", .usage = "MODEL", .needs = CLI_NODE,
-     .args_min = 1, .args_max = 1, .complete = "model", .run = change},
+    {.name = "unload",
+     .summary = "unload a model when its requests have finished",
+     .usage = "MODEL",
+     .needs = CLI_NODE,
+     .args_min = 1,
+     .args_max = 1,
+     .complete = "model",
+     .run = change},
+    {.name = "pin",
+     .summary = "never evict a model or let it idle out",
+     .usage = "MODEL",
+     .needs = CLI_NODE,
+     .args_min = 1,
+     .args_max = 1,
+     .complete = "model",
+     .run = change},
+    {.name = "unpin",
+     .summary = "take the pin away",
+     .usage = "MODEL",
+     .needs = CLI_NODE,
+     .args_min = 1,
+     .args_max = 1,
+     .complete = "model",
+     .run = change},
     {.name = NULL},
 };
-static const char *const examples[] = {"plexus models", "all models",
-                                       "plexus models load tiny-chat", "loads it now",
-                                       "plexus models pin tiny-chat", "keeps it loaded", NULL};
+static const char *const examples[] = {"plexus models",
+                                       "all models",
+                                       "plexus models load tiny-chat",
+                                       "loads it now",
+                                       "plexus models pin tiny-chat",
+                                       "keeps it loaded",
+                                       NULL};
 
 const struct cli_command cli_models_command = {
     .name = "models",
@@ -47,10 +79,13 @@ const struct cli_command cli_models_command = {
 void cli_model_note(struct buf *out, const struct json *m)
 {
     const char *state = json_cstr(json_get(m, "state"), "");
-    const char *phase = json_cstr(json_get(m, "phase"), ""), *failure = json_cstr(json_get(m, "failure"), "");
+    const char *phase = json_cstr(json_get(m, "phase"), ""),
+               *failure = json_cstr(json_get(m, "failure"), "");
     double share = json_num(json_get(m, "share"), -1);
-    int64_t eta = json_i64(json_get(m, "eta_ms"), -1), idle = json_i64(json_get(m, "idle_left_ms"), -1);
-    int64_t active = json_i64(json_get(m, "active"), 0), waiting = json_i64(json_get(m, "waiting"), 0);
+    int64_t eta = json_i64(json_get(m, "eta_ms"), -1),
+            idle = json_i64(json_get(m, "idle_left_ms"), -1);
+    int64_t active = json_i64(json_get(m, "active"), 0),
+            waiting = json_i64(json_get(m, "waiting"), 0);
     if (!strcmp(state, "LOADING")) {
         (void)buf_str(out, *phase ? phase : "loading");
         if (share >= 0)
@@ -73,8 +108,8 @@ void cli_model_note(struct buf *out, const struct json *m)
 
 void cli_put_models(struct cli *c, const struct json *models, bool all)
 {
-    static const char *const columns[] = {"MODEL",   "KIND",  "ENGINE", "STATE",
-                                          ">MEMORY", ">CONTEXT", ">LOADS", "NOTE", NULL};
+    static const char *const columns[] = {"MODEL",    "KIND",   "ENGINE", "STATE", ">MEMORY",
+                                          ">CONTEXT", ">LOADS", "NOTE",   NULL};
     struct cli_table *t = cli_table_new(c, columns);
     struct json_iter it = {0};
     const struct json *m;
@@ -93,7 +128,8 @@ void cli_put_models(struct cli *c, const struct json *models, bool all)
         cli_cell(t, PAINT_NONE, "%s", json_cstr(json_get(m, "kind"), ""));
         cli_cell(t, PAINT_NONE, "%s", json_cstr(json_get(m, "engine"), ""));
         cli_cell(t, remote ? PAINT_CYAN : cli_state_paint(state), "%s", remote ? "REMOTE" : state);
-        cli_cell(t, PAINT_NONE, "%s%s", json_bool(json_get(m, "memory_measured"), false) || memory <= 0 ? "" : "~",
+        cli_cell(t, PAINT_NONE, "%s%s",
+                 json_bool(json_get(m, "memory_measured"), false) || memory <= 0 ? "" : "~",
                  memory > 0 ? cli_size((uint64_t)memory).s : "-");
         if (context > 0)
             cli_cell(t, PAINT_NONE, "%lld", (long long)context);
@@ -108,7 +144,8 @@ void cli_put_models(struct cli *c, const struct json *models, bool all)
     if (!shown && json_len(models))
         (void)printf("no model is loaded; `plexus models` lists all %zu\n", json_len(models));
     else if (!json_len(models))
-        (void)printf("no models are configured; put a GGUF file into ./models, or see `plexus config show`\n");
+        (void)printf("no models are configured; put a GGUF file into ./models, or see `plexus "
+                     "config show`\n");
 }
 
 static int ls(struct cli *c, struct err *e)
@@ -131,7 +168,8 @@ static int ls(struct cli *c, struct err *e)
     return rc;
 }
 
-static int post(struct cli *c, const char *model, const char *action, const char *query, struct err *e)
+static int post(struct cli *c, const char *model, const char *action, const char *query,
+                struct err *e)
 {
     struct json_doc *doc = NULL;
     struct buf target, raw;

@@ -1,6 +1,5 @@
-// cli_options.c: reads options by their tables: --name value, --name=value, -n value, -nvalue, -abc,
-// and "--" before words that begin with a dash.
-// SPDX-License-Identifier: Apache-2.0
+// cli_options.c: reads options by their tables: --name value, --name=value, -n value, -nvalue,
+// -abc, and "--" before words that begin with a dash. SPDX-License-Identifier: Apache-2.0
 #include "cli/cli_priv.h"
 #include "text/units.h"
 #include <string.h>

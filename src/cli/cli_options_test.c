@@ -1,19 +1,18 @@
 // cli_options_test.c: how options are read, and what is said when they are wrong.
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/cli_priv.h"
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
-#include <cmocka.h>
 
 static const struct cli_option table[] = {
-    {"lines", 'n', "N", "how many", NULL},
-    {"follow", 'f', NULL, "go on", NULL},
-    {"quiet", 'q', NULL, "less", NULL},
-    {"level", 0, "LEVEL", "from which", NULL},
+    {"lines", 'n', "N", "how many", NULL}, {"follow", 'f', NULL, "go on", NULL},
+    {"quiet", 'q', NULL, "less", NULL},    {"level", 0, "LEVEL", "from which", NULL},
     {NULL, 0, NULL, NULL, NULL},
 };
-static const struct cli_option more[] = {{"json", 0, NULL, "JSON", NULL}, {NULL, 0, NULL, NULL, NULL}};
+static const struct cli_option more[] = {{"json", 0, NULL, "JSON", NULL},
+                                         {NULL, 0, NULL, NULL, NULL}};
 static const struct cli_option *const tables[] = {more, table, NULL};
 
 #define ARGS_MAX 8
@@ -97,7 +96,8 @@ static void test_too_many(void **state)
     int at = 0;
     for (size_t i = 0; i <= CLI_OPTIONS_MAX; i++)
         argv[i] = "--json";
-    assert_int_equal(cli_parse(tables, CLI_OPTIONS_MAX + 1, (char **)argv, &at, false, &p, &e), E_USAGE);
+    assert_int_equal(cli_parse(tables, CLI_OPTIONS_MAX + 1, (char **)argv, &at, false, &p, &e),
+                     E_USAGE);
     assert_string_equal(e.text, "more than 64 options");
 }
 

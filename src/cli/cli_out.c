@@ -25,8 +25,8 @@ struct cli_table {
     bool failed;
 };
 
-static const char *const paints[] = {"", "\x1b[1m", "\x1b[2m", "\x1b[32m", "\x1b[33m", "\x1b[31m",
-                                     "\x1b[36m"};
+static const char *const paints[] = {"",         "\x1b[1m",  "\x1b[2m", "\x1b[32m",
+                                     "\x1b[33m", "\x1b[31m", "\x1b[36m"};
 
 void cli_paint_put(const struct cli *c, enum cli_paint paint, const char *text, FILE *to)
 {
@@ -39,10 +39,10 @@ enum cli_paint cli_state_paint(const char *state)
     static const struct {
         const char *state;
         enum cli_paint paint;
-    } of[] = {{"WARM", PAINT_GREEN},    {"LOADING", PAINT_YELLOW}, {"DRAINING", PAINT_YELLOW},
-              {"FAILED", PAINT_RED},    {"UNLOADED", PAINT_DIM},   {"ok", PAINT_GREEN},
-              {"warn", PAINT_YELLOW},   {"fail", PAINT_RED},       {"skip", PAINT_DIM},
-              {"error", PAINT_RED},     {"running", PAINT_GREEN},  {"waiting", PAINT_YELLOW}};
+    } of[] = {{"WARM", PAINT_GREEN},  {"LOADING", PAINT_YELLOW}, {"DRAINING", PAINT_YELLOW},
+              {"FAILED", PAINT_RED},  {"UNLOADED", PAINT_DIM},   {"ok", PAINT_GREEN},
+              {"warn", PAINT_YELLOW}, {"fail", PAINT_RED},       {"skip", PAINT_DIM},
+              {"error", PAINT_RED},   {"running", PAINT_GREEN},  {"waiting", PAINT_YELLOW}};
     for (size_t i = 0; i < sizeof of / sizeof *of; i++)
         if (!strcmp(state, of[i].state))
             return of[i].paint;
@@ -70,8 +70,9 @@ static size_t char_width(uint32_t c)
 {
     if ((c >= 0x300 && c <= 0x36f) || (c >= 0x200b && c <= 0x200f) || (c >= 0xfe00 && c <= 0xfe0f))
         return 0;
-    if ((c >= 0x1100 && c <= 0x115f) || (c >= 0x2e80 && c <= 0xa4cf) || (c >= 0xac00 && c <= 0xd7a3) ||
-        (c >= 0xf900 && c <= 0xfaff) || (c >= 0xfe30 && c <= 0xfe6f) || (c >= 0xff00 && c <= 0xff60) ||
+    if ((c >= 0x1100 && c <= 0x115f) || (c >= 0x2e80 && c <= 0xa4cf) ||
+        (c >= 0xac00 && c <= 0xd7a3) || (c >= 0xf900 && c <= 0xfaff) ||
+        (c >= 0xfe30 && c <= 0xfe6f) || (c >= 0xff00 && c <= 0xff60) ||
         (c >= 0xffe0 && c <= 0xffe6) || (c >= 0x1f300 && c <= 0x1faff) ||
         (c >= 0x20000 && c <= 0x3fffd))
         return 2;
@@ -269,7 +270,8 @@ void cli_status(const char *text)
     struct winsize size = {0};
     if (!isatty(STDERR_FILENO) || (!text && !shown))
         return;
-    int columns = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col - 1 : 79;
+    int columns =
+        ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col - 1 : 79;
     (void)fprintf(stderr, "\r\x1b[K%.*s", columns, text ? text : "");
     (void)fflush(stderr);
     shown = text != NULL;

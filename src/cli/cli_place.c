@@ -35,8 +35,8 @@ int cli_socket(const struct cli *c, char path[256], struct err *e)
         if (!config_load(&conf, cli_config_path(c), &ignored))
             data = conf->data;
     }
-    int n = asked ? snprintf(path, 256, "%s", asked) :
-                    snprintf(path, 256, "%s/run/plexus.sock", data ? data : "./data");
+    int n = asked ? snprintf(path, 256, "%s", asked)
+                  : snprintf(path, 256, "%s/run/plexus.sock", data ? data : "./data");
     config_free(conf);
     if (n >= 256)
         return err_set(e, E_USAGE, "the path of the node's socket is too long");

@@ -21,7 +21,7 @@
 #define CLI_OPTIONS_MAX 64
 #define CLI_DEPTH_MAX 3 // models → load
 
-// ---- cli_options.c -------------------------------------------------------------------------------
+// ---- cli_options.c ------------------------------------------------------------------------------
 
 struct cli_given {
     const struct cli_option *option;
@@ -40,7 +40,7 @@ struct cli_parsed {
 int cli_parse(const struct cli_option *const *tables, int argc, char **argv, int *at, bool stop,
               struct cli_parsed *p, struct err *e);
 
-// ---- cli.c ---------------------------------------------------------------------------------------
+// ---- cli.c --------------------------------------------------------------------------------------
 
 struct cli {
     const struct cli_command *const *commands;
@@ -62,15 +62,23 @@ int cli_option_u64(const struct cli *c, const char *name, uint64_t least, uint64
                    uint64_t *value, struct err *e);
 int cli_option_ms(const struct cli *c, const char *name, int64_t *value, struct err *e);
 
-// ---- cli_help.c ----------------------------------------------------------------------------------
+// ---- cli_help.c ---------------------------------------------------------------------------------
 
 void cli_help_overview(const struct cli *c, FILE *to);
 void cli_help_command(const struct cli *c, const struct cli_command *const *path, size_t depth,
                       FILE *to);
 
-// ---- cli_out.c: tables for people ------------------------------------------------------------------
+// ---- cli_out.c: tables for people ---------------------------------------------------------------
 
-enum cli_paint { PAINT_NONE, PAINT_BOLD, PAINT_DIM, PAINT_GREEN, PAINT_YELLOW, PAINT_RED, PAINT_CYAN };
+enum cli_paint {
+    PAINT_NONE,
+    PAINT_BOLD,
+    PAINT_DIM,
+    PAINT_GREEN,
+    PAINT_YELLOW,
+    PAINT_RED,
+    PAINT_CYAN
+};
 
 struct cli_table; // rows of cells; columns as wide as their widest cell
 // columns: names, NULL-ended; a name that starts with '>' is aligned to the right.
@@ -85,16 +93,16 @@ size_t cli_width(struct bytes text); // columns on a terminal
 struct cli_text {
     char s[48];
 };
-struct cli_text cli_size(uint64_t bytes);    // "1.4 GiB"
-struct cli_text cli_duration(int64_t ms);    // "5m"; "-" when negative
-int cli_print(struct bytes text, FILE *to);  // with a newline at its end; E_IO
+struct cli_text cli_size(uint64_t bytes); // "1.4 GiB"
+struct cli_text cli_duration(int64_t ms); // "5m"; "-" when negative
+int cli_print(struct bytes text, FILE *to); // with a newline at its end; E_IO
 int cli_pretty(struct buf *out, const struct json *v); // indented JSON
 // A line from outside without control characters.
 void cli_put_safe(struct buf *out, struct bytes text);
 // One status line on stderr that is rewritten; only on a terminal. NULL wipes it.
 void cli_status(const char *text);
 
-// ---- cli_http.c: the node over HTTP -----------------------------------------------------------------
+// ---- cli_http.c: the node over HTTP -------------------------------------------------------------
 
 struct cli_node {
     struct cli *cli;
@@ -117,14 +125,14 @@ int cli_node_interrupt(struct cli_node *n, void (*fn)(void *user), void *user);
 
 struct cli_call {
     const char *method, *target;
-    struct bytes body;                                // JSON
-    void (*on_data)(void *user, struct bytes part);   // a good answer's body as it comes; or NULL
+    struct bytes body; // JSON
+    void (*on_data)(void *user, struct bytes part); // a good answer's body as it comes; or NULL
     void (*on_end)(void *user, int code, const struct err *e);
     void *user;
     struct cli_node *node;
     struct http_call *call; // NULL: not running
     int status;
-    struct buf answer;      // the body when there is no on_data, or when it is an error
+    struct buf answer; // the body when there is no on_data, or when it is an error
 };
 // The caller keeps x until on_end. code: 0, or E_* with the node's own message.
 int cli_call_start(struct cli_node *n, struct cli_call *x, struct err *e);
@@ -143,20 +151,21 @@ bool cli_no_node(int code); // the error says that no node answers
 // "/api/models/NAME/load" with the name encoded.
 int cli_model_target(struct buf *out, const char *model, const char *action, struct err *e);
 
-// ---- cli_place.c: where the node is ------------------------------------------------------------------
+// ---- cli_place.c: where the node is -------------------------------------------------------------
 
 // Path of the node's socket: --socket, else run/plexus.sock below --data, PLEXUS_DATA, the config's
 // data, ./data.
 int cli_socket(const struct cli *c, char path[256], struct err *e);
-const char *cli_config_path(const struct cli *c); // --config, PLEXUS_CONFIG, ./plexus.yaml; NULL: none
+const char *
+cli_config_path(const struct cli *c); // --config, PLEXUS_CONFIG, ./plexus.yaml; NULL: none
 
-// ---- cli_line.c: a line editor ------------------------------------------------------------------------
+// ---- cli_line.c: a line editor ------------------------------------------------------------------
 
 enum cli_key { KEY_MORE, KEY_ENTER, KEY_EOF, KEY_CANCEL, KEY_UP, KEY_DOWN, KEY_REDRAW };
 struct cli_line {
     struct buf text;
-    size_t at;           // cursor, a byte offset between characters
-    uint8_t escape[8];   // an escape sequence in pieces
+    size_t at; // cursor, a byte offset between characters
+    uint8_t escape[8]; // an escape sequence in pieces
     size_t escape_n;
 };
 void cli_line_init(struct cli_line *l);
@@ -169,14 +178,14 @@ void cli_history_free(struct cli_history *h);
 // 1: a line in ret (without newline), 0: end of input, E_CANCELLED: Ctrl-C, E_IO.
 int cli_line_read(struct cli_history *h, const char *prompt, struct buf *ret);
 
-// ---- cli_chat.c: talking to a model ---------------------------------------------------------------------
+// ---- cli_chat.c: talking to a model -------------------------------------------------------------
 
 struct cli_chat_args {
     const char *model, *system;
     uint64_t max_tokens; // 0: the engine's
-    double temperature;  // < 0: the engine's
-    int64_t seed;        // < 0: none
-    bool print;          // write the text as it comes
+    double temperature; // < 0: the engine's
+    int64_t seed; // < 0: none
+    bool print; // write the text as it comes
 };
 struct cli_chat_stats {
     int64_t first_ms, total_ms;
@@ -184,8 +193,8 @@ struct cli_chat_stats {
     char finish[32];
 };
 // messages: JSON objects with commas between. The answer's text is added to ret.
-int cli_chat(struct cli *c, const struct cli_chat_args *args, struct bytes messages, struct buf *ret,
-             struct cli_chat_stats *stats, struct err *e);
+int cli_chat(struct cli *c, const struct cli_chat_args *args, struct bytes messages,
+             struct buf *ret, struct cli_chat_stats *stats, struct err *e);
 void cli_chat_message(struct buf *messages, const char *role, struct bytes text);
 
 #endif

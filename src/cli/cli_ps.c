@@ -30,19 +30,23 @@ static void put_node(struct cli *c, const struct json *state)
     (void)printf("  %s  %s  ", json_cstr(json_get(node, "context"), ""),
                  json_cstr(json_get(node, "address"), ""));
     cli_paint_put(c, draining ? PAINT_YELLOW : PAINT_GREEN,
-                  draining ? "draining" : ready ? "ready" : "starting", stdout);
+                  draining ? "draining"
+                  : ready  ? "ready"
+                           : "starting",
+                  stdout);
     (void)printf(", up %s, pid %lld\n", cli_duration(json_i64(json_get(node, "uptime_ms"), -1)).s,
                  (long long)json_i64(json_get(node, "pid"), -1));
     (void)printf("memory for models: %s", cli_size(used).s);
     if (budget)
-        (void)printf(" of %s (%d %%)", cli_size(budget).s, (int)((double)used * 100 / (double)budget));
+        (void)printf(" of %s (%d %%)", cli_size(budget).s,
+                     (int)((double)used * 100 / (double)budget));
     (void)printf("\n\n");
 }
 
 static void put_requests(struct cli *c, const struct json *requests)
 {
-    static const char *const columns[] = {"REQUEST", "MODEL",  "STATE", ">AGE",
-                                          ">TOKENS", ">TOK/S", "KEY",   "PATH", NULL};
+    static const char *const columns[] = {"REQUEST", "MODEL", "STATE", ">AGE", ">TOKENS",
+                                          ">TOK/S",  "KEY",   "PATH",  NULL};
     struct json_iter it = {0};
     const struct json *r;
     if (!json_len(requests))

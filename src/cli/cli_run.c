@@ -17,18 +17,23 @@ static const struct cli_option options[] = {
     {"verbose", 'v', NULL, "tokens and times after each answer", NULL},
     CLI_OPTIONS_END,
 };
-static const char *const examples[] = {
-    "plexus run tiny-chat", "a chat; /help lists what can be typed",
-    "plexus run tiny-chat \"What is the capital of France?\"", "one answer",
-    "cat notes.txt | plexus run tiny-chat \"In one sentence:\"", "one answer about the input", NULL};
+static const char *const examples[] = {"plexus run tiny-chat",
+                                       "a chat; /help lists what can be typed",
+                                       "plexus run tiny-chat \"What is the capital of France?\"",
+                                       "one answer",
+                                       "cat notes.txt | plexus run tiny-chat \"In one sentence:\"",
+                                       "one answer about the input",
+                                       NULL};
 
 const struct cli_command cli_run_command = {
     .name = "run",
     .summary = "chat with a model in the terminal, or ask it once",
     .usage = "MODEL [PROMPT...]",
-    .text = "Without PROMPT and on a terminal it is a chat with history: arrows edit and recall lines,\n"
-            "Ctrl-C stops the answer, /bye ends. With PROMPT, or with standard input from a pipe, it\n"
-            "prints one answer and ends.",
+    .text =
+        "Without PROMPT and on a terminal it is a chat with history: arrows edit and recall "
+        "lines,\n"
+        "Ctrl-C stops the answer, /bye ends. With PROMPT, or with standard input from a pipe, it\n"
+        "prints one answer and ends.",
     .options = options,
     .examples = examples,
     .needs = CLI_NODE,
@@ -118,7 +123,7 @@ static int ask(struct talk *t, struct bytes text, struct buf *answer, struct cli
     return rc;
 }
 
-// ---- one answer --------------------------------------------------------------------------------------
+// ---- one answer ---------------------------------------------------------------------------------
 
 static int read_stdin(struct buf *out, struct err *e)
 {
@@ -184,7 +189,7 @@ static int one_shot(struct talk *t, struct err *e)
     return rc;
 }
 
-// ---- a chat ------------------------------------------------------------------------------------------
+// ---- a chat -------------------------------------------------------------------------------------
 
 // True: the line was a command. *end: /bye.
 static bool slash(struct talk *t, struct bytes line, bool *end)

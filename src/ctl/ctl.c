@@ -150,8 +150,9 @@ static void wrong_method(struct http_exchange *x, const struct http_head *h, str
     struct json_w w;
     char text[256];
     const struct err_info *info = err_info(E_METHOD);
-    (void)snprintf(text, sizeof text, "%.*s takes %s, not %.*s", BYTES_FMT(bytes_first(h->path, 120)),
-                   buf_cstr(allow), BYTES_FMT(bytes_first(h->method, 20)));
+    (void)snprintf(text, sizeof text, "%.*s takes %s, not %.*s",
+                   BYTES_FMT(bytes_first(h->path, 120)), buf_cstr(allow),
+                   BYTES_FMT(bytes_first(h->method, 20)));
     buf_init(&extra, 256);
     (void)buf_fmt(&extra, "Allow: %s\r\n", buf_cstr(allow));
     buf_init(&out, CTL_JSON_MAX);

@@ -19,7 +19,7 @@
 
 struct ctl;
 
-// ---- what the node tells about itself ------------------------------------------------------------
+// ---- what the node tells about itself -----------------------------------------------------------
 
 struct ctl_node {
     const char *version, *address; // "0.1.0", "http://127.0.0.1:8000"
@@ -43,19 +43,20 @@ struct ctl_totals {
     double requests_per_s;
 };
 
-// ---- answers that may come later -----------------------------------------------------------------
+// ---- answers that may come later ----------------------------------------------------------------
 
 // Exactly one of the three functions below ends it, now or later, on the loop thread. Harmless when
 // the client has left meanwhile.
 struct ctl_answer;
 void ctl_answer(struct ctl_answer *a, int status, struct bytes json); // copies json
 void ctl_answer_error(struct ctl_answer *a, const struct err *e);
-// Has the answer made on the helper pool: run is called there and touches only arg; free_arg (may be
-// NULL) is called on the loop thread, whatever happens. run: 0 and JSON text in json, or E_* in e.
+// Has the answer made on the helper pool: run is called there and touches only arg; free_arg (may
+// be NULL) is called on the loop thread, whatever happens. run: 0 and JSON text in json, or E_* in
+// e.
 void ctl_answer_work(struct ctl_answer *a, int (*run)(void *arg, struct buf *json, struct err *e),
                      void *arg, void (*free_arg)(void *arg));
 
-// ---- the node --------------------------------------------------------------------------------------
+// ---- the node -----------------------------------------------------------------------------------
 
 struct ctl_ops {
     const struct config *(*config)(void *user); // the one in use
@@ -86,13 +87,14 @@ struct ctl_args {
     struct keys *keys;
     const struct ctl_ops *ops; // borrowed; all functions but wake are needed
     void *user;
-    size_t readers_max;        // streams of events and logs at once, default 64: over it 503
-    size_t queue_bytes_max;    // waiting frames of one slow reader of events, default 256 KiB
-    size_t log_lines_max;      // default 2000
-    size_t log_bytes_max;      // default 1 MiB
+    size_t readers_max; // streams of events and logs at once, default 64: over it 503
+    size_t queue_bytes_max; // waiting frames of one slow reader of events, default 256 KiB
+    size_t log_lines_max; // default 2000
+    size_t log_bytes_max; // default 1 MiB
 };
 int ctl_new(struct ctl **ret, const struct ctl_args *args, struct err *e);
-// The node drains: readers get a last snapshot and their streams end, waiting loads get their error.
+// The node drains: readers get a last snapshot and their streams end, waiting loads get their
+// error.
 void ctl_close(struct ctl *c);
 void ctl_free(struct ctl *c); // exchanges may outlive it (their owners let go)
 
@@ -107,7 +109,7 @@ struct ctl_operation {
 };
 bool ctl_operation(size_t i, struct ctl_operation *ret);
 
-// ---- events: push them when they happen; cheap when nobody listens -----------------------------------
+// ---- events: push them when they happen; cheap when nobody listens ------------------------------
 
 bool ctl_watched(const struct ctl *c); // somebody reads /api/events
 void ctl_model_changed(struct ctl *c, const struct model *m); // also ends load?wait=1

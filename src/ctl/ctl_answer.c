@@ -113,8 +113,7 @@ void ctl_answer_work(struct ctl_answer *a, int (*run)(void *arg, struct buf *jso
 
 void ctl_answers_detach(struct ctl *c)
 {
-    list_each_safe(it, &c->answers)
-    {
+    list_each_safe (it, &c->answers) {
         container_of(it, struct ctl_answer, link)->c = NULL;
         list_del(it);
     }

@@ -1,16 +1,15 @@
 // ctl_events.c: readers of GET /api/events. Each has a bounded queue in which a newer frame of the
 // same model or request takes the older one's place; a reader that falls behind loses its queue and
-// gets a whole snapshot when it catches up. Log lines are not queued: each reader has a place in the
-// log ring.
-// SPDX-License-Identifier: Apache-2.0
+// gets a whole snapshot when it catches up. Log lines are not queued: each reader has a place in
+// the log ring. SPDX-License-Identifier: Apache-2.0
 #include "ctl/ctl_priv.h"
 #include <string.h>
 
 #define BURST_BYTES ((size_t)64 << 10) // one send to one reader
-#define FRAMES_MAX 1024                // waiting for one reader
-#define FLUSH_MS 50                    // logs, requests and figures wait so long for company
-#define HEART_MS 15000                 // a comment line, so that proxies see life
-#define ROWS_MAX 64                    // running requests told each second
+#define FRAMES_MAX 1024 // waiting for one reader
+#define FLUSH_MS 50 // logs, requests and figures wait so long for company
+#define HEART_MS 15000 // a comment line, so that proxies see life
+#define ROWS_MAX 64 // running requests told each second
 
 enum frame_kind { FRAME_MODEL, FRAME_REQUEST, FRAME_STAT, FRAME_CONFIG };
 static const char *const frame_name[] = {"model", "request", "stat", "config"};
@@ -67,8 +66,7 @@ static bool replace(struct subscriber *s, struct frame *f)
 {
     if (!f->key)
         return false;
-    list_each(it, &s->queue)
-    {
+    list_each (it, &s->queue) {
         struct waiting *w = container_of(it, struct waiting, link);
         if (w->frame->kind != f->kind || w->frame->key != f->key)
             continue;
@@ -119,8 +117,7 @@ static void push(struct ctl *c, enum frame_kind kind, struct bytes about, const 
         f->n = text.n;
         memcpy(f->text, text.p, text.n);
     }
-    list_each(it, &c->subscribers)
-    {
+    list_each (it, &c->subscribers) {
         struct subscriber *s = container_of(it, struct subscriber, link);
         if (f)
             enqueue(s, f);
@@ -178,7 +175,7 @@ static void flush_one(struct subscriber *s)
 void ctl_events_flush(struct ctl *c)
 {
     c->flushed_ms = timers_now_ms(c->args.timers);
-    list_each_safe(it, &c->subscribers)
+    list_each_safe (it, &c->subscribers)
         flush_one(container_of(it, struct subscriber, link));
 }
 
@@ -270,8 +267,7 @@ void ctl_events_close(struct ctl *c)
 
 void ctl_events_detach(struct ctl *c)
 {
-    list_each_safe(it, &c->subscribers)
-    {
+    list_each_safe (it, &c->subscribers) {
         struct subscriber *s = container_of(it, struct subscriber, link);
         s->c = NULL;
         list_del(&s->link);
@@ -354,7 +350,7 @@ void ctl_profile_changed(struct ctl *c)
 {
     if (c->closed)
         return;
-    list_each(it, &c->subscribers)
+    list_each (it, &c->subscribers)
         lose(container_of(it, struct subscriber, link));
     ctl_events_flush(c);
 }
@@ -373,8 +369,7 @@ void ctl_second_timer(struct timer *t)
     if (now - c->heart_ms < HEART_MS)
         return;
     c->heart_ms = now;
-    list_each_safe(it, &c->subscribers)
-    {
+    list_each_safe (it, &c->subscribers) {
         struct subscriber *s = container_of(it, struct subscriber, link);
         struct bytes heart = BYTES(":\n\n");
         if (!s->held)

@@ -72,13 +72,12 @@ void ctl_op_keys(struct ctl_call *call)
     ctl_reply(call->x, 200, &out);
 }
 
-// ---- making one ------------------------------------------------------------------------------------
+// ---- making one ---------------------------------------------------------------------------------
 
 static int known_members(const struct json *body, struct err *e)
 {
-    static const char *const known[] = {"name",    "scopes",
-                                        "models",  "expires",
-                                        "requests_per_minute", "tokens_per_minute"};
+    static const char *const known[] = {
+        "name", "scopes", "models", "expires", "requests_per_minute", "tokens_per_minute"};
     const size_t count = sizeof known / sizeof *known;
     struct json_iter it = {0};
     struct bytes key;
@@ -90,8 +89,9 @@ static int known_members(const struct json *body, struct err *e)
         if (i < count)
             continue;
         int near = units_nearest(key, known, count);
-        return err_set(e, E_INVALID, near < 0 ? "unknown member \"%.*s\"" :
-                       "unknown member \"%.*s\"; nearest: \"%s\"",
+        return err_set(e, E_INVALID,
+                       near < 0 ? "unknown member \"%.*s\""
+                                : "unknown member \"%.*s\"; nearest: \"%s\"",
                        BYTES_FMT(bytes_first(key, 100)), near < 0 ? "" : known[near]);
     }
     return 0;
@@ -117,7 +117,8 @@ static int read_scopes(const struct json *v, unsigned *ret, struct err *e)
     return rc;
 }
 
-static int read_models(const struct json *v, struct arena *a, const char *const **ret, struct err *e)
+static int read_models(const struct json *v, struct arena *a, const char *const **ret,
+                       struct err *e)
 {
     *ret = NULL;
     if (!v || json_is(v, JSON_NULL) || (json_is(v, JSON_ARR) && !json_len(v)))
@@ -248,7 +249,7 @@ void ctl_op_key_new(struct ctl_call *call)
     arena_free(a);
 }
 
-// ---- removing one ------------------------------------------------------------------------------------
+// ---- removing one -------------------------------------------------------------------------------
 
 void ctl_op_key_remove(struct ctl_call *call)
 {

@@ -14,7 +14,7 @@ struct log_entry {
     char text[];
 };
 
-// ---- the ring ------------------------------------------------------------------------------------
+// ---- the ring -----------------------------------------------------------------------------------
 
 int ctl_ring_init(struct log_ring *r, size_t lines_max, size_t bytes_max)
 {
@@ -92,7 +92,8 @@ void ctl_log_line(void *ctl, enum log_level level, struct bytes line)
     if (!l)
         return; // the log itself has it
     lock_take(r->lock);
-    while (r->first < r->next && (r->next - r->first == r->lines_max || r->bytes + l->n > r->bytes_max))
+    while (r->first < r->next &&
+           (r->next - r->first == r->lines_max || r->bytes + l->n > r->bytes_max))
         drop_oldest(r);
     r->entries[r->next++ % r->lines_max] = l;
     r->bytes += l->n;
@@ -156,7 +157,7 @@ static uint64_t ring_back(struct log_ring *r, uint64_t lines, const struct log_p
     return at;
 }
 
-// ---- readers of GET /api/logs ----------------------------------------------------------------------
+// ---- readers of GET /api/logs -------------------------------------------------------------------
 
 struct tail {
     struct list link;
@@ -178,7 +179,8 @@ static void flush_one(struct tail *t)
         struct buf note;
         buf_init(&note, 256);
         if (lost)
-            (void)buf_fmt(&note, "{\"level\":\"warn\",\"event\":\"ctl.lines_lost\",\"lines\":%llu}\n",
+            (void)buf_fmt(&note,
+                          "{\"level\":\"warn\",\"event\":\"ctl.lines_lost\",\"lines\":%llu}\n",
                           (unsigned long long)lost);
         struct bytes v[] = {buf_bytes(&note), buf_bytes(out)};
         bool nothing = !note.n && !out->n;
@@ -192,7 +194,7 @@ static void flush_one(struct tail *t)
 
 void ctl_tails_flush(struct ctl *c)
 {
-    list_each_safe(it, &c->tails)
+    list_each_safe (it, &c->tails)
         flush_one(container_of(it, struct tail, link));
 }
 
@@ -264,14 +266,13 @@ void ctl_tails_close(struct ctl *c)
 
 void ctl_tails_detach(struct ctl *c)
 {
-    list_each_safe(it, &c->tails)
-    {
+    list_each_safe (it, &c->tails) {
         container_of(it, struct tail, link)->c = NULL;
         list_del(it);
     }
 }
 
-// ---- the operation ---------------------------------------------------------------------------------
+// ---- the operation ------------------------------------------------------------------------------
 
 static int read_query(struct ctl_call *call, uint64_t *ret_lines, struct log_pick *pick,
                       struct buf *model, struct err *e)
@@ -291,7 +292,8 @@ static int read_query(struct ctl_call *call, uint64_t *ret_lines, struct log_pic
             i++;
         pick->least = (enum log_level)(i < 4 ? i : 0);
         if (i == 4)
-            rc = err_set(e, E_INVALID, "level is debug, info, warn or error, not \"%s\"", buf_cstr(&b));
+            rc = err_set(e, E_INVALID, "level is debug, info, warn or error, not \"%s\"",
+                         buf_cstr(&b));
     }
     buf_fini(&b);
     if (!rc && url_query(call->query, "model", model) && model->n) {

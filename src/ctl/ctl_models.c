@@ -172,15 +172,14 @@ static void wait_for(struct ctl_call *call, const struct model *m)
     (void)settle(w);
 }
 
-// An answer may let the next request of its connection run, and that may end other waits: after each
-// one the walk begins anew.
+// An answer may let the next request of its connection run, and that may end other waits: after
+// each one the walk begins anew.
 void ctl_waits_settle(struct ctl *c, const char *name)
 {
     bool settled;
     do {
         settled = false;
-        list_each_safe(it, &c->waits)
-        {
+        list_each_safe (it, &c->waits) {
             struct wait *w = container_of(it, struct wait, link);
             settled = (!name || !strcmp(w->name, name)) && settle(w);
             if (settled)
@@ -196,7 +195,7 @@ void ctl_waits_end(struct ctl *c)
 
 void ctl_waits_detach(struct ctl *c)
 {
-    list_each_safe(it, &c->waits)
+    list_each_safe (it, &c->waits)
         list_del(it);
 }
 

@@ -75,9 +75,9 @@ int ctl_ring_init(struct log_ring *r, size_t lines_max, size_t bytes_max);
 void ctl_ring_fini(struct log_ring *r);
 uint64_t ctl_ring_next(struct log_ring *r);
 void ctl_ring_readers(struct log_ring *r, size_t readers);
-// Adds lines from *at on to out, each between before and after, until room bytes are used or none is
-// left. Only those of the model (NULL: all) and from least on. *at is moved; returns how many lines
-// were lost because the ring went past *at.
+// Adds lines from *at on to out, each between before and after, until room bytes are used or none
+// is left. Only those of the model (NULL: all) and from least on. *at is moved; returns how many
+// lines were lost because the ring went past *at.
 struct log_pick {
     const char *model; // NULL: all
     enum log_level least;

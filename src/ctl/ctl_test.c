@@ -1,16 +1,16 @@
 // ctl_test.c: the node's own API over a real server and client on one loop: each test is a list of
 // steps. Answers are held against the files in golden/.
 // SPDX-License-Identifier: Apache-2.0
-#include "ctl/ctl_priv.h"
 #include "base/file.h"
+#include "ctl/ctl_priv.h"
 #include "loop/loop.h"
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <cmocka.h>
 
 enum { DEADLINE_MS = 30000, LOOK_MS = 5, STREAMS = 3 };
 
@@ -53,7 +53,7 @@ struct rig {
     bool stopping;
 };
 
-// ---- the node that ctl sees ------------------------------------------------------------------------
+// ---- the node that ctl sees ---------------------------------------------------------------------
 
 static const struct config *op_config(void *user)
 {
@@ -123,7 +123,8 @@ static int op_reload(void *user, struct buf *changes, struct err *e)
 {
     struct rig *r = user;
     if (r->reload_error)
-        return err_set(e, r->reload_error, "plexus.yaml:3:5: models.tiny.idel: unknown key; nearest: idle");
+        return err_set(e, r->reload_error,
+                       "plexus.yaml:3:5: models.tiny.idel: unknown key; nearest: idle");
     return buf_str(changes, "[{\"what\":\"model\",\"name\":\"coder\",\"action\":\"add\"}]");
 }
 
@@ -156,7 +157,7 @@ static const struct ctl_ops ops = {.config = op_config,
                                    .down = op_down,
                                    .doctor = op_doctor};
 
-// ---- the rig -----------------------------------------------------------------------------------------
+// ---- the rig ------------------------------------------------------------------------------------
 
 static int on_head(void *user, struct http_exchange *x)
 {
@@ -186,16 +187,20 @@ static void broken(struct rig *r, const char *what, struct bytes got)
 {
     const struct step *s = r->step;
     if (!*r->failure)
-        (void)snprintf(r->failure, sizeof r->failure, "%s %s: %s\ngot: %.*s", s->method ? s->method : "wait",
-                       s->target ? s->target : s->contains ? s->contains : "", what,
-                       BYTES_FMT(bytes_first(got, 3000)));
+        (void)snprintf(r->failure, sizeof r->failure, "%s %s: %s\ngot: %.*s",
+                       s->method ? s->method : "wait",
+                       s->target     ? s->target
+                       : s->contains ? s->contains
+                                     : "",
+                       what, BYTES_FMT(bytes_first(got, 3000)));
     stop(r);
 }
 
 static void on_late(struct timer *t)
 {
     struct rig *r = t->user;
-    broken(r, "took too long", r->step->stream ? buf_bytes(&r->streams[r->step->stream].text) : BYTES_NONE);
+    broken(r, "took too long",
+           r->step->stream ? buf_bytes(&r->streams[r->step->stream].text) : BYTES_NONE);
 }
 
 static void drained(void *user)
@@ -317,7 +322,8 @@ static void look(struct timer *t)
 {
     struct rig *r = t->user;
     struct stream *s = &r->streams[r->step->stream];
-    if ((r->step->contains && !holds(&s->text, r->step->contains)) || (r->step->closed && !s->ended))
+    if ((r->step->contains && !holds(&s->text, r->step->contains)) ||
+        (r->step->closed && !s->ended))
         (void)timer_start(loop_timers(r->loop), t, LOOK_MS);
     else
         next_step(r);
@@ -351,28 +357,39 @@ static void run_step(struct rig *r)
     buf_fini(&to->text);
     *to = (struct stream){0};
     buf_init(&to->text, 32 << 20);
-    struct http_call_args args = {.method = bytes_of(s->method), .target = bytes_of(s->target),
-                                  .body = &body, .body_count = body.n ? 1 : 0,
-                                  .first_byte_ms = DEADLINE_MS, .silence_ms = TIME_NEVER,
-                                  .handler = &handler, .user = to};
+    struct http_call_args args = {.method = bytes_of(s->method),
+                                  .target = bytes_of(s->target),
+                                  .body = &body,
+                                  .body_count = body.n ? 1 : 0,
+                                  .first_byte_ms = DEADLINE_MS,
+                                  .silence_ms = TIME_NEVER,
+                                  .handler = &handler,
+                                  .user = to};
     if (http_call_start(r->pool, &args, &to->call, &e))
         broken(r, e.text, BYTES_NONE);
     else if (s->stream)
         begin_look(r);
 }
 
-static const char yaml[] = "node: { name: aipc, context: dev.aipc.node1 }\n"
-                           "models:\n"
-                           "  tiny-chat: { engine: llama.cpp, file: /models/tiny-chat.gguf, kind: chat }\n"
-                           "  minilm: { engine: llama.cpp, file: /models/minilm.gguf, kind: embedding }\n"
-                           "  org/cloud: { engine: remote, url: 'https://example.org/v1', kind: chat }\n";
+static const char yaml[] =
+    "node: { name: aipc, context: dev.aipc.node1 }\n"
+    "models:\n"
+    "  tiny-chat: { engine: llama.cpp, file: /models/tiny-chat.gguf, kind: chat }\n"
+    "  minilm: { engine: llama.cpp, file: /models/minilm.gguf, kind: embedding }\n"
+    "  org/cloud: { engine: remote, url: 'https://example.org/v1', kind: chat }\n";
 
 static void put_model(struct rig *r, const char *name, const char *kind, bool remote)
 {
     struct err e = {0};
-    struct model_spec spec = {.name = name, .kind = kind, .engine = remote ? "remote" : "llama.cpp",
-                              .memory_bytes = remote ? 0 : 1000, .context = remote ? 0 : 512,
-                              .idle_ms = TIME_NEVER, .remote = remote, .slots = 1, .queue_max = 4,
+    struct model_spec spec = {.name = name,
+                              .kind = kind,
+                              .engine = remote ? "remote" : "llama.cpp",
+                              .memory_bytes = remote ? 0 : 1000,
+                              .context = remote ? 0 : 512,
+                              .idle_ms = TIME_NEVER,
+                              .remote = remote,
+                              .slots = 1,
+                              .queue_max = 4,
                               .generation = 1};
     assert_int_equal(models_put(r->models, &spec, timers_now_ms(loop_timers(r->loop)), &e), 0);
 }
@@ -403,16 +420,22 @@ static void rig_up(struct rig *r)
     r->profile.gpu_count = 1;
     (void)snprintf(r->profile.gpus[0].name, sizeof r->profile.gpus[0].name, "Test card");
     r->profile.gpus[0].memory_bytes = 24000000000;
-    struct ctl_args args = {.timers = loop_timers(r->loop), .work = loop_work(r->loop),
-                            .models = r->models, .keys = r->keys, .ops = &ops, .user = r,
-                            .readers_max = STREAMS, .log_lines_max = 5};
+    struct ctl_args args = {.timers = loop_timers(r->loop),
+                            .work = loop_work(r->loop),
+                            .models = r->models,
+                            .keys = r->keys,
+                            .ops = &ops,
+                            .user = r,
+                            .readers_max = STREAMS,
+                            .log_lines_max = 5};
     assert_int_equal(ctl_new(&r->ctl, &args, &e), 0);
-    struct http_server_args server = {.net = loop_net(r->loop), .timers = loop_timers(r->loop),
+    struct http_server_args server = {.net = loop_net(r->loop),
+                                      .timers = loop_timers(r->loop),
                                       .routes = {on_head, on_request, on_refused, r}};
     struct net_listen_args listen = {.addr = {.unix_socket = true}, .queue_bytes_max = 1 << 20};
     struct net_listener *listener;
-    struct http_pool_args pool = {.net = loop_net(r->loop), .timers = loop_timers(r->loop),
-                                  .addr = {.unix_socket = true}};
+    struct http_pool_args pool = {
+        .net = loop_net(r->loop), .timers = loop_timers(r->loop), .addr = {.unix_socket = true}};
     (void)snprintf(listen.addr.host, sizeof listen.addr.host, "%s", r->socket);
     (void)snprintf(pool.addr.host, sizeof pool.addr.host, "%s", r->socket);
     assert_int_equal(http_server_new(&r->server, &server, &e), 0);
@@ -458,7 +481,7 @@ static struct model *model(struct rig *r, const char *name)
     return models_find(r->models, bytes_of(name));
 }
 
-// ---- tests -------------------------------------------------------------------------------------------
+// ---- tests --------------------------------------------------------------------------------------
 
 static void only_read(struct rig *r)
 {
@@ -481,18 +504,40 @@ static void test_dispatch(void **state)
         {.method = "GET", .target = "/apis", .status = 418},
         {.method = "GET", .target = "/api", .status = 200, .golden = "index.json"},
         {.method = "GET", .target = "/api/", .status = 404, .contains = "GET /api lists them"},
-        {.method = "GET", .target = "/api/nothing", .status = 404, .contains = "\"code\":\"notfound\""},
-        {.method = "GET", .target = "/api/models/tiny-chat/load", .status = 405, .contains = "takes POST, not GET"},
-        {.method = "PUT", .target = "/api/keys", .status = 405, .contains = "takes GET, POST, not PUT"},
+        {.method = "GET",
+         .target = "/api/nothing",
+         .status = 404,
+         .contains = "\"code\":\"notfound\""},
+        {.method = "GET",
+         .target = "/api/models/tiny-chat/load",
+         .status = 405,
+         .contains = "takes POST, not GET"},
+        {.method = "PUT",
+         .target = "/api/keys",
+         .status = 405,
+         .contains = "takes GET, POST, not PUT"},
         {.method = "GET", .target = "/api/models/tiny-chat/load/more", .status = 404},
         {.method = "GET", .target = "/api/models//", .status = 404},
-        {.method = "GET", .target = "/api/models/%zz", .status = 400, .contains = "broken % escape"},
+        {.method = "GET",
+         .target = "/api/models/%zz",
+         .status = 400,
+         .contains = "broken % escape"},
         {.method = "GET", .target = "/api/models/%2e%2e", .status = 400},
-        {.method = "GET", .target = "/api/models/org%2Fcloud", .status = 200, .contains = "\"remote\":true"},
-        {.method = "GET", .target = "/api/models/tiny-chet", .status = 404, .contains = "nearest: \\\"tiny-chat\\\""},
+        {.method = "GET",
+         .target = "/api/models/org%2Fcloud",
+         .status = 200,
+         .contains = "\"remote\":true"},
+        {.method = "GET",
+         .target = "/api/models/tiny-chet",
+         .status = 404,
+         .contains = "nearest: \\\"tiny-chat\\\""},
         {.before = only_read, .method = "GET", .target = "/api/state", .status = 200},
         {.method = "POST", .target = "/api/down", .status = 403, .contains = "scope admin"},
-        {.before = only_models, .method = "GET", .target = "/api/state", .status = 403, .contains = "scope read"},
+        {.before = only_models,
+         .method = "GET",
+         .target = "/api/state",
+         .status = 403,
+         .contains = "scope read"},
         {.before = only_admin, .method = "GET", .target = "/api/state", .status = 200},
         {0},
     };
@@ -510,7 +555,11 @@ static void test_state(void **state)
         {.method = "GET", .target = "/api/models/minilm", .status = 200, .golden = "model.json"},
         {.method = "GET", .target = "/api/detect", .status = 200, .contains = "Test CPU"},
         {.method = "GET", .target = "/api/doctor", .status = 200, .contains = "{\"findings\":[]}"},
-        {.before = only_admin, .method = "GET", .target = "/api/doctor", .status = 503, .contains = "no look"},
+        {.before = only_admin,
+         .method = "GET",
+         .target = "/api/doctor",
+         .status = 503,
+         .contains = "no look"},
         {.method = "GET", .target = "/api/config", .status = 200, .contains = "tiny-chat"},
         {.method = "GET", .target = "/api/config/schema", .status = 200, .contains = "$schema"},
         {0},
@@ -544,17 +593,38 @@ static void test_models(void **state)
 {
     (void)state;
     static const struct step steps[] = {
-        {.method = "POST", .target = "/api/models/tiny-chat/load", .status = 202, .contains = "\"state\":\"LOADING\""},
+        {.method = "POST",
+         .target = "/api/models/tiny-chat/load",
+         .status = 202,
+         .contains = "\"state\":\"LOADING\""},
         {.stream = 1, .method = "POST", .target = "/api/models/tiny-chat/load?wait=1"},
         {.before = model_is_up, .stream = 1, .contains = "\"state\":\"WARM\"", .closed = true},
-        {.method = "POST", .target = "/api/models/tiny-chat/load?wait=1", .status = 200, .contains = "\"state\":\"WARM\""},
-        {.method = "POST", .target = "/api/models/tiny-chat/pin", .status = 202, .contains = "\"pinned\":true"},
-        {.method = "POST", .target = "/api/models/tiny-chat/unpin", .status = 202, .contains = "\"pinned\":false"},
-        {.method = "POST", .target = "/api/models/tiny-chat/unload", .status = 202, .contains = "\"state\":\"UNLOADED\""},
+        {.method = "POST",
+         .target = "/api/models/tiny-chat/load?wait=1",
+         .status = 200,
+         .contains = "\"state\":\"WARM\""},
+        {.method = "POST",
+         .target = "/api/models/tiny-chat/pin",
+         .status = 202,
+         .contains = "\"pinned\":true"},
+        {.method = "POST",
+         .target = "/api/models/tiny-chat/unpin",
+         .status = 202,
+         .contains = "\"pinned\":false"},
+        {.method = "POST",
+         .target = "/api/models/tiny-chat/unload",
+         .status = 202,
+         .contains = "\"state\":\"UNLOADED\""},
         {.stream = 1, .method = "POST", .target = "/api/models/tiny-chat/load?wait=1"},
         {.method = "GET", .target = "/api/models/tiny-chat", .status = 200, .contains = "LOADING"},
-        {.before = unload_it, .stream = 1, .contains = "was unloaded while it loaded", .closed = true},
-        {.method = "POST", .target = "/api/models/none/load", .status = 404, .contains = "no model \\\"none\\\""},
+        {.before = unload_it,
+         .stream = 1,
+         .contains = "was unloaded while it loaded",
+         .closed = true},
+        {.method = "POST",
+         .target = "/api/models/none/load",
+         .status = 404,
+         .contains = "no model \\\"none\\\""},
         {.stream = 1, .method = "POST", .target = "/api/models/tiny-chat/load?wait=1"},
         {.method = "GET", .target = "/api/models/tiny-chat", .status = 200, .contains = "LOADING"},
         {.before = close_ctl, .stream = 1, .contains = "the node is ending", .closed = true},
@@ -579,29 +649,70 @@ static void test_keys(void **state)
     (void)state;
     static const struct step steps[] = {
         {.method = "GET", .target = "/api/keys", .status = 200, .golden = "keys-none.json"},
-        {.method = "POST", .target = "/api/keys", .body = "{\"name\":\"laptop\"}", .status = 201, .contains = "\"key\":\"plx_"},
-        {.method = "POST", .target = "/api/keys",
-         .body = "{\"name\":\"ci\",\"scopes\":[\"models\",\"read\"],\"models\":[\"tiny-chat\"],\"expires\":\"never\","
+        {.method = "POST",
+         .target = "/api/keys",
+         .body = "{\"name\":\"laptop\"}",
+         .status = 201,
+         .contains = "\"key\":\"plx_"},
+        {.method = "POST",
+         .target = "/api/keys",
+         .body = "{\"name\":\"ci\",\"scopes\":[\"models\",\"read\"],\"models\":[\"tiny-chat\"],"
+                 "\"expires\":\"never\","
                  "\"requests_per_minute\":60,\"tokens_per_minute\":1000}",
-         .status = 201, .contains = "\"requests_per_minute\":60"},
+         .status = 201,
+         .contains = "\"requests_per_minute\":60"},
         {.method = "GET", .target = "/api/keys", .status = 200, .golden = "keys.json"},
-        {.method = "POST", .target = "/api/keys", .body = "{\"name\":\"x\",\"scops\":[]}", .status = 400,
+        {.method = "POST",
+         .target = "/api/keys",
+         .body = "{\"name\":\"x\",\"scops\":[]}",
+         .status = 400,
          .contains = "nearest: \\\"scopes\\\""},
-        {.method = "POST", .target = "/api/keys", .body = "{}", .status = 400, .contains = "name is needed"},
-        {.method = "POST", .target = "/api/keys", .body = "[]", .status = 400, .contains = "JSON object"},
+        {.method = "POST",
+         .target = "/api/keys",
+         .body = "{}",
+         .status = 400,
+         .contains = "name is needed"},
+        {.method = "POST",
+         .target = "/api/keys",
+         .body = "[]",
+         .status = 400,
+         .contains = "JSON object"},
         {.method = "POST", .target = "/api/keys", .body = "{", .status = 400},
         {.method = "POST", .target = "/api/keys", .status = 400},
-        {.method = "POST", .target = "/api/keys", .body = "{\"name\":\"x\",\"scopes\":[\"root\"]}", .status = 400},
-        {.method = "POST", .target = "/api/keys", .body = "{\"name\":\"x\",\"expires\":\"soon\"}", .status = 400,
+        {.method = "POST",
+         .target = "/api/keys",
+         .body = "{\"name\":\"x\",\"scopes\":[\"root\"]}",
+         .status = 400},
+        {.method = "POST",
+         .target = "/api/keys",
+         .body = "{\"name\":\"x\",\"expires\":\"soon\"}",
+         .status = 400,
          .contains = "expires"},
-        {.method = "POST", .target = "/api/keys", .body = "{\"name\":\"x\",\"models\":[1]}", .status = 400,
+        {.method = "POST",
+         .target = "/api/keys",
+         .body = "{\"name\":\"x\",\"models\":[1]}",
+         .status = 400,
          .contains = "list of names"},
-        {.method = "POST", .target = "/api/keys", .body = "{\"name\":\"x\",\"requests_per_minute\":-1}", .status = 400,
+        {.method = "POST",
+         .target = "/api/keys",
+         .body = "{\"name\":\"x\",\"requests_per_minute\":-1}",
+         .status = 400,
          .contains = "whole number"},
-        {.before = keys_fail, .method = "POST", .target = "/api/keys", .body = "{\"name\":\"lost\"}", .status = 507,
+        {.before = keys_fail,
+         .method = "POST",
+         .target = "/api/keys",
+         .body = "{\"name\":\"lost\"}",
+         .status = 507,
          .contains = "the key was not made: it cannot be saved: disk full"},
-        {.method = "DELETE", .target = "/api/keys/laptop", .status = 507, .contains = "was not removed"},
-        {.before = keys_work, .method = "GET", .target = "/api/keys", .status = 200, .golden = "keys.json"},
+        {.method = "DELETE",
+         .target = "/api/keys/laptop",
+         .status = 507,
+         .contains = "was not removed"},
+        {.before = keys_work,
+         .method = "GET",
+         .target = "/api/keys",
+         .status = 200,
+         .golden = "keys.json"},
         {.method = "DELETE", .target = "/api/keys/laptop", .status = 200, .contains = "true"},
         {.method = "DELETE", .target = "/api/keys/laptop", .status = 404},
         {0},
@@ -619,7 +730,8 @@ static void push_request(struct rig *r)
 
 static void push_log(struct rig *r)
 {
-    ctl_log_line(r->ctl, LOG_WARN, BYTES("{\"level\":\"warn\",\"event\":\"x.y\",\"model\":\"minilm\"}"));
+    ctl_log_line(r->ctl, LOG_WARN,
+                 BYTES("{\"level\":\"warn\",\"event\":\"x.y\",\"model\":\"minilm\"}"));
 }
 
 static void reload_breaks(struct rig *r)
@@ -631,18 +743,29 @@ static void test_events(void **state)
 {
     (void)state;
     static const struct step steps[] = {
-        {.stream = 1, .method = "GET", .target = "/api/events", .contains = "event: state\ndata: {\"node\":{"},
+        {.stream = 1,
+         .method = "GET",
+         .target = "/api/events",
+         .contains = "event: state\ndata: {\"node\":{"},
         {.before = push_log, .stream = 1, .contains = "event: log\ndata: {\"level\":\"warn\""},
         {.before = push_request, .stream = 1, .contains = "\"id\":\"r2\""},
         {.stream = 1, .contains = "\"key\":\"laptop\",\"end\":true}\n\n"},
         {.method = "POST", .target = "/api/models/tiny-chat/load", .status = 202},
-        {.before = model_is_up, .stream = 1, .contains = "event: model\ndata: {\"name\":\"tiny-chat\",\"kind\":\"chat\","
-                                                         "\"engine\":\"llama.cpp\",\"state\":\"WARM\""},
+        {.before = model_is_up,
+         .stream = 1,
+         .contains = "event: model\ndata: {\"name\":\"tiny-chat\",\"kind\":\"chat\","
+                     "\"engine\":\"llama.cpp\",\"state\":\"WARM\""},
         {.stream = 1, .contains = "event: stat\ndata: {\"memory\":{\"budget_bytes\":4000"},
         {.stream = 1, .contains = "event: request\ndata: {\"id\":\"r1\""}, // told each second
-        {.method = "POST", .target = "/api/config/reload", .status = 200, .contains = "\"name\":\"coder\""},
+        {.method = "POST",
+         .target = "/api/config/reload",
+         .status = 200,
+         .contains = "\"name\":\"coder\""},
         {.stream = 1, .contains = "event: config\ndata: {\"changes\":[{\"what\":\"model\""},
-        {.before = reload_breaks, .method = "POST", .target = "/api/config/reload", .status = 400,
+        {.before = reload_breaks,
+         .method = "POST",
+         .target = "/api/config/reload",
+         .status = 400,
          .contains = "plexus.yaml:3:5: models.tiny.idel"},
         {.method = "POST", .target = "/api/down", .status = 202},
         {.before = close_ctl, .stream = 1, .closed = true},
@@ -659,7 +782,8 @@ static void log_six(struct rig *r) // the ring has room for five
 {
     for (int i = 1; i <= 6; i++) {
         char line[80];
-        (void)snprintf(line, sizeof line, "{\"n\":%d,\"model\":\"%s\"}", i, i % 2 ? "minilm" : "tiny-chat");
+        (void)snprintf(line, sizeof line, "{\"n\":%d,\"model\":\"%s\"}", i,
+                       i % 2 ? "minilm" : "tiny-chat");
         ctl_log_line(r->ctl, i == 6 ? LOG_ERROR : LOG_INFO, bytes_of(line));
     }
 }
@@ -681,17 +805,40 @@ static void test_logs(void **state)
 {
     (void)state;
     static const struct step steps[] = {
-        {.before = log_six, .method = "GET", .target = "/api/logs", .status = 200, .golden = "logs.ndjson"},
+        {.before = log_six,
+         .method = "GET",
+         .target = "/api/logs",
+         .status = 200,
+         .golden = "logs.ndjson"},
         {.method = "GET", .target = "/api/logs?lines=1", .status = 200, .golden = "logs-1.ndjson"},
-        {.method = "GET", .target = "/api/logs?model=minilm&lines=1", .status = 200, .golden = "logs-minilm.ndjson"},
-        {.method = "GET", .target = "/api/logs?level=error", .status = 200, .golden = "logs-1.ndjson"},
-        {.method = "GET", .target = "/api/logs?lines=x", .status = 400, .contains = "lines is a number"},
-        {.method = "GET", .target = "/api/logs?level=loud", .status = 400, .contains = "level is debug"},
+        {.method = "GET",
+         .target = "/api/logs?model=minilm&lines=1",
+         .status = 200,
+         .golden = "logs-minilm.ndjson"},
+        {.method = "GET",
+         .target = "/api/logs?level=error",
+         .status = 200,
+         .golden = "logs-1.ndjson"},
+        {.method = "GET",
+         .target = "/api/logs?lines=x",
+         .status = 400,
+         .contains = "lines is a number"},
+        {.method = "GET",
+         .target = "/api/logs?level=loud",
+         .status = 400,
+         .contains = "level is debug"},
         {.method = "GET", .target = "/api/logs?model=none", .status = 404, .contains = "no model"},
         {.stream = 1, .method = "GET", .target = "/api/logs?follow=1&lines=0&model=minilm"},
-        {.stream = 2, .method = "GET", .target = "/api/logs?follow=1&lines=1", .contains = "\"n\":6"},
+        {.stream = 2,
+         .method = "GET",
+         .target = "/api/logs?follow=1&lines=1",
+         .contains = "\"n\":6"},
         {.stream = 3, .method = "GET", .target = "/api/events", .contains = "event: state"},
-        {.before = two_readers, .method = "GET", .target = "/api/logs?follow=1", .status = 503, .contains = "too many readers"},
+        {.before = two_readers,
+         .method = "GET",
+         .target = "/api/logs?follow=1",
+         .status = 503,
+         .contains = "too many readers"},
         {.before = log_broken, .stream = 2, .contains = "{\"n\":7, \"text\""},
         {.before = push_log, .stream = 1, .contains = "x.y"},
         {.stream = 3, .contains = "event: log\ndata: {\"n\":7, "},
@@ -704,7 +851,7 @@ static void test_logs(void **state)
     run_steps(&r, steps);
 }
 
-// ---- a reader that does not read ---------------------------------------------------------------------
+// ---- a reader that does not read ----------------------------------------------------------------
 
 static void hold(struct rig *r)
 {
@@ -765,8 +912,9 @@ static void test_slow_reader(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dispatch), cmocka_unit_test(test_state),  cmocka_unit_test(test_models),
-        cmocka_unit_test(test_keys),     cmocka_unit_test(test_events), cmocka_unit_test(test_logs),
+        cmocka_unit_test(test_dispatch),    cmocka_unit_test(test_state),
+        cmocka_unit_test(test_models),      cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_events),      cmocka_unit_test(test_logs),
         cmocka_unit_test(test_slow_reader),
     };
     return cmocka_run_group_tests_name("ctl", tests, NULL, NULL);

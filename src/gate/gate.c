@@ -27,7 +27,7 @@ void gate_free(struct gate *g)
 {
     if (!g)
         return;
-    list_each_safe(it, &g->free)
+    list_each_safe (it, &g->free)
         mem_free(container_of(it, struct greq, link));
     for (int i = 0; i < EP_COUNT; i++) {
         schema_free(g->schemas[i]);
@@ -124,10 +124,8 @@ static void on_refused(void *user, const struct net_peer *peer, int code, const 
 
 struct http_routes gate_routes(void **gate_slot)
 {
-    return (struct http_routes){.on_head = on_head,
-                                .on_request = on_request,
-                                .on_refused = on_refused,
-                                .user = gate_slot};
+    return (struct http_routes){
+        .on_head = on_head, .on_request = on_request, .on_refused = on_refused, .user = gate_slot};
 }
 
 static struct greq *of_ticket(struct model_ticket *t)
@@ -156,7 +154,7 @@ void gate_refused(struct gate *g, struct model_ticket *t, const struct err *e)
 
 void gate_close(struct gate *g, struct model *m, int code, const char *why)
 {
-    list_each_safe(it, &g->requests) {
+    list_each_safe (it, &g->requests) {
         struct greq *r = container_of(it, struct greq, link);
         if (m && r->model != m)
             continue;

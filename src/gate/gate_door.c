@@ -1,7 +1,7 @@
 // gate_door.c: who may come in: Host against DNS rebinding, Origin against foreign pages, keys.
 // SPDX-License-Identifier: Apache-2.0
-#include "gate/gate_priv.h"
 #include "base/time.h"
+#include "gate/gate_priv.h"
 #include "text/url.h"
 #include <string.h>
 
@@ -62,7 +62,8 @@ static struct bytes key_text(const struct http_head *h)
     return v.p ? v : http_header(h, "Api-Key");
 }
 
-static int deny(struct gate *g, struct http_exchange *x, int code, const char *why, int64_t retry_ms)
+static int deny(struct gate *g, struct http_exchange *x, int code, const char *why,
+                int64_t retry_ms)
 {
     struct net_peer peer;
     http_peer(x, &peer);
@@ -90,12 +91,14 @@ int gate_admit(struct gate *g, struct http_exchange *x, unsigned needs, unsigned
     if (!host_allowed(g, door, h->host))
         return deny(g, x, E_HOST,
                     "this Host is not allowed (DNS rebinding); add it to listen.hosts in the "
-                    "configuration", 0);
+                    "configuration",
+                    0);
     struct bytes origin = http_header(h, "Origin");
     if (origin.p && changes_state(h->method) && !origin_allowed(g, h, origin))
         return deny(g, x, E_FORBIDDEN,
                     "requests from a foreign web page are refused; add its origin to "
-                    "listen.origins in the configuration", 0);
+                    "listen.origins in the configuration",
+                    0);
     struct bytes text = key_text(h);
     if (needs == 0 || (!door->keys_required && !text.n))
         return 0;
@@ -115,8 +118,8 @@ int gate_admit(struct gate *g, struct http_exchange *x, unsigned needs, unsigned
 
 void gate_put_cors(struct gate *g, const struct http_exchange *x, struct buf *extra)
 {
-    struct bytes origin = g->origins && *g->origins ? http_header(http_request(x), "Origin")
-                                                    : BYTES_NONE;
+    struct bytes origin =
+        g->origins && *g->origins ? http_header(http_request(x), "Origin") : BYTES_NONE;
     if (!origin.p || !listed(g->origins, origin))
         return;
     (void)buf_str(extra, "Access-Control-Allow-Origin: ");

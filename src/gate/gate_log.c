@@ -1,7 +1,7 @@
 // gate_log.c: one line of JSON a request in the access log, and the console's row.
 // SPDX-License-Identifier: Apache-2.0
-#include "gate/gate_priv.h"
 #include "base/time.h"
+#include "gate/gate_priv.h"
 
 static void put_str(struct buf *b, struct bytes key, struct bytes value)
 {

@@ -10,7 +10,7 @@
 #include "text/usage.h"
 
 #define ID_BYTES_MAX 128
-#define HOLD_BYTES_MAX (64 * 1024)       // longest server-sent event that is held back until whole
+#define HOLD_BYTES_MAX (64 * 1024) // longest server-sent event that is held back until whole
 #define PARSE_ON_LOOP_BYTES (1024 * 1024) // larger bodies are parsed by a helper thread
 #define WAIT_SPEAK_MS 2000
 
@@ -21,7 +21,7 @@ enum stage { ST_PARSING, ST_WAITING, ST_RUNNING };
 struct greq {
     struct gate *gate;
     struct http_exchange *x; // NULL: the client left
-    struct list link;        // gate->requests
+    struct list link; // gate->requests
     struct model *model;
     struct meter_model *meter;
     struct key *key;
@@ -29,12 +29,11 @@ struct greq {
     struct model_ticket ticket;
     enum stage stage;
     enum endpoint endpoint;
-    bool granted, waiting, stream, sse, spoke, wrapped, head_given, waited, parsing,
-        aliased;
+    bool granted, waiting, stream, sse, spoke, wrapped, head_given, waited, parsing, aliased;
     char id[ID_BYTES_MAX + 1];
     struct bytes path; // of the exchange; gone with it
-    struct buf body;       // rewritten, or taken for the helper thread
-    struct buf hold;       // start of a frame, or an error answer that becomes an event
+    struct buf body; // rewritten, or taken for the helper thread
+    struct buf hold; // start of a frame, or an error answer that becomes an event
     struct sse_cut cut;
     struct usage_scan usage;
     int64_t began_ms;

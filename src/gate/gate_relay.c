@@ -18,17 +18,21 @@ static uint64_t now_ns(const struct greq *r)
 // Headers that belong to one connection, to us, or would tell the engine what is not its business.
 static bool stays_here(struct bytes name, bool request)
 {
-    static const char *const both[] = {"connection", "keep-alive", "proxy-connection", "te",
-                                       "trailer", "transfer-encoding", "upgrade", "content-length",
-                                       "x-request-id", NULL};
-    static const char *const in[] = {"host", "authorization", "x-api-key", "api-key", "cookie",
-                                     "expect", "prefer", "accept-encoding", "origin", "referer",
-                                     "content-type", NULL};
-    static const char *const out[] = {"access-control-allow-origin", "access-control-allow-headers",
+    static const char *const both[] = {
+        "connection",        "keep-alive", "proxy-connection", "te",           "trailer",
+        "transfer-encoding", "upgrade",    "content-length",   "x-request-id", NULL};
+    static const char *const in[] = {"host",   "authorization", "x-api-key",    "api-key",
+                                     "cookie", "expect",        "prefer",       "accept-encoding",
+                                     "origin", "referer",       "content-type", NULL};
+    static const char *const out[] = {"access-control-allow-origin",
+                                      "access-control-allow-headers",
                                       "access-control-allow-methods",
                                       "access-control-allow-credentials",
-                                      "access-control-expose-headers", "set-cookie", "alt-svc",
-                                      "strict-transport-security", NULL};
+                                      "access-control-expose-headers",
+                                      "set-cookie",
+                                      "alt-svc",
+                                      "strict-transport-security",
+                                      NULL};
     char first = name.n ? (char)(name.p[0] | 0x20) : 0;
     for (int set = 0; set < 2; set++)
         for (const char *const *s = set == 0 ? both : request ? in : out; *s; s++)
@@ -287,7 +291,8 @@ static void on_end(struct http_call *c, int status, const struct err *e)
     }
     if (r->wrapped) {
         send_wrapped(r);
-    } else if (r->hold.n) { // the stream ended without its last blank line: still the engine's bytes
+    } else if (r->hold
+                   .n) { // the stream ended without its last blank line: still the engine's bytes
         struct bytes rest = buf_bytes(&r->hold);
         (void)http_send(r->x, &rest, 1);
     }

@@ -36,8 +36,8 @@ struct parse_job {
     struct look look;
 };
 
-// JSON lets a member stand twice, and readers differ in which one they take. For the one that decides
-// about engine and rights that would be a way around both.
+// JSON lets a member stand twice, and readers differ in which one they take. For the one that
+// decides about engine and rights that would be a way around both.
 static bool has_two_models(const struct json *root)
 {
     struct json_iter it = {0};
@@ -61,7 +61,8 @@ static void look_at(struct look *k, struct bytes body, const struct schema *sche
     }
     if (json_parse(&doc, body, 0, &e) < 0) {
         k->code = E_INVALID;
-        (void)snprintf(k->message, sizeof(k->message), "the body is not valid JSON: %.500s", e.text);
+        (void)snprintf(k->message, sizeof(k->message), "the body is not valid JSON: %.500s",
+                       e.text);
         return;
     }
     const struct json *root = json_root(doc);
@@ -306,9 +307,8 @@ static void refuse_wait(struct greq *r)
     model_view(g->args.models, r->model, now, &v);
     int64_t seconds = v.eta_ms >= 0 ? (v.eta_ms + 999) / 1000 : 5;
     char message[300];
-    (void)snprintf(message, sizeof(message),
-                   "the model is loading (%s); about %lld s left", v.phase && *v.phase ? v.phase : "starting",
-                   (long long)seconds);
+    (void)snprintf(message, sizeof(message), "the model is loading (%s); about %lld s left",
+                   v.phase && *v.phase ? v.phase : "starting", (long long)seconds);
     greq_fail(r, E_LOADING, message, "model", seconds > 0 ? seconds : 1);
 }
 

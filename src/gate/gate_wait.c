@@ -3,7 +3,8 @@
 #include "gate/gate_priv.h"
 #include <stdio.h>
 
-// After WAIT_SPEAK_MS the stream begins with comments; before that a quick failure keeps its status.
+// After WAIT_SPEAK_MS the stream begins with comments; before that a quick failure keeps its
+// status.
 static void speak(struct timer *t)
 {
     struct greq *r = t->user;

@@ -7,7 +7,8 @@
 #include <string.h>
 
 #define SWEEP_MS 250
-#define BODY_SLICE_BYTES (256 * 1024) // more of a request's body is handed over when this much went out
+#define BODY_SLICE_BYTES                                                                           \
+    (256 * 1024) // more of a request's body is handed over when this much went out
 #define QUEUE_BYTES_MAX (2 * BODY_SLICE_BYTES + 65536)
 
 struct link { // one connection
@@ -124,7 +125,7 @@ static void link_close(struct link *l, bool abort)
 
 void http_pool_drop_idle(struct http_pool *p)
 {
-    list_each_safe(it, &p->idle)
+    list_each_safe (it, &p->idle)
         link_close(container_of(it, struct link, node), false);
     p->idle_count = 0;
 }
@@ -134,7 +135,7 @@ void http_pool_free(struct http_pool *p)
     if (!p || p->freed)
         return;
     http_pool_drop_idle(p);
-    list_each_safe(it, &p->calls)
+    list_each_safe (it, &p->calls)
         http_call_cancel(container_of(it, struct http_call, node));
     timer_stop(p->args.timers, &p->sweep);
     p->freed = true;
@@ -183,7 +184,8 @@ static void call_end_later(struct http_call *c, int status, const struct err *e)
     (void)timer_start(c->pool->args.timers, &c->later, 0);
 }
 
-// The link's call is over: by its end, an error or a timeout. Called from the link's callbacks only.
+// The link's call is over: by its end, an error or a timeout. Called from the link's callbacks
+// only.
 static void link_fail(struct link *l, int status, const struct err *e)
 {
     struct http_call *c = l->call;
@@ -233,7 +235,7 @@ static void link_idle(struct link *l)
 
 static struct http_call *overdue(struct http_pool *p, int64_t now)
 {
-    list_each(it, &p->calls) {
+    list_each (it, &p->calls) {
         struct http_call *c = container_of(it, struct http_call, node);
         if (c->due_ms <= now && !c->held && c->link && !c->ending)
             return c;
@@ -258,8 +260,8 @@ static void pool_sweep(struct timer *t)
     p->ends++;
     while (!p->freed && (c = overdue(p, now)) != NULL) {
         struct err e = {0};
-        (void)err_set(&e, E_TIMEOUT, c->has_head ? "the answer stalled for %lld ms"
-                                                 : "no answer after %lld ms",
+        (void)err_set(&e, E_TIMEOUT,
+                      c->has_head ? "the answer stalled for %lld ms" : "no answer after %lld ms",
                       (long long)(c->has_head ? c->silence_ms : c->first_byte_ms));
         link_fail(c->link, E_TIMEOUT, &e);
     }
@@ -593,8 +595,9 @@ static void on_end(struct net_stream *s, int status)
         return;
     }
     struct err e = {0};
-    (void)err_set(&e, E_CLOSED, l->has_head ? "the connection ended in the middle of the answer"
-                                            : "the connection ended before the answer");
+    (void)err_set(&e, E_CLOSED,
+                  l->has_head ? "the connection ended in the middle of the answer"
+                              : "the connection ended before the answer");
     link_fail(l, E_CLOSED, &e);
 }
 

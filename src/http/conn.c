@@ -232,9 +232,10 @@ static size_t conn_body(struct conn *c, struct bytes data)
             else if (event < 0)
                 conn_refuse(c, E_PARSE, e.text);
             else
-                conn_refuse(c, status, status == E_TOOBIG ? "the request body is too large"
-                                       : status == E_FULL ? "too many request bodies at once"
-                                                          : "out of memory");
+                conn_refuse(c, status,
+                            status == E_TOOBIG ? "the request body is too large"
+                            : status == E_FULL ? "too many request bodies at once"
+                                               : "out of memory");
             return used;
         }
         if (event == HTTP1_END) {

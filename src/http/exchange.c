@@ -9,15 +9,34 @@ static const struct {
     int status;
     const char *reason;
 } reasons[] = {
-    {200, "OK"}, {201, "Created"}, {202, "Accepted"}, {204, "No Content"}, {304, "Not Modified"},
-    {400, "Bad Request"}, {401, "Unauthorized"}, {403, "Forbidden"}, {404, "Not Found"},
-    {405, "Method Not Allowed"}, {408, "Request Timeout"}, {409, "Conflict"},
-    {411, "Length Required"}, {413, "Content Too Large"}, {415, "Unsupported Media Type"},
-    {417, "Expectation Failed"}, {421, "Misdirected Request"}, {422, "Unprocessable Content"},
-    {429, "Too Many Requests"}, {431, "Request Header Fields Too Large"},
-    {499, "Client Closed Request"}, {500, "Internal Server Error"}, {501, "Not Implemented"},
-    {502, "Bad Gateway"}, {503, "Service Unavailable"}, {504, "Gateway Timeout"},
-    {505, "HTTP Version Not Supported"}, {507, "Insufficient Storage"},
+    {200, "OK"},
+    {201, "Created"},
+    {202, "Accepted"},
+    {204, "No Content"},
+    {304, "Not Modified"},
+    {400, "Bad Request"},
+    {401, "Unauthorized"},
+    {403, "Forbidden"},
+    {404, "Not Found"},
+    {405, "Method Not Allowed"},
+    {408, "Request Timeout"},
+    {409, "Conflict"},
+    {411, "Length Required"},
+    {413, "Content Too Large"},
+    {415, "Unsupported Media Type"},
+    {417, "Expectation Failed"},
+    {421, "Misdirected Request"},
+    {422, "Unprocessable Content"},
+    {429, "Too Many Requests"},
+    {431, "Request Header Fields Too Large"},
+    {499, "Client Closed Request"},
+    {500, "Internal Server Error"},
+    {501, "Not Implemented"},
+    {502, "Bad Gateway"},
+    {503, "Service Unavailable"},
+    {504, "Gateway Timeout"},
+    {505, "HTTP Version Not Supported"},
+    {507, "Insufficient Storage"},
 };
 
 const char *http_reason(int status)
@@ -69,7 +88,8 @@ void *http_owner(const struct http_exchange *x)
     return x->user;
 }
 
-void http_own(struct http_exchange *x, void *user, void (*drain)(struct http_exchange *x, void *user),
+void http_own(struct http_exchange *x, void *user,
+              void (*drain)(struct http_exchange *x, void *user),
               void (*gone)(struct http_exchange *x, void *user, int status))
 {
     x->user = user;
@@ -235,8 +255,8 @@ void http_reply_error(struct http_exchange *x, int code, const char *message, co
     http_reply_error_with(x, code, message, param, retry_after_s, BYTES_NONE);
 }
 
-void http_reply_error_with(struct http_exchange *x, int code, const char *message, const char *param,
-                           int64_t retry_after_s, struct bytes more)
+void http_reply_error_with(struct http_exchange *x, int code, const char *message,
+                           const char *param, int64_t retry_after_s, struct bytes more)
 {
     const struct err_info *info = err_info(code);
     struct buf body, extra;

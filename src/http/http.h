@@ -30,16 +30,17 @@ struct http_exchange; // one request and its answer
 struct http_limits {
     size_t head_bytes;         // default 64 KiB: over it 431
     uint64_t body_bytes;       // default 32 MiB: over it 413
-    uint64_t budget_bytes;     // all buffered request bodies together, default 256 MiB: over it 503
-    int64_t head_ms;           // from the first byte of a request to the end of its head, default 10 s: 408
-    int64_t body_ms;           // longest silence inside a request body, default 30 s: 408
-    int64_t idle_ms;           // keep-alive without a request, default 75 s: closed
-    int64_t write_ms;          // longest time an answer's bytes are not taken, default 10 min: closed
+    uint64_t budget_bytes; // all buffered request bodies together, default 256 MiB: over it 503
+    int64_t head_ms; // from the first byte of a request to the end of its head, default 10 s: 408
+    int64_t body_ms; // longest silence inside a request body, default 30 s: 408
+    int64_t idle_ms; // keep-alive without a request, default 75 s: closed
+    int64_t write_ms; // longest time an answer's bytes are not taken, default 10 min: closed
 };
 
 struct http_routes {
     // The head is there. Return 0 to get the body and then on_request; or answer now
-    // (http_reply...) and return 1: the body is then read and thrown away, or the connection closes.
+    // (http_reply...) and return 1: the body is then read and thrown away, or the connection
+    // closes.
     int (*on_head)(void *user, struct http_exchange *x);
     void (*on_request)(void *user, struct http_exchange *x);
     // A request that never became an exchange was answered by the server itself (broken head,
@@ -74,21 +75,23 @@ void http_server_stats(const struct http_server *s, struct http_server_stats *re
 
 const struct http_head *http_request(const struct http_exchange *x);
 struct bytes http_body(const struct http_exchange *x); // borrowed until the exchange ends
-void http_take_body(struct http_exchange *x, struct buf *ret);  // gives it (a body that came in pieces or
-                                                       // not: it is moved, not copied)
-void http_release_body(struct http_exchange *x);       // gives its memory back before that
+// Gives it (a body that came in pieces or not: it is moved, not copied).
+void http_take_body(struct http_exchange *x, struct buf *ret);
+void http_release_body(struct http_exchange *x); // gives its memory back before that
 void http_peer(const struct http_exchange *x, struct net_peer *ret);
 int http_tag(const struct http_exchange *x);
-uint64_t http_began_ns(const struct http_exchange *x);    // first byte of the request
+uint64_t http_began_ns(const struct http_exchange *x); // first byte of the request
 uint64_t http_complete_ns(const struct http_exchange *x); // last byte of the request
-bool http_answered(const struct http_exchange *x);        // the answer's head was given
-uint64_t http_sent(const struct http_exchange *x);        // body bytes of the answer so far
+bool http_answered(const struct http_exchange *x); // the answer's head was given
+uint64_t http_sent(const struct http_exchange *x); // body bytes of the answer so far
 int http_status(const struct http_exchange *x);
 
 // Owner of the answer, until http_reply or http_finish or http_abort (after these x is not the
 // owner's any more and no callback comes). gone: the client left, was too slow (E_CLOSED) or the
-// server is aborting (E_CANCELLED) before that: once, x is not valid after it. drain: see http_send.
-void http_own(struct http_exchange *x, void *user, void (*drain)(struct http_exchange *x, void *user),
+// server is aborting (E_CANCELLED) before that: once, x is not valid after it. drain: see
+// http_send.
+void http_own(struct http_exchange *x, void *user,
+              void (*drain)(struct http_exchange *x, void *user),
               void (*gone)(struct http_exchange *x, void *user, int status));
 void *http_owner(const struct http_exchange *x);
 
@@ -106,14 +109,15 @@ void http_begin(struct http_exchange *x, int status, const char *type, struct by
 int http_send(struct http_exchange *x, const struct bytes *v, int count);
 int http_flush(struct http_exchange *x);
 void http_finish(struct http_exchange *x); // the body is whole
-void http_abort(struct http_exchange *x);  // cuts the connection: the client sees a broken answer
+void http_abort(struct http_exchange *x); // cuts the connection: the client sees a broken answer
 
 // OpenAI-shaped error body {"error":{"message","type","param","code"}} with the table's HTTP
 // status; param may be NULL; retry_after_s < 0: no such header.
 void http_reply_error(struct http_exchange *x, int code, const char *message, const char *param,
                       int64_t retry_after_s);
-void http_reply_error_with(struct http_exchange *x, int code, const char *message, const char *param,
-                           int64_t retry_after_s, struct bytes extra); // more header lines
+void http_reply_error_with(struct http_exchange *x, int code, const char *message,
+                           const char *param, int64_t retry_after_s,
+                           struct bytes extra); // more header lines
 
 // ---- client ------------------------------------------------------------------------------------
 
@@ -124,15 +128,16 @@ struct http_pool_args {
     struct net *net;
     struct timers *timers;
     struct net_addr addr;
-    struct net_tls *tls;        // NULL: plain
-    const char *host_header;    // NULL: host:port of addr
-    size_t idle_max;            // kept connections, default 64
-    int64_t idle_ms;            // default 60 s
-    int64_t connect_ms;         // default 10 s
-    size_t head_bytes;          // ceiling of an answer's head, default 64 KiB
+    struct net_tls *tls; // NULL: plain
+    const char *host_header; // NULL: host:port of addr
+    size_t idle_max; // kept connections, default 64
+    int64_t idle_ms; // default 60 s
+    int64_t connect_ms; // default 10 s
+    size_t head_bytes; // ceiling of an answer's head, default 64 KiB
 };
 int http_pool_new(struct http_pool **ret, const struct http_pool_args *args, struct err *e);
-void http_pool_free(struct http_pool *p); // running calls end with E_CANCELLED; memory goes when the last stream closed
+void http_pool_free(struct http_pool *p); // running calls end with E_CANCELLED; memory goes when
+                                          // the last stream closed
 void http_pool_drop_idle(struct http_pool *p); // the server behind was restarted
 
 // Exactly one on_end, never from inside http_call_start or http_call_cancel. head and p are
@@ -146,11 +151,11 @@ struct http_call_handler {
 };
 struct http_call_args {
     struct bytes method, target;
-    struct bytes headers;      // lines "Name: value\r\n"...; Host, Content-Length are added
-    const struct bytes *body;  // borrowed until on_head or on_end
+    struct bytes headers; // lines "Name: value\r\n"...; Host, Content-Length are added
+    const struct bytes *body; // borrowed until on_head or on_end
     int body_count;
-    int64_t first_byte_ms;     // from the request's last byte to the answer's first; TIME_NEVER allowed
-    int64_t silence_ms;        // longest silence inside the answer; TIME_NEVER allowed
+    int64_t first_byte_ms; // from the request's last byte to the answer's first; TIME_NEVER allowed
+    int64_t silence_ms; // longest silence inside the answer; TIME_NEVER allowed
     const struct http_call_handler *handler;
     void *user;
 };
@@ -158,7 +163,7 @@ int http_call_start(struct http_pool *p, const struct http_call_args *args, stru
                     struct err *e);
 void *http_call_user(const struct http_call *c);
 void http_call_read(struct http_call *c, bool on); // backpressure: hold the answer
-void http_call_cancel(struct http_call *c);        // closes its connection; on_end E_CANCELLED comes
+void http_call_cancel(struct http_call *c); // closes its connection; on_end E_CANCELLED comes
 bool http_call_reused(const struct http_call *c);
 
 #endif

@@ -1,6 +1,5 @@
-// http_test.c: the server over a real loop and real sockets: grammar, smuggling, limits, pipelining;
-// and the client against hand-made servers.
-// SPDX-License-Identifier: Apache-2.0
+// http_test.c: the server over a real loop and real sockets: grammar, smuggling, limits,
+// pipelining; and the client against hand-made servers. SPDX-License-Identifier: Apache-2.0
 #include "base/thread.h"
 #include "base/time.h"
 #include "http/http.h"
@@ -85,7 +84,11 @@ static int setup(void **state)
     struct http_server_args args = {
         .net = loop_net(rig.loop),
         .timers = loop_timers(rig.loop),
-        .limits = {.head_bytes = 8192, .body_bytes = 100000, .head_ms = 700, .body_ms = 700, .idle_ms = 900},
+        .limits = {.head_bytes = 8192,
+                   .body_bytes = 100000,
+                   .head_ms = 700,
+                   .body_ms = 700,
+                   .idle_ms = 900},
         .routes = {.on_head = on_head, .on_request = on_request, .on_refused = on_refused},
     };
     assert_int_equal(http_server_new(&rig.server, &args, &e), 0);
@@ -177,14 +180,21 @@ static const struct grammar_case grammar[] = {
     {"head without blank line", "GET /hello HTTP/1.1\r\n" H, 0, "\r\n"},
     {"half a blank line", "GET /hello HTTP/1.1\r\n" H "\r", 0, "\n"},
     {"body in pieces", "POST / HTTP/1.1\r\n" H "Content-Length: 5\r\n\r\nhe", 0, "llo"},
-    {"chunk in pieces", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n5\r\nhe", 0, "llo\r\n0\r\n\r\n"},
+    {"chunk in pieces", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n5\r\nhe", 0,
+     "llo\r\n0\r\n\r\n"},
     // well formed
     {"plain GET", "GET / HTTP/1.1\r\n" H "\r\n", 200, NULL},
-    {"odd case and tab, empty value", "GET / HTTP/1.1\r\nhoSt:\tlocalhost\r\nempty:\r\n\r\n", 200, NULL},
+    {"odd case and tab, empty value", "GET / HTTP/1.1\r\nhoSt:\tlocalhost\r\nempty:\r\n\r\n", 200,
+     NULL},
     {"empty value with space", "GET / HTTP/1.1\r\n" H "X-Empty: \r\n\r\n", 200, NULL},
     {"POST with a body", "POST / HTTP/1.1\r\n" H "Content-Length: 5\r\n\r\nhello", 200, NULL},
-    {"POST with chunks", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 200, NULL},
-    {"chunk extension and trailer", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nX-T: 1\r\n\r\n", 200, NULL},
+    {"POST with chunks",
+     "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 200,
+     NULL},
+    {"chunk extension and trailer",
+     "POST / HTTP/1.1\r\n" H
+     "Transfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nX-T: 1\r\n\r\n",
+     200, NULL},
     {"expectation", "GET / HTTP/1.1\r\n" H "Expect: 100-continue\r\n\r\n", 100, NULL},
     {"HTTP/1.0 without Host", "GET / HTTP/1.0\r\n\r\n", 200, NULL},
     {"empty line before it", "\r\nGET / HTTP/1.1\r\n" H "\r\n", 200, NULL},
@@ -195,13 +205,18 @@ static const struct grammar_case grammar[] = {
     {"no Host", "GET / HTTP/1.1\r\nContent-Length: 5\r\n\r\n", 400, NULL},
     {"two Hosts", "GET / HTTP/1.1\r\n" H "Host: other\r\n\r\n", 400, NULL},
     {"Host with a path", "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400, NULL},
-    {"huge negative length", "GET / HTTP/1.1\r\n" H "Content-Length: -123456789123456789123456789\r\n\r\n", 400, NULL},
+    {"huge negative length",
+     "GET / HTTP/1.1\r\n" H "Content-Length: -123456789123456789123456789\r\n\r\n", 400, NULL},
     {"negative length", "GET / HTTP/1.1\r\n" H "Content-Length: -1234\r\n\r\n", 400, NULL},
     {"length with a sign", "GET / HTTP/1.1\r\n" H "Content-Length: +5\r\n\r\nhello", 400, NULL},
-    {"huge length", "GET / HTTP/1.1\r\n" H "Content-Length: 99999999999999999999999\r\n\r\n", 400, NULL},
+    {"huge length", "GET / HTTP/1.1\r\n" H "Content-Length: 99999999999999999999999\r\n\r\n", 400,
+     NULL},
     {"length of letters", "GET / HTTP/1.1\r\n" H "Content-Length: abc\r\n\r\n", 400, NULL},
     {"control character", "GET / HTTP/1.1\r\n" H "X-Bad: test\x07\r\n\r\n", 400, NULL},
-    {"NUL is not seen as an end", "GET / HTTP/1.1\r\n" H "X-Bad: a\x01" "b\r\n\r\n", 400, NULL},
+    {"NUL is not seen as an end",
+     "GET / HTTP/1.1\r\n" H "X-Bad: a\x01"
+     "b\r\n\r\n",
+     400, NULL},
     {"HTTP/9.9", "GET / HTTP/9.9\r\n" H "\r\n", 400, NULL},
     {"HTTP/2.0", "GET / HTTP/2.0\r\n" H "\r\n", 505, NULL},
     {"words before the method", "Extra lineGET / HTTP/1.1\r\n" H "\r\n", 400, NULL},
@@ -213,23 +228,43 @@ static const struct grammar_case grammar[] = {
     {"relative target", "GET hello HTTP/1.1\r\n" H "\r\n", 400, NULL},
     {"fragment", "GET /#x HTTP/1.1\r\n" H "\r\n", 400, NULL},
     // smuggling
-    {"length and chunks", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n", 400, NULL},
-    {"chunks and length", "POST / HTTP/1.1\r\n" H "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, NULL},
-    {"two equal lengths", "POST / HTTP/1.1\r\n" H "Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello", 400, NULL},
-    {"two lengths", "POST / HTTP/1.1\r\n" H "Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello", 400, NULL},
+    {"length and chunks",
+     "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+     400, NULL},
+    {"chunks and length",
+     "POST / HTTP/1.1\r\n" H "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+     400, NULL},
+    {"two equal lengths",
+     "POST / HTTP/1.1\r\n" H "Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello", 400, NULL},
+    {"two lengths", "POST / HTTP/1.1\r\n" H "Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+     400, NULL},
     {"list of lengths", "POST / HTTP/1.1\r\n" H "Content-Length: 5, 5\r\n\r\nhello", 400, NULL},
-    {"chunked is not last", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n", 400, NULL},
-    {"another coding", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501, NULL},
-    {"chunked twice", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, NULL},
-    {"chunked in HTTP/1.0", "POST / HTTP/1.0\r\n" H "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, NULL},
+    {"chunked is not last",
+     "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n", 400, NULL},
+    {"another coding", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+     501, NULL},
+    {"chunked twice",
+     "POST / HTTP/1.1\r\n" H
+     "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+     400, NULL},
+    {"chunked in HTTP/1.0", "POST / HTTP/1.0\r\n" H "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+     400, NULL},
     {"xchunked", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 501, NULL},
-    {"chunk size with 0x", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n0\r\n\r\n", 400, NULL},
-    {"chunk with bare LF", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n5\nhello\r\n0\r\n\r\n", 400, NULL},
-    {"chunk longer than said", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n3\r\nhello\r\n0\r\n\r\n", 400, NULL},
-    {"huge chunk", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n", 400, NULL},
-    {"another expectation", "POST / HTTP/1.1\r\n" H "Expect: the-unexpected\r\nContent-Length: 5\r\n\r\nhello", 417, NULL},
+    {"chunk size with 0x",
+     "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n0\r\n\r\n", 400,
+     NULL},
+    {"chunk with bare LF",
+     "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n5\nhello\r\n0\r\n\r\n", 400, NULL},
+    {"chunk longer than said",
+     "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n3\r\nhello\r\n0\r\n\r\n", 400,
+     NULL},
+    {"huge chunk",
+     "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n", 400, NULL},
+    {"another expectation",
+     "POST / HTTP/1.1\r\n" H "Expect: the-unexpected\r\nContent-Length: 5\r\n\r\nhello", 417, NULL},
     {"body over the limit", "POST / HTTP/1.1\r\n" H "Content-Length: 100001\r\n\r\n", 413, NULL},
-    {"answered before its body", "POST /early HTTP/1.1\r\n" H "Content-Length: 5\r\n\r\n", 403, NULL},
+    {"answered before its body", "POST /early HTTP/1.1\r\n" H "Content-Length: 5\r\n\r\n", 403,
+     NULL},
 };
 
 static void test_grammar(void **state)
@@ -266,14 +301,16 @@ static void test_pipelining(void **state)
     static char text[65536];
     (void)state;
     int fd = dial();
-    static const char many[] = "POST /a HTTP/1.1\r\n" H "Content-Length: 3\r\n\r\nabc"
-                               "GET /chunks HTTP/1.1\r\n" H "\r\n"
-                               "POST /early HTTP/1.1\r\n" H "Content-Length: 3\r\n\r\nxyz"
-                               "POST /b HTTP/1.1\r\n" H "Connection: close\r\nContent-Length: 4\r\n\r\nlast"
-                               "GET /never HTTP/1.1\r\n" H "\r\n";
+    static const char many[] =
+        "POST /a HTTP/1.1\r\n" H "Content-Length: 3\r\n\r\nabc"
+        "GET /chunks HTTP/1.1\r\n" H "\r\n"
+        "POST /early HTTP/1.1\r\n" H "Content-Length: 3\r\n\r\nxyz"
+        "POST /b HTTP/1.1\r\n" H "Connection: close\r\nContent-Length: 4\r\n\r\nlast"
+        "GET /never HTTP/1.1\r\n" H "\r\n";
     say(fd, many, sizeof(many) - 1);
     (void)hear(fd, text, sizeof(text), 3000, NULL);
-    const char *a = strstr(text, "abc"), *b = strstr(text, "3\r\none\r\n8\r\ntwothree\r\n0\r\n\r\n"),
+    const char *a = strstr(text, "abc"),
+               *b = strstr(text, "3\r\none\r\n8\r\ntwothree\r\n0\r\n\r\n"),
                *c = strstr(text, "HTTP/1.1 403"), *d = strstr(text, "last");
     assert_non_null(a);
     assert_non_null(b);
@@ -320,7 +357,8 @@ static void test_limits(void **state)
     assert_int_equal(status_of(text), 431);
     (void)close(fd);
     fd = dial(); // a chunked body over the limit
-    static const char chunk_head[] = "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n1ffff\r\n";
+    static const char chunk_head[] =
+        "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n1ffff\r\n";
     static char big[0x1ffff];
     memset(big, 'x', sizeof(big));
     say(fd, chunk_head, sizeof(chunk_head) - 1);
@@ -368,9 +406,9 @@ static void test_short_answer_is_cut(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_grammar),     cmocka_unit_test(test_pipelining),
+        cmocka_unit_test(test_grammar),      cmocka_unit_test(test_pipelining),
         cmocka_unit_test(test_byte_by_byte), cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_slow),        cmocka_unit_test(test_short_answer_is_cut),
+        cmocka_unit_test(test_slow),         cmocka_unit_test(test_short_answer_is_cut),
     };
     return cmocka_run_group_tests_name("http", tests, setup, teardown);
 }

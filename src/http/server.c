@@ -139,7 +139,7 @@ int http_server_listen(struct http_server *s, const struct net_listen_args *args
 
 void http_server_unlisten(struct http_server *s, struct net_listener *n)
 {
-    list_each_safe(it, &s->listeners) {
+    list_each_safe (it, &s->listeners) {
         struct listener *l = container_of(it, struct listener, link);
         if (l->net == n) {
             net_listener_close(n);
@@ -160,7 +160,7 @@ void server_check_drained(struct http_server *s)
 
 static void close_listeners(struct http_server *s)
 {
-    list_each_safe(it, &s->listeners) {
+    list_each_safe (it, &s->listeners) {
         struct listener *l = container_of(it, struct listener, link);
         net_listener_close(l->net);
         list_del(&l->link);
@@ -175,7 +175,7 @@ void http_server_drain(struct http_server *s, void (*done)(void *user), void *us
     s->drained_user = user;
     close_listeners(s);
     // A connection in the middle of a head or body goes on: what it sends next is answered.
-    list_each_safe(it, &s->conns) {
+    list_each_safe (it, &s->conns) {
         struct conn *c = container_of(it, struct conn, link);
         if (c->state == CONN_READY && c->in.n == 0)
             conn_close(c, false);
@@ -185,7 +185,7 @@ void http_server_drain(struct http_server *s, void (*done)(void *user), void *us
 
 void http_server_abort(struct http_server *s)
 {
-    list_each_safe(it, &s->conns) {
+    list_each_safe (it, &s->conns) {
         struct conn *c = container_of(it, struct conn, link);
         conn_close(c, false);
     }
@@ -197,13 +197,13 @@ void http_server_free(struct http_server *s)
         return;
     close_listeners(s);
     timer_stop(s->timers, &s->sweep);
-    list_each_safe(it, &s->conns)
+    list_each_safe (it, &s->conns)
         list_del(it);
     mem_free(s);
 }
 
 void http_server_stats(const struct http_server *s, struct http_server_stats *ret)
 {
-    *ret = (struct http_server_stats){s->requests, s->refused, s->active, s->connections,
-                                      s->buffered};
+    *ret =
+        (struct http_server_stats){s->requests, s->refused, s->active, s->connections, s->buffered};
 }

@@ -172,8 +172,10 @@ static void guard_say_failure(struct guard *g, const struct guard_failure *f)
     char line[320];
     const char *what = f->step == 'd' ? g->opts.cwd : g->opts.argv[0];
     (void)snprintf(line, sizeof line, "F %d %s %.200s: %s\n", f->error,
-                   f->step == 'd' ? "enter" : f->step == 'f' ? "fork for" : "run", what,
-                   strerror(f->error));
+                   f->step == 'd'   ? "enter"
+                   : f->step == 'f' ? "fork for"
+                                    : "run",
+                   what, strerror(f->error));
     guard_say(line);
     g->failed = true;
 }
@@ -332,8 +334,8 @@ static void guard_run(struct guard *g)
         if (g->killing && (!was_killing || guard_now_ms() >= due)) {
             guard_kill_all(g);
             was_killing = true;
-            g->again_ms = g->again_ms * 2 < GUARD_AGAIN_MAX_MS ? g->again_ms * 2
-                                                               : GUARD_AGAIN_MAX_MS;
+            g->again_ms =
+                g->again_ms * 2 < GUARD_AGAIN_MAX_MS ? g->again_ms * 2 : GUARD_AGAIN_MAX_MS;
             due = guard_now_ms() + g->again_ms;
         } else if (!g->killing && guard_patience(g) > 0 && guard_now_ms() >= due) {
             guard_watch(g);

@@ -93,8 +93,7 @@ static int rows_scan(struct proc_rows *v)
         if (pid <= 0 || proc_read(pid, "stat", buf, sizeof buf) <= 0)
             continue;
         const char *rest = strrchr(buf, ')'); // the name may hold anything
-        if (rest == NULL ||
-            sscanf(rest + 1, " %c %d %d %d", &state, &ppid, &group, &session) != 4)
+        if (rest == NULL || sscanf(rest + 1, " %c %d %d %d", &state, &ppid, &group, &session) != 4)
             continue;
         rc = rows_add(v, (struct proc_row){pid, ppid, session});
     }

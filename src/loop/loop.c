@@ -184,8 +184,7 @@ static void loop_tear_down(struct loop *l)
     uv_close((uv_handle_t *)&l->prepare, NULL);
     for (int i = 0; i < l->signals_count; i++)
         uv_close((uv_handle_t *)&l->signals[i].uv, NULL);
-    list_each(it, &l->wakes)
-    {
+    list_each (it, &l->wakes) {
         struct loop_wake *w = container_of(it, struct loop_wake, link);
         w->closing = true;
         uv_close((uv_handle_t *)&w->uv, NULL);
@@ -276,8 +275,7 @@ void loop_free(struct loop *l)
     loop_tear_down(l);
     while (uv_run(&l->uv, UV_RUN_NOWAIT) != 0 && !l->late)
         (void)uv_run(&l->uv, UV_RUN_ONCE);
-    list_each_safe(it, &l->wakes)
-    {
+    list_each_safe (it, &l->wakes) {
         list_del(it); // freed by their owners
     }
     net_fini(&l->net);
@@ -285,6 +283,7 @@ void loop_free(struct loop *l)
     loop_work_free(l->work);
     mem_free(l->read_buf);
     mem_free(l->self);
-    if (uv_loop_close(&l->uv) == 0) // else a name lookup still runs in its thread: it keeps the loop
+    if (uv_loop_close(&l->uv) ==
+        0) // else a name lookup still runs in its thread: it keeps the loop
         mem_free(l);
 }

@@ -88,7 +88,8 @@ struct net {
     struct net_tls_bufs *tls_bufs; // made with the first TLS stream
 };
 int net_init(struct net *n, struct loop *l, struct err *e);
-void net_stop(struct net *n, bool abort); // closes listeners, aborts streams (abort: lingering ones too)
+void net_stop(struct net *n,
+              bool abort); // closes listeners, aborts streams (abort: lingering ones too)
 bool net_idle(const struct net *n);       // nothing left to close
 void net_fini(struct net *n);
 
@@ -110,7 +111,8 @@ void net_dial_free(struct sock *s); // forgets the attempt
 
 // net_listen.c
 int net_parse_ip(const struct net_addr *a, struct sockaddr_storage *ret, socklen_t *ret_len);
-int net_unix_addr(const char *path, struct sockaddr_storage *ret, socklen_t *ret_len, struct err *e);
+int net_unix_addr(const char *path, struct sockaddr_storage *ret, socklen_t *ret_len,
+                  struct err *e);
 void net_listeners_resume(struct net *n); // a descriptor became free
 void net_listeners_close(struct net *n);
 

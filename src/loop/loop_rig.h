@@ -116,9 +116,13 @@ static void echo_accept(void *user, struct net_stream *s, bool over_limit)
 
 static void echo_listen(struct rig *r, const char *unix_path)
 {
-    struct net_listen_args a = {.tls = r->tls, .handshake_ms = r->handshake_ms,
-                                .addr = {.host = "127.0.0.1"}, .queue_bytes_max = 1 << 20,
-                                .backlog = 4096, .on_accept = echo_accept, .user = r};
+    struct net_listen_args a = {.tls = r->tls,
+                                .handshake_ms = r->handshake_ms,
+                                .addr = {.host = "127.0.0.1"},
+                                .queue_bytes_max = 1 << 20,
+                                .backlog = 4096,
+                                .on_accept = echo_accept,
+                                .user = r};
     struct err e = {0};
     if (unix_path != NULL) {
         a.addr.unix_socket = true;
@@ -214,8 +218,7 @@ static void client_data(struct net_stream *s, char *p, size_t n)
         net_read(s, false);
         c->pause.fn = client_pause_over;
         c->pause.user = c;
-        assert_int_equal(
-            timer_start(loop_timers(c->rig->loop), &c->pause, (int64_t)c->slow), 0);
+        assert_int_equal(timer_start(loop_timers(c->rig->loop), &c->pause, (int64_t)c->slow), 0);
     }
 }
 static void client_end(struct net_stream *s, int status)
@@ -244,8 +247,12 @@ static const struct net_handler client_handler = {.on_open = client_open,
 
 static void client_start(struct client *c, struct rig *r, struct net_addr addr, unsigned *left)
 {
-    struct net_connect_args a = {.addr = addr, .timeout_ms = 10000, .queue_bytes_max = 32 << 10,
-                                 .handler = &client_handler, .user = c, .tls = c->tls,
+    struct net_connect_args a = {.addr = addr,
+                                 .timeout_ms = 10000,
+                                 .queue_bytes_max = 32 << 10,
+                                 .handler = &client_handler,
+                                 .user = c,
+                                 .tls = c->tls,
                                  .server_name = c->server_name};
     struct err e = {0};
     c->rig = r;

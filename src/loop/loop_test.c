@@ -319,8 +319,10 @@ static void test_no_memory(void **state)
             continue;
         }
         struct rig r = {.loop = l, .net = loop_net(l)};
-        struct net_listen_args la = {.addr = {.host = "127.0.0.1"}, .backlog = 10,
-                                     .queue_bytes_max = 1 << 20, .on_accept = echo_accept,
+        struct net_listen_args la = {.addr = {.host = "127.0.0.1"},
+                                     .backlog = 10,
+                                     .queue_bytes_max = 1 << 20,
+                                     .on_accept = echo_accept,
                                      .user = &r};
         struct timer end = {.fn = stop_fire, .user = &r};
         (void)timer_start(loop_timers(l), &end, 30);
@@ -328,9 +330,11 @@ static void test_no_memory(void **state)
             unsigned left = 99;
             struct client c[2] = {{.total = 100000}, {.total = 5}};
             for (int i = 0; i < 2; i++) {
-                struct net_connect_args a = {.addr = echo_addr(&r), .timeout_ms = 1000,
+                struct net_connect_args a = {.addr = echo_addr(&r),
+                                             .timeout_ms = 1000,
                                              .queue_bytes_max = 1 << 20,
-                                             .handler = &client_handler, .user = &c[i]};
+                                             .handler = &client_handler,
+                                             .user = &c[i]};
                 c[i].rig = &r;
                 c[i].left = &left;
                 c[i].piece_max = 5000;
@@ -352,14 +356,10 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_timers),
-        cmocka_unit_test(test_timers_zero),
-        cmocka_unit_test(test_timers_random),
-        cmocka_unit_test(test_work),
-        cmocka_unit_test(test_work_at_stop),
-        cmocka_unit_test(test_signals_and_wakes),
-        cmocka_unit_test(test_lag),
-        cmocka_unit_test(test_stop_before_run),
+        cmocka_unit_test(test_timers),        cmocka_unit_test(test_timers_zero),
+        cmocka_unit_test(test_timers_random), cmocka_unit_test(test_work),
+        cmocka_unit_test(test_work_at_stop),  cmocka_unit_test(test_signals_and_wakes),
+        cmocka_unit_test(test_lag),           cmocka_unit_test(test_stop_before_run),
         cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests_name("loop", tests, NULL, NULL);

@@ -250,8 +250,8 @@ static void dial_found(uv_getaddrinfo_t *req, int status, struct addrinfo *found
 static int dial_look_up(struct sock *s, struct err *e)
 {
     struct net_dial *d = s->dial;
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM,
-                             .ai_flags = AI_ADDRCONFIG};
+    struct addrinfo hints = {
+        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
     char port[8];
     struct dial_lookup *k = mem_new(struct dial_lookup);
     if (k == NULL)
@@ -270,9 +270,8 @@ static int dial_look_up(struct sock *s, struct err *e)
 static int dial_begin(struct sock *s, struct err *e)
 {
     struct net_dial *d = s->dial;
-    int rc = d->addr.unix_socket
-                 ? net_unix_addr(d->addr.host, &d->literal, &d->literal_len, e)
-                 : net_parse_ip(&d->addr, &d->literal, &d->literal_len);
+    int rc = d->addr.unix_socket ? net_unix_addr(d->addr.host, &d->literal, &d->literal_len, e)
+                                 : net_parse_ip(&d->addr, &d->literal, &d->literal_len);
     if (d->addr.unix_socket && rc < 0)
         return rc;
     s->timer.fn = dial_timer;

@@ -70,15 +70,15 @@ int net_unix_addr(const char *path, struct sockaddr_storage *ret, socklen_t *ret
     return 0;
 }
 
-static int listen_resolve(const struct net_addr *a, struct sockaddr_storage *ret, socklen_t *ret_len,
-                          struct err *e)
+static int listen_resolve(const struct net_addr *a, struct sockaddr_storage *ret,
+                          socklen_t *ret_len, struct err *e)
 {
     if (a->unix_socket)
         return net_unix_addr(a->host, ret, ret_len, e);
     if (net_parse_ip(a, ret, ret_len) == 0)
         return 0;
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM,
-                             .ai_flags = AI_PASSIVE};
+    struct addrinfo hints = {
+        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
     struct addrinfo *found = NULL;
     char port[8];
     (void)snprintf(port, sizeof port, "%u", (unsigned)a->port);
@@ -241,8 +241,7 @@ void net_listeners_resume(struct net *n)
         return;
     n->paused = false;
     timer_stop(&n->loop->timers.base, &n->retry);
-    list_each(it, &n->listeners)
-    {
+    list_each (it, &n->listeners) {
         struct net_listener *l = container_of(it, struct net_listener, link);
         if (l->fd >= 0 && !l->polling)
             l->polling = uv_poll_start(&l->poll, UV_READABLE, listen_event) == 0;
@@ -391,8 +390,7 @@ void net_listener_close(struct net_listener *l)
 
 void net_listeners_close(struct net *n)
 {
-    list_each_safe(it, &n->listeners)
-    {
+    list_each_safe (it, &n->listeners) {
         net_listener_close(container_of(it, struct net_listener, link));
     }
 }

@@ -22,7 +22,9 @@ static void test_echo(void **state)
     struct rig r;
     rig_up(&r, NULL);
     echo_listen(&r, NULL);
-    struct client c[4] = {{.total = 1}, {.total = 3 << 20}, {.total = 1 << 20, .piece_max = 16384},
+    struct client c[4] = {{.total = 1},
+                          {.total = 3 << 20},
+                          {.total = 1 << 20, .piece_max = 16384},
                           {.total = 20000, .piece_max = 3}};
     clients_run(&r, c, 4, echo_addr(&r));
     for (int i = 0; i < 4; i++) {
@@ -110,7 +112,8 @@ static void test_peer(void **state)
     struct rig r;
     rig_up(&r, NULL);
     struct peer_case p = {.rig = &r};
-    struct net_listen_args a = {.addr = {.host = "127.0.0.1"}, .on_accept = peer_accept, .user = &p};
+    struct net_listen_args a = {
+        .addr = {.host = "127.0.0.1"}, .on_accept = peer_accept, .user = &p};
     assert_int_equal(net_listen(r.net, &a, &r.listener, NULL), 0);
     struct client c[1] = {{.total = 9}};
     clients_run(&r, c, 1, echo_addr(&r));
@@ -203,7 +206,9 @@ static void test_connect_timeout(void **state)
     unsigned left = 1;
     c.left = &left;
     struct net_connect_args a = {.addr = {.host = "127.0.0.1", .port = ntohs(in.sin_port)},
-                                 .timeout_ms = 150, .handler = &client_handler, .user = &c};
+                                 .timeout_ms = 150,
+                                 .handler = &client_handler,
+                                 .user = &c};
     int64_t from = time_mono_ms();
     assert_int_equal(net_connect(r.net, &a, &c.s, NULL), 0);
     rig_run(&r);
@@ -223,8 +228,8 @@ static void test_close_while_connecting(void **state)
     echo_listen(&r, NULL);
     struct client c[3] = {{.total = 1}, {.total = 1}, {.total = 1}};
     unsigned left = 3;
-    struct net_addr name = {.host = "localhost", .port = 1}, nosock = {.unix_socket = true,
-                                                                     .host = "/nonexistent"};
+    struct net_addr name = {.host = "localhost", .port = 1},
+                    nosock = {.unix_socket = true, .host = "/nonexistent"};
     client_start(&c[0], &r, echo_addr(&r), &left);
     client_start(&c[1], &r, name, &left);
     client_start(&c[2], &r, nosock, &left);
@@ -263,8 +268,8 @@ static void test_ceiling(void **state)
 
 static int raw_connect(uint16_t port)
 {
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in in = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&in, sizeof in), 0);
@@ -318,7 +323,8 @@ static void test_early_answer(void **state)
     (void)state;
     struct rig r;
     rig_up(&r, NULL);
-    struct net_listen_args a = {.addr = {.host = "127.0.0.1"}, .on_accept = early_accept, .user = &r};
+    struct net_listen_args a = {
+        .addr = {.host = "127.0.0.1"}, .on_accept = early_accept, .user = &r};
     assert_int_equal(net_listen(r.net, &a, &r.listener, NULL), 0);
     pid_t pid = fork();
     if (pid == 0)
@@ -364,7 +370,9 @@ static void test_flush_on_close(void **state)
     (void)state;
     struct rig r;
     rig_up(&r, NULL);
-    struct net_listen_args a = {.addr = {.host = "127.0.0.1"}, .on_accept = flush_accept, .user = &r,
+    struct net_listen_args a = {.addr = {.host = "127.0.0.1"},
+                                .on_accept = flush_accept,
+                                .user = &r,
                                 .queue_bytes_max = 16 << 20};
     assert_int_equal(net_listen(r.net, &a, &r.listener, NULL), 0);
     pid_t pid = fork();
@@ -384,7 +392,9 @@ static void test_linger_ends(void **state)
     struct rig r;
     struct loop_args args = {.linger_ms = 60};
     rig_up(&r, &args);
-    struct net_listen_args a = {.addr = {.host = "127.0.0.1"}, .on_accept = flush_accept, .user = &r,
+    struct net_listen_args a = {.addr = {.host = "127.0.0.1"},
+                                .on_accept = flush_accept,
+                                .user = &r,
                                 .queue_bytes_max = 16 << 20};
     assert_int_equal(net_listen(r.net, &a, &r.listener, NULL), 0);
     int fd = raw_connect(net_listener_port(r.listener));

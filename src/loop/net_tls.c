@@ -24,11 +24,11 @@ enum {
 
 enum tls_flag {
     TLS_READ = 1 << 0,
-    TLS_SHAKING = 1 << 1,   // the handshake runs
-    TLS_OPEN = 1 << 2,      // it is done
-    TLS_CLOSING = 1 << 3,   // net_close was called
-    TLS_ENDED = 1 << 4,     // on_end was told
-    TLS_BROKEN = 1 << 5,    // nothing can be written
+    TLS_SHAKING = 1 << 1, // the handshake runs
+    TLS_OPEN = 1 << 2, // it is done
+    TLS_CLOSING = 1 << 3, // net_close was called
+    TLS_ENDED = 1 << 4, // on_end was told
+    TLS_BROKEN = 1 << 5, // nothing can be written
     TLS_OVER_LIMIT = 1 << 6,
     TLS_DELIVERING = 1 << 7, // inside tls_deliver
 };
@@ -36,7 +36,7 @@ enum tls_flag {
 struct net_tls_bufs { // shared by all TLS streams of a loop
     BIO_METHOD *method;
     const struct tls_stream *reader; // whose ciphertext `in` is
-    const char *in;                  // not read yet
+    const char *in; // not read yet
     size_t in_n;
     size_t out_n;
     char out[TLS_OUT_BYTES];
@@ -576,8 +576,7 @@ void net_tls_accept(struct net_tls *t, struct net_stream *inner, const struct ne
 
 void net_tls_stop(struct net *n)
 {
-    list_each_safe(it, &n->tls_streams)
-    {
+    list_each_safe (it, &n->tls_streams) {
         struct tls_stream *s = container_of(it, struct tls_stream, link);
         if (!(s->flags & TLS_CLOSING))
             net_close(&s->base, true);

@@ -48,12 +48,12 @@ static int tls_load(const struct net_tls *t, SSL_CTX *ctx, struct err *e)
         return err_set(e, E_CONFIG, "key %s does not belong to certificate %s", t->key_file,
                        t->cert_file);
     if (t->ca_file != NULL && SSL_CTX_load_verify_locations(ctx, t->ca_file, NULL) != 1)
-        return err_set(e, E_CONFIG, "authorities %s: %s", t->ca_file,
-                       net_tls_why(why, sizeof why));
+        return err_set(e, E_CONFIG, "authorities %s: %s", t->ca_file, net_tls_why(why, sizeof why));
     if (t->server && t->ca_file != NULL)
         SSL_CTX_set_client_CA_list(ctx, SSL_load_client_CA_file(t->ca_file));
     if (!t->server && t->ca_file == NULL && !t->insecure)
-        (void)SSL_CTX_set_default_verify_paths(ctx); // without any, each peer is refused, and said so
+        (void)SSL_CTX_set_default_verify_paths(
+            ctx); // without any, each peer is refused, and said so
     return 0;
 }
 

@@ -41,7 +41,8 @@ static int make_certificates(void **state)
        "openssl req -x509 $ec -keyout ca.key -out ca.pem -subj '/CN=test authority' -days 2 && "
        "openssl req -x509 $ec -keyout other.key -out other.pem -subj '/CN=other' -days 2 && "
        "for n in node client; do openssl req $ec -keyout $n.key -out $n.csr -subj /CN=$n && "
-       "printf 'subjectAltName=DNS:node.test,IP:127.0.0.1\\n' > ext && openssl x509 -req -in $n.csr "
+       "printf 'subjectAltName=DNS:node.test,IP:127.0.0.1\\n' > ext && openssl x509 -req -in "
+       "$n.csr "
        "-CA ca.pem -CAkey ca.key -CAcreateserial -out $n.pem -days 2 -extfile ext || exit 1; done",
        folder);
     return 0;
@@ -57,8 +58,10 @@ static struct net_tls *tls_server(const char *ca)
 {
     struct net_tls *t = NULL;
     struct err e = {0};
-    struct net_tls_args a = {.server = true, .cert_file = path_of("node.pem"),
-                             .key_file = path_of("node.key"), .ca_file = ca};
+    struct net_tls_args a = {.server = true,
+                             .cert_file = path_of("node.pem"),
+                             .key_file = path_of("node.key"),
+                             .ca_file = ca};
     if (net_tls_new(&t, &a, &e) != 0)
         fail_msg("%s", e.text);
     return t;
@@ -67,7 +70,8 @@ static struct net_tls *tls_client(const char *ca, const char *cert, const char *
 {
     struct net_tls *t = NULL;
     struct err e = {0};
-    struct net_tls_args a = {.ca_file = ca, .cert_file = cert, .key_file = key, .insecure = insecure};
+    struct net_tls_args a = {
+        .ca_file = ca, .cert_file = cert, .key_file = key, .insecure = insecure};
     if (net_tls_new(&t, &a, &e) != 0)
         fail_msg("%s", e.text);
     return t;
@@ -148,8 +152,8 @@ static void test_client_certificates(void **state)
                    *without = tls_client(path_of("ca.pem"), NULL, NULL, false),
                    *foreign = tls_client(path_of("ca.pem"), path_of("other.pem"),
                                          path_of("other.key"), false);
-    struct client c[3] = {{.total = 9, .tls = with}, {.total = 9, .tls = without},
-                          {.total = 9, .tls = foreign}};
+    struct client c[3] = {
+        {.total = 9, .tls = with}, {.total = 9, .tls = without}, {.total = 9, .tls = foreign}};
     clients_run(&r, c, 3, echo_addr(&r));
     assert_int_equal(c[0].got, 9);
     assert_int_equal(c[1].got, 0); // told after the client's side of the handshake (TLS 1.3)
@@ -234,7 +238,8 @@ static void test_openssl_client(void **state)
     pid_t pid = alone_start(&port);
     static const char *const versions[] = {"-tls1_2", "-tls1_3"};
     for (int i = 0; i < 2; i++)
-        sh("cd %s && (echo hello; sleep 0.2) | openssl s_client %s -CAfile ca.pem -verify_return_error "
+        sh("cd %s && (echo hello; sleep 0.2) | openssl s_client %s -CAfile ca.pem "
+           "-verify_return_error "
            "-servername node.test -verify_hostname node.test -alpn h2,http/1.1 "
            "-connect 127.0.0.1:%d > out 2>&1; grep -q '^hello' out && grep -q 'ALPN.*http/1.1' out",
            folder, versions[i], (int)port);
@@ -272,8 +277,8 @@ static void test_python_client(void **state)
 
 static int raw_connect(uint16_t port)
 {
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in in = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&in, sizeof in), 0);
     return fd;
@@ -325,13 +330,14 @@ static void test_connect_deadline(void **state)
     (void)state;
     struct rig r;
     rig_up(&r, NULL);
-    struct net_listen_args a = {.addr = {.host = "127.0.0.1"}, .on_accept = mute_accept, .user = &r};
+    struct net_listen_args a = {
+        .addr = {.host = "127.0.0.1"}, .on_accept = mute_accept, .user = &r};
     assert_int_equal(net_listen(r.net, &a, &r.listener, NULL), 0);
     struct net_tls *t = tls_client(NULL, NULL, NULL, true);
     unsigned left = 1;
     struct client c = {.total = 9, .rig = &r, .left = &left};
-    struct net_connect_args ca = {.addr = echo_addr(&r), .tls = t, .timeout_ms = 100,
-                                  .handler = &client_handler, .user = &c};
+    struct net_connect_args ca = {
+        .addr = echo_addr(&r), .tls = t, .timeout_ms = 100, .handler = &client_handler, .user = &c};
     int64_t from = time_mono_ms();
     assert_int_equal(net_connect(r.net, &ca, &c.s, NULL), 0);
     rig_run(&r);
@@ -355,8 +361,8 @@ static void cut_open(struct net_stream *s, int status, const struct err *e)
     assert_int_equal(status, 0);
     net_read(s, true);
 }
-static const struct net_handler cut_handler = {.on_open = cut_open, .on_data = client_data,
-                                               .on_end = cut_end, .on_closed = client_closed};
+static const struct net_handler cut_handler = {
+    .on_open = cut_open, .on_data = client_data, .on_end = cut_end, .on_closed = client_closed};
 static bool cut_abort;
 static void cut_accept(void *user, struct net_stream *s, bool over_limit)
 {
@@ -374,14 +380,17 @@ static void test_end_and_cut(void **state)
         rig_up(&r, NULL);
         cut_abort = abort;
         r.tls = tls_server(NULL);
-        struct net_listen_args a = {.addr = {.host = "127.0.0.1"}, .on_accept = cut_accept,
-                                    .user = &r, .tls = r.tls};
+        struct net_listen_args a = {
+            .addr = {.host = "127.0.0.1"}, .on_accept = cut_accept, .user = &r, .tls = r.tls};
         assert_int_equal(net_listen(r.net, &a, &r.listener, NULL), 0);
         struct net_tls *t = tls_client(NULL, NULL, NULL, true);
         unsigned left = 1;
         struct client c = {.rig = &r, .left = &left};
-        struct net_connect_args ca = {.addr = echo_addr(&r), .tls = t, .timeout_ms = 1000,
-                                      .handler = &cut_handler, .user = &c};
+        struct net_connect_args ca = {.addr = echo_addr(&r),
+                                      .tls = t,
+                                      .timeout_ms = 1000,
+                                      .handler = &cut_handler,
+                                      .user = &c};
         assert_int_equal(net_connect(r.net, &ca, &c.s, NULL), 0);
         rig_run(&r);
         assert_int_equal(c.ended, 1);

@@ -216,8 +216,7 @@ static void sock_poll_closed(uv_handle_t *h)
 
 void net_bury(struct net *n)
 {
-    list_each_safe(it, &n->dead)
-    {
+    list_each_safe (it, &n->dead) {
         sock_gone(container_of(it, struct sock, link));
     }
 }
@@ -540,8 +539,7 @@ void net_stop(struct net *n, bool abort)
 {
     net_listeners_close(n);
     net_tls_stop(n);
-    list_each_safe(it, &n->socks)
-    {
+    list_each_safe (it, &n->socks) {
         struct sock *s = container_of(it, struct sock, link);
         if (!(s->flags & SOCK_CLOSING))
             net_close(&s->base, true);

@@ -78,8 +78,8 @@ static void kid_line(void *user, int fd, struct bytes line)
     if (line.n > k->longest)
         k->longest = line.n;
     if (k->lines < LINES_MAX) {
-        (void)snprintf(k->line[k->lines], sizeof k->line[0], "%.*s", (int)(line.n < 79 ? line.n : 79),
-                       line.p);
+        (void)snprintf(k->line[k->lines], sizeof k->line[0], "%.*s",
+                       (int)(line.n < 79 ? line.n : 79), line.p);
         k->fd[k->lines] = fd;
     }
     k->lines++;
@@ -181,8 +181,9 @@ static void test_long_lines(void **state)
     struct rig r;
     struct kid k = {0};
     rig_up(&r);
-    kid_sh(&r, &k, "head -c 100000 /dev/zero | tr '\\0' x; echo; "
-                   "i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done");
+    kid_sh(&r, &k,
+           "head -c 100000 /dev/zero | tr '\\0' x; echo; "
+           "i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done");
     rig_run(&r);
     assert_int_equal(k.exit.code, 0);
     assert_int_equal(k.longest, 16 << 10);
@@ -327,7 +328,8 @@ static void test_descendants(void **state)
         "sleep 1000 & echo $!; exit 0",
         "setsid sleep 1000 & echo $!; exit 0",
         "(setsid sh -c '(sleep 1000 & echo $!) & wait'); exit 0", // two forks, own session
-        "setsid sh -c 'trap \"\" TERM HUP; echo $$; while :; do sleep 100; done' & sleep 0.05; exit 0",
+        "setsid sh -c 'trap \"\" TERM HUP; echo $$; while :; do sleep 100; done' & sleep 0.05; "
+        "exit 0",
     };
     struct rig r;
     struct kid k[4] = {{0}};
@@ -410,7 +412,8 @@ static int node_main(int fd)
                           "setsid sh -c '(setsid sleep 1000 & echo $!)'; echo end; sleep 1000",
                           NULL};
     struct proc_args a = {.argv = argv, .on_line = node_line, .on_exit = node_exit, .user = &fd};
-    if (loop_new(&l, NULL, NULL) != 0 || loop_procs(l)->ops->spawn(loop_procs(l), &a, &p, NULL) != 0)
+    if (loop_new(&l, NULL, NULL) != 0 ||
+        loop_procs(l)->ops->spawn(loop_procs(l), &a, &p, NULL) != 0)
         return 1;
     return loop_run(l);
 }

@@ -307,7 +307,7 @@ static void proc_guard_exit(uv_process_t *h, int64_t status, int signum)
 // The node's environment without what looks like a secret: names with one of these words.
 static bool proc_env_secret(const char *var)
 {
-    static const char *const words[] = {"KEY",    "TOKEN",      "SECRET", "PASSWORD",
+    static const char *const words[] = {"KEY",    "TOKEN",      "SECRET",    "PASSWORD",
                                         "PASSWD", "CREDENTIAL", "PASSPHRASE"};
     char name[128];
     size_t n = strcspn(var, "=");
@@ -357,8 +357,8 @@ static char **proc_command(struct procs_uv *ps, const struct proc_args *a, struc
 {
     size_t argc = 0;
     *o = (struct proc_opts){0};
-    o->word[o->n++] = (char *)(uintptr_t) "plexus";
-    o->word[o->n++] = (char *)(uintptr_t) "_guard";
+    o->word[o->n++] = (char *)(uintptr_t)"plexus";
+    o->word[o->n++] = (char *)(uintptr_t)"_guard";
     proc_opt(o, "-m", a->limits.memory_bytes);
     proc_opt(o, "-c", a->limits.cpus > 0 ? (uint64_t)(a->limits.cpus * 1000 + 0.5) : 0);
     proc_opt(o, "-f", a->limits.files);
@@ -374,10 +374,10 @@ static char **proc_command(struct procs_uv *ps, const struct proc_args *a, struc
     for (int i = 0; i < o->n; i++)
         all[n++] = o->word[i];
     if (a->cwd != NULL) {
-        all[n++] = (char *)(uintptr_t) "-d";
+        all[n++] = (char *)(uintptr_t)"-d";
         all[n++] = (char *)(uintptr_t)a->cwd;
     }
-    all[n++] = (char *)(uintptr_t) "--";
+    all[n++] = (char *)(uintptr_t)"--";
     for (size_t i = 0; i < argc; i++)
         all[n++] = (char *)(uintptr_t)a->argv[i];
     return all;
@@ -565,8 +565,7 @@ void proc_init(struct procs_uv *p, struct loop *l)
 
 void proc_stop(struct procs_uv *ps)
 {
-    list_each(it, &ps->all)
-    {
+    list_each (it, &ps->all) {
         proc_uv_kill(container_of(it, struct proc, link));
     }
 }

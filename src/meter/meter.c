@@ -12,11 +12,13 @@
 #define S 1000000000u
 
 const struct hist_bounds hist_fine = {
-    24, {5 * US, 10 * US, 15 * US, 20 * US, 30 * US, 40 * US, 50 * US, 60 * US, 80 * US, 100 * US,
-         150 * US, 200 * US, 300 * US, 500 * US, 1 * MS, 2 * MS, 5 * MS, 10 * MS, 20 * MS, 30 * MS, 40 * MS, 50 * MS, 100 * MS}};
+    24, {5 * US,  10 * US,  15 * US,  20 * US,  30 * US,  40 * US,  50 * US, 60 * US,
+         80 * US, 100 * US, 150 * US, 200 * US, 300 * US, 500 * US, 1 * MS,  2 * MS,
+         5 * MS,  10 * MS,  20 * MS,  30 * MS,  40 * MS,  50 * MS,  100 * MS}};
 const struct hist_bounds hist_coarse = {
-    18, {1 * MS, 2 * MS, 5 * MS, 10 * MS, 25 * MS, 50 * MS, 100 * MS, 250 * MS, 500 * MS, 1ull * S,
-         2ull * S, 5ull * S, 10ull * S, 30ull * S, 60ull * S, 120ull * S, 300ull * S, 600ull * S}};
+    18,
+    {1 * MS, 2 * MS, 5 * MS, 10 * MS, 25 * MS, 50 * MS, 100 * MS, 250 * MS, 500 * MS, 1ull * S,
+     2ull * S, 5ull * S, 10ull * S, 30ull * S, 60ull * S, 120ull * S, 300ull * S, 600ull * S}};
 
 struct meter {
     struct meter_node node;
@@ -63,7 +65,8 @@ static const struct metric node_metrics[] = {
 
 #define M(field) offsetof(struct meter_model, field)
 static const struct metric model_metrics[] = {
-    {"plexus_model_requests_total", COUNTER, M(status_2xx), 1, "status", "2xx", "Finished requests."},
+    {"plexus_model_requests_total", COUNTER, M(status_2xx), 1, "status", "2xx",
+     "Finished requests."},
     {"plexus_model_requests_total", COUNTER, M(status_4xx), 1, "status", "4xx", NULL},
     {"plexus_model_requests_total", COUNTER, M(status_5xx), 1, "status", "5xx", NULL},
     {"plexus_model_requests_total", COUNTER, M(aborted), 1, "status", "aborted", NULL},
@@ -171,8 +174,8 @@ struct meter_model *meter_model(struct meter *m, const char *model, const char *
     return x;
 }
 
-static void put_hist(struct buf *out, const char *name, const struct prom_label *labels, size_t count,
-                     const struct hist *h)
+static void put_hist(struct buf *out, const char *name, const struct prom_label *labels,
+                     size_t count, const struct hist *h)
 {
     struct prom_label with[4];
     uint64_t seen = 0;

@@ -36,7 +36,7 @@ struct meter_model { // one series, label model and engine
     struct hist ttft_own;     // plexus' own share of it
     struct hist queue;        // waiting for the model
     struct hist load;         // cold starts
-    struct hist swap_own;     // from the decision to load to the start of the engine, less waiting
+    struct hist swap_own; // from the decision to load to the start of the engine, less waiting
     struct meter_model *next;
 };
 

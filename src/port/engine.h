@@ -36,18 +36,19 @@ struct engine_plan {
     const char *host;              // where it serves
     uint16_t port;
     bool tls;
-    const char *base_path;         // "" or a prefix that replaces "/v1": remote "https://h/api/v1" → "/api/v1"
-    const char *health;            // GET path that answers 200 when ready; NULL: ready when it accepts
-    const char *auth;              // "Authorization: Bearer ...\r\n" for upstream requests, or ""
-    const char *upstream_model;    // NULL: no rewrite
-    uint64_t memory_bytes;         // estimate of main memory; 0: none (remote) or unknown
-    uint64_t context;              // tokens, 0: unknown
-    const char *kind;              // as found (GGUF) when the spec is silent
+    const char
+        *base_path; // "" or a prefix that replaces "/v1": remote "https://h/api/v1" → "/api/v1"
+    const char *health; // GET path that answers 200 when ready; NULL: ready when it accepts
+    const char *auth; // "Authorization: Bearer ...\r\n" for upstream requests, or ""
+    const char *upstream_model; // NULL: no rewrite
+    uint64_t memory_bytes; // estimate of main memory; 0: none (remote) or unknown
+    uint64_t context; // tokens, 0: unknown
+    const char *kind; // as found (GGUF) when the spec is silent
 };
 
 struct engine_ops {
-    const char *name;              // as in config
-    const char *what;              // one sentence for help
+    const char *name; // as in config
+    const char *what; // one sentence for help
     // Makes the plan for one start on this port (0: only a dry look at what can be known). All
     // results live in the arena. E_NOTFOUND (program or file missing: the text says how to get it),
     // E_INVALID, E_UNSUPPORTED.

@@ -21,11 +21,13 @@ struct net_addr {
 // What the owner of a stream wants to hear. on_open: only for streams that net_connect made.
 // After on_end no on_data comes; on_closed is the last callback, after it the stream is gone.
 struct net_handler {
-    void (*on_open)(struct net_stream *s, int status, const struct err *e); // status 0 or E_*; after E_* close it
-    void (*on_data)(struct net_stream *s, char *p, size_t n); // borrows p until return: a shared read
-                                                              // buffer; may be changed in place
-    void (*on_end)(struct net_stream *s, int status);         // 0: orderly end of input; else E_CLOSED, E_IO
-    void (*on_drain)(struct net_stream *s);                   // the output queue is empty again
+    // status 0 or E_*; after E_* close it.
+    void (*on_open)(struct net_stream *s, int status, const struct err *e);
+    // Borrows p until return: a shared read buffer; may be changed in place.
+    void (*on_data)(struct net_stream *s, char *p, size_t n);
+    // 0: orderly end of input; else E_CLOSED, E_IO.
+    void (*on_end)(struct net_stream *s, int status);
+    void (*on_drain)(struct net_stream *s); // the output queue is empty again
     void (*on_closed)(struct net_stream *s);
 };
 
@@ -71,10 +73,10 @@ static inline size_t net_queued(const struct net_stream *s)
 
 struct net_connect_args {
     struct net_addr addr;
-    struct net_tls *tls;       // NULL: plain
-    const char *server_name;   // SNI and certificate check; NULL: addr.host
-    int64_t timeout_ms;        // name, connect and TLS handshake together; TIME_NEVER allowed
-    size_t queue_bytes_max;    // ceiling of the output queue
+    struct net_tls *tls; // NULL: plain
+    const char *server_name; // SNI and certificate check; NULL: addr.host
+    int64_t timeout_ms; // name, connect and TLS handshake together; TIME_NEVER allowed
+    size_t queue_bytes_max; // ceiling of the output queue
     const struct net_handler *handler;
     void *user;
 };
@@ -83,12 +85,12 @@ int net_connect(struct net *n, const struct net_connect_args *args, struct net_s
                 struct err *e);
 
 struct net_listen_args {
-    struct net_addr addr;      // port 0: the kernel picks
+    struct net_addr addr; // port 0: the kernel picks
     struct net_tls *tls;
-    int backlog;               // 0: 511
-    uint32_t mode;             // unix socket's file mode, 0: 0600
-    size_t queue_bytes_max;    // of accepted streams
-    int64_t handshake_ms;      // TLS handshake deadline
+    int backlog; // 0: 511
+    uint32_t mode; // unix socket's file mode, 0: 0600
+    size_t queue_bytes_max; // of accepted streams
+    int64_t handshake_ms; // TLS handshake deadline
     // Sets s->handler and s->user, and turns reading on; TLS streams come after their handshake.
     // Must not fail: to refuse, write an answer and close. over_limit: descriptors are (nearly)
     // used up: answer 503 and close.
@@ -110,8 +112,8 @@ void net_peer(const struct net_stream *s, struct net_peer *ret);
 struct net_tls_args {
     bool server;
     const char *cert_file, *key_file; // server: needed; client: for mTLS
-    const char *ca_file;              // client: NULL = the system's; server: asks for client certificates
-    bool insecure;                    // client: no check (tests only; config says so loudly)
+    const char *ca_file; // client: NULL = the system's; server: asks for client certificates
+    bool insecure; // client: no check (tests only; config says so loudly)
 };
 int net_tls_new(struct net_tls **ret, const struct net_tls_args *args, struct err *e);
 void net_tls_free(struct net_tls *t); // when no stream uses it any more (reference counted inside)

@@ -13,24 +13,24 @@ struct proc;  // one child
 struct proc_limits {
     uint64_t memory_bytes; // 0: none. cgroup memory.max where delegated, else PSS is watched (1 s)
                            // and the tree is killed: on_exit has over_memory
-    double cpus;           // 0: none. cgroup cpu.max where delegated, else scheduling affinity (rounded up)
-    uint64_t files;        // RLIMIT_NOFILE, 0: inherited
-    uint64_t core_bytes;   // RLIMIT_CORE (default 0: no core files)
-    int nice;              // 0..19
+    double cpus; // 0: none. cgroup cpu.max where delegated, else scheduling affinity (rounded up)
+    uint64_t files; // RLIMIT_NOFILE, 0: inherited
+    uint64_t core_bytes; // RLIMIT_CORE (default 0: no core files)
+    int nice; // 0..19
 };
 
 struct proc_exit {
-    int code;         // exit code, or -1 when a signal ended it
-    int signal;       // or 0
+    int code; // exit code, or -1 when a signal ended it
+    int signal; // or 0
     bool over_memory; // the memory limit ended it
     bool not_started; // exec failed; text says why
     char text[256];
 };
 
 struct proc_args {
-    const char *const *argv;   // argv[0]: path, or a name searched on PATH; NULL-terminated
-    const char *const *env;    // "K=V"; NULL: the node's environment without secrets
-    const char *cwd;           // NULL: the node's
+    const char *const *argv; // argv[0]: path, or a name searched on PATH; NULL-terminated
+    const char *const *env; // "K=V"; NULL: the node's environment without secrets
+    const char *cwd; // NULL: the node's
     struct proc_limits limits;
     // Output lines without the newline; lines over 16 KiB come in pieces. fd is 1 or 2.
     void (*on_line)(void *user, int fd, struct bytes line);
@@ -43,13 +43,14 @@ struct proc_args {
 
 struct procs_ops {
     int (*spawn)(struct procs *p, const struct proc_args *args, struct proc **ret, struct err *e);
-    void (*term)(struct proc *p);  // SIGTERM to the main child
-    void (*kill)(struct proc *p);  // SIGKILL to the whole tree
+    void (*term)(struct proc *p); // SIGTERM to the main child
+    void (*kill)(struct proc *p); // SIGKILL to the whole tree
     int64_t (*pid)(const struct proc *p); // of the main child, -1 before it is known
-    uint64_t (*memory)(const struct proc *p); // PSS of the tree in bytes as last measured, 0: not yet
+    uint64_t (*memory)(
+        const struct proc *p); // PSS of the tree in bytes as last measured, 0: not yet
     void (*measure)(struct proc *p); // asks for a fresh memory figure (comes later)
-    void (*free)(struct proc *p);  // after on_exit, or before: then the tree is killed and no
-                                   // callback comes any more
+    void (*free)(struct proc *p); // after on_exit, or before: then the tree is killed and no
+                                  // callback comes any more
 };
 struct procs {
     const struct procs_ops *ops;

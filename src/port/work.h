@@ -11,7 +11,8 @@ struct work; // the pool
 // Caller-owned until done was called.
 struct work_req {
     void (*run)(struct work_req *r);  // on a helper thread: touches only what r owns
-    void (*done)(struct work_req *r); // on the loop thread, exactly once, never from inside work_start
+    void (*done)(
+        struct work_req *r); // on the loop thread, exactly once, never from inside work_start
     void *user;
     void *priv;
 };

@@ -45,7 +45,8 @@ static int on_value(llhttp_t *l, const char *at, size_t n)
         return 0;
     struct bytes *value = &f->rows[f->count - 1].value;
     // A folded line gives a second span: join them over the gap (a space by then).
-    *value = value->n ? (struct bytes){value->p, (size_t)(at + n - value->p)} : (struct bytes){at, n};
+    *value =
+        value->n ? (struct bytes){value->p, (size_t)(at + n - value->p)} : (struct bytes){at, n};
     return 0;
 }
 
@@ -232,5 +233,5 @@ int http1_eof(struct http1 *p)
     p->event_ = HTTP1_MORE;
     llhttp_errno_t status = llhttp_finish(ll(p));
     return (status == HPE_OK || status == HPE_PAUSED) && p->event_ == HTTP1_END ? HTTP1_END
-                                                                               : E_CLOSED;
+                                                                                : E_CLOSED;
 }

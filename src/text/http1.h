@@ -14,11 +14,11 @@ struct http1_header {
 
 struct http1_head {
     struct bytes method, target, path, query; // of a request; target = path [? query]
-    struct bytes host;                        // of a request: Host, or the host of an absolute target
-    int status;                               // of an answer
+    struct bytes host; // of a request: Host, or the host of an absolute target
+    int status; // of an answer
     bool http10, keep_alive, chunked, has_length, upgrade;
-    bool until_close;                         // of an answer: its body ends with the connection
-    uint64_t length;                          // Content-Length
+    bool until_close; // of an answer: its body ends with the connection
+    uint64_t length; // Content-Length
     size_t count;
     const struct http1_header *headers;
 };

@@ -32,8 +32,9 @@
 #define LENGTH(a) (sizeof(a) / sizeof((a)[0]))
 #define HEAD_BYTES_MAX ((size_t)64 * 1024)
 #define BODY_BYTES_MAX ((size_t)512 * 1024 * 1024)
-#define OUT_HIGH_BYTES ((size_t)64 * 1024) /* stop producing frames above this much unsent output  \
-                                            */
+#define OUT_HIGH_BYTES                                                                             \
+    ((size_t)64 * 1024) /* stop producing frames above this much unsent output                     \
+                         */
 #define LAST_BYTES_MAX ((size_t)1024 * 1024)
 #define ANSWER_BYTES 1024                  /* size of the plain answer's body */
 #define FOREVER INT64_MAX
