@@ -223,7 +223,8 @@ static int by_size(const void *a, const void *b)
 static double quantile_ms(const uint64_t *sorted, size_t n, double q)
 {
     size_t at = (size_t)(q * (double)n); // nearest rank, from 0
-    return n ? (double)sorted[at < n ? at : n - 1] / 1e6 : 0;
+    uint64_t us = n ? sorted[at < n ? at : n - 1] / 1000 : 0;
+    return (double)us / 1000;
 }
 
 static const struct {

@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/cli_priv.h"
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -236,6 +237,13 @@ static void walk(const struct cli_history *h, struct cli_line *l, size_t *at, bo
     cli_line_set(l, *at == h->count ? buf_bytes(draft) : bytes_of(h->lines[*at]));
 }
 
+// The rest of a character, a key or a paste: one drawing at its end is enough.
+static bool more_input(void)
+{
+    struct pollfd p = {.fd = STDIN_FILENO, .events = POLLIN};
+    return poll(&p, 1, 0) == 1 && (p.revents & POLLIN);
+}
+
 static enum cli_key edit(const struct cli_history *h, struct cli_line *l, const char *prompt)
 {
     size_t at = h ? h->count : 0;
@@ -255,7 +263,7 @@ static enum cli_key edit(const struct cli_history *h, struct cli_line *l, const 
         key = cli_line_byte(l, byte);
         if (key == KEY_UP || key == KEY_DOWN)
             walk(h, l, &at, key == KEY_UP, &draft);
-        if (key != KEY_MORE)
+        if (key != KEY_MORE && !more_input())
             draw(l, prompt);
     }
     buf_fini(&draft);
@@ -291,6 +299,7 @@ int cli_line_read(struct cli_history *h, const char *prompt, struct buf *ret)
         return read_plain(ret);
     cli_line_init(&l);
     enum cli_key key = edit(h, &l, prompt);
+    draw(&l, prompt);
     (void)tcsetattr(STDIN_FILENO, TCSADRAIN, &was);
     (void)fputs("\n", stderr);
     int rc = key == KEY_EOF ? 0 : key == KEY_CANCEL ? E_CANCELLED : 1;
