@@ -333,7 +333,7 @@ static void on_line(void *user, const char *model, const char *engine, int fd, s
 {
     (void)user;
     log_event_quiet(LOG_INFO, "engine.line", LOG_STR("model", model), LOG_STR("engine", engine),
-              LOG_INT("fd", fd), LOG_BYTES("line", line));
+                    LOG_INT("fd", fd), LOG_BYTES("line", line));
 }
 
 static void on_started(void *user, struct model *m, uint64_t ns)
