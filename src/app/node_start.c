@@ -220,9 +220,29 @@ void node_limits(struct node *n)
     set_budget(n);
 }
 
+// Readers of events hear of a model's requests and idle time once a second, not at each request.
+static void tell_busy_models(struct node *n)
+{
+    int64_t now = timers_now_ms(loop_timers(n->loop));
+    for (struct model *x = NULL; (x = models_each(n->models, x)) != NULL;) {
+        struct model_view v;
+        model_view(n->models, x, now, &v);
+        struct meter_model *row = meter_model(n->meter, v.name, v.engine);
+        uint64_t sign = row ? row->duration.count + ((uint64_t)v.active << 32) +
+                                  ((uint64_t)v.waiting << 48)
+                            : 0;
+        if (row && sign != row->told) {
+            row->told = sign;
+            ctl_model_changed(n->ctl, x);
+        }
+    }
+}
+
 static void on_tick(struct timer *t)
 {
     struct node *n = t->user;
+    if (ctl_watched(n->ctl))
+        tell_busy_models(n);
     struct gate_totals totals;
     gate_totals(n->gate, &totals);
     n->requests_per_s = (double)(totals.requests - n->last_requests) * 1000.0 / TICK_MS;

@@ -102,6 +102,8 @@ void greq_view(const struct greq *r, struct gate_request_view *v)
         key_view(r->key, &k);
         v->key = k.name;
     }
-    if (r->first_ns && now_ns > r->first_ns)
-        v->tokens_per_s = (double)v->tokens * 1e9 / (double)(now_ns - r->first_ns);
+    // Of a stream: since its first byte; of a whole answer: since the engine got the request.
+    uint64_t since = r->stream ? r->first_ns : r->sent_ns;
+    if (r->first_ns && now_ns > since)
+        v->tokens_per_s = (double)v->tokens * 1e9 / (double)(now_ns - since);
 }

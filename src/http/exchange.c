@@ -57,7 +57,12 @@ struct bytes http_body(const struct http_exchange *x)
 }
 void http_peer(const struct http_exchange *x, struct net_peer *ret)
 {
-    net_peer(x->conn->stream, ret);
+    struct conn *c = x->conn;
+    if (!c->peer_known) { // a system call: once for all requests of the connection
+        net_peer(c->stream, &c->peer);
+        c->peer_known = true;
+    }
+    *ret = c->peer;
 }
 int http_tag(const struct http_exchange *x)
 {

@@ -39,7 +39,8 @@ struct conn {
     uint64_t began_ns;      // first byte of the request that is coming
     struct buf in;          // a head in pieces, or requests sent ahead
     uint64_t discarded;
-    bool processing, reading, keep_alive, draining_out, ended;
+    struct net_peer peer;
+    bool peer_known, processing, reading, keep_alive, draining_out, ended;
 };
 
 struct http_exchange {

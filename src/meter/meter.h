@@ -37,6 +37,7 @@ struct meter_model { // one series, label model and engine
     struct hist queue;        // waiting for the model
     struct hist load;         // cold starts
     struct hist swap_own; // from the decision to load to the start of the engine, less waiting
+    uint64_t told;            // what the console heard last (the node's)
     struct meter_model *next;
 };
 
