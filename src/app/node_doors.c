@@ -2,8 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/node_priv.h"
 #include "text/url.h"
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define QUEUE_BYTES_MAX (1 << 20) // output that one client may leave untaken before it is held back
 
@@ -67,10 +69,7 @@ static int door_open(struct node *n, const struct config_door *c, bool trusted,
     d->keys_required = c->keys_required;
     (void)snprintf(d->address, sizeof(d->address), "%s", c->address);
     (void)snprintf(d->host, sizeof(d->host), "%s", addr.unix_socket ? "" : addr.host);
-    if (!addr.unix_socket && !trusted && !n->address[0])
-        (void)snprintf(n->address, sizeof(n->address), "%s://%.250s:%u", d->tls ? "https" : "http",
-                       addr.host[0] && strcmp(addr.host, "0.0.0.0") != 0 ? addr.host : "127.0.0.1",
-                       net_listener_port(d->listener));
+    (void)snprintf(d->path, sizeof(d->path), "%s", addr.unix_socket ? addr.host : "");
     *ret = d;
     return 0;
 }
@@ -95,37 +94,91 @@ void doors_tell(struct node *n)
     gate_doors(n->gate, doors, NODE_DOORS_MAX);
 }
 
-static bool same_door(const struct node_door *d, const struct config_door *c)
+static struct node_door *door_of(struct node *n, const char *address)
 {
-    return d->used && !d->trusted && strcmp(d->address, c->address) == 0 &&
-           (d->tls != NULL) == (c->tls_cert != NULL);
+    for (int i = 0; i < NODE_DOORS_MAX; i++)
+        if (n->doors[i].used && !n->doors[i].trusted && strcmp(n->doors[i].address, address) == 0)
+            return &n->doors[i];
+    return NULL;
+}
+
+// What a change brings; all of it can be thrown away until it is put in place.
+struct change {
+    struct node_door *door;
+    struct net_tls *tls; // for a door that was there: read anew, the files may have changed
+    bool opened;
+};
+
+static int prepare(struct node *n, const struct config_door *c, struct change *ret, struct err *e)
+{
+    ret->door = door_of(n, c->address);
+    if (ret->door)
+        return door_tls(c, &ret->tls, e);
+    int status = door_open(n, c, false, &ret->door, e);
+    ret->opened = status == 0;
+    return status;
+}
+
+static void take_back(struct node *n, struct change *changes, size_t count)
+{
+    for (size_t k = 0; k < count; k++) {
+        net_tls_free(changes[k].tls);
+        if (changes[k].opened)
+            door_close(n, changes[k].door);
+    }
+}
+
+static void put_in_place(const struct config_door *c, struct change *change)
+{
+    struct node_door *d = change->door;
+    d->keys_required = c->keys_required;
+    if (change->opened)
+        return;
+    net_listener_tls(d->listener, change->tls);
+    net_tls_free(d->tls);
+    d->tls = change->tls;
+    if (d->path[0] && chmod(d->path, c->mode ? c->mode : 0600) != 0)
+        log_event(LOG_WARN, "door.mode", LOG_STR("address", d->address),
+                  LOG_STR("why", strerror(errno)));
+}
+
+// What people are told to open: the first TCP door.
+static void set_address(struct node *n, const struct config *c)
+{
+    n->address[0] = 0;
+    for (size_t k = 0; k < c->door_count && !n->address[0]; k++) {
+        const struct node_door *d = door_of(n, c->doors[k].address);
+        const char *host =
+            d && d->host[0] && strcmp(d->host, "0.0.0.0") != 0 ? d->host : "127.0.0.1";
+        if (d && !d->path[0])
+            (void)snprintf(n->address, sizeof(n->address),
+                           strchr(host, ':') ? "%s://[%.250s]:%u" : "%s://%.250s:%u",
+                           d->tls ? "https" : "http", host, net_listener_port(d->listener));
+    }
 }
 
 int doors_open(struct node *n, const struct config *c, struct err *e)
 {
+    struct change changes[NODE_DOORS_MAX] = {0};
     bool keep[NODE_DOORS_MAX] = {false};
-    struct node_door *opened[NODE_DOORS_MAX];
     size_t count = 0;
-    for (size_t k = 0; k < c->door_count; k++) {
-        struct node_door *found = NULL;
-        for (int i = 0; i < NODE_DOORS_MAX && !found; i++)
-            if (same_door(&n->doors[i], &c->doors[k]))
-                found = &n->doors[i];
-        if (!found) {
-            int status = door_open(n, &c->doors[k], false, &found, e);
-            if (status < 0) { // refused whole: what was opened is closed again
-                while (count)
-                    door_close(n, opened[--count]);
-                return status;
-            }
-            opened[count++] = found;
+    if (c->door_count >= NODE_DOORS_MAX)
+        return err_set(e, E_FULL, "more than %d listeners", NODE_DOORS_MAX - 1);
+    for (; count < c->door_count; count++) {
+        int status = prepare(n, &c->doors[count], &changes[count], e);
+        if (status < 0) { // refused whole
+            take_back(n, changes, count);
+            return status;
         }
-        found->keys_required = c->doors[k].keys_required;
-        keep[found - n->doors] = true;
+    }
+    for (size_t k = 0; k < count; k++) {
+        put_in_place(&c->doors[k], &changes[k]);
+        keep[changes[k].door - n->doors] = true;
     }
     for (int i = 0; i < NODE_DOORS_MAX; i++)
         if (n->doors[i].used && !n->doors[i].trusted && !keep[i])
             door_close(n, &n->doors[i]);
+    set_address(n, c);
     doors_tell(n);
     return 0;
 }

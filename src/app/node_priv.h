@@ -22,7 +22,8 @@ struct node_door { // an open listener; its tag is its place in the table
     struct net_listener *listener;
     struct net_tls *tls;
     char address[300];
-    char host[256];
+    char host[256]; // of a TCP door
+    char path[256]; // of a unix socket
     bool keys_required, trusted, used;
 };
 
@@ -56,7 +57,7 @@ struct node {
     uint64_t started_mono_ns, last_requests;
     double requests_per_s;
     int lock_fd, ready_fd;    // ready_fd: of the parent of a daemon, -1
-    bool echo, draining, drained, ended, hurry, keys_dirty;
+    bool echo, draining, drained, ended, hurry;
     size_t old_count;
     struct config *old_configs[8]; // texts that requests may still borrow; freed at the end
 };

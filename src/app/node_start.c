@@ -320,7 +320,7 @@ void node_unbuild(struct node *n)
     if (n->ctl_wake)
         loop_wake_free(n->ctl_wake);
     engines_free(n->engines);
-    if (n->keys && n->keys_dirty)
+    if (n->keys && keys_count(n->keys) > 0) // their counters
         (void)keys_write(n, NULL);
     ctl_free(n->ctl);
     http_server_free(n->server);

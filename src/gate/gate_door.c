@@ -25,10 +25,18 @@ static bool is_address(struct bytes host)
     return dots || six;
 }
 
+// "*.example.org" stands for names with one or more labels before that.
+static bool below(struct bytes name, const char *pattern)
+{
+    struct bytes end = bytes_from(bytes_of(pattern), 1);
+    return pattern[0] == '*' && pattern[1] == '.' && name.n > end.n &&
+           bytes_ieq(bytes_from(name, name.n - end.n), end);
+}
+
 static bool listed(const char *const *names, struct bytes name)
 {
     for (; names && *names; names++)
-        if (strcmp(*names, "*") == 0 || bytes_iis(name, *names))
+        if (strcmp(*names, "*") == 0 || bytes_iis(name, *names) || below(name, *names))
             return true;
     return false;
 }

@@ -60,6 +60,7 @@ void http_server_limits(struct http_server *s, const struct http_limits *limits)
 // Adds a listener; tag is given back by http_tag (which door a request came through).
 int http_server_listen(struct http_server *s, const struct net_listen_args *args, int tag,
                        struct net_listener **ret, struct err *e);
+// Its connections end with their present requests, idle ones at once.
 void http_server_unlisten(struct http_server *s, struct net_listener *n);
 // No new connections and no new requests (idle connections close, answers get Connection: close).
 // done is called when the last exchange ended.

@@ -137,14 +137,31 @@ int http_server_listen(struct http_server *s, const struct net_listen_args *args
     return 0;
 }
 
+// The door of these connections is gone, and its tag may soon mean another one.
+static void leave_door(struct http_server *s, int tag)
+{
+    list_each_safe (it, &s->conns) {
+        struct conn *c = container_of(it, struct conn, link);
+        if (c->tag != tag || c->state == CONN_CLOSED)
+            continue;
+        c->tag = -1;
+        if (c->x)
+            c->x->close_after = true;
+        else if (c->in.n == 0)
+            conn_close(c, false);
+    }
+}
+
 void http_server_unlisten(struct http_server *s, struct net_listener *n)
 {
     list_each_safe (it, &s->listeners) {
         struct listener *l = container_of(it, struct listener, link);
         if (l->net == n) {
+            int tag = l->tag;
             net_listener_close(n);
             list_del(&l->link);
             mem_free(l);
+            leave_door(s, tag);
         }
     }
 }

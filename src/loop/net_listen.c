@@ -380,6 +380,15 @@ uint16_t net_listener_port(const struct net_listener *l)
     return l->port;
 }
 
+void net_listener_tls(struct net_listener *l, struct net_tls *tls)
+{
+    struct net_tls *old = l->args.tls;
+    if (tls != NULL)
+        net_tls_ref(tls);
+    l->args.tls = tls;
+    net_tls_free(old);
+}
+
 void net_listener_close(struct net_listener *l)
 {
     if (l == NULL || l->fd < 0)

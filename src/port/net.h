@@ -100,6 +100,8 @@ struct net_listen_args {
 int net_listen(struct net *n, const struct net_listen_args *args, struct net_listener **ret,
                struct err *e); // E_INUSE, E_PERM, E_INVALID
 uint16_t net_listener_port(const struct net_listener *l);
+// From the next connection on: another context, or none (NULL). Connections that are there go on.
+void net_listener_tls(struct net_listener *l, struct net_tls *tls);
 void net_listener_close(struct net_listener *l); // also removes a unix socket's file
 
 struct net_peer {
