@@ -30,6 +30,8 @@ struct greq {
     enum stage stage;
     enum endpoint endpoint;
     bool granted, waiting, stream, sse, spoke, wrapped, head_given, waited, parsing, aliased;
+    bool left; // the client did, or the node ends
+    uint8_t tries; // more, after the engine was not there
     char id[ID_BYTES_MAX + 1];
     struct bytes path; // of the exchange; gone with it
     struct buf body; // rewritten, or taken for the helper thread
@@ -69,7 +71,9 @@ bool gate_preflight(struct gate *g, struct http_exchange *x);
 void gate_model_request(struct gate *g, struct http_exchange *x, struct key *key);
 void greq_start(struct greq *r); // the model is WARM and ours
 void greq_fail(struct greq *r, int code, const char *message, const char *param, int64_t retry_s);
-void greq_end(struct greq *r); // answered whole
+void greq_end(struct greq *r);   // answered whole
+// No engine at its address: asks again a little later. false: often enough.
+bool greq_again(struct greq *r);
 int schemas_load(struct gate *g, struct err *e);
 struct bytes embed_gate_chat_completions(void); // the files in schemas/v1
 struct bytes embed_gate_completions(void);

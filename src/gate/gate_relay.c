@@ -285,6 +285,8 @@ static void on_end(struct http_call *c, int status, const struct err *e)
     if (status == E_CANCELLED || r->call != c)
         return; // whoever cancelled it has answered
     r->call = NULL;
+    if (status == E_REFUSED && greq_again(r))
+        return;
     if (status < 0) {
         failure(r, status, e);
         return;

@@ -9,6 +9,8 @@
 #include <string.h>
 
 #define FREE_MAX 64
+#define AGAIN_MAX 3 // tries more when the engine cannot be connected to ...
+#define AGAIN_MS 20 // ... after this, doubled each time
 
 static const struct {
     struct bytes path;
@@ -168,7 +170,7 @@ static void count(struct greq *r, const char *outcome)
     struct meter_model *m = r->meter;
     if (!m)
         return;
-    if (strcmp(outcome, "ok") != 0 && r->status < 400)
+    if (r->left || (strcmp(outcome, "ok") != 0 && r->status < 400))
         m->aborted++;
     else if (r->status < 400)
         m->status_2xx++;
@@ -258,6 +260,7 @@ static void on_gone(struct http_exchange *x, void *user, int status)
     struct http_call *call = r->call;
     r->call = NULL;
     r->status = http_answered(x) ? http_status(x) : 499;
+    r->left = true;
     if (call)
         http_call_cancel(call);
     greq_report(r, status == E_CANCELLED ? "E_CANCELLED" : "E_CLOSED");
@@ -312,28 +315,14 @@ static void refuse_wait(struct greq *r)
     greq_fail(r, E_LOADING, message, "model", seconds > 0 ? seconds : 1);
 }
 
-static void ask(struct greq *r, const struct look *k)
+// Asks for the model: now, or later by gate_granted and gate_refused.
+static void want(struct greq *r)
 {
     struct gate *g = r->gate;
     struct err e = {0};
-    r->stream = k->stream;
-    r->model = models_find(g->args.models, bytes_of(k->model));
-    if (!r->model) {
-        no_model(r, k->model);
-        return;
-    }
-    int64_t now = timers_now_ms(g->args.timers);
-    struct model_view v;
-    model_view(g->args.models, r->model, now, &v);
-    if (r->key && key_model(r->key, bytes_of(v.name), &e) < 0) { // by its own name, not an alias
-        greq_fail(r, e.code, e.text, "model", -1);
-        return;
-    }
-    r->meter = meter_model(g->args.meter, v.name, v.engine);
-    r->stage = ST_WAITING;
-    r->aliased = strcmp(v.name, k->model) != 0;
     r->ticket.user = r;
-    int status = models_want(g->args.models, r->model, &r->ticket, now, &e);
+    int status =
+        models_want(g->args.models, r->model, &r->ticket, timers_now_ms(g->args.timers), &e);
     if (status < 0) {
         greq_fail(r, status, e.text, "model", err_info(status)->http == 503 ? 1 : -1);
         g->args.after(g->args.user);
@@ -359,6 +348,63 @@ static void ask(struct greq *r, const struct look *k)
         refuse_wait(r);
     else
         wait_begin(r);
+}
+
+static void ask(struct greq *r, const struct look *k)
+{
+    struct gate *g = r->gate;
+    struct err e = {0};
+    r->stream = k->stream;
+    r->model = models_find(g->args.models, bytes_of(k->model));
+    if (!r->model) {
+        no_model(r, k->model);
+        return;
+    }
+    int64_t now = timers_now_ms(g->args.timers);
+    struct model_view v;
+    model_view(g->args.models, r->model, now, &v);
+    if (r->key && key_model(r->key, bytes_of(v.name), &e) < 0) { // by its own name, not an alias
+        greq_fail(r, e.code, e.text, "model", -1);
+        return;
+    }
+    r->meter = meter_model(g->args.meter, v.name, v.engine);
+    r->stage = ST_WAITING;
+    r->aliased = strcmp(v.name, k->model) != 0;
+    want(r);
+}
+
+// The engine was not there: it may have died a moment ago, and its kernel's notice be on the way.
+// The request never reached it, so it may be asked for anew.
+static void on_again(struct timer *t)
+{
+    struct greq *r = t->user;
+    struct models *m = r->gate->args.models;
+    struct model_view v;
+    char name[129];
+    model_view(m, r->model, timers_now_ms(r->gate->args.timers), &v);
+    (void)snprintf(name, sizeof(name), "%s", v.name);
+    models_done(m, &r->ticket,
+                timers_now_ms(r->gate->args.timers)); // a removed model goes with this
+    r->granted = false;
+    r->ticket = (struct model_ticket){0};
+    r->stage = ST_WAITING;
+    r->model = models_find(m, bytes_of(name));
+    if (r->model)
+        want(r);
+    else
+        no_model(r, name);
+}
+
+bool greq_again(struct greq *r)
+{
+    struct model_view v;
+    struct timers *timers = r->gate->args.timers;
+    model_view(r->gate->args.models, r->model, timers_now_ms(timers), &v);
+    if (v.remote || r->tries == AGAIN_MAX || r->first_ns)
+        return false;
+    r->speak.fn = on_again;
+    r->speak.user = r;
+    return timer_start(timers, &r->speak, AGAIN_MS << r->tries++) == 0;
 }
 
 void greq_start(struct greq *r)
