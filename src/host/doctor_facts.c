@@ -16,6 +16,28 @@ static void program_text(const struct host_probe *p, char *to, size_t size, cons
     buf_fini(&b);
 }
 
+// Where the node looks for llama.cpp's server too: the variable, PATH, beside its own binary.
+static void find_engine(const struct host_probe *p, char *to, size_t size)
+{
+    static const char *const beside[] = {"engines/llama-server",
+                                         "../libexec/plexus/llama-server"};
+    char path[600], mode[16];
+    struct buf self;
+    if (host_fact_into(p, to, size, "env PLEXUS_LLAMA_SERVER") ||
+        host_fact_into(p, to, size, "exec llama-server"))
+        return;
+    buf_init(&self, 400);
+    if (p->link(p->self, "/proc/self/exe", &self) == 0) {
+        char *slash = strrchr((char *)(uintptr_t)buf_cstr(&self), '/');
+        for (size_t i = 0; slash && !*to && i < sizeof beside / sizeof *beside; i++) {
+            (void)snprintf(path, sizeof path, "%.*s/%s", (int)(slash - self.p), self.p, beside[i]);
+            if (host_fact_into(p, mode, sizeof mode, "access %s", path) && strchr(mode, 'r'))
+                host_copy(to, size, bytes_of(path));
+        }
+    }
+    buf_fini(&self);
+}
+
 static void gather_tools(struct host_facts *f, const struct host_probe *p,
                          const struct host_doctor_args *args)
 {
@@ -27,8 +49,7 @@ static void gather_tools(struct host_facts *f, const struct host_probe *p,
     f->tools.containers = args->containers;
     f->tools.local_engines = args->local_engines;
     (void)host_fact_into(p, f->tools.ctk, sizeof f->tools.ctk, "exec nvidia-ctk");
-    (void)host_fact_into(p, f->tools.llama_server, sizeof f->tools.llama_server,
-                         "exec llama-server");
+    find_engine(p, f->tools.llama_server, sizeof f->tools.llama_server);
     HOST_COPY_STR(f->engine, args->engine ? args->engine : f->tools.llama_server);
     f->tools.docker_there = host_fact_into(p, path, sizeof path, "exec docker");
     if (!f->tools.docker_there)
