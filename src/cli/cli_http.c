@@ -14,8 +14,10 @@ static int remote(struct cli_node *n, const char *text, struct net_addr *addr, s
 {
     struct url url;
     int rc = url_parse(&url, bytes_of(text), e);
-    if (rc)
-        return err_wrap(e, "--node %.200s", text);
+    if (rc) {
+        (void)err_wrap(e, "--node");
+        return e->code = E_USAGE;
+    }
     if (url.host.n >= sizeof addr->host || (url.path.n && !bytes_is(url.path, "/")))
         return err_set(e, E_USAGE, "--node takes http://host:port or https://host:port");
     memcpy(addr->host, url.host.p, url.host.n);

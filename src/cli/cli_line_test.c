@@ -1,10 +1,11 @@
 // cli_line_test.c: the chat's line editor as a function of bytes, and widths of text.
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/cli_priv.h"
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 #define LEFT "\x1b[D"
 #define RIGHT "\x1b[C"

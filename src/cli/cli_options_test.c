@@ -1,10 +1,11 @@
 // cli_options_test.c: how options are read, and what is said when they are wrong.
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/cli_priv.h"
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 static const struct cli_option table[] = {
     {"lines", 'n', "N", "how many", NULL}, {"follow", 'f', NULL, "go on", NULL},

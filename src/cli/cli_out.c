@@ -141,22 +141,22 @@ void cli_cell(struct cli_table *t, enum cli_paint paint, const char *fmt, ...)
     buf_fini(&raw);
 }
 
-static void put_cell(const struct cli_table *t, size_t i, FILE *to)
+// *blank: spaces owed to the line so far; an empty end of a line owes none.
+static void put_cell(const struct cli_table *t, size_t i, int *blank, FILE *to)
 {
     const struct cell *cell = &t->cell[i];
     size_t column = i % t->columns;
-    bool last = column + 1 == t->columns;
     struct bytes text = {t->text.p + cell->at, cell->n};
     int pad = (int)(t->width[column] - cli_width(text));
     bool paint = t->color && cell->paint != PAINT_NONE;
     if (t->right[column])
-        (void)fprintf(to, "%*s", pad, "");
-    (void)fprintf(to, "%s%.*s%s", paint ? paints[cell->paint] : "", BYTES_FMT(text),
-                  paint ? "\x1b[0m" : "");
-    if (!last)
-        (void)fprintf(to, "%*s  ", t->right[column] ? 0 : pad, "");
-    else
-        (void)fputc('\n', to);
+        *blank += pad;
+    if (text.n) {
+        (void)fprintf(to, "%*s%s%.*s%s", *blank, "", paint ? paints[cell->paint] : "", BYTES_FMT(text),
+                      paint ? "\x1b[0m" : "");
+        *blank = 0;
+    }
+    *blank += 2 + (t->right[column] ? 0 : pad);
 }
 
 void cli_table_end(struct cli_table *t, FILE *to)
@@ -165,9 +165,12 @@ void cli_table_end(struct cli_table *t, FILE *to)
         return;
     if (t->failed || t->text.failed)
         (void)fprintf(stderr, "plexus: the table is too large\n");
-    for (size_t i = 0; !t->failed && !t->text.failed && i + t->columns <= t->cells; i += t->columns)
+    for (size_t i = 0; !t->failed && !t->text.failed && i + t->columns <= t->cells; i += t->columns) {
+        int blank = 0;
         for (size_t k = 0; k < t->columns; k++)
-            put_cell(t, i + k, to);
+            put_cell(t, i + k, &blank, to);
+        (void)fputc('\n', to);
+    }
     buf_fini(&t->text);
     mem_free(t->cell);
     mem_free(t);

@@ -4,13 +4,14 @@
 #include "base/file.h"
 #include "ctl/ctl_priv.h"
 #include "loop/loop.h"
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 enum { DEADLINE_MS = 30000, LOOK_MS = 5, STREAMS = 3 };
 

@@ -1,0 +1,75 @@
+# completion of plexus for bash; made from its command table
+_plexus() {
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
+    local path= words= options= files=0 i w
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        w=${COMP_WORDS[i]}
+        [[ $w == -* ]] && continue
+        if [[ -z $path ]]; then path=$w
+        elif [[ $path =~ ^(models|config|key)$ ]]; then path="$path $w"; fi
+    done
+    case "$prev" in
+        --data) COMPREPLY=($(compgen -d -- "$cur")); return ;;
+        --socket) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --node) COMPREPLY=(); return ;;
+    esac
+    case "$path $prev" in
+        "up --config" | "up -c") COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        "up --log-level") COMPREPLY=($(compgen -W "debug info warn error" -- "$cur")); return ;;
+        "down --timeout" | "down -t") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "run --system" | "run -s") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "run --max-tokens") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "run --temperature" | "run -t") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "run --seed") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "logs --lines" | "logs -n") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "logs --level" | "logs -l") COMPREPLY=($(compgen -W "debug info warn error" -- "$cur")); return ;;
+        "doctor --config" | "doctor -c") COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        "env --file" | "env -f") COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        "config check --config" | "config check -c") COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        "config show --config" | "config show -c") COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        "key new --scopes" | "key new -s") COMPREPLY=($(compgen -W "models read admin" -- "$cur")); return ;;
+        "key new --models" | "key new -m") COMPREPLY=($(compgen -W "$(plexus models ls --quiet 2>/dev/null)" -- "$cur")); return ;;
+        "key new --expires" | "key new -x") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "key new --requests-per-minute") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "key new --tokens-per-minute") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "bench --requests" | "bench -n") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "bench --concurrency" | "bench -c") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "bench --prompt" | "bench -p") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "bench --max-tokens") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+    esac
+    case "$path" in
+        "") words="up down ps models run logs detect doctor env config key bench version help completion man"; options=" --version" ;;
+        "up") words=""; options=" --config --daemon --log-level"; files=0 ;;
+        "down") words=""; options=" --timeout --no-wait"; files=0 ;;
+        "ps") words=""; options=" --all"; files=0 ;;
+        "models") words="ls load unload pin unpin "; options=""; files=0 ;;
+        "models ls") words=""; options=" --quiet"; files=0 ;;
+        "models load") words="$(plexus models ls --quiet 2>/dev/null)"; options=" --no-wait"; files=0 ;;
+        "models unload") words="$(plexus models ls --quiet 2>/dev/null)"; options=""; files=0 ;;
+        "models pin") words="$(plexus models ls --quiet 2>/dev/null)"; options=""; files=0 ;;
+        "models unpin") words="$(plexus models ls --quiet 2>/dev/null)"; options=""; files=0 ;;
+        "run") words="$(plexus models ls --quiet 2>/dev/null)"; options=" --system --max-tokens --temperature --seed --verbose"; files=0 ;;
+        "logs") words="$(plexus models ls --quiet 2>/dev/null)"; options=" --follow --lines --level"; files=0 ;;
+        "detect") words=""; options=""; files=0 ;;
+        "doctor") words=""; options=" --config --quiet"; files=0 ;;
+        "env") words=""; options=" --file --print"; files=0 ;;
+        "config") words="check show schema reload "; options=""; files=0 ;;
+        "config check") words=""; options=" --config"; files=1 ;;
+        "config show") words=""; options=" --config"; files=1 ;;
+        "config schema") words=""; options=""; files=0 ;;
+        "config reload") words=""; options=""; files=0 ;;
+        "key") words="new ls rm "; options=""; files=0 ;;
+        "key new") words=""; options=" --scopes --models --expires --requests-per-minute --tokens-per-minute"; files=0 ;;
+        "key ls") words=""; options=""; files=0 ;;
+        "key rm") words=""; options=""; files=0 ;;
+        "bench") words="$(plexus models ls --quiet 2>/dev/null)"; options=" --requests --concurrency --prompt --max-tokens"; files=0 ;;
+        "version") words=""; options=""; files=0 ;;
+        "help") words="up down ps models run logs detect doctor env config key bench version help completion man"; options=""; files=0 ;;
+        "completion") words="bash zsh fish"; options=""; files=0 ;;
+        "man") words=""; options=""; files=0 ;;
+    esac
+    if [[ $cur == -* ]]; then words="$options --json --data --socket --node --help"; fi
+    COMPREPLY=($(compgen -W "$words" -- "$cur"))
+    if [[ $files == 1 && $cur != -* ]]; then COMPREPLY+=($(compgen -f -- "$cur")); fi
+}
+complete -F _plexus plexus
