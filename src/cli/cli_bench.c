@@ -25,8 +25,9 @@ const struct cli_command cli_bench_command = {
     .name = "bench",
     .summary = "measure a model: time to first token, tokens per second",
     .usage = "MODEL",
-    .text = "The model is loaded before the first request is timed. A chat model streams answers, an\n"
-            "embedding model answers whole.",
+    .text =
+        "The model is loaded before the first request is timed. A chat model streams answers, an\n"
+        "embedding model answers whole.",
     .options = options,
     .examples = examples,
     .needs = CLI_NODE,
@@ -76,7 +77,8 @@ static void on_event(void *arg, const struct sse_event *event)
     if (error && !s->failed) {
         s->failed = true;
         if (!s->b->rc)
-            s->b->rc = err_set(&s->b->e, E_ENGINE, "%s", json_cstr(json_get(error, "message"), "failed"));
+            s->b->rc =
+                err_set(&s->b->e, E_ENGINE, "%s", json_cstr(json_get(error, "message"), "failed"));
     }
     json_free(doc);
 }
@@ -135,8 +137,12 @@ static void next(struct slot *s)
     s->tokens = 0;
     s->failed = false;
     sse_parser_init(&s->sse, EVENT_BYTES_MAX);
-    s->call = (struct cli_call){.method = "POST", .target = b->target, .body = buf_bytes(&b->body),
-                                .on_data = on_data, .on_end = on_end, .user = s};
+    s->call = (struct cli_call){.method = "POST",
+                                .target = b->target,
+                                .body = buf_bytes(&b->body),
+                                .on_data = on_data,
+                                .on_end = on_end,
+                                .user = s};
     s->began_ns = time_mono_ns();
     if (cli_call_start(&b->node, &s->call, &e) == 0) {
         b->running++;
@@ -162,7 +168,8 @@ static void interrupt(void *user)
         cli_call_cancel(&b->slots[i].call);
 }
 
-// ---- before --------------------------------------------------------------------------------------
+// ---- before
+// --------------------------------------------------------------------------------------
 
 static int prepare(struct cli *c, struct bench *b, struct err *e)
 {
@@ -212,7 +219,8 @@ static void put_body(struct cli *c, struct bench *b, uint64_t max_tokens)
     buf_fini(&messages);
 }
 
-// ---- after ---------------------------------------------------------------------------------------
+// ---- after
+// ---------------------------------------------------------------------------------------
 
 static int by_size(const void *a, const void *b)
 {
@@ -273,9 +281,11 @@ static void put_times(struct cli_table *t, const char *what, const uint64_t *sor
 static void put_table(struct cli *c, const struct bench *b, double seconds)
 {
     static const char *const columns[] = {"", ">P50", ">P95", ">P99", NULL};
-    (void)printf("%s: %zu requests, %zu at once, in %.2f s", cli_arg(c, 0), b->good, b->slot_count, seconds);
+    (void)printf("%s: %zu requests, %zu at once, in %.2f s", cli_arg(c, 0), b->good, b->slot_count,
+                 seconds);
     (void)printf(b->bad ? ", %zu failed\n" : "\n", b->bad);
-    (void)printf("ready after %s; %.1f requests/s", cli_duration(b->load_ms).s, (double)b->good / seconds);
+    (void)printf("ready after %s; %.1f requests/s", cli_duration(b->load_ms).s,
+                 (double)b->good / seconds);
     if (b->stream)
         (void)printf(", %.1f tokens/s", (double)b->tokens / seconds);
     (void)printf("\n\n");
@@ -285,7 +295,8 @@ static void put_table(struct cli *c, const struct bench *b, double seconds)
     cli_table_end(t, stdout);
 }
 
-// ---- the run -------------------------------------------------------------------------------------
+// ---- the run
+// -------------------------------------------------------------------------------------
 
 static int measure(struct cli *c, struct bench *b, struct err *e)
 {

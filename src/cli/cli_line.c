@@ -1,6 +1,5 @@
-// cli_line.c: a line editor for the chat: UTF-8 aware, with history. The keys are a pure function of
-// bytes; only cli_line_read touches the terminal.
-// SPDX-License-Identifier: Apache-2.0
+// cli_line.c: a line editor for the chat: UTF-8 aware, with history. The keys are a pure function
+// of bytes; only cli_line_read touches the terminal. SPDX-License-Identifier: Apache-2.0
 #include "cli/cli_priv.h"
 #include <errno.h>
 #include <poll.h>
@@ -150,7 +149,10 @@ static enum cli_key control(struct cli_line *l, uint8_t byte)
     case 0x10: return KEY_UP;                                    // ^P
     case 0x15: cut(l, 0, l->at); break;                          // ^U
     case 0x17: cut(l, word_start(l), l->at); break;              // ^W
-    case 0x1b: l->escape[0] = byte; l->escape_n = 1; return KEY_MORE;
+    case 0x1b:
+        l->escape[0] = byte;
+        l->escape_n = 1;
+        return KEY_MORE;
     case '\t': insert(l, " ", 1); break;
     default: return KEY_MORE;
     }
@@ -167,7 +169,8 @@ enum cli_key cli_line_byte(struct cli_line *l, unsigned char byte)
     return KEY_REDRAW;
 }
 
-// ---- history -------------------------------------------------------------------------------------
+// ---- history
+// -------------------------------------------------------------------------------------
 
 struct cli_history *cli_history_new(size_t lines_max)
 {
@@ -201,7 +204,8 @@ static void remember(struct cli_history *h, struct bytes line)
         h->lines[h->count++] = copy;
 }
 
-// ---- the terminal ----------------------------------------------------------------------------------
+// ---- the terminal
+// ----------------------------------------------------------------------------------
 
 static size_t screen_columns(void)
 {
@@ -218,14 +222,17 @@ static void draw(const struct cli_line *l, const char *prompt)
         from = after(l, from);
     while (to > l->at && cli_width((struct bytes){text.p + from, to - from}) > columns)
         to = before(l, to);
-    size_t cursor = cli_width(bytes_of(prompt)) + cli_width((struct bytes){text.p + from, l->at - from});
-    (void)fprintf(stderr, "\r\x1b[K%s%.*s\r", prompt, (int)(to - from), text.n ? text.p + from : "");
+    size_t cursor =
+        cli_width(bytes_of(prompt)) + cli_width((struct bytes){text.p + from, l->at - from});
+    (void)fprintf(stderr, "\r\x1b[K%s%.*s\r", prompt, (int)(to - from),
+                  text.n ? text.p + from : "");
     if (cursor)
         (void)fprintf(stderr, "\x1b[%zuC", cursor);
     (void)fflush(stderr);
 }
 
-static void walk(const struct cli_history *h, struct cli_line *l, size_t *at, bool up, struct buf *draft)
+static void walk(const struct cli_history *h, struct cli_line *l, size_t *at, bool up,
+                 struct buf *draft)
 {
     if (!h || (up && !*at) || (!up && *at == h->count))
         return;

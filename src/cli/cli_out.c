@@ -152,8 +152,8 @@ static void put_cell(const struct cli_table *t, size_t i, int *blank, FILE *to)
     if (t->right[column])
         *blank += pad;
     if (text.n) {
-        (void)fprintf(to, "%*s%s%.*s%s", *blank, "", paint ? paints[cell->paint] : "", BYTES_FMT(text),
-                      paint ? "\x1b[0m" : "");
+        (void)fprintf(to, "%*s%s%.*s%s", *blank, "", paint ? paints[cell->paint] : "",
+                      BYTES_FMT(text), paint ? "\x1b[0m" : "");
         *blank = 0;
     }
     *blank += 2 + (t->right[column] ? 0 : pad);
@@ -165,7 +165,8 @@ void cli_table_end(struct cli_table *t, FILE *to)
         return;
     if (t->failed || t->text.failed)
         (void)fprintf(stderr, "plexus: the table is too large\n");
-    for (size_t i = 0; !t->failed && !t->text.failed && i + t->columns <= t->cells; i += t->columns) {
+    for (size_t i = 0; !t->failed && !t->text.failed && i + t->columns <= t->cells;
+         i += t->columns) {
         int blank = 0;
         for (size_t k = 0; k < t->columns; k++)
             put_cell(t, i + k, &blank, to);

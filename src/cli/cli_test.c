@@ -17,17 +17,20 @@
 
 #define ARGS_MAX 12
 #define MODEL_WARM_JSON                                                                            \
-    "{\"name\":\"tiny-chat\",\"kind\":\"chat\",\"engine\":\"llama.cpp\",\"state\":\"WARM\",\"phase\":\"\","    \
+    "{\"name\":\"tiny-chat\",\"kind\":\"chat\",\"engine\":\"llama.cpp\",\"state\":\"WARM\","       \
+    "\"phase\":\"\","                                                                              \
     "\"share\":-1,\"eta_ms\":-1,\"pinned\":true,\"remote\":false,\"active\":1,\"waiting\":2,"      \
-    "\"memory_bytes\":12582912,\"memory_measured\":true,\"context\":1024,\"idle_left_ms\":-1,\"loads\":1,"    \
+    "\"memory_bytes\":12582912,\"memory_measured\":true,\"context\":1024,\"idle_left_ms\":-1,"     \
+    "\"loads\":1,"                                                                                 \
     "\"failure\":\"\"}"
 #define MODELS_JSON                                                                                \
     "[" MODEL_WARM_JSON                                                                            \
-    ",{\"name\":\"minilm\",\"kind\":\"embedding\",\"engine\":\"llama.cpp\",\"state\":\"LOADING\","  \
+    ",{\"name\":\"minilm\",\"kind\":\"embedding\",\"engine\":\"llama.cpp\",\"state\":\"LOADING\"," \
     "\"phase\":\"loading\",\"share\":0.25,\"eta_ms\":2500,\"memory_bytes\":46000000,\"loads\":0}"  \
     ",{\"name\":\"b\\u00e4r\",\"kind\":\"chat\",\"engine\":\"command\",\"state\":\"FAILED\","      \
     "\"failure\":\"the engine exited with code 1\\nmore\",\"memory_bytes\":0,\"loads\":3}"         \
-    ",{\"name\":\"cloud\",\"kind\":\"chat\",\"engine\":\"remote\",\"state\":\"WARM\",\"remote\":true}]"
+    ",{\"name\":\"cloud\",\"kind\":\"chat\",\"engine\":\"remote\",\"state\":\"WARM\",\"remote\":"  \
+    "true}]"
 
 static const struct {
     const char *method, *path;
@@ -38,36 +41,48 @@ static const struct {
      "{\"node\":{\"name\":\"aipc\",\"context\":\"dev.aipc.node1\",\"pid\":1,\"uptime_ms\":61000,"
      "\"address\":\"http://127.0.0.1:8000\",\"ready\":true,\"draining\":false},"
      "\"memory\":{\"budget_bytes\":1073741824,\"used_bytes\":12582912},\"models\":" MODELS_JSON
-     ",\"requests\":[{\"id\":\"0123456789abcdef\",\"model\":\"tiny-chat\",\"path\":\"/v1/chat/completions\","
-     "\"state\":\"running\",\"age_ms\":1500,\"tokens\":12,\"tokens_per_s\":80.5,\"key\":\"laptop\"}]}"},
+     ",\"requests\":[{\"id\":\"0123456789abcdef\",\"model\":\"tiny-chat\",\"path\":\"/v1/chat/"
+     "completions\","
+     "\"state\":\"running\",\"age_ms\":1500,\"tokens\":12,\"tokens_per_s\":80.5,\"key\":\"laptop\"}"
+     "]}"},
     {"GET", "/api/models", 200, "application/json", "{\"models\":" MODELS_JSON "}"},
     {"GET", "/api/models/tiny-chat", 200, "application/json", MODEL_WARM_JSON},
     {"POST", "/api/models/tiny-chat/load", 200, "application/json", MODEL_WARM_JSON},
     {"POST", "/api/models/a%2Fb/pin", 202, "application/json", MODEL_WARM_JSON},
     {"GET", "/api/keys", 200, "application/json",
-     "{\"keys\":[{\"id\":\"0123456789ab\",\"name\":\"lap\\u001btop\",\"scopes\":[\"models\",\"read\"],"
-     "\"models\":null,\"created\":\"2026-01-01T00:00:00.000Z\",\"expires\":\"2026-02-01T00:00:00.000Z\","
+     "{\"keys\":[{\"id\":\"0123456789ab\",\"name\":\"lap\\u001btop\",\"scopes\":[\"models\","
+     "\"read\"],"
+     "\"models\":null,\"created\":\"2026-01-01T00:00:00.000Z\",\"expires\":\"2026-02-01T00:00:00."
+     "000Z\","
      "\"used\":null,\"requests\":5,\"tokens\":60}]}"},
-    {"POST", "/api/keys", 201, "application/json", "{\"key\":\"plx_text\",\"id\":\"0123456789ab\"}"},
+    {"POST", "/api/keys", 201, "application/json",
+     "{\"key\":\"plx_text\",\"id\":\"0123456789ab\"}"},
     {"DELETE", "/api/keys/none", 404, "application/json",
-     "{\"error\":{\"message\":\"no key none\",\"type\":\"x\",\"param\":null,\"code\":\"notfound\"}}"},
+     "{\"error\":{\"message\":\"no key "
+     "none\",\"type\":\"x\",\"param\":null,\"code\":\"notfound\"}}"},
     {"GET", "/api/logs", 200, "application/x-ndjson",
      "{\"time\":\"2026-01-01T12:00:00.123Z\",\"level\":\"info\",\"event\":\"engine.line\","
-     "\"model\":\"tiny-chat\",\"engine\":\"llama.cpp\",\"fd\":2,\"line\":\"ready \\u001b[31mred\"}\n"
-     "{\"time\":\"2026-01-01T12:00:01.000Z\",\"level\":\"warn\",\"event\":\"gate.slow\",\"ms\":5,\"who\":\"x\"}\n"
+     "\"model\":\"tiny-chat\",\"engine\":\"llama.cpp\",\"fd\":2,\"line\":\"ready "
+     "\\u001b[31mred\"}\n"
+     "{\"time\":\"2026-01-01T12:00:01.000Z\",\"level\":\"warn\",\"event\":\"gate.slow\",\"ms\":5,"
+     "\"who\":\"x\"}\n"
      "not JSON\n"},
     {"POST", "/api/config/reload", 400, "application/json",
-     "{\"error\":{\"message\":\"plexus.yaml:1:1: bad\",\"type\":\"x\",\"param\":null,\"code\":\"config\"}}"},
+     "{\"error\":{\"message\":\"plexus.yaml:1:1: "
+     "bad\",\"type\":\"x\",\"param\":null,\"code\":\"config\"}}"},
     {"POST", "/v1/chat/completions", 200, "text/event-stream",
      ": loading\n\ndata: {\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}\n\n"
      "data: {\"choices\":[{\"delta\":{\"content\":\"Hello \"}}]}\n\n"
-     "data: {\"choices\":[{\"delta\":{\"content\":\"w\\u00f6rld\"},\"finish_reason\":\"stop\"}]}\n\n"
-     "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2}}\n\ndata: [DONE]\n\n"},
+     "data: "
+     "{\"choices\":[{\"delta\":{\"content\":\"w\\u00f6rld\"},\"finish_reason\":\"stop\"}]}\n\n"
+     "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2}}\n\ndata: "
+     "[DONE]\n\n"},
     {"POST", "/api/down", 401, "application/json",
      "{\"error\":{\"message\":\"no key\",\"type\":\"x\",\"param\":null,\"code\":\"unauth\"}}"},
 };
 
-// ---- the server --------------------------------------------------------------------------------------
+// ---- the server
+// --------------------------------------------------------------------------------------
 
 static int on_head(void *user, struct http_exchange *x)
 {
@@ -82,7 +97,8 @@ static void on_request(void *user, struct http_exchange *x)
     (void)user;
     for (size_t i = 0; i < sizeof answers / sizeof *answers; i++)
         if (bytes_is(h->method, answers[i].method) && bytes_is(h->path, answers[i].path)) {
-            http_reply(x, answers[i].status, answers[i].type, BYTES_NONE, bytes_of(answers[i].body));
+            http_reply(x, answers[i].status, answers[i].type, BYTES_NONE,
+                       bytes_of(answers[i].body));
             return;
         }
     http_reply_error(x, E_NOTFOUND, "nothing here", NULL, -1);
@@ -109,9 +125,11 @@ static void serve(int ready)
     (void)snprintf(listen.addr.host, sizeof listen.addr.host, "%s/run/plexus.sock", the_data);
     if (loop_new(&loop, NULL, &e))
         _exit(1);
-    struct http_server_args args = {.net = loop_net(loop), .timers = loop_timers(loop),
+    struct http_server_args args = {.net = loop_net(loop),
+                                    .timers = loop_timers(loop),
                                     .routes = {on_head, on_request, on_refused, NULL}};
-    if (http_server_new(&server, &args, &e) || http_server_listen(server, &listen, 0, &listener, &e))
+    if (http_server_new(&server, &args, &e) ||
+        http_server_listen(server, &listen, 0, &listener, &e))
         _exit(1);
     if (write(ready, "r", 1) != 1)
         _exit(1);
@@ -137,12 +155,15 @@ static int set_up(void **state)
     (void)close(ready[1]);
     ssize_t n = read(ready[0], &byte, 1);
     (void)close(ready[0]);
-    return n == 1 && setenv("PLEXUS_DATA", the_data, 1) == 0 && unsetenv("PLEXUS_API_KEY") == 0 ? 0 : -1;
+    return n == 1 && setenv("PLEXUS_DATA", the_data, 1) == 0 && unsetenv("PLEXUS_API_KEY") == 0
+               ? 0
+               : -1;
 }
 
 static int tear_down(void **state)
 {
-    static const char *const files[] = {"data/run/plexus.sock", "out", "err", "bad.yaml", "good.yaml"};
+    static const char *const files[] = {"data/run/plexus.sock", "out", "err", "bad.yaml",
+                                        "good.yaml"};
     static const char *const folders[] = {"data/run", "data", ""};
     char path[160];
     (void)state;
@@ -159,12 +180,14 @@ static int tear_down(void **state)
     return 0;
 }
 
-// ---- running a command ---------------------------------------------------------------------------------
+// ---- running a command
+// ---------------------------------------------------------------------------------
 
 static int redirect(int fd, const char *name, int flags)
 {
     char path[160];
-    (void)snprintf(path, sizeof path, "%s%s%s", *name == '/' ? "" : the_folder, *name == '/' ? "" : "/", name);
+    (void)snprintf(path, sizeof path, "%s%s%s", *name == '/' ? "" : the_folder,
+                   *name == '/' ? "" : "/", name);
     int was = dup(fd), to = open(path, flags, 0600);
     assert_true(was >= 0 && to >= 0);
     (void)dup2(to, fd);
@@ -217,7 +240,11 @@ static const struct {
     {{"--json", "ps"}, 0, NULL, "{\"node\":{\"name\":\"aipc\"", NULL},
     {{"models"}, 0, "models.txt", NULL, NULL},
     {{"models", "ls", "-q"}, 0, "models-quiet.txt", NULL, NULL},
-    {{"models", "load", "tiny-chat"}, 0, NULL, "tiny-chat: WARM, 1 running, 2 waiting, pinned\n", NULL},
+    {{"models", "load", "tiny-chat"},
+     0,
+     NULL,
+     "tiny-chat: WARM, 1 running, 2 waiting, pinned\n",
+     NULL},
     {{"models", "pin", "a/b"}, 0, NULL, "tiny-chat: WARM", NULL},
     {{"models", "load", "nope"}, 66, NULL, NULL, "plexus: nothing here\n"},
     {{"models", "load"}, 64, NULL, NULL, "MODEL is missing"},
@@ -227,21 +254,39 @@ static const struct {
     {{"key", "new", "x", "--scopes", "models,read"}, 0, NULL, "plx_text\n", NULL},
     {{"key", "new", "x", "--requests-per-minute", "many"}, 64, NULL, NULL, "whole number from 0"},
     {{"key", "rm", "none"}, 66, NULL, NULL, "plexus: no key none\n"},
-    {{"key", "rm", "none", "--json"}, 66, NULL, NULL,
+    {{"key", "rm", "none", "--json"},
+     66,
+     NULL,
+     NULL,
      "{\"error\":{\"message\":\"no key none\",\"code\":\"E_NOTFOUND\",\"exit\":66}}"},
     {{"logs", "tiny-chat", "-n", "5"}, 0, "logs.txt", NULL, NULL},
     {{"logs", "--json"}, 0, NULL, "\"event\":\"gate.slow\"", NULL},
     {{"config", "reload"}, 78, NULL, NULL, "plexus.yaml:1:1: bad"},
     {{"run", "tiny-chat", "Hi"}, 0, "run.txt", NULL, NULL},
     {{"run", "tiny-chat", "-v", "Hi"}, 0, "run.txt", NULL, "3 tokens in, 2 out"},
-    {{"run", "tiny-chat", "Hi", "--json"}, 0, NULL, "\"content\":\"Hello w\xc3\xb6rld\",\"finish_reason\":\"stop\"", NULL},
+    {{"run", "tiny-chat", "Hi", "--json"},
+     0,
+     NULL,
+     "\"content\":\"Hello w\xc3\xb6rld\",\"finish_reason\":\"stop\"",
+     NULL},
     {{"run", "tiny-chat"}, 64, NULL, NULL, "nothing to ask"},
     {{"run", "tiny-chat", "-t", "hot", "Hi"}, 64, NULL, NULL, "--temperature is a number"},
-    {{"bench", "tiny-chat", "-n", "6", "-c", "3"}, 0, NULL, "tiny-chat: 6 requests, 3 at once", NULL},
-    {{"bench", "tiny-chat", "-n", "2", "--json"}, 0, NULL, "\"requests\":2,\"failures\":0,\"concurrency\":1", NULL},
+    {{"bench", "tiny-chat", "-n", "6", "-c", "3"},
+     0,
+     NULL,
+     "tiny-chat: 6 requests, 3 at once",
+     NULL},
+    {{"bench", "tiny-chat", "-n", "2", "--json"},
+     0,
+     NULL,
+     "\"requests\":2,\"failures\":0,\"concurrency\":1",
+     NULL},
     {{"bench", "tiny-chat", "-n", "0"}, 64, NULL, NULL, "--requests is a whole number from 1"},
     {{"down"}, 77, NULL, NULL, "PLEXUS_API_KEY"},
-    {{"ps", "--data", "/nowhere"}, 69, NULL, NULL,
+    {{"ps", "--data", "/nowhere"},
+     69,
+     NULL,
+     NULL,
      "no node is running here (/nowhere/run/plexus.sock): start one with `plexus up`"},
     {{"ps", "--node", "ftp://x"}, 64, NULL, NULL, "--node: bad address \"ftp://x\""},
     {{"ps", "--node", "http://127.0.0.1:1"}, 69, NULL, NULL, "http://127.0.0.1:1: connect"},
@@ -307,12 +352,14 @@ static void test_commands(void **state)
         struct buf out, err;
         char line[256] = "";
         for (size_t k = 0; cases[i].argv[k]; k++)
-            (void)snprintf(line + strlen(line), sizeof line - strlen(line), " %s", cases[i].argv[k]);
+            (void)snprintf(line + strlen(line), sizeof line - strlen(line), " %s",
+                           cases[i].argv[k]);
         buf_init(&out, CLI_TEXT_MAX);
         buf_init(&err, CLI_TEXT_MAX);
         int code = run(cases[i].argv, &out, &err);
         if (code != cases[i].code)
-            fail_msg("plexus%s: exit code %d, not %d\n%s%s", line, code, cases[i].code, buf_cstr(&out), buf_cstr(&err));
+            fail_msg("plexus%s: exit code %d, not %d\n%s%s", line, code, cases[i].code,
+                     buf_cstr(&out), buf_cstr(&err));
         if (cases[i].out && !strstr(buf_cstr(&out), cases[i].out))
             fail_msg("plexus%s: no \"%s\" in\n%s", line, cases[i].out, buf_cstr(&out));
         if (cases[i].err && !strstr(buf_cstr(&err), cases[i].err))
