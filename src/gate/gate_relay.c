@@ -191,7 +191,7 @@ static void on_head(struct http_call *c, const struct http_head *head)
     gate_put_cors(g, r->x, b);
     uint64_t length = head->has_length && !head->chunked ? head->length : HTTP_CHUNKED;
     http_begin(r->x, head->status, NULL, buf_bytes(b), length);
-    r->own_ns = (r->sent_ns - r->complete_ns) + (now_ns(r) - read_ns);
+    r->own_ns = (r->sent_ns - (r->waited ? r->granted_ns : r->complete_ns)) + (now_ns(r) - read_ns);
 }
 
 // Whole events go on at once; the start of one waits for its end, so that a stream that breaks

@@ -386,6 +386,7 @@ static void on_again(struct timer *t)
     models_done(m, &r->ticket,
                 timers_now_ms(r->gate->args.timers)); // a removed model goes with this
     r->granted = false;
+    r->waited = true;
     r->ticket = (struct model_ticket){0};
     r->stage = ST_WAITING;
     r->model = models_find(m, bytes_of(name));
