@@ -46,6 +46,7 @@ left() { # processes of this run besides this script
 
 start() { # SECONDS: make up, until it prints its address
     began=$(now)
+    : >"$log"
     make up >"$log" 2>&1 </dev/null &
     job=$!
     until grep -q "serves at" "$log"; do
