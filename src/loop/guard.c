@@ -160,6 +160,9 @@ static void guard_child(struct guard *g, pid_t guard_pid, int fail_fd)
         f.error = errno;
         f.step = 'd';
     } else {
+        char line[32]; // now, so that the node knows it before any output comes
+        (void)snprintf(line, sizeof line, "P %d\n", (int)getpid());
+        guard_say(line);
         (void)execvp(g->opts.argv[0], g->opts.argv);
         f.error = errno;
     }
@@ -217,13 +220,8 @@ static void guard_exec_event(struct guard *g)
     } while (n < 0 && errno == EINTR);
     (void)close(g->exec_fd);
     g->exec_fd = -1;
-    if (n == (ssize_t)sizeof f) {
+    if (n == (ssize_t)sizeof f)
         guard_say_failure(g, &f);
-        return;
-    }
-    char line[32];
-    (void)snprintf(line, sizeof line, "P %d\n", (int)g->child);
-    guard_say(line);
 }
 
 static void guard_say_exit(struct guard *g, int status)
@@ -266,7 +264,7 @@ static void guard_kill_all(struct guard *g)
 {
     if (guard_tree(getpid(), &g->pids) == 0)
         guard_kill_pids(&g->pids);
-    if (g->child > 0) {
+    if (g->child > 1) { // never -1: that is everybody
         (void)kill(-g->child, SIGKILL);
         (void)kill(g->child, SIGKILL);
     }
@@ -305,7 +303,7 @@ static void guard_control_event(struct guard *g)
     }
     bool measure = false;
     for (ssize_t i = 0; i < n; i++) {
-        if (words[i] == GUARD_TERM && g->child > 0)
+        if (words[i] == GUARD_TERM && g->child > 1)
             (void)kill(g->child, SIGTERM);
         g->killing |= words[i] == GUARD_KILL;
         measure |= words[i] == GUARD_MEASURE;

@@ -15,7 +15,7 @@ enum { GUARD_CONTROL_FD = 3 };
 // Node to guard, one byte each. End of file: the node is gone, kill all.
 enum { GUARD_TERM = 'T', GUARD_KILL = 'K', GUARD_MEASURE = 'M' };
 // Guard to node, one line each:
-//   P pid                  the child runs
+//   P pid                  the child is about to run (said by itself, before any output)
 //   F errno text           it could not be started
 //   M bytes                memory of the tree
 //   X code signal over     the child has ended (code -1: by the signal); over 1: memory limit

@@ -36,8 +36,10 @@ static int pids_add(struct guard_pids *v, pid_t pid)
 
 void guard_kill_pids(const struct guard_pids *v)
 {
-    for (size_t i = 0; i < v->n; i++)
-        (void)kill(v->p[i], SIGKILL); // it may have ended meanwhile
+    for (size_t i = 0; i < v->n; i++) {
+        if (v->p[i] > 1) // 0 and below are groups or everybody, 1 is init
+            (void)kill(v->p[i], SIGKILL); // it may have ended meanwhile
+    }
 }
 
 #ifdef __linux__
@@ -105,6 +107,8 @@ int guard_tree(pid_t root, struct guard_pids *ret)
 {
     struct proc_rows v = {0};
     ret->n = 0;
+    if (root <= 1)
+        return E_INVALID;
     int rc = rows_scan(&v);
     // Breadth first: the rows below root, then the rows below those ...
     for (size_t at = 0; rc == 0 && at <= ret->n; at++) {
@@ -122,6 +126,8 @@ int guard_session(pid_t root, struct guard_pids *ret)
 {
     struct proc_rows v = {0};
     ret->n = 0;
+    if (root <= 1) // 0 is the session of whoever came from outside of a container
+        return E_INVALID;
     int rc = rows_scan(&v);
     for (size_t i = 0; rc == 0 && i < v.n; i++) {
         if (v.p[i].session == root && v.p[i].pid != root)

@@ -252,11 +252,13 @@ static void loop_close_all(struct loop *l)
 
 int loop_run(struct loop *l)
 {
-    assert(!l->stopped);
+    assert(!l->stopped && !l->running);
+    l->running = true;
     if (!atomic_load(&l->stop))
         (void)uv_run(&l->uv, UV_RUN_DEFAULT);
     loop_close_all(l);
     l->stopped = true;
+    l->running = false;
     return 0;
 }
 

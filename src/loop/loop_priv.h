@@ -166,7 +166,7 @@ struct loop {
     uv_prepare_t prepare;
     struct timer deadline; // of the stop
     atomic_bool stop;
-    bool closing, stopped, late;
+    bool running, closing, stopped, late;
     uint64_t round_ns; // when the first callback of this round began, 0: none yet
     uint64_t lag_ns;
     struct loop_sig signals[LOOP_SIGNALS_MAX];

@@ -1,4 +1,5 @@
 // loop_rig.h: for the tests of room loop: a loop with a deadline, an echo server, checking clients.
+// The tests include cmocka.h before it.
 // SPDX-License-Identifier: Apache-2.0
 #ifndef PLEXUS_LOOP_LOOP_RIG_H
 #define PLEXUS_LOOP_LOOP_RIG_H
@@ -7,13 +8,9 @@
 #include "base/rng.h"
 #include "loop/loop.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 // Not each test uses each function.
 #pragma GCC diagnostic ignored "-Wunused-function"

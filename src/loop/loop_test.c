@@ -1,5 +1,12 @@
 // loop_test.c: timers, work pool, signals, wakes, stopping.
 // SPDX-License-Identifier: Apache-2.0
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
 #include "loop/loop_rig.h"
 
 #include "base/thread.h"

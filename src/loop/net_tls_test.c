@@ -1,5 +1,12 @@
 // net_tls_test.c: TLS between our own ends, and with openssl's and Python's clients.
 // SPDX-License-Identifier: Apache-2.0
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
 #include "loop/loop_rig.h"
 
 #include <errno.h>
@@ -226,6 +233,7 @@ static pid_t alone_start(uint16_t *ret_port)
 static void alone_end(pid_t pid)
 {
     int status = -1;
+    assert_true(pid > 1);
     assert_int_equal(kill(pid, SIGTERM), 0);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);

@@ -40,6 +40,16 @@ struct kid {
     bool keep; // do not free in on_exit
 };
 
+// kill(2) takes 0, -1 and below for whole groups: a pid that is not known must never get there.
+static void kill_one(int64_t pid)
+{
+    if (pid <= 1)
+        fail_msg("there is no process %lld to kill", (long long)pid);
+    (void)kill((pid_t)pid, SIGKILL);
+}
+
+static char self[4096]; // this binary: it is its own guard
+
 static const struct procs_ops *ops(struct rig *r)
 {
     return loop_procs(r->loop)->ops;
@@ -54,8 +64,9 @@ static void rig_late(struct timer *t)
 static void rig_up(struct rig *r)
 {
     struct err e = {0};
+    struct loop_args args = {.self = self};
     memset(r, 0, sizeof *r);
-    if (loop_new(&r->loop, NULL, &e) != 0)
+    if (loop_new(&r->loop, &args, &e) != 0)
         fail_msg("%s", e.text);
     r->deadline.fn = rig_late;
     r->deadline.user = r;
@@ -412,7 +423,8 @@ static int node_main(int fd)
                           "setsid sh -c '(setsid sleep 1000 & echo $!)'; echo end; sleep 1000",
                           NULL};
     struct proc_args a = {.argv = argv, .on_line = node_line, .on_exit = node_exit, .user = &fd};
-    if (loop_new(&l, NULL, NULL) != 0 ||
+    struct loop_args args = {.self = self};
+    if (loop_new(&l, &args, NULL) != 0 ||
         loop_procs(l)->ops->spawn(loop_procs(l), &a, &p, NULL) != 0)
         return 1;
     return loop_run(l);
@@ -427,6 +439,7 @@ static void test_node_killed(void **state)
     char line[32];
     assert_int_equal(pipe(fds), 0);
     pid_t node = fork();
+    assert_true(node >= 0);
     if (node == 0)
         _exit(node_main(fds[1]));
     (void)close(fds[1]);
@@ -436,7 +449,7 @@ static void test_node_killed(void **state)
     assert_int_equal(count, 4);
     pid_t guard = parent_of(pids[0]);
     assert_true(guard > 1);
-    assert_int_equal(kill(node, SIGKILL), 0);
+    kill_one(node);
     assert_int_equal(waitpid(node, NULL, 0), node);
     for (int i = 0; i < count; i++) {
         if (!gone_within(pids[i], GONE_MS))
@@ -450,8 +463,11 @@ static void test_node_killed(void **state)
 
 static void guard_kill_on_line(struct kid *k)
 {
-    if (k->lines == 2)
-        (void)kill(parent_of((pid_t)ops(k->rig)->pid(k->p)), SIGKILL);
+    if (k->lines == 2) {
+        int64_t pid = ops(k->rig)->pid(k->p);
+        assert_true(pid > 1);
+        kill_one(parent_of((pid_t)pid));
+    }
 }
 
 static void test_guard_killed(void **state)
@@ -480,7 +496,7 @@ static void test_output_held(void **state)
     rig_run(&r);
     assert_int_equal(k.exits, 1);
     assert_in_range(k.ended_ms - from, 1000, 5000);
-    (void)kill((pid_t)atoi(k.line[0]), SIGKILL);
+    kill_one(atoi(k.line[0]));
 }
 
 // ---- limits
@@ -509,7 +525,7 @@ static void test_memory_limit(void **state)
     (void)state;
     struct rig r;
     struct kid k = {0};
-    const char *argv[] = {"/proc/self/exe", "_hog", "96", NULL};
+    const char *argv[] = {self, "_hog", "96", NULL};
     rig_up(&r);
     kid_start_args(&r, &k, argv, (struct proc_args){.limits = {.memory_bytes = 48 << 20}});
     rig_run(&r);
@@ -540,7 +556,7 @@ static void test_measure(void **state)
     (void)state;
     struct rig r;
     struct kid k = {.on_line = measure_on_line, .keep = true};
-    const char *argv[] = {"/proc/self/exe", "_hog", "32", NULL};
+    const char *argv[] = {self, "_hog", "32", NULL};
     rig_up(&r);
     kid_start_args(&r, &k, argv, (struct proc_args){0});
     assert_int_equal(loop_run(r.loop), 0);
@@ -575,7 +591,7 @@ static void test_many(void **state)
 // How long from the child's end to on_exit.
 static void death_on_line(struct kid *k)
 {
-    (void)kill((pid_t)ops(k->rig)->pid(k->p), SIGKILL);
+    kill_one(ops(k->rig)->pid(k->p));
     k->longest = (size_t)time_mono_ms();
 }
 
@@ -616,6 +632,8 @@ int main(int argc, char **argv)
         return loop_guard_main(argc, argv);
     if (argc > 2 && strcmp(argv[1], "_hog") == 0)
         return hog(atoi(argv[2]));
+    if (realpath(argv[0], self) == NULL)
+        return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_output_and_code),
         cmocka_unit_test(test_long_lines),

@@ -179,6 +179,8 @@ static void proc_split(struct proc_out *o, const char *p, size_t n)
     }
 }
 
+static bool proc_listen(struct proc *p);
+
 static void proc_out_event(uv_poll_t *h, int status, int events)
 {
     struct proc_out *o = container_of(h, struct proc_out, poll);
@@ -186,6 +188,8 @@ static void proc_out_event(uv_poll_t *h, int status, int events)
     (void)status; // read(2) says it
     (void)events;
     loop_enter(l);
+    if (o->proc->pid < 0 && o->proc->control_fd >= 0)
+        (void)proc_listen(o->proc); // the pid was said before the output
     ssize_t n = read(o->fd, l->read_buf, l->args.read_bytes);
     if (n > 0) {
         proc_split(o, l->read_buf, (size_t)n);

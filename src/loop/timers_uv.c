@@ -80,6 +80,8 @@ static void timers_remove(struct timers_uv *c, size_t i)
 static int64_t timers_uv_now_ms(struct timers *base)
 {
     struct timers_uv *c = timers_of(base);
+    if (!c->loop->running) // uv's time stands still between its rounds
+        uv_update_time(&c->loop->uv);
     uint64_t at = uv_now(&c->loop->uv);
     if (at != c->now_at) {
         c->now_at = at;
