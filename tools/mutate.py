@@ -136,6 +136,8 @@ class Run:
         if result is None:
             return
         with self.lock:
+            if self.caught + len(self.missed) >= self.args.count:
+                return
             counts = self.by_room.setdefault(source.parent.name, [0, 0])
             counts[0] += result
             counts[1] += 1
