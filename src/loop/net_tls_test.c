@@ -410,7 +410,7 @@ static void test_end_and_cut(void **state)
 static void test_many(void **state)
 {
     (void)state;
-    enum { MANY = 200 };
+    enum { MANY = 60 };
     struct rig r;
     tls_up(&r);
     struct net_tls *t = tls_client(path_of("ca.pem"), NULL, NULL, false);
