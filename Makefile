@@ -105,14 +105,15 @@ $(O)/test/%: $(O)/src/%.o $(O)/libplexus.a
 build/suite: tests/suite.c
 	@mkdir -p $(@D)
 	@$(CC) -std=c17 -D_GNU_SOURCE $(WARN) -O1 -o $@ $< -lcmocka
+.SECONDARY: $(TEST_C:%.c=$(O)/%.o)
 
-.PHONY: check test test-all unit integration programs tidy rooms format docs-check second-compiler \
-        fuzz-smoke tsan valgrind cover torture mutate
+.PHONY: check test test-run unit unit-run integration programs rooms format reformat second-compiler
 programs: $(TESTS) # test programs of this MODE
+	@:
 # Only goals that need clang, the clients and a browser fetch them; `make up` does not.
 CLANG ?= clang
-TEST_GOALS := check test test-all unit unit-run integration format reformat tidy second-compiler \
-              fuzz-build fuzz-smoke tsan valgrind cover torture mutate programs
+TEST_GOALS := check test test-run unit unit-run integration format reformat second-compiler programs \
+              asan tsan tsan-run valgrind valgrind-run torture tidy fuzz-build fuzz-replay fuzz-smoke cover mutate
 build/test.mk: deps/pins.txt tools/setup
 	@sh tools/setup test
 ifneq ($(filter $(TEST_GOALS),$(MAKECMDGOALS)),)
@@ -120,38 +121,71 @@ ifneq ($(filter $(TEST_GOALS),$(MAKECMDGOALS)),)
 else
 -include $(wildcard build/test.mk)
 endif
-UNITS = '$(O)/test/*/*_test'
+# The metaschemas that test data of JSON Schema refers to.
+export SCHEMAS_DIR = $(TEST_PYTHONPATH)/jsonschema_specifications/schemas
 INTEGRATION = 'tests/*/*_test.py' 'tests/*/*_test.sh'
+NEEDED := build/suite build/tests/scripted
 
 check: build/test.mk ## format, rooms' law, generated docs, build, unit tests (a minute)
 	@$(MAKE) -j$(JOBS) build/plexus MODE=opt
-	@$(MAKE) -j4 format rooms docs-check
+	@$(MAKE) -j$(JOBS) format rooms docs-check
 	@$(MAKE) unit
 rooms: build/plexus ## the rooms' law: includes, links, names, variables
 	@python3 tools/rooms $(O)
+FORMATTED = $$(git ls-files 'src/*.c' 'src/*.h' 'tests/*.c' 'bench/*.c' 'bench/*.h')
 format: build/test.mk ## clang-format decides
-	@$(CLANG_FORMAT) --dry-run -Werror $$(git ls-files 'src/*.c' 'src/*.h' 'tests/*.c' 'bench/*.c')
-reformat: build/test.mk
-	@$(CLANG_FORMAT) -i $$(git ls-files 'src/*.c' 'src/*.h' 'tests/*.c' 'bench/*.c')
-unit: build/suite build/test.mk ## unit tests under address and undefined-behaviour sanitizers
-	@$(MAKE) -j$(JOBS) MODE=san programs build/tests/scripted build/san/plexus
+	@$(CLANG_FORMAT) --dry-run -Werror $(FORMATTED)
+reformat: build/test.mk ## it does
+	@$(CLANG_FORMAT) -i $(FORMATTED)
+unit: build/test.mk ## unit tests under address and undefined-behaviour sanitizers (T=word picks)
+	@$(MAKE) -j$(JOBS) MODE=san programs $(NEEDED)
 	@$(MAKE) MODE=san unit-run
 unit-run:
-	@PLEXUS=build/san/plexus build/suite $(UNITS) -- $(T)
-build/san/plexus: FORCE
-	@$(MAKE) MODE=san $(O:build/$(MODE)%=build/san%)/plexus
-	@mkdir -p build/san && cp -f $(O:build/$(MODE)%=build/san%)/plexus build/san/plexus
-FORCE:
-integration: all build/suite build/tests/scripted build/engines/llama-server ## the binary against real engines and clients (T=word picks)
+	@build/suite $(TESTS) -- $(T)
+integration: build/test.mk ## the binary against real engines and clients (T=word picks)
+	@$(MAKE) -j$(JOBS) all $(NEEDED) build/engines/llama-server
 	@build/suite $(INTEGRATION) -- $(T)
 second-compiler: build/test.mk ## clang, all warnings are errors
 	@$(MAKE) -j$(JOBS) CC=$(CLANG) MODE=opt programs $(subst -$(notdir $(CC)),-$(notdir $(CLANG)),$(BIN))
 test: build/test.mk ## everything that CI runs
 	@$(MAKE) second-compiler
-	@$(MAKE) fuzz-build
-	@$(MAKE) all build/suite build/tests/scripted build/engines/llama-server bench-build
-	@$(MAKE) -j$(JOBS) MODE=san programs build/san/plexus
-	@PLEXUS_BIN=build/plexus build/suite '$(O:build/$(MODE)%=build/san%)/test/*/*_test' $(INTEGRATION) -- $(T)
+	@$(MAKE) tidy
+	@$(MAKE) fuzz-replay
+	@$(MAKE) -j$(JOBS) all $(NEEDED) build/engines/llama-server bench-build
+	@$(MAKE) -j$(JOBS) MODE=san programs
+	@$(MAKE) MODE=san test-run
+test-run:
+	@build/suite $(TESTS) $(INTEGRATION) -- $(T)
+
+# ---- the same tests, looked at harder ----------------------------------------------------------
+.PHONY: asan tsan valgrind torture tidy
+asan: build/test.mk ## the binary's tests with a binary under address and undefined-behaviour sanitizers
+	@$(MAKE) -j$(JOBS) MODE=san $(O:build/$(MODE)%=build/san%)/plexus $(NEEDED) build/engines/llama-server
+	@PLEXUS_BIN=$(O:build/$(MODE)%=build/san%)/plexus build/suite $(INTEGRATION) -- $(T)
+TSAN_TESTS := base/log_test base/thread_test loop/loop_test ctl/ctl_test
+tsan: build/test.mk ## the tests with threads under the thread sanitizer
+	@$(MAKE) MODE=tsan JOBS=$(JOBS) tsan-run
+tsan-run: $(NEEDED)
+	@$(MAKE) -j$(JOBS) $(TSAN_TESTS:%=$(O)/test/%)
+	@TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan.supp halt_on_error=1" build/suite $(TSAN_TESTS:%=$(O)/test/%) -- $(T)
+VALGRIND_TESTS = $(filter $(foreach r,base text models http,$(O)/test/$(r)/%),$(TESTS))
+valgrind: build/test.mk ## units of base, text, models and http under valgrind: no error, no leak
+	@$(MAKE) MODE=plain JOBS=$(JOBS) valgrind-run
+valgrind-run: $(NEEDED)
+	@$(MAKE) -j$(JOBS) $(VALGRIND_TESTS)
+	@SUITE_UNDER='valgrind -q --error-exitcode=99 --leak-check=full --show-leak-kinds=definite,possible --suppressions=tests/valgrind.supp' \
+	    build/suite $(VALGRIND_TESTS) -- $(T)
+torture: build/test.mk ## memory that runs out at each point in turn
+	@$(MAKE) unit T='torture $(T)'
+# Each file once after it changed, as a compiler would.
+TIDY_C := $(filter-out %_test.c %_fuzz.c,$(ALL_C))
+tidy: build/test.mk ## clang-tidy, what changed since it last was clean
+	@$(MAKE) -j$(JOBS) $(TIDY_C:%.c=build/tidy/%.ok)
+build/tidy/%.ok: %.c .clang-tidy | $(GEN_C)
+	@mkdir -p $(@D) && echo "  TIDY $<"
+	@$(CC) $(filter-out -MMD -MP,$(CFLAGS)) $(DEPFLAGS) -MM -MP -MT $@ -MF $(@:.ok=.d) $<
+	@$(CLANG_TIDY) --quiet $< -- $(filter-out -MMD -MP,$(CFLAGS)) $(DEPFLAGS:-I%=-isystem %) 2>$(@:.ok=.log) || { cat $(@:.ok=.log); exit 1; }
+	@touch $@
 
 # ---- fuzzing: libFuzzer, parsers only ----------------------------------------------------------
 FUZZ_LIB_C := $(filter src/base/% src/text/% src/config/% src/host/%,$(LIB_C))
@@ -168,22 +202,21 @@ build/fuzz/llhttp.o: $(LLHTTP_DIR)/llhttp.c $(LLHTTP_DIR)/api.c $(LLHTTP_DIR)/ht
 	@mkdir -p $(@D) && for f in $^; do $(CLANG) -O1 -w -fsanitize=address -I$(LLHTTP_DIR) -c $$f -o build/fuzz/ll_$$(basename $$f .c).o; done; $(LD) -r -o $@ build/fuzz/ll_*.o
 build/fuzz/%_fuzz: build/fuzz/src/%_fuzz.o $(FUZZ_O) build/fuzz/vendor.o build/fuzz/llhttp.o
 	@mkdir -p $(@D) && $(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS)
-.PHONY: fuzz-build
+.SECONDARY: $(FUZZ_C:%.c=build/fuzz/%.o) $(FUZZ_O)
+.PHONY: fuzz-build fuzzers fuzz-replay fuzz-smoke
 fuzz-build: build/test.mk
-	@$(MAKE) -j$(JOBS) $(FUZZERS)
-fuzz-smoke: build/test.mk ## each parser's fuzz target for FUZZ_S seconds (60), from its corpus
-	@$(MAKE) fuzz-build
-	@for f in $(FUZZERS); do sh tools/fuzz $$f $(or $(FUZZ_S),60) || exit 1; done
+	@$(MAKE) -j$(JOBS) fuzzers
+fuzzers: $(FUZZERS)
+	@:
+fuzz-replay: fuzz-build ## each fuzz target over its corpus
+	@for f in $(FUZZERS); do sh tools/fuzz $$f 0 || exit 1; done
+fuzz-smoke: fuzz-build ## each fuzz target for FUZZ_S seconds (60), from its corpus (T=word picks)
+	@for f in $(foreach w,$(or $(T),/),$(foreach f,$(FUZZERS),$(if $(findstring $(w),$(f)),$(f)))); do sh tools/fuzz $$f $(or $(FUZZ_S),60) || exit 1; done
 
-tidy: build/test.mk ## clang-tidy
-	@$(CLANG_TIDY) --quiet $(LIB_C) -- $(CFLAGS) $(DEPFLAGS) 2>/dev/null
-tsan: build/suite ## unit tests under the thread sanitizer
-	@$(MAKE) -j$(JOBS) MODE=tsan programs
-	@TSAN_OPTIONS="suppressions=tests/tsan.supp halt_on_error=1" build/suite 'build/tsan-$(notdir $(CC))/test/*/*_test' -- $(T)
 bench: all bench-build ## make bench BENCH=gateway: the marks, `name value unit`
 	@sh tools/setup bench >&2
 	@python3 bench/$(BENCH).py
-.PHONY: bench reformat unit-run
+.PHONY: bench
 
 # ---- the main job ------------------------------------------------------------------------------
 up: build/engines/llama-server ## set up, build, serve real models on http://127.0.0.1:8000
@@ -202,7 +235,7 @@ distclean-cache: ## removes the cache of downloads and models
 
 include tests/engine/engine.mk
 include bench/bench.mk
--include $(shell find $(O) -name '*.d' 2>/dev/null)
+-include $(shell find $(O) build/fuzz build/tidy -name '*.d' 2>/dev/null)
 
 # ---- docs, install, dist -----------------------------------------------------------------------
 .PHONY: docs docs-check install uninstall dist cover mutate
