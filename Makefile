@@ -257,7 +257,6 @@ cover: build/test.mk build/suite ## branch coverage by room: units, then the bin
 	@PLEXUS=build/cover-$(notdir $(CC))/plexus PLEXUS_BIN=build/cover-$(notdir $(CC))/plexus build/suite \
 	    'build/cover-$(notdir $(CC))/test/*/*_test' $(if $(COVER),,$(INTEGRATION)) -- $(T) || echo 'cover: not all tests passed' >&2
 	@python3 tools/cover.py build/cover-$(notdir $(CC)) $(COVER_FLAGS)
-.SECONDARY: $(TEST_C:%.c=$(O)/%.o)
 mutate: build/test.mk ## N (100) small mutations: how many do the unit tests notice? (SEED, MUTATE_MINUTES=60, T=word picks files)
 	@$(MAKE) -j$(JOBS) MODE=san programs
 	@$(MAKE) MODE=san mutate-run
