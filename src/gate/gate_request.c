@@ -304,15 +304,21 @@ static void refuse_wait(struct greq *r)
 {
     struct gate *g = r->gate;
     struct model_view v;
+    char message[300];
     int64_t now = timers_now_ms(g->args.timers);
+    model_view(g->args.models, r->model, now, &v); // before it is forgotten that somebody waits
+    bool busy = v.state == MODEL_WARM;
+    int64_t seconds = busy ? 1 : v.eta_ms >= 0 ? (v.eta_ms + 999) / 1000 : 5;
+    if (busy)
+        (void)snprintf(message, sizeof(message),
+                       "all slots of the model are taken, and %u requests wait", v.waiting - 1);
+    else
+        (void)snprintf(message, sizeof(message), "the model is loading (%s); about %lld s left",
+                       v.phase && *v.phase ? v.phase : "starting", (long long)seconds);
     models_cancel(g->args.models, &r->ticket, now);
     r->waiting = false;
-    model_view(g->args.models, r->model, now, &v);
-    int64_t seconds = v.eta_ms >= 0 ? (v.eta_ms + 999) / 1000 : 5;
-    char message[300];
-    (void)snprintf(message, sizeof(message), "the model is loading (%s); about %lld s left",
-                   v.phase && *v.phase ? v.phase : "starting", (long long)seconds);
-    greq_fail(r, E_LOADING, message, "model", seconds > 0 ? seconds : 1);
+    greq_fail(r, busy ? E_FULL : E_LOADING, message, "model", seconds > 0 ? seconds : 1);
+    g->args.after(g->args.user);
 }
 
 // Asks for the model: now, or later by gate_granted and gate_refused.

@@ -159,6 +159,7 @@ def test_a_full_slot_is_waited_for_and_told():
         plexus.engine_get(port, "/_release")
         first.read()
     assert refused.status == 503 and int(refused.headers["Retry-After"]) >= 1, refused
+    assert refused.json["error"]["code"] == "full" and "slots" in refused.json["error"]["message"], refused
 
 
 def test_an_early_failure_keeps_its_status():
