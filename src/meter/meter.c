@@ -7,18 +7,18 @@
 #include <string.h>
 
 #define SERIES_MAX 1000
-#define US 1000u
-#define MS 1000000u
-#define S 1000000000u
+#define US UINT64_C(1000)
+#define MS UINT64_C(1000000)
+#define S UINT64_C(1000000000)
 
 const struct hist_bounds hist_fine = {
-    24, {5 * US,  10 * US,  15 * US,  20 * US,  30 * US,  40 * US,  50 * US, 60 * US,
+    23, {5 * US,  10 * US,  15 * US,  20 * US,  30 * US,  40 * US,  50 * US, 60 * US,
          80 * US, 100 * US, 150 * US, 200 * US, 300 * US, 500 * US, 1 * MS,  2 * MS,
          5 * MS,  10 * MS,  20 * MS,  30 * MS,  40 * MS,  50 * MS,  100 * MS}};
-const struct hist_bounds hist_coarse = {
-    18,
-    {1 * MS, 2 * MS, 5 * MS, 10 * MS, 25 * MS, 50 * MS, 100 * MS, 250 * MS, 500 * MS, 1ull * S,
-     2ull * S, 5ull * S, 10ull * S, 30ull * S, 60ull * S, 120ull * S, 300ull * S, 600ull * S}};
+const struct hist_bounds hist_coarse = {18,
+                                        {1 * MS, 2 * MS, 5 * MS, 10 * MS, 25 * MS, 50 * MS,
+                                         100 * MS, 250 * MS, 500 * MS, 1 * S, 2 * S, 5 * S, 10 * S,
+                                         30 * S, 60 * S, 120 * S, 300 * S, 600 * S}};
 
 struct meter {
     struct meter_node node;
@@ -155,7 +155,8 @@ struct meter_model *meter_models(struct meter *m)
 struct meter_model *meter_model(struct meter *m, const char *model, const char *engine)
 {
     for (struct meter_model *x = m->models; x; x = x->next)
-        if (strcmp(x->model, model) == 0 && strcmp(x->engine, engine) == 0)
+        if (strncmp(x->model, model, sizeof(x->model) - 1) == 0 &&
+            strncmp(x->engine, engine, sizeof(x->engine) - 1) == 0) // as they were cut
             return x;
     struct meter_model *x = m->series < SERIES_MAX ? mem_new(struct meter_model) : NULL;
     if (!x)

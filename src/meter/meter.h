@@ -43,7 +43,7 @@ struct meter_model { // one series, label model and engine
 
 struct meter_node {
     uint64_t requests, refused, unauthorized, bad_requests, connections, connections_max,
-        over_limit, body_bytes, memory_budget_bytes, memory_used_bytes, log_dropped, events_dropped;
+        over_limit, body_bytes, memory_budget_bytes, memory_used_bytes, log_dropped;
     uint64_t loop_lag_ns, uptime_s;
 };
 
