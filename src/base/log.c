@@ -2,11 +2,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/log.h"
 #include "base/buf.h"
+#include "base/err.h"
 #include "base/time.h"
+#include <math.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #define LINE_BYTES_MAX 65536
+#define CUT_BYTES 16 // for the end of a line that was cut
 
 static struct {
     struct log_sink *sink, *echo;
@@ -50,7 +53,7 @@ static void put_value(struct buf *b, const struct log_field *f)
     case LOG_BYTES_: (void)buf_json_str(b, f->v.bytes); return;
     case LOG_INT_: (void)buf_i64(b, f->v.i); return;
     case LOG_UINT_: (void)buf_u64(b, f->v.u); return;
-    case LOG_REAL_: (void)buf_fmt(b, "%.6g", f->v.d); return;
+    case LOG_REAL_: (void)buf_fmt(b, isfinite(f->v.d) ? "%.6g" : "null", f->v.d); return;
     case LOG_BOOL_: (void)buf_str(b, f->v.b ? "true" : "false"); return;
     case LOG_END_: return;
     }
@@ -67,12 +70,26 @@ static void put_json(struct buf *b, enum log_level level, const char *event,
     for (const struct log_field *f = fields; f->key; f++) {
         if (f->kind == LOG_STR_ && !f->v.str)
             continue;
+        size_t before = b->n;
         (void)buf_str(b, ",\"");
         (void)buf_str(b, f->key);
         (void)buf_str(b, "\":");
         put_value(b, f);
+        if (b->failed == E_TOOBIG || b->n > LINE_BYTES_MAX - CUT_BYTES) { // it stays whole JSON
+            b->n = before;
+            b->failed = 0;
+            (void)buf_str(b, ",\"cut\":true");
+            break;
+        }
     }
     (void)buf_chr(b, '}');
+}
+
+// Text from outside must not steer the terminal.
+static void put_plain(struct buf *b, struct bytes s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        (void)buf_chr(b, (unsigned char)s.p[i] < ' ' || s.p[i] == 0x7f ? '?' : s.p[i]);
 }
 
 // "12:00:00.000 warn  gate.request  model=tiny-chat status=502"
@@ -89,9 +106,9 @@ static void put_text(struct buf *b, enum log_level level, const char *event,
             continue;
         (void)buf_fmt(b, " \x1b[2m%s=\x1b[0m", f->key);
         if (f->kind == LOG_STR_)
-            (void)buf_str(b, f->v.str);
+            put_plain(b, bytes_of(f->v.str));
         else if (f->kind == LOG_BYTES_)
-            (void)buf_put(b, f->v.bytes);
+            put_plain(b, f->v.bytes);
         else
             put_value(b, f);
     }
@@ -111,7 +128,7 @@ static void write_line(enum log_level level, const char *event, const struct log
     struct buf b;
     buf_init(&b, LINE_BYTES_MAX);
     put_json(&b, level, event, fields);
-    struct bytes line = buf_bytes(&b);
+    struct bytes line = b.failed ? BYTES("{\"event\":\"log.no_memory\"}") : buf_bytes(&b);
     if (the_log.watch)
         the_log.watch(the_log.watch_arg, level, line);
     if (the_log.sink)

@@ -29,13 +29,14 @@ int64_t time_wall_ms(void)
 
 void time_text(int64_t wall_ms, char text[TIME_TEXT_LEN + 1])
 {
-    time_t seconds = (time_t)(wall_ms / 1000);
+    int64_t part_ms = wall_ms % 1000 + (wall_ms % 1000 < 0 ? 1000 : 0); // also before 1970
+    time_t seconds = (time_t)((wall_ms - part_ms) / 1000);
     struct tm tm;
     gmtime_r(&seconds, &tm);
     char part[64];
     (void)snprintf(part, sizeof(part), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900,
                    tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
-                   (int)(wall_ms % 1000));
+                   (int)part_ms);
     for (int i = 0; i <= TIME_TEXT_LEN; i++)
         text[i] = part[i];
     text[TIME_TEXT_LEN] = 0;
