@@ -605,6 +605,13 @@ static void on_closed(struct net_stream *s)
 {
     struct link *l = s->user;
     struct http_pool *p = l->pool;
+    if (!l->closed) { // the loop ended, and its streams with it
+        if (l->call)
+            l->call->link = NULL;
+        else
+            p->idle_count--;
+        list_del(&l->node);
+    }
     buf_fini(&l->in);
     mem_free(l);
     p->links--;
