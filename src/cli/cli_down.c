@@ -1,5 +1,6 @@
 // cli_down.c: plexus down: drains the node and waits for its end.
 // SPDX-License-Identifier: Apache-2.0
+#include "base/file.h"
 #include "cli/cli_commands_priv.h"
 #include <errno.h>
 #include <signal.h>
@@ -27,11 +28,24 @@ const struct cli_command cli_down_command = {
     .run = down,
 };
 
+// Ended, though its parent has not asked how yet.
+static bool is_zombie(int64_t pid)
+{
+    char path[64];
+    struct buf stat;
+    (void)snprintf(path, sizeof(path), "/proc/%lld/stat", (long long)pid);
+    buf_init(&stat, 4096);
+    (void)file_read(path, &stat, NULL);
+    bool zombie = bytes_find(buf_bytes(&stat), BYTES(") Z ")) >= 0;
+    buf_fini(&stat);
+    return zombie;
+}
+
 // True when the process is gone. A node elsewhere has no pid here.
 static bool wait_for(int64_t pid, int64_t timeout_ms)
 {
     int64_t until = timeout_ms == TIME_NEVER ? TIME_NEVER : time_mono_ms() + timeout_ms;
-    while (kill((pid_t)pid, 0) == 0 || errno == EPERM) {
+    while ((kill((pid_t)pid, 0) == 0 || errno == EPERM) && !is_zombie(pid)) {
         struct timespec pause = {0, LOOK_MS * 1000000L};
         if (time_mono_ms() >= until)
             return false;
