@@ -19,8 +19,7 @@ static void program_text(const struct host_probe *p, char *to, size_t size, cons
 // Where the node looks for llama.cpp's server too: the variable, PATH, beside its own binary.
 static void find_engine(const struct host_probe *p, char *to, size_t size)
 {
-    static const char *const beside[] = {"engines/llama-server",
-                                         "../libexec/plexus/llama-server"};
+    static const char *const beside[] = {"engines/llama-server", "../libexec/plexus/llama-server"};
     char path[600], mode[16];
     struct buf self;
     if (host_fact_into(p, to, size, "env PLEXUS_LLAMA_SERVER") ||
