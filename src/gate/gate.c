@@ -149,7 +149,7 @@ void gate_refused(struct gate *g, struct model_ticket *t, const struct err *e)
     (void)g;
     r->waiting = false;
     wait_end(r);
-    greq_fail(r, e->code, e->text, "model", err_info(e->code)->http == 503 ? 1 : -1);
+    greq_refuse(r, e);
 }
 
 void gate_close(struct gate *g, struct model *m, int code, const char *why)

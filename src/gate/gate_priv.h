@@ -71,6 +71,7 @@ bool gate_preflight(struct gate *g, struct http_exchange *x);
 void gate_model_request(struct gate *g, struct http_exchange *x, struct key *key);
 void greq_start(struct greq *r); // the model is WARM and ours
 void greq_fail(struct greq *r, int code, const char *message, const char *param, int64_t retry_s);
+void greq_refuse(struct greq *r, const struct err *e); // by the rules of models
 void greq_end(struct greq *r);   // answered whole
 // No engine at its address: asks again a little later. false: often enough.
 bool greq_again(struct greq *r);

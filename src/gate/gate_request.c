@@ -221,6 +221,14 @@ static void greq_release(struct greq *r)
         g->args.after(g->args.user);
 }
 
+void greq_refuse(struct greq *r, const struct err *e)
+{
+    // A model that is too large for this machine is no fault of the request's size.
+    bool never = e->code == E_TOOBIG;
+    greq_fail(r, never ? E_UNAVAILABLE : e->code, e->text, "model",
+              !never && err_info(e->code)->http == 503 ? 1 : -1);
+}
+
 void greq_end(struct greq *r)
 {
     struct http_exchange *x = r->x;
@@ -330,7 +338,7 @@ static void want(struct greq *r)
     int status =
         models_want(g->args.models, r->model, &r->ticket, timers_now_ms(g->args.timers), &e);
     if (status < 0) {
-        greq_fail(r, status, e.text, "model", err_info(status)->http == 503 ? 1 : -1);
+        greq_refuse(r, &e);
         g->args.after(g->args.user);
         return;
     }
