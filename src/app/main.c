@@ -4,11 +4,25 @@
 #include "cli/cli.h"
 #include "host/host.h"
 #include "loop/loop.h"
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
+
+// Who starts us may have closed them: the next file opened would take their place, and get what is
+// meant for the terminal.
+static void standard_descriptors(void)
+{
+    int fd;
+    while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd <= STDERR_FILENO)
+        continue;
+    if (fd >= 0)
+        (void)close(fd);
+}
 
 int main(int argc, char **argv)
 {
+    standard_descriptors();
     if (argc > 1 && strcmp(argv[1], "_guard") == 0)
         return loop_guard_main(argc, argv);
     if (argc > 1 && strcmp(argv[1], "_gpu") == 0)

@@ -101,6 +101,19 @@ static uint64_t count_lines(const char *p, size_t n)
     return lines;
 }
 
+// The disk took only a part: what it has of the last line goes again, so that the file stays one of
+// whole lines.
+static void drop_part(struct log_sink *s, const char *p, size_t written)
+{
+    struct stat st;
+    size_t part = 0;
+    while (part < written && p[written - part - 1] != '\n')
+        part++;
+    if (part && s->owns_fd && fstat(s->fd, &st) == 0 && S_ISREG(st.st_mode) &&
+        st.st_size >= (off_t)part && ftruncate(s->fd, st.st_size - (off_t)part) == 0)
+        s->size -= part;
+}
+
 // Called without the lock. Returns the lines lost.
 static uint64_t write_out(struct log_sink *s, uint64_t lost_before)
 {
@@ -112,11 +125,15 @@ static uint64_t write_out(struct log_sink *s, uint64_t lost_before)
         int n = snprintf(note, sizeof(note),
                          "{\"level\":\"warn\",\"event\":\"log.dropped\",\"lines\":%llu}\n",
                          (unsigned long long)lost_before);
-        if (write_all(s, note, (size_t)n) != 0)
+        size_t rest = write_all(s, note, (size_t)n);
+        s->size += (size_t)n - rest;
+        drop_part(s, note, (size_t)n - rest);
+        if (rest)
             lost += lost_before;
     }
     size_t left = write_all(s, s->spare.p, s->spare.n);
     s->size += s->spare.n - left;
+    drop_part(s, s->spare.p, s->spare.n - left);
     if (left)
         lost += count_lines(s->spare.p + s->spare.n - left, left);
     buf_clear(&s->spare);
