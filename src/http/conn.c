@@ -214,6 +214,13 @@ static int body_take(struct conn *c, struct http_exchange *x, struct bytes part)
     return buf_put(&x->body_buf, part);
 }
 
+// Chunk sizes, their extensions and trailers: they may be much beside tiny chunks, never without
+// end.
+static bool too_much_around(const struct conn *c)
+{
+    return c->around > c->server->limits.head_bytes + 16 * (c->x->budgeted + c->discarded);
+}
+
 // Feeds what is there into the body; returns the bytes used. The connection may be closed by it.
 static size_t conn_body(struct conn *c, struct bytes data)
 {
@@ -225,7 +232,10 @@ static size_t conn_body(struct conn *c, struct bytes data)
         size_t n = 0;
         int event = http1_body(&x->parser, bytes_from(data, used), &n, &part, &e);
         used += n;
+        c->around += n - (event == HTTP1_BODY ? part.n : 0);
         int status = event == HTTP1_BODY ? body_take(c, x, part) : 0;
+        if (event >= 0 && status == 0 && too_much_around(c))
+            status = E_HEAD_TOOBIG;
         if (event < 0 || status < 0) {
             if (x->finished)
                 conn_close(c, false);
@@ -234,6 +244,8 @@ static size_t conn_body(struct conn *c, struct bytes data)
             else
                 conn_refuse(c, status,
                             status == E_TOOBIG ? "the request body is too large"
+                            : status == E_HEAD_TOOBIG
+                                ? "too much stands around the chunks of the request body"
                             : status == E_FULL ? "too many request bodies at once"
                                                : "out of memory");
             return used;
@@ -277,7 +289,7 @@ static size_t conn_head(struct conn *c, const struct http_head *h, const struct 
     }
     c->x = x;
     c->state = CONN_BODY;
-    c->discarded = 0;
+    c->discarded = c->around = 0;
     conn_wait_for(c, WAIT_NONE);
     int answered = s->routes.on_head ? s->routes.on_head(s->routes.user, x) : 0;
     if (c->state == CONN_CLOSED || c->x != x)

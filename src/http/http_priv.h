@@ -38,7 +38,7 @@ struct conn {
     int64_t due_ms;
     uint64_t began_ns;      // first byte of the request that is coming
     struct buf in;          // a head in pieces, or requests sent ahead
-    uint64_t discarded;
+    uint64_t discarded, around; // bytes of the present body: thrown away, of its framing
     struct net_peer peer;
     bool peer_known, processing, reading, keep_alive, draining_out, ended;
 };
