@@ -44,10 +44,11 @@ CFLAGS_san   := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefi
 CFLAGS_tsan  := -O1 -g -fsanitize=thread -DPLEXUS_FAULTS
 CFLAGS_plain := -O1 -g -DPLEXUS_FAULTS
 CFLAGS_cover := -O0 -g --coverage -DPLEXUS_FAULTS
-CFLAGS := -std=c17 -D_GNU_SOURCE -DPLEXUS_VERSION='"$(VERSION)"' $(WARN) $(CFLAGS_$(MODE)) -Isrc -Ibuild/gen -MMD -MP $(CFLAGS_EXTRA)
+UNAME := $(shell uname -s)
+FEATURES := $(if $(filter Darwin,$(UNAME)),-D_DARWIN_C_SOURCE,-D_GNU_SOURCE)
+CFLAGS := -std=c17 $(FEATURES) -DPLEXUS_VERSION='"$(VERSION)"' $(WARN) $(CFLAGS_$(MODE)) -Isrc -Ibuild/gen -MMD -MP $(CFLAGS_EXTRA)
 DEPFLAGS := -I$(YYJSON_DIR) -I$(LLHTTP_DIR) $(shell pkg-config --cflags $(PKG) 2>/dev/null)
 # Static where the distribution has the archive, so that one binary runs on; OpenSSL stays shared.
-UNAME := $(shell uname -s)
 ifeq ($(UNAME),Linux)
 LIBDIRS := $(shell pkg-config --variable=libdir $(PKG) 2>/dev/null | tr ' ' '\n' | sort -u)
 pick = $(firstword $(wildcard $(foreach d,$(LIBDIRS) /usr/lib/$(shell $(CC) -dumpmachine 2>/dev/null),$(d)/lib$(1)_a.a $(d)/lib$(1).a)) -l$(1))
@@ -104,7 +105,7 @@ $(O)/test/%: $(O)/src/%.o $(O)/libplexus.a
 	@$(CC) $(CFLAGS_$(MODE)) $(LDFLAGS) -o $@ $< $(O)/libplexus.a -lcmocka $(LIBS)
 build/suite: tests/suite.c
 	@mkdir -p $(@D)
-	@$(CC) -std=c17 -D_GNU_SOURCE $(WARN) -O1 -o $@ $< -lcmocka
+	@$(CC) -std=c17 $(FEATURES) $(WARN) -O1 -o $@ $< -lcmocka
 .SECONDARY: $(TEST_C:%.c=$(O)/%.o)
 
 .PHONY: check test test-run unit unit-run integration programs rooms format reformat second-compiler
@@ -195,7 +196,7 @@ FUZZ_FLAGS := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-r
 build/fuzz/src/%.o: src/%.c | $(GEN_C)
 	@mkdir -p $(@D) && $(CLANG) $(filter-out $(CFLAGS_$(MODE)),$(CFLAGS)) $(FUZZ_FLAGS) $(DEPFLAGS) -c $< -o $@
 build/fuzz/gen/%.o: build/gen/%.c
-	@mkdir -p $(@D) && $(CLANG) -std=c17 -D_GNU_SOURCE -Isrc $(FUZZ_FLAGS) -c $< -o $@
+	@mkdir -p $(@D) && $(CLANG) -std=c17 $(FEATURES) -Isrc $(FUZZ_FLAGS) -c $< -o $@
 build/fuzz/vendor.o: $(YYJSON_DIR)/yyjson.c
 	@mkdir -p $(@D) && $(CLANG) -O1 -w -fsanitize=address -c $< -o $@
 build/fuzz/llhttp.o: $(LLHTTP_DIR)/llhttp.c $(LLHTTP_DIR)/api.c $(LLHTTP_DIR)/http.c
@@ -236,6 +237,25 @@ distclean-cache: ## removes the cache of downloads and models
 include tests/engine/engine.mk
 include bench/bench.mk
 -include $(shell find $(O) build/fuzz build/tidy -name '*.d' 2>/dev/null)
+
+# ---- macOS: the sources compile for it (arm64); nothing is linked, nothing is run ---------------
+MACOS_O := $(patsubst %.c,build/macos/%.o,$(LIB_C) src/app/main.c $(GEN_C))
+MACOS_VENDOR_C := $(YYJSON_DIR)/yyjson.c $(LLHTTP_DIR)/llhttp.c $(LLHTTP_DIR)/api.c $(LLHTTP_DIR)/http.c
+MACOS_CC = ZIG_GLOBAL_CACHE_DIR=$(CACHE)/zig ZIG_LOCAL_CACHE_DIR=build/macos/cache $(ZIG) cc -target aarch64-macos.14.0 -O1 -UNDEBUG
+MACOS_CFLAGS = $(filter-out $(CFLAGS_$(MODE)),$(CFLAGS:-D_GNU_SOURCE=-D_DARWIN_C_SOURCE)) -I$(YYJSON_DIR) -I$(LLHTTP_DIR)
+ifneq ($(filter macos macos-%,$(MAKECMDGOALS)),)
+include build/macos.mk
+-include $(MACOS_O:.o=.d)
+endif
+build/macos.mk: deps/pins.txt tools/setup
+	@sh tools/setup macos
+build/macos/%.o: %.c build/macos.mk | $(GEN_C)
+	@mkdir -p $(@D) && echo "  MACOS $<"
+	@$(MACOS_CC) $(MACOS_CFLAGS) -isystem build/macos/include -c $< -o $@
+.PHONY: macos
+macos: $(MACOS_O) ## all sources through a compiler for macOS on arm64: warnings are errors, nothing is linked or run
+	@for f in $(MACOS_VENDOR_C); do $(MACOS_CC) $(VENDOR_CFLAGS) -I$(LLHTTP_DIR) -c $$f -o build/macos/vendor.o || exit 1; done
+	@echo "macos: $(words $(MACOS_O) $(MACOS_VENDOR_C)) files compile"
 
 # ---- docs, install, dist -----------------------------------------------------------------------
 .PHONY: docs docs-check install uninstall dist cover mutate

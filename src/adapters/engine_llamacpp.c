@@ -5,11 +5,16 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "text/gguf.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#ifdef __APPLE__
+#define st_mtim st_mtimespec // POSIX.1-2008's name is not there
+#endif
 
 #define HEADER_FIRST ((size_t)256 << 10) // bytes of a file read at first
 #define HEADER_MAX ((size_t)64 << 20)    // and at most
@@ -125,8 +130,11 @@ static uint64_t memory_of(const struct gguf *g, const char *file, uint64_t token
 // Folder of the running binary; false: not known.
 static bool own_folder(char *path, size_t size)
 {
-    ssize_t n = readlink("/proc/self/exe", path, size - 1);
-    if (n <= 0)
+    const char *self = file_self();
+    ssize_t n = readlink(self, path, size - 1);
+    if (n < 0 && errno == EINVAL) // no link: the path itself
+        n = snprintf(path, size, "%s", self);
+    if (n <= 0 || (size_t)n >= size)
         return false;
     path[n] = '\0';
     char *slash = strrchr(path, '/');

@@ -75,7 +75,7 @@ int engines_new(struct engines **ret, const struct engines_args *args, struct er
 static void wipe(const struct config_model *c)
 {
     if (c->key.value_ != NULL)
-        explicit_bzero((char *)(uintptr_t)c->key.value_, strlen(c->key.value_));
+        mem_wipe((char *)(uintptr_t)c->key.value_, strlen(c->key.value_));
 }
 
 static void forget(struct engine *x)

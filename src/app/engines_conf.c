@@ -1,6 +1,8 @@
 // engines_conf.c: a model's configuration: copied, as the models see it, as its engine sees it.
 // SPDX-License-Identifier: Apache-2.0
 #include "app/engines_priv.h"
+#include "base/alloc.h"
+#include "base/sys.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -150,7 +152,7 @@ const char *const *engine_environment(struct arena *a, const char *const *more)
 void engine_plan_drop(struct engine *x)
 {
     if (x->plan.auth != NULL && x->plan.auth[0] != '\0')
-        explicit_bzero((char *)(uintptr_t)x->plan.auth, strlen(x->plan.auth));
+        mem_wipe((char *)(uintptr_t)x->plan.auth, strlen(x->plan.auth));
     memset(&x->plan, 0, sizeof x->plan);
     arena_free(x->plan_arena);
     x->plan_arena = NULL;
@@ -169,7 +171,7 @@ int engine_free_port(const struct engines *e, uint16_t *ret, struct err *err)
     for (int tries = 0; tries < 16; tries++) {
         struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
         socklen_t n = sizeof at;
-        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        int fd = sys_socket(AF_INET);
         bool ok = fd >= 0 && bind(fd, (struct sockaddr *)(void *)&at, sizeof at) == 0 &&
                   getsockname(fd, (struct sockaddr *)(void *)&at, &n) == 0;
         if (fd >= 0)

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/node_priv.h"
 #include "base/alloc.h"
+#include "base/sys.h"
 #include "base/time.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -46,7 +47,7 @@ static int signals(struct node *n, struct err *e)
 static int daemonize(struct node *n, struct err *e)
 {
     int ends[2];
-    if (pipe2(ends, O_CLOEXEC) != 0)
+    if (sys_pipe(ends) != 0)
         return err_errno(e, errno, "daemon: pipe");
     pid_t pid = fork();
     if (pid < 0)

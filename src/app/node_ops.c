@@ -132,7 +132,7 @@ static int doctor_run(void *arg, struct buf *json, struct err *e)
 {
     struct doctor_job *j = arg;
     struct host_live *live =
-        host_live_new(&(struct host_live_args){.root = "/", .self_exe = "/proc/self/exe"});
+        host_live_new(&(struct host_live_args){.root = "/", .self_exe = file_self()});
     struct host_facts *facts = mem_new(struct host_facts);
     struct host_profile *profile = mem_new(struct host_profile);
     struct host_finding *findings = mem_array(HOST_FINDINGS_MAX, sizeof(*findings));

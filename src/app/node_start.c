@@ -173,7 +173,7 @@ static void http_limits_of(const struct config *c, struct http_limits *l)
 static void detect_run(struct work_req *w)
 {
     struct host_live *live =
-        host_live_new(&(struct host_live_args){.root = "/", .self_exe = "/proc/self/exe"});
+        host_live_new(&(struct host_live_args){.root = "/", .self_exe = file_self()});
     struct host_probe probe = live ? host_live_probe(live) : (struct host_probe){0};
     struct host_args args = {0};
     struct host_profile *p = live ? mem_new(struct host_profile) : NULL;
@@ -228,9 +228,9 @@ static void tell_busy_models(struct node *n)
         struct model_view v;
         model_view(n->models, x, now, &v);
         struct meter_model *row = meter_model(n->meter, v.name, v.engine);
-        uint64_t sign = row ? row->duration.count + ((uint64_t)v.active << 32) +
-                                  ((uint64_t)v.waiting << 48)
-                            : 0;
+        uint64_t sign =
+            row ? row->duration.count + ((uint64_t)v.active << 32) + ((uint64_t)v.waiting << 48)
+                : 0;
         if (row && sign != row->told) {
             row->told = sign;
             ctl_model_changed(n->ctl, x);

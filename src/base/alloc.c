@@ -1,5 +1,8 @@
 // alloc.c: the heap, counted, and failing on demand.
 // SPDX-License-Identifier: Apache-2.0
+#ifdef __APPLE__
+#define __STDC_WANT_LIB_EXT1__ 1 // memset_s
+#endif
 #include "base/alloc.h"
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -112,6 +115,16 @@ uint64_t mem_live(void)
     return atomic_load(&live);
 #else
     return 0;
+#endif
+}
+
+void mem_wipe(void *p, size_t n)
+{
+#ifdef __APPLE__
+    if (n > 0)
+        (void)memset_s(p, n, 0, n);
+#else
+    explicit_bzero(p, n);
 #endif
 }
 

@@ -14,6 +14,7 @@ void *mem_array(size_t count, size_t size); // zeroed; checks the product for ov
 char *mem_dup(const char *p, size_t n);     // NUL-terminated copy
 char *mem_str(const char *text);            // NULL gives NULL
 void mem_free(void *p);
+void mem_wipe(void *p, size_t n); // zeroes what was secret, also when nobody reads it again
 
 #define mem_new(type) ((type *)mem_zalloc(sizeof(type)))
 

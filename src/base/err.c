@@ -42,7 +42,7 @@ int err_wrap(struct err *e, const char *fmt, ...)
     va_start(ap, fmt);
     (void)vsnprintf(context, sizeof(context) - 2, fmt, ap);
     va_end(ap);
-    strcat(context, ": ");
+    memcpy(context + strlen(context), ": ", sizeof ": ");
     memcpy(old, e->text, sizeof(old));
     err_put(e, e->code, context, old);
     return e->code;
@@ -81,7 +81,12 @@ int err_errno(struct err *e, int errno_value, const char *fmt, ...)
     va_start(ap, fmt);
     (void)vsnprintf(context, sizeof(context), fmt, ap);
     va_end(ap);
+#ifdef __GLIBC__
     const char *why = strerror_r(errno_value, reason, sizeof(reason));
+#else // POSIX's own form
+    const char *why =
+        strerror_r(errno_value, reason, sizeof(reason)) == 0 ? reason : "unknown error";
+#endif
     (void)snprintf(text, sizeof(text), "%s: %s", context, why);
     err_put(e, code, "", text);
     return code;

@@ -8,6 +8,11 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#ifdef __APPLE__
+#include <limits.h>
+#include <mach-o/dyld.h>
+#include <stdlib.h>
+#endif
 
 #define READ_STEP ((size_t)64 << 10)
 
@@ -95,6 +100,16 @@ int file_read_part(const char *path, size_t max, struct buf *ret, uint64_t *ret_
     return read_file(path, max, false, ret, ret_size, e);
 }
 
+// To the disk itself: on macOS fsync leaves it in the drive's cache.
+static int sync_file(int fd)
+{
+#ifdef F_FULLFSYNC
+    if (fcntl(fd, F_FULLFSYNC) == 0)
+        return 0; // else a file system without it
+#endif
+    return fsync(fd);
+}
+
 static int write_all(int fd, struct bytes content)
 {
     while (content.n) {
@@ -105,7 +120,7 @@ static int write_all(int fd, struct bytes content)
             return -1;
         content = bytes_from(content, (size_t)n);
     }
-    return fault("fsync") ? -1 : fsync(fd);
+    return fault("fsync") ? -1 : sync_file(fd);
 }
 
 // So that the rename itself survives a power loss.
@@ -193,4 +208,18 @@ int file_mkdirs(const char *path, mode_t mode, struct err *e)
     }
     size_t n = strlen(part);
     return n && part[n - 1] == '/' && n > 1 ? 0 : make_folder(part, mode, e);
+}
+
+const char *file_self(void)
+{
+#ifdef __APPLE__
+    static _Thread_local char path[PATH_MAX];
+    char given[PATH_MAX]; // as it was started: may be relative, or a link
+    uint32_t n = sizeof given;
+    if (_NSGetExecutablePath(given, &n) != 0 || realpath(given, path) == NULL)
+        path[0] = 0;
+    return path;
+#else
+    return "/proc/self/exe";
+#endif
 }

@@ -22,6 +22,10 @@ int file_write_atomic(const char *path, struct bytes content, mode_t mode, struc
 // something else stands in the way.
 int file_mkdirs(const char *path, mode_t mode, struct err *e);
 
+// The path that starts this binary once more; on Linux also after its file was replaced. "": not
+// known. Valid as long as the calling thread.
+const char *file_self(void);
+
 #ifdef PLEXUS_FAULTS
 // Fault shim of test builds: asked before each step; a value other than 0 is the step's errno.
 // Steps: "open", "write", "fsync", "rename", "fsync folder", "mkdir", "read".

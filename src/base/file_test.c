@@ -121,6 +121,12 @@ static void test_mkdirs(void **state)
     assert_int_equal(file_mkdirs(deep, 0700, &e), E_EXISTS);
 }
 
+static void test_self(void **state)
+{
+    (void)state;
+    assert_true(access(file_self(), X_OK) == 0);
+}
+
 #ifdef PLEXUS_FAULTS
 static const char *fail_step;
 static int fail_value, fail_at, seen;
@@ -186,6 +192,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_write_read), cmocka_unit_test(test_ceiling),
         cmocka_unit_test(test_not_files),  cmocka_unit_test(test_mkdirs),
+        cmocka_unit_test(test_self),
 #ifdef PLEXUS_FAULTS
         cmocka_unit_test(test_faults),
 #endif

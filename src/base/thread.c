@@ -26,6 +26,8 @@ static void *thread_main(void *arg)
     struct thread *t = arg;
 #ifdef __linux__
     (void)pthread_setname_np(t->id, t->name);
+#elif defined(__APPLE__)
+    (void)pthread_setname_np(t->name);
 #endif
     t->fn(t->arg);
     return NULL;
@@ -73,7 +75,7 @@ struct lock *lock_new(void)
     pthread_mutex_init(&l->mutex, NULL);
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
-#ifdef __linux__
+#ifndef __APPLE__
     (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 #endif
     pthread_cond_init(&l->wake, &attr);
@@ -106,12 +108,12 @@ void lock_wait(struct lock *l, int64_t timeout_ms)
         pthread_cond_wait(&l->wake, &l->mutex);
         return;
     }
-    struct timespec t;
-#ifdef __linux__
-    clock_gettime(CLOCK_MONOTONIC, &t);
+#ifdef __APPLE__ // its conditions know no clock but the wall's, which may jump
+    struct timespec left = {timeout_ms / 1000, timeout_ms % 1000 * 1000000};
+    (void)pthread_cond_timedwait_relative_np(&l->wake, &l->mutex, &left);
 #else
-    clock_gettime(CLOCK_REALTIME, &t);
-#endif
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
     t.tv_sec += timeout_ms / 1000;
     t.tv_nsec += (timeout_ms % 1000) * 1000000;
     if (t.tv_nsec >= 1000000000) {
@@ -119,6 +121,7 @@ void lock_wait(struct lock *l, int64_t timeout_ms)
         t.tv_nsec -= 1000000000;
     }
     (void)pthread_cond_timedwait(&l->wake, &l->mutex, &t);
+#endif
 }
 
 void lock_wake(struct lock *l)

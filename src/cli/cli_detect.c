@@ -1,5 +1,6 @@
 // cli_detect.c: plexus detect: what this machine is.
 // SPDX-License-Identifier: Apache-2.0
+#include "base/file.h"
 #include "cli/cli_commands_priv.h"
 #include "cli/cli_host_priv.h"
 #include <stdarg.h>
@@ -19,7 +20,7 @@ const struct cli_command cli_detect_command = {
 
 int cli_host_open(struct cli_host *h, struct err *e)
 {
-    h->live = host_live_new(&(struct host_live_args){.root = "/", .self_exe = "/proc/self/exe"});
+    h->live = host_live_new(&(struct host_live_args){.root = "/", .self_exe = file_self()});
     h->profile = mem_new(struct host_profile);
     if (!h->live || !h->profile) {
         cli_host_close(h);

@@ -110,7 +110,7 @@ void cli_node_close(struct cli_node *n)
     n->loop = NULL;
     net_tls_free(n->tls);
     n->tls = NULL;
-    explicit_bzero(n->headers, sizeof n->headers);
+    mem_wipe(n->headers, sizeof n->headers);
 }
 
 static void on_signal(void *user, int signum)
@@ -234,7 +234,7 @@ int cli_call_start(struct cli_node *n, struct cli_call *x, struct err *e)
                                   .handler = &handler,
                                   .user = x};
     int rc = http_call_start(n->pool, &args, &x->call, e);
-    explicit_bzero(headers, sizeof headers);
+    mem_wipe(headers, sizeof headers);
     if (rc) {
         struct err why = *e;
         x->call = NULL;

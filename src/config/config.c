@@ -20,7 +20,7 @@ struct bytes config_schema(void)
 static void wipe(const char *text)
 {
     if (text)
-        explicit_bzero((char *)(uintptr_t)text, strlen(text));
+        mem_wipe((char *)(uintptr_t)text, strlen(text));
 }
 
 void config_free(struct config *c)

@@ -1,5 +1,6 @@
 // model.c: one model of a configuration, and the fingerprint of what needs a restart when changed.
 // SPDX-License-Identifier: Apache-2.0
+#include "base/alloc.h"
 #include "base/time.h"
 #include "config/config_priv.h"
 #include <string.h>
@@ -32,7 +33,7 @@ static const char *const *build_env(struct config_work *w, const struct config_a
         if (!list[count++])
             w->failed = E_NOMEM;
         if (s.value_) // the list has its own copy
-            explicit_bzero((char *)(uintptr_t)s.value_, strlen(s.value_));
+            mem_wipe((char *)(uintptr_t)s.value_, strlen(s.value_));
         buf_fini(&text);
     }
     return list;
@@ -83,7 +84,7 @@ static uint64_t fingerprint(struct config_work *w, const struct json *m,
         w->failed = text.failed;
     uint64_t hash = bytes_hash(buf_bytes(&text));
     if (text.p)
-        explicit_bzero(text.p, text.cap);
+        mem_wipe(text.p, text.cap);
     buf_fini(&text);
     return hash;
 }

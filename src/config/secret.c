@@ -1,5 +1,6 @@
 // secret.c: secrets come from the environment or from files, and are wiped when let go.
 // SPDX-License-Identifier: Apache-2.0
+#include "base/alloc.h"
 #include "base/file.h"
 #include "config/config_priv.h"
 #include <stdlib.h>
@@ -51,7 +52,7 @@ static const char *from_file(struct config_work *w, const struct config_at *at, 
             value = config_str(w, s);
     }
     if (text.p)
-        explicit_bzero(text.p, text.cap);
+        mem_wipe(text.p, text.cap);
     buf_fini(&text);
     return value;
 }

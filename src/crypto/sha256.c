@@ -1,5 +1,6 @@
 // sha256.c: SHA-256 as FIPS 180-4 writes it down, and hex.
 // SPDX-License-Identifier: Apache-2.0
+#include "base/alloc.h"
 #include "crypto/hash.h"
 #include <string.h>
 
@@ -101,7 +102,7 @@ void sha256_end(struct sha256 *h, uint8_t ret[SHA256_LEN])
     compress(h->state, h->block);
     for (int i = 0; i < 8; i++)
         store(ret + i * 4, h->state[i]);
-    explicit_bzero(h, sizeof *h);
+    mem_wipe(h, sizeof *h);
 }
 
 void sha256_sum(struct bytes text, uint8_t ret[SHA256_LEN])

@@ -1,6 +1,7 @@
 // ctl_keys.c: API keys: shown without their text, made once, removed; a change that cannot be saved
 // is taken back.
 // SPDX-License-Identifier: Apache-2.0
+#include "base/alloc.h"
 #include "base/arena.h"
 #include "ctl/ctl_priv.h"
 #include "text/units.h"
@@ -244,7 +245,7 @@ void ctl_op_key_new(struct ctl_call *call)
         ctl_reply_err(call->x, &e);
     else
         reply_made(call->c, call->x, key, id);
-    explicit_bzero(key, sizeof key);
+    mem_wipe(key, sizeof key);
     json_free(doc);
     arena_free(a);
 }

@@ -81,6 +81,11 @@ static int live_list(void *self, const char *path, struct buf *out)
 static int live_link(void *self, const char *path, struct buf *out)
 {
     char full[PATH_TEXT], target[PATH_TEXT];
+#ifdef __APPLE__ // no /proc: what we were started by
+    const char *self_exe = ((const struct host_live *)self)->self_exe;
+    if (!strcmp(path, "/proc/self/exe") && self_exe)
+        return buf_str(out, self_exe);
+#endif
     int rc = full_path(self, path, full);
     if (rc)
         return rc;

@@ -5,6 +5,10 @@
 // the subreaper of its tree, so that every descendant, however it hid, still has the guard above
 // it. The socket to the node is its lifeline: at end of file all descendants are killed, again and
 // again until the kernel says that none is left. No threads, no event library: poll(2).
+//
+// macOS has no subreaper: there a descendant that lost its parent is found by the guard's session,
+// and one that also began a session of its own gets away. Nor does a child die there with its
+// guard: the node kills the session then. Affinity and cgroups are missing: no limit of processors.
 #include "loop/guard_priv.h"
 #include "loop/loop.h"
 
@@ -25,8 +29,8 @@
 #endif
 
 enum {
-    GUARD_WATCH_MS = 1000,    // memory limit without a cgroup
-    GUARD_AGAIN_MS = 2,       // first pause between two rounds of killing, doubles ...
+    GUARD_WATCH_MS = 1000, // memory limit without a cgroup
+    GUARD_AGAIN_MS = 2, // first pause between two rounds of killing, doubles ...
     GUARD_AGAIN_MAX_MS = 128, // ... up to this
 };
 
@@ -34,12 +38,12 @@ struct guard {
     struct guard_opts opts;
     struct guard_cgroup cgroup;
     struct guard_pids pids;
-    int exec_fd;     // reads what the child says when exec fails; end of file: it runs
-    pid_t child;     // 0: reaped
-    bool failed;     // exec failed and this was told
-    bool killing;    // no way back: all must end
-    bool over;       // the memory limit ended it
-    bool no_child;   // waitpid says that nobody is left
+    int exec_fd; // reads what the child says when exec fails; end of file: it runs
+    pid_t child; // 0: reaped
+    bool failed; // exec failed and this was told
+    bool killing; // no way back: all must end
+    bool over; // the memory limit ended it
+    bool no_child; // waitpid says that nobody is left
     int again_ms;
 };
 
@@ -252,9 +256,6 @@ static void guard_reap(struct guard *g)
             guard_exec_event(g);
         if (!g->failed)
             guard_say_exit(g, status);
-#ifndef __linux__
-        (void)kill(-g->child, SIGKILL); // its group, while the number is still taken
-#endif
         g->child = 0;
         g->killing = true;
     }
@@ -359,6 +360,18 @@ static void guard_run(struct guard *g)
     }
 }
 
+#ifndef __linux__
+// The kernel does not say here when the last descendant is gone: the table of processes does.
+static void guard_orphans(struct guard *g)
+{
+    for (int ms = GUARD_AGAIN_MS; guard_tree(getpid(), &g->pids) == 0 && g->pids.n > 0;) {
+        guard_kill_pids(&g->pids);
+        (void)poll(NULL, 0, ms);
+        ms = ms * 2 < GUARD_AGAIN_MAX_MS ? ms * 2 : GUARD_AGAIN_MAX_MS;
+    }
+}
+#endif
+
 // ---- the start
 
 static void guard_signals(void)
@@ -424,6 +437,9 @@ int loop_guard_main(int argc, char **argv)
     guard_drop_output();
     if (started)
         guard_run(&g);
+#ifndef __linux__
+    guard_orphans(&g);
+#endif
     guard_cgroup_close(&g.cgroup);
     guard_pids_free(&g.pids);
     return 0;

@@ -11,8 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#else
+#include <libproc.h>
+#endif
 
 void guard_pids_free(struct guard_pids *v)
 {
@@ -42,9 +46,7 @@ void guard_kill_pids(const struct guard_pids *v)
     }
 }
 
-#ifdef __linux__
-
-// One row of /proc: proc(5), stat fields 1, 4 and 6.
+// One process of the machine.
 struct proc_row {
     pid_t pid, ppid, session;
 };
@@ -52,20 +54,6 @@ struct proc_rows {
     struct proc_row *p;
     size_t n, cap;
 };
-
-static ssize_t proc_read(pid_t pid, const char *name, char *buf, size_t size)
-{
-    char path[64];
-    (void)snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    ssize_t n = read(fd, buf, size - 1);
-    (void)close(fd);
-    if (n >= 0)
-        buf[n] = '\0';
-    return n;
-}
 
 static int rows_add(struct proc_rows *v, struct proc_row row)
 {
@@ -81,6 +69,23 @@ static int rows_add(struct proc_rows *v, struct proc_row row)
     return 0;
 }
 
+#ifdef __linux__
+
+static ssize_t proc_read(pid_t pid, const char *name, char *buf, size_t size)
+{
+    char path[64];
+    (void)snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    ssize_t n = read(fd, buf, size - 1);
+    (void)close(fd);
+    if (n >= 0)
+        buf[n] = '\0';
+    return n;
+}
+
+// proc(5): stat fields 1, 4 and 6.
 static int rows_scan(struct proc_rows *v)
 {
     DIR *dir = opendir("/proc");
@@ -102,6 +107,83 @@ static int rows_scan(struct proc_rows *v)
     (void)closedir(dir);
     return rc;
 }
+
+uint64_t guard_pss(const struct guard_pids *v)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; i < v->n; i++) {
+        char buf[2048];
+        if (proc_read(v->p[i], "smaps_rollup", buf, sizeof buf) <= 0)
+            continue;
+        const char *at = strstr(buf, "\nPss:");
+        if (at != NULL)
+            total += strtoull(at + 5, NULL, 10) * 1024;
+    }
+    return total;
+}
+
+uint64_t guard_rss(const struct guard_pids *v)
+{
+    uint64_t pages = 0;
+    for (size_t i = 0; i < v->n; i++) {
+        char buf[128];
+        unsigned long long size, resident;
+        if (proc_read(v->p[i], "statm", buf, sizeof buf) > 0 &&
+            sscanf(buf, "%llu %llu", &size, &resident) == 2)
+            pages += resident;
+    }
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+#else // macOS: libproc
+
+// Nobody can be a subreaper here: who lost its parent belongs to launchd (1). Then it counts as a
+// child of who leads its session, as long as it did not start a session of its own.
+static int rows_scan(struct proc_rows *v)
+{
+    int room = proc_listallpids(NULL, 0);
+    if (room <= 0)
+        return E_IO;
+    room += room / 8 + 16; // for those that start meanwhile
+    pid_t *all = mem_array((size_t)room, sizeof *all);
+    if (all == NULL)
+        return E_NOMEM;
+    int rc = 0, n = proc_listallpids(all, room * (int)sizeof *all);
+    if (n <= 0)
+        rc = E_IO;
+    for (int i = 0; rc == 0 && i < n; i++) {
+        struct proc_bsdshortinfo info;
+        pid_t session = getsid(all[i]);
+        if (session < 0 ||
+            proc_pidinfo(all[i], PROC_PIDT_SHORTBSDINFO, 0, &info, sizeof info) != (int)sizeof info)
+            continue; // it has ended meanwhile
+        pid_t parent = (pid_t)info.pbsi_ppid;
+        if (parent == 1 && session != all[i])
+            parent = session;
+        rc = rows_add(v, (struct proc_row){all[i], parent, session});
+    }
+    mem_free(all);
+    return rc;
+}
+
+// What the system's own tools show as a process's memory: its share, without mapped files.
+uint64_t guard_pss(const struct guard_pids *v)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; i < v->n; i++) {
+        struct rusage_info_v2 info;
+        if (proc_pid_rusage(v->p[i], RUSAGE_INFO_V2, (rusage_info_t *)(void *)&info) == 0)
+            total += info.ri_phys_footprint;
+    }
+    return total;
+}
+
+uint64_t guard_rss(const struct guard_pids *v)
+{
+    return guard_pss(v); // as cheap
+}
+
+#endif
 
 int guard_tree(pid_t root, struct guard_pids *ret)
 {
@@ -136,61 +218,6 @@ int guard_session(pid_t root, struct guard_pids *ret)
     mem_free(v.p);
     return rc;
 }
-
-uint64_t guard_pss(const struct guard_pids *v)
-{
-    uint64_t total = 0;
-    for (size_t i = 0; i < v->n; i++) {
-        char buf[2048];
-        if (proc_read(v->p[i], "smaps_rollup", buf, sizeof buf) <= 0)
-            continue;
-        const char *at = strstr(buf, "\nPss:");
-        if (at != NULL)
-            total += strtoull(at + 5, NULL, 10) * 1024;
-    }
-    return total;
-}
-
-uint64_t guard_rss(const struct guard_pids *v)
-{
-    uint64_t pages = 0;
-    for (size_t i = 0; i < v->n; i++) {
-        char buf[128];
-        unsigned long long size, resident;
-        if (proc_read(v->p[i], "statm", buf, sizeof buf) > 0 &&
-            sscanf(buf, "%llu %llu", &size, &resident) == 2)
-            pages += resident;
-    }
-    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
-#else // no /proc: the child's process group is what can be found
-
-int guard_tree(pid_t root, struct guard_pids *ret)
-{
-    (void)root;
-    ret->n = 0;
-    return 0;
-}
-
-int guard_session(pid_t root, struct guard_pids *ret)
-{
-    return guard_tree(root, ret);
-}
-
-uint64_t guard_pss(const struct guard_pids *v)
-{
-    (void)v;
-    return 0;
-}
-
-uint64_t guard_rss(const struct guard_pids *v)
-{
-    (void)v;
-    return 0;
-}
-
-#endif
 
 void guard_close_from(int first)
 {

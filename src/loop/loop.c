@@ -3,6 +3,7 @@
 #include "loop/loop_priv.h"
 
 #include "base/alloc.h"
+#include "base/file.h"
 
 #include <assert.h>
 #include <string.h>
@@ -165,7 +166,7 @@ static void loop_defaults(struct loop_args *a)
 static int loop_set_up(struct loop *l, struct err *e)
 {
     l->read_buf = mem_alloc(l->args.read_bytes);
-    l->self = mem_str(l->args.self ? l->args.self : "/proc/self/exe");
+    l->self = mem_str(l->args.self ? l->args.self : file_self());
     if (l->read_buf == NULL || l->self == NULL)
         return err_set(e, E_NOMEM, "event loop: out of memory");
     int rc = loop_work_init(&l->work, l);

@@ -17,7 +17,7 @@ struct loop_args {
     int64_t linger_ms;          // how long a closed stream may still send, default 5000
     unsigned work_threads;      // default 2
     unsigned work_queue_max;    // default 256
-    const char *self; // path of this binary (the guard is "self _guard"); NULL: /proc/self/exe
+    const char *self; // path of this binary (the guard is "self _guard"); NULL: file_self()
 };
 
 int loop_new(struct loop **ret, const struct loop_args *args, struct err *e);

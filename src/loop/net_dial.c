@@ -3,6 +3,7 @@
 #include "loop/loop_priv.h"
 
 #include "base/alloc.h"
+#include "base/sys.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -135,7 +136,7 @@ static bool dial_attempt(struct sock *s)
     const struct sockaddr *addr;
     socklen_t len;
     while (dial_next_addr(d, &addr, &len)) {
-        int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        int fd = sys_socket(addr->sa_family);
         int on = 1;
         if (fd < 0) {
             (void)dial_errno(d, errno);

@@ -3,6 +3,7 @@
 #include "loop/loop_priv.h"
 
 #include "base/alloc.h"
+#include "base/sys.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -126,6 +127,12 @@ static void peer_unix(int fd, struct net_peer *ret)
     gid_t gid;
     if (getpeereid(fd, &uid, &gid) == 0)
         ret->uid = uid;
+#ifdef LOCAL_PEERPID
+    pid_t pid;
+    socklen_t n = sizeof pid;
+    if (getsockopt(fd, SOL_LOCAL, LOCAL_PEERPID, &pid, &n) == 0)
+        ret->pid = (uint32_t)pid;
+#endif
 #endif
 }
 
@@ -167,14 +174,14 @@ static void listen_pause(struct net_listener *l)
 static int listen_take(struct net_listener *l, bool *ret_last)
 {
     struct net *n = l->net;
-    int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = sys_accept(l->fd);
     if (fd >= 0 || (errno != EMFILE && errno != ENFILE))
         return fd;
     n->st.accept_errors++;
     if (n->spare_fd < 0)
         return -1;
     (void)close(n->spare_fd);
-    fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    fd = sys_accept(l->fd);
     int error = errno;
     n->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     *ret_last = true;
@@ -253,7 +260,7 @@ void net_listeners_resume(struct net *n)
 // A socket file without a listener behind it is left over from a crash.
 static bool listen_stale(const struct sockaddr_storage *a, socklen_t len)
 {
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = sys_socket(AF_UNIX);
     if (fd < 0)
         return false;
     bool stale = connect(fd, (const struct sockaddr *)a, len) < 0 && errno == ECONNREFUSED;
@@ -307,12 +314,12 @@ static int listen_bind_ip(struct net_listener *l, const struct sockaddr_storage 
 static int listen_open(struct net_listener *l, struct err *e)
 {
     const struct net_addr *addr = &l->args.addr;
-    struct sockaddr_storage a;
-    socklen_t len;
+    struct sockaddr_storage a = {0};
+    socklen_t len = 0;
     int rc = listen_resolve(addr, &a, &len, e);
     if (rc < 0)
         return rc;
-    l->fd = socket(a.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    l->fd = sys_socket(a.ss_family);
     if (l->fd < 0)
         return err_errno(e, errno, "listen on %s", addr->host);
     rc = addr->unix_socket ? listen_bind_unix(l, &a, len, e) : listen_bind_ip(l, &a, len, e);

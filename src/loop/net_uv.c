@@ -12,6 +12,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -511,7 +512,10 @@ static void net_limits(struct net *n)
     n->files_soft = (uint64_t)r.rlim_cur;
     if (r.rlim_cur < r.rlim_max) {
         struct rlimit up = {r.rlim_max, r.rlim_max};
-        if (setrlimit(RLIMIT_NOFILE, &up) == 0)
+#ifdef __APPLE__ // setrlimit(2): more is refused, also where the hard limit is none
+        up.rlim_cur = up.rlim_cur < OPEN_MAX ? up.rlim_cur : OPEN_MAX;
+#endif
+        if (up.rlim_cur > r.rlim_cur && setrlimit(RLIMIT_NOFILE, &up) == 0)
             r = up;
     }
     uint64_t files = r.rlim_cur > INT32_MAX ? INT32_MAX : (uint64_t)r.rlim_cur;

@@ -3,6 +3,7 @@
 #include "loop/loop_priv.h"
 
 #include "base/alloc.h"
+#include "base/sys.h"
 #include "loop/guard_priv.h"
 
 #include <assert.h>
@@ -404,8 +405,7 @@ static void proc_fds_close(struct proc_fds *f, int end)
 static int proc_fds_open(struct proc_fds *f, struct err *e)
 {
     *f = (struct proc_fds){{-1, -1}, {-1, -1}, {-1, -1}};
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, f->control) < 0 ||
-        pipe2(f->out, O_CLOEXEC) < 0 || pipe2(f->err, O_CLOEXEC) < 0) {
+    if (sys_socketpair(f->control) < 0 || sys_pipe(f->out) < 0 || sys_pipe(f->err) < 0) {
         int error = errno;
         proc_fds_close(f, 0);
         proc_fds_close(f, 1);

@@ -13,7 +13,8 @@ struct proc;  // one child
 struct proc_limits {
     uint64_t memory_bytes; // 0: none. cgroup memory.max where delegated, else PSS is watched (1 s)
                            // and the tree is killed: on_exit has over_memory
-    double cpus; // 0: none. cgroup cpu.max where delegated, else scheduling affinity (rounded up)
+    double cpus; // 0: none. cgroup cpu.max where delegated, else scheduling affinity (rounded up);
+                 // not enforced on macOS
     uint64_t files; // RLIMIT_NOFILE, 0: inherited
     uint64_t core_bytes; // RLIMIT_CORE (default 0: no core files)
     int nice; // 0..19

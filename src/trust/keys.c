@@ -61,7 +61,7 @@ void keys_free(struct keys *k)
     }
     mem_free(k->list);
     map_free(k->by_hash);
-    explicit_bzero(k, sizeof *k);
+    mem_wipe(k, sizeof *k);
     mem_free(k);
 }
 
@@ -122,8 +122,8 @@ static void make_text(char ret_key[KEY_TEXT_MAX])
         base64url_put(&text, (struct bytes){(const char *)random, sizeof random}) == 0)
         memcpy(ret_key, text.p, text.n);
     if (text.p)
-        explicit_bzero(text.p, text.cap);
-    explicit_bzero(random, sizeof random);
+        mem_wipe(text.p, text.cap);
+    mem_wipe(random, sizeof random);
     buf_fini(&text);
 }
 
@@ -183,12 +183,12 @@ int keys_make(struct keys *k, const struct key_args *args, int64_t wall_ms,
         grow(k) != 0 ||
         map_put(k->by_hash, (struct bytes){(const char *)hash, sizeof hash}, key, NULL) != 0) {
         key_free(key);
-        explicit_bzero(text, sizeof text);
+        mem_wipe(text, sizeof text);
         return err_set(e, E_NOMEM, "no memory for a key");
     }
     k->list[k->count++] = key;
     memcpy(ret_key, text, KEY_TEXT_MAX);
-    explicit_bzero(text, sizeof text);
+    mem_wipe(text, sizeof text);
     if (ret_id)
         *ret_id = key->id;
     return 0;
