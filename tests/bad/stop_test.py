@@ -181,6 +181,36 @@ def test_second_signal_hurries():
             assert not load.bad and load.ends.get("error") == 20, (load.bad[:3], load.ends)
 
 
+def test_hurried_end_with_large_bodies():
+    """The end comes while helper threads still look at large bodies, and while keys are written."""
+    body = b'{"model":"m","messages":[{"role":"user","content":"x"}],"x":[' + b"1," * 4000000 + b"1]}"
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    for wait in (0, 0.005, 0.02, 0.05):
+        with Node(config(model("m"))) as node:
+            node.chat("m")
+            socks = []
+            for _ in range(4):
+                sock = node.raw()
+                sock.sendall(head + body)
+                socks.append(sock)
+            for _ in range(4):
+                sock = node.raw()
+                sock.sendall(b"POST /api/keys HTTP/1.1\r\nHost: localhost\r\nContent-Length: 12\r\n\r\n"
+                             b'{"name":"k"}')
+                sock.sendall(b"GET /api/doctor HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                socks.append(sock)
+            time.sleep(wait)
+            node.process.send_signal(signal.SIGTERM)
+            node.process.send_signal(signal.SIGTERM)
+            time.sleep(wait)
+            if node.process.poll() is None:
+                node.process.send_signal(signal.SIGTERM)
+            assert node.process.wait(20) == 0
+            for sock in socks:
+                sock.close()
+            no_sanitizer_report(node)
+
+
 def test_new_connections_are_refused_while_draining():
     with Node(config(model("m"), limits={"drain": "20s"})) as node:
         node.chat("m")
