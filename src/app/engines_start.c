@@ -2,6 +2,8 @@
 // connections. SPDX-License-Identifier: Apache-2.0
 #include "app/engines_priv.h"
 #include "base/alloc.h"
+#include "base/log.h"
+#include <stdio.h>
 #include <string.h>
 
 static void apply(struct engine *x, unsigned effects);
@@ -166,7 +168,11 @@ static void start_child(struct engine *x)
     engine_pool_retire(x);
     engine_plan_drop(x);
     sup_init(&x->sup);
-    struct bytes why = {e.text, e.n};
+    struct bytes why = {e.text, e.n}; // models says whose it is
+    char own[160];
+    (void)snprintf(own, sizeof own, "model %s: ", x->conf.name);
+    if (bytes_starts(why, bytes_of(own)))
+        why = bytes_from(why, strlen(own));
     if (is_final(rc))
         models_failed(m, x->model, why, now);
     else
@@ -201,6 +207,9 @@ static void down(struct engine *x)
     engine_pool_retire(x);
     buf_init(&why, 8192);
     sup_why(&x->sup, x->ops->blame, &why);
+    if (!x->sup.asked_to_stop)
+        log_event(LOG_WARN, "engine.died", LOG_STR("model", x->conf.name),
+                  LOG_STR("engine", x->conf.engine), LOG_BYTES("why", buf_bytes(&why)));
     engine_plan_drop(x);
     if (x->remote) // the configuration changed meanwhile; what is wrong with the address, requests
                    // will see

@@ -54,7 +54,7 @@ static int daemonize(struct node *n, struct err *e)
         return err_errno(e, errno, "daemon: fork");
     if (pid > 0) {
         (void)close(ends[1]);
-        char text[1024];
+        char text[8192];
         ssize_t got = read(ends[0], text, sizeof(text) - 1);
         if (got > 0) {
             text[got] = 0;
@@ -82,25 +82,44 @@ static void detach(void)
         (void)close(null);
 }
 
+static void ready_text(const struct node *n, struct buf *text)
+{
+    struct json_w w;
+    buf_init(text, 32 << 10);
+    if (!n->json) {
+        (void)buf_fmt(text, "plexus serves at %s  (config %s, data %s)\n", n->address,
+                      n->config->path, n->paths.data);
+        return;
+    }
+    json_w_init(&w, text);
+    json_w_obj(&w, NULL);
+    json_w_cstr(&w, "address", n->address);
+    json_w_i64(&w, "pid", getpid());
+    json_w_cstr(&w, "config", n->config->path);
+    json_w_cstr(&w, "data", n->paths.data);
+    json_w_u64(&w, "models", n->config->model_count);
+    json_w_end(&w);
+    (void)buf_str(text, "\n");
+}
+
 void node_report_ready(struct node *n)
 {
-    char text[1024];
-    int len =
-        snprintf(text, sizeof(text), "plexus serves at %s  (config %s, data %s)\n", n->address,
-                 n->config->path ? n->config->path : "made from what was found", n->paths.data);
+    struct buf text;
+    ready_text(n, &text);
     log_event(LOG_INFO, "node.ready", LOG_STR("address", n->address),
               LOG_STR("config", n->config->path), LOG_STR("data", n->paths.data),
               LOG_UINT("models", n->config->model_count),
               LOG_UINT("start_us", (time_mono_ns() - n->started_mono_ns) / 1000));
     if (n->ready_fd >= 0) {
-        (void)!write(n->ready_fd, text, (size_t)len);
+        (void)!write(n->ready_fd, text.p, text.n);
         (void)close(n->ready_fd);
         n->ready_fd = -1;
         detach();
     } else {
-        (void)printf("%s", text);
+        (void)fwrite(text.p, 1, text.n, stdout);
         (void)fflush(stdout);
     }
+    buf_fini(&text);
 }
 
 int node_up(struct cli *c, struct err *e)
@@ -109,6 +128,7 @@ int node_up(struct cli *c, struct err *e)
     if (!n)
         return err_set(e, E_NOMEM, "out of memory");
     n->lock_fd = n->ready_fd = -1;
+    n->json = cli_json(c);
     n->started_ms = time_wall_ms();
     n->started_mono_ns = time_mono_ns();
     int status = cli_option(c, "daemon") ? daemonize(n, e) : 0;

@@ -73,11 +73,34 @@ static int make_config(struct node *n, struct err *e)
     if (status == 0)
         status = file_write_atomic(n->paths.config, buf_bytes(&text), 0600, e);
     buf_fini(&text);
-    if (status == 0)
-        (void)fprintf(stderr,
-                      "no configuration was found: made one from the models on this machine: %s\n",
-                      n->paths.config);
     return status;
+}
+
+// Made here when there were no models, and not touched since: nothing of anybody's is lost.
+static bool is_empty_made(const char *path)
+{
+    struct buf text;
+    buf_init(&text, 64 << 10);
+    bool empty = file_read(path, &text, NULL) == 0 &&
+                 bytes_starts(buf_bytes(&text), BYTES("# Made by plexus"));
+    struct bytes rest = buf_bytes(&text);
+    while (empty && rest.n > 0) {
+        struct bytes line = bytes_trim(bytes_cut(&rest, '\n'));
+        empty = line.n == 0 || line.p[0] == '#' || bytes_is(line, "models: {}");
+    }
+    buf_fini(&text);
+    return empty;
+}
+
+static void tell_made(const struct node *n)
+{
+    size_t count = n->config->model_count;
+    (void)fprintf(stderr,
+                  "no configuration was found: made one with %zu model%s of this machine: %s\n",
+                  count, count == 1 ? "" : "s", n->paths.config);
+    if (count == 0)
+        (void)fprintf(stderr, "put a GGUF file into ./models and start again; the file above says "
+                              "where else is looked\n");
 }
 
 static int find_config(struct node *n, struct cli *c, struct err *e)
@@ -95,10 +118,15 @@ static int find_config(struct node *n, struct cli *c, struct err *e)
         return set_paths(n, data ? data : n->config->data, e);
     }
     int status = set_paths(n, data ? data : "data", e);
-    if (status == 0 && access(n->paths.config, R_OK) != 0)
+    bool make = access(n->paths.config, R_OK) != 0 || is_empty_made(n->paths.config);
+    if (status == 0 && make)
         status = make_config(n, e);
     n->config_path = n->paths.config;
-    return status < 0 ? status : config_load(&n->config, n->paths.config, e);
+    if (status == 0)
+        status = config_load(&n->config, n->paths.config, e);
+    if (status == 0 && make)
+        tell_made(n);
+    return status;
 }
 
 static enum log_level level_of(const char *name)

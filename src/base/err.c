@@ -98,6 +98,15 @@ const struct err_info *err_info(int code)
     return &table[at >= 0 && (size_t)at < TABLE_LEN ? at : 0];
 }
 
+void err_slug(int code, char out[ERR_SLUG_MAX])
+{
+    const char *p = err_info(code)->symbol + 2;
+    size_t n = 0;
+    for (; *p && n < ERR_SLUG_MAX - 1; p++)
+        out[n++] = *p >= 'A' && *p <= 'Z' ? (char)(*p | 0x20) : *p;
+    out[n] = '\0';
+}
+
 int err_of_symbol(const char *symbol)
 {
     for (size_t i = 0; i < TABLE_LEN; i++)

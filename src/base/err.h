@@ -42,6 +42,9 @@ int err_errno(struct err *e, int errno_value, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 // The table's row; unknown codes give E_INTERNAL's.
 const struct err_info *err_info(int code);
+#define ERR_SLUG_MAX 24
+// The code as the API names it: "notfound" for E_NOTFOUND.
+void err_slug(int code, char out[ERR_SLUG_MAX]);
 // The code whose symbol this is, or 0.
 int err_of_symbol(const char *symbol);
 

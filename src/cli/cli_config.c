@@ -107,8 +107,9 @@ static int check(struct cli *c, struct err *e)
         (void)cli_print(buf_bytes(&findings), stderr); // each with file, line and column
         rc = err_info(rc)->exit;
     } else {
-        (void)printf("%s is valid: %zu models, %zu listeners\n", path, conf->model_count,
-                     conf->door_count);
+        (void)printf("%s is valid: %zu model%s, %zu listener%s\n", path, conf->model_count,
+                     conf->model_count == 1 ? "" : "s", conf->door_count,
+                     conf->door_count == 1 ? "" : "s");
     }
     config_free(conf);
     buf_fini(&findings);

@@ -95,6 +95,9 @@ void cli_model_note(struct buf *out, const struct json *m)
     } else if (!strcmp(state, "FAILED")) {
         struct bytes rest = bytes_of(failure);
         (void)buf_put(out, bytes_cut(&rest, '\n'));
+    } else if (!strcmp(state, "UNLOADED") && *failure) {
+        struct bytes rest = bytes_of(failure);
+        (void)buf_fmt(out, "died: %.*s", BYTES_FMT(bytes_cut(&rest, '\n')));
     } else if (active > 0) {
         (void)buf_fmt(out, "%lld running", (long long)active);
     } else if (!strcmp(state, "WARM") && idle >= 0) {

@@ -97,7 +97,7 @@ static const char *const full =
     "upstream_model: m }\n"
     "  cmd: { engine: command, command: [serve, '{port}'], env: ['A=1'] }\n"
     "limits: { head: 8K, body: 1MiB, bodies: 2MB, connections: 5, head_time: 1s, body_time: 2s,\n"
-    "          idle_time: 3s, write_time: never, drain: 0, queue: 0 }\n"
+    "          idle_time: 3s, write_time: never, drain: 0, queue: 9 }\n"
     "log: { level: debug, access: off, rotate: 0, access_flush: 5s, access_batch: 0 }\n"
     "bus: { engine: embedded }\n"
     "flows: { engine: embedded }\n";
@@ -206,7 +206,7 @@ static void test_model(void **state)
     assert_string_equal(c->environment, "prod");
     assert_int_equal(c->memory_bytes, 12ull << 30);
     assert_int_equal(c->budget_bytes, 2000000);
-    assert_true(c->write_ms == TIME_NEVER && c->drain_ms == 0 && c->queue_max == 0);
+    assert_true(c->write_ms == TIME_NEVER && c->drain_ms == 0 && c->queue_max == 9);
     assert_string_equal(c->access_log, "off");
     assert_int_equal(c->log_rotate_bytes, 0);
     config_free(c);

@@ -55,6 +55,10 @@ static const struct {
     // numbers
     {"models: { a: { file: x, slots: 0 } }",
      "p.yaml:1:32: models.a.slots: expected at least 1, found 0"},
+    {"models: { a: { file: x, limits: { nice: -1 } } }",
+     "p.yaml:1:41: models.a.limits.nice: expected at least 0, found -1"},
+    {"limits: { queue: 0 }", "p.yaml:1:18: limits.queue: expected at least 1, found 0"},
+    {"memory: { budget: 0 }", "p.yaml:1:19: memory.budget: expected at least 1MiB"},
     {"models: { a: { file: x, limits: { nice: 20 } } }",
      "p.yaml:1:41: models.a.limits.nice: expected at most 19, found 20"},
     {"models: { a: { file: x, limits: { cpus: 0 } } }",

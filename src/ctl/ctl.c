@@ -162,7 +162,7 @@ static void wrong_method(struct http_exchange *x, const struct http_head *h, str
     json_w_cstr(&w, "message", text);
     json_w_cstr(&w, "type", info->type);
     json_w_null(&w, "param");
-    json_w_cstr(&w, "code", "method_not_allowed");
+    json_w_cstr(&w, "code", "method");
     json_w_end(&w);
     json_w_end(&w);
     http_reply(x, info->http, CTL_JSON, buf_bytes(&extra), buf_bytes(&out));

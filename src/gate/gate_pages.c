@@ -3,23 +3,21 @@
 #include "gate/gate_priv.h"
 #include <string.h>
 
-static void put_model(struct json_w *w, struct gate *g, const struct model *m)
+static void put_model(struct json_w *w, const struct model_view *v)
 {
-    struct model_view v;
-    model_view(g->args.models, m, timers_now_ms(g->args.timers), &v);
     json_w_obj(w, NULL);
-    json_w_cstr(w, "id", v.name);
+    json_w_cstr(w, "id", v->name);
     json_w_cstr(w, "object", "model");
     json_w_i64(w, "created", 0);
-    json_w_cstr(w, "owned_by", v.engine);
-    json_w_cstr(w, "kind", v.kind);
-    json_w_cstr(w, "state", model_state_name(v.state));
-    if (v.context)
-        json_w_u64(w, "context", v.context);
-    if (v.eta_ms >= 0)
-        json_w_i64(w, "eta_ms", v.eta_ms);
-    if (v.state == MODEL_FAILED)
-        json_w_cstr(w, "failure", v.failure);
+    json_w_cstr(w, "owned_by", v->engine);
+    json_w_cstr(w, "kind", v->kind);
+    json_w_cstr(w, "state", model_state_name(v->state));
+    if (v->context)
+        json_w_u64(w, "context", v->context);
+    if (v->eta_ms >= 0)
+        json_w_i64(w, "eta_ms", v->eta_ms);
+    if (v->state == MODEL_FAILED)
+        json_w_cstr(w, "failure", v->failure);
     json_w_end(w);
 }
 
@@ -30,8 +28,11 @@ static void reply_json(struct gate *g, struct http_exchange *x, int status, stru
     http_reply(x, status, "application/json", buf_bytes(&g->extra), buf_bytes(b));
 }
 
+// A key sees the models that it may use.
 static void models_page(struct gate *g, struct http_exchange *x, struct bytes one)
 {
+    const struct key *key = http_owner(x);
+    struct err e = {0};
     struct buf b;
     struct json_w w;
     buf_init(&b, 4u << 20);
@@ -39,16 +40,26 @@ static void models_page(struct gate *g, struct http_exchange *x, struct bytes on
     if (one.n) {
         struct model *m = models_find(g->args.models, one);
         if (!m) {
-            http_reply_error(x, E_NOTFOUND, "there is no model of this name", "model", -1);
+            gate_reply_error(g, x, NULL, E_NOTFOUND, "there is no model of this name", "model", -1);
             return;
         }
-        put_model(&w, g, m);
+        struct model_view v;
+        model_view(g->args.models, m, timers_now_ms(g->args.timers), &v);
+        if (key && key_model(key, bytes_of(v.name), &e) < 0) {
+            gate_reply_error(g, x, NULL, e.code, e.text, "model", -1);
+            return;
+        }
+        put_model(&w, &v);
     } else {
         json_w_obj(&w, NULL);
         json_w_cstr(&w, "object", "list");
         json_w_arr(&w, "data");
-        for (struct model *m = NULL; (m = models_each(g->args.models, m)) != NULL;)
-            put_model(&w, g, m);
+        for (struct model *m = NULL; (m = models_each(g->args.models, m)) != NULL;) {
+            struct model_view v;
+            model_view(g->args.models, m, timers_now_ms(g->args.timers), &v);
+            if (!key || key_model(key, bytes_of(v.name), NULL) == 0)
+                put_model(&w, &v);
+        }
         json_w_end(&w);
         json_w_end(&w);
     }
@@ -76,16 +87,30 @@ static void metrics_page(struct gate *g, struct http_exchange *x)
     buf_fini(&b);
 }
 
+// RFC 9110, section 15.5.6: a 405 says which methods there are.
+static void wrong_method(struct gate *g, struct http_exchange *x, bool post)
+{
+    buf_clear(&g->extra);
+    (void)buf_fmt(&g->extra, "Allow: %s\r\n", post ? "POST" : "GET, HEAD");
+    gate_put_cors(g, x, &g->extra);
+    http_reply_error_with(x, E_METHOD,
+                          post ? "there is nothing to GET here; the model API takes POST"
+                               : "there is only something to GET here",
+                          NULL, -1, buf_bytes(&g->extra));
+}
+
 bool gate_page(struct gate *g, struct http_exchange *x)
 {
     const struct http_head *h = http_request(x);
     bool get = bytes_is(h->method, "GET") || bytes_is(h->method, "HEAD");
-    bool ours = bytes_is(h->path, "/metrics") || bytes_starts(h->path, BYTES("/v1/")) ||
-                bytes_is(h->path, "/health") || bytes_starts(h->path, BYTES("/health/"));
+    bool list = bytes_is(h->path, "/v1/models") || bytes_starts(h->path, BYTES("/v1/models/"));
+    bool post = bytes_starts(h->path, BYTES("/v1/")) && !list;
+    bool ours = bytes_is(h->path, "/metrics") || post || list || bytes_is(h->path, "/health") ||
+                bytes_starts(h->path, BYTES("/health/"));
     if (!ours)
         return false;
-    if (!get)
-        http_reply_error(x, E_METHOD, "this method is not known here", NULL, -1);
+    if (!get || post)
+        wrong_method(g, x, post);
     else if (bytes_is(h->path, "/v1/models"))
         models_page(g, x, BYTES_NONE);
     else if (bytes_starts(h->path, BYTES("/v1/models/")) && h->path.n > 11)
@@ -96,7 +121,7 @@ bool gate_page(struct gate *g, struct http_exchange *x)
              bytes_is(h->path, "/health/ready"))
         health_page(g, x, h->path);
     else
-        http_reply_error(x, bytes_starts(h->path, BYTES("/v1/")) ? E_METHOD : E_NOTFOUND,
-                         "there is nothing to GET here; the model API takes POST", NULL, -1);
+        http_reply_error(x, E_NOTFOUND,
+                         "there is nothing here; /health, /health/live, /health/ready", NULL, -1);
     return true;
 }

@@ -87,7 +87,9 @@ static void look_at(struct look *k, struct bytes body, const struct schema *sche
         k->code = E_INVALID;
         (void)snprintf(k->param, sizeof(k->param), "model");
         (void)snprintf(k->message, sizeof(k->message),
-                       model.p ? "model: not a model's name" : "model: expected a string");
+                       model.p                           ? "model: not a model's name"
+                       : json_get(root, "model") != NULL ? "model: expected a string"
+                                                         : "model: missing key \"model\"");
     } else if (has_two_models(root)) {
         k->code = E_INVALID;
         (void)snprintf(k->param, sizeof(k->param), "model");
@@ -247,7 +249,9 @@ void greq_fail(struct greq *r, int code, const char *message, const char *param,
     if (http_answered(x) && event) { // an event tells it: the status line went out already
         struct buf *b = &r->gate->extra;
         buf_clear(b);
-        (void)sse_put_error(b, message, info->type, info->symbol + 2);
+        char slug[ERR_SLUG_MAX];
+        err_slug(code, slug);
+        (void)sse_put_error(b, message, info->type, slug);
         struct bytes frame = buf_bytes(b);
         (void)http_send(x, &frame, 1);
     }
@@ -321,7 +325,9 @@ static void refuse_wait(struct greq *r)
         (void)snprintf(message, sizeof(message),
                        "all slots of the model are taken, and %u requests wait", v.waiting - 1);
     else
-        (void)snprintf(message, sizeof(message), "the model is loading (%s); about %lld s left",
+        (void)snprintf(message, sizeof(message),
+                       v.eta_ms >= 0 ? "the model is loading (%s); about %lld s left"
+                                     : "the model is loading (%s); how long is not known yet",
                        v.phase && *v.phase ? v.phase : "starting", (long long)seconds);
     models_cancel(g->args.models, &r->ticket, now);
     r->waiting = false;
@@ -502,6 +508,13 @@ void gate_model_request(struct gate *g, struct http_exchange *x, struct key *key
     for (size_t i = 0; i < sizeof(endpoints) / sizeof(endpoints[0]); i++)
         if (bytes_eq(r->path, endpoints[i].path))
             r->endpoint = endpoints[i].endpoint;
+    struct bytes coding = http_header(http_request(x), "Content-Encoding");
+    if (coding.n > 0 && !bytes_iis(coding, "identity")) {
+        meter_node(g->args.meter)->bad_requests++;
+        greq_fail(r, E_MEDIA, "a body with a Content-Encoding is not taken; send it plain", NULL,
+                  -1);
+        return;
+    }
     const struct schema *schema = g->schemas[r->endpoint];
     if (r->in_bytes > PARSE_ON_LOOP_BYTES) {
         parse_elsewhere(r, schema);

@@ -127,11 +127,13 @@ void conn_refuse(struct conn *c, int code, const char *why)
     conn_drop_exchange(c, E_CANCELLED);
     const struct err_info *info = err_info(code);
     struct buf body, out;
+    char slug[ERR_SLUG_MAX];
+    err_slug(code, slug);
     buf_init(&body, 2048);
     buf_init(&out, 4096);
     (void)buf_str(&body, "{\"error\":{\"message\":");
     (void)buf_json_str(&body, bytes_of(why));
-    (void)buf_fmt(&body, ",\"type\":\"%s\",\"param\":null,\"code\":null}}", info->type);
+    (void)buf_fmt(&body, ",\"type\":\"%s\",\"param\":null,\"code\":\"%s\"}}", info->type, slug);
     (void)buf_fmt(&out,
                   "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nConnection: close\r\n"
                   "Content-Length: %zu\r\n\r\n",

@@ -265,6 +265,7 @@ void http_reply_error_with(struct http_exchange *x, int code, const char *messag
 {
     const struct err_info *info = err_info(code);
     struct buf body, extra;
+    char slug[ERR_SLUG_MAX];
     buf_init(&body, 8192);
     buf_init(&extra, more.n + 256);
     (void)buf_put(&extra, more);
@@ -275,10 +276,8 @@ void http_reply_error_with(struct http_exchange *x, int code, const char *messag
         (void)buf_json_str(&body, bytes_of(param));
     else
         (void)buf_str(&body, "null");
-    (void)buf_str(&body, ",\"code\":\"");
-    for (const char *p = info->symbol + 2; *p; p++)
-        (void)buf_chr(&body, *p >= 'A' && *p <= 'Z' ? (char)(*p | 0x20) : *p);
-    (void)buf_str(&body, "\"}}");
+    err_slug(code, slug);
+    (void)buf_fmt(&body, ",\"code\":\"%s\"}}", slug);
     if (retry_after_s >= 0)
         (void)buf_fmt(&extra, "Retry-After: %lld\r\n", (long long)retry_after_s);
     if (info->http == 401)

@@ -80,6 +80,9 @@ static int refused(const struct models *m, const struct model *x, int64_t now_ms
                      x->step == STEP_WAITING || x->step == STEP_PAUSING;
     if (must_load && model_never_fits(m, x, e))
         return E_TOOBIG;
+    if (x->spec.queue_max == 0)
+        return err_set(e, E_FULL, "model %s has no free slot now, and none may wait (queue: 0)",
+                       x->name);
     if (x->waiting >= x->spec.queue_max)
         return err_set(e, E_FULL, "%u requests wait for model %s already, the limit is %u",
                        x->waiting, x->name, x->spec.queue_max);
@@ -101,6 +104,12 @@ int models_want(struct models *m, struct model *x, struct model_ticket *t, int64
         return 0;
     }
     int rc = refused(m, x, now_ms, e);
+    bool cold = x->step == STEP_UNLOADED || x->step == STEP_FAILED;
+    if (rc == E_FULL && x->spec.queue_max == 0 && cold) {
+        (void)err_set(e, E_LOADING, "model %s is loading, and none may wait for it (queue: 0)",
+                      x->name);
+        return models_load(m, x, now_ms, NULL) < 0 ? rc : E_LOADING;
+    }
     if (rc < 0)
         return rc;
     tickets_push(&x->queue, t);
@@ -109,7 +118,7 @@ int models_want(struct models *m, struct model *x, struct model_ticket *t, int64
     m->waiting_tickets++;
     if (x->step == STEP_FAILED)
         x->restarts = 0;
-    if (x->step == STEP_UNLOADED || x->step == STEP_FAILED) {
+    if (cold) {
         model_want_load(m, x, now_ms);
         models_pump(m, now_ms);
     }

@@ -313,6 +313,13 @@ static void queues(void **state)
          {1, "want a 3", "waits"}, {1, "view a busy", "2+2"}, {2, "done 1", "grant 2"},
          {2, "cancel 3", ""}, {2, "done 0", ""}, {2, "want a 4", "at once"},
          {3, "want a 5", "waits"}, {3, "done 2", "grant 5"});
+    PLAY("none may wait", 0, {0, "put a queue=0 slots=1", ""},
+         {0, "want a 0", "E_LOADING, start a"},
+         {0, "text", "model a is loading, and none may wait for it (queue: 0)"},
+         {1, "want a 0", "E_FULL"},
+         {1, "text", "model a has no free slot now, and none may wait (queue: 0)"}, {2, "up a", ""},
+         {3, "want a 0", "at once"}, {4, "want a 1", "E_FULL"}, {5, "done 0", ""},
+         {6, "want a 1", "at once"});
     PLAY("bounds", 0, {0, "put a queue=2", ""}, {0, "put b", ""}, {0, "want a 0", "waits, start a"},
          {0, "want a 1", "waits"}, {0, "want a 2", "E_FULL"},
          {0, "text", "2 requests wait for model a already, the limit is 2"}, {0, "queue 3", ""},

@@ -106,6 +106,9 @@ static int step(struct http1 *p, struct bytes data, size_t *ret_used, struct err
         llhttp_resume_after_upgrade(l);
         return HTTP1_END;
     }
+    if (status == HPE_PAUSED_H2_UPGRADE) // RFC 9113, section 3.4: the preface of a client that
+                                         // was told so
+        return err_set(e, E_VERSION, "HTTP/2 is not spoken here; use HTTP/1.1");
     const char *why = llhttp_get_error_reason(l);
     return err_set(e, E_PARSE, "%s", why && *why ? why : llhttp_errno_name(status));
 }

@@ -16,6 +16,7 @@ struct loader {
     struct yaml_node *key[JSON_DEPTH_MAX];  // the key that waits for its value
     size_t depth;
     struct yaml_node *root;
+    struct bytes text;
     struct err *e;
 };
 
@@ -34,6 +35,19 @@ static int no_room(struct loader *l)
     return err_set(l->e, E_TOOBIG, "the YAML text needs more than %zu MiB", YAML_ARENA_MAX >> 20);
 }
 
+// Of a byte that is no UTF-8: libyaml says only its offset. Columns count characters, as elsewhere.
+static struct yaml_pos pos_at(struct bytes text, size_t offset)
+{
+    struct yaml_pos at = {1, 1};
+    for (size_t i = 0; i < offset && i < text.n; i++) {
+        if (text.p[i] == '\n')
+            at = (struct yaml_pos){at.line + 1, 1};
+        else if (((unsigned char)text.p[i] & 0xC0) != 0x80)
+            at.column++;
+    }
+    return at;
+}
+
 static int parser_error(struct loader *l)
 {
     const yaml_parser_t *p = &l->parser;
@@ -41,7 +55,7 @@ static int parser_error(struct loader *l)
         return err_set(l->e, E_NOMEM, "no memory for the YAML text");
     const char *problem = p->problem ? p->problem : "cannot be read";
     if (p->error == YAML_READER_ERROR)
-        return err_set(l->e, E_PARSE, "offset %zu: %s", p->problem_offset, problem);
+        return yaml_fail(pos_at(l->text, p->problem_offset), l->e, problem);
     int rc = err_set(l->e, E_PARSE, "line %zu, column %zu: %s", p->problem_mark.line + 1,
                      p->problem_mark.column + 1, problem);
     if (p->context && l->e) { // "while parsing a flow sequence"
@@ -205,6 +219,7 @@ int yaml_parse(struct yaml **ret, struct bytes text, struct err *e)
     int rc = E_NOMEM;
     if (started && y) {
         l->e = e;
+        l->text = text;
         l->arena = arena_new(YAML_ARENA_MAX);
         l->anchors = map_new(YAML_ANCHORS_MAX);
         yaml_parser_set_encoding(&l->parser, YAML_UTF8_ENCODING);

@@ -56,7 +56,8 @@ static const struct {
     {"a: [1, 2", NULL, "while parsing a flow sequence that began on line 1"},
     {"a: b: c", NULL, "line 1, column 5: mapping values are not allowed"},
     {"\ta: 1", NULL, "line 1"},
-    {"a: \"\xff\"", NULL, "offset"},
+    {"a: \"\xff\"", NULL, "line 1, column 5"},
+    {"a: 1\nb: \xc3\xa4\xff", NULL, "line 2, column 5"},
 };
 
 static void test_cases(void **state)
