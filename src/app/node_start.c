@@ -344,6 +344,7 @@ int node_build(struct node *n, struct err *e)
 
 void node_unbuild(struct node *n)
 {
+    n->draining = true; // for what helper threads still bring
     log_watch(NULL, NULL);
     if (n->ctl_wake)
         loop_wake_free(n->ctl_wake);
@@ -352,8 +353,8 @@ void node_unbuild(struct node *n)
         (void)keys_write(n, NULL);
     ctl_free(n->ctl);
     http_server_free(n->server);
+    loop_free(n->loop); // waits for helper threads, which may still look at bodies for the gate
     gate_free(n->gate);
-    loop_free(n->loop);
     for (int i = 0; i < NODE_DOORS_MAX; i++)
         net_tls_free(n->doors[i].tls);
     models_free(n->models);
