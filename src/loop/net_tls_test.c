@@ -45,10 +45,13 @@ static int make_certificates(void **state)
     (void)state;
     assert_non_null(mkdtemp(folder));
     sh("cd %s && exec 2>/dev/null; ec='-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes'; "
-       "openssl req -x509 $ec -keyout ca.key -out ca.pem -subj '/CN=test authority' -days 2 && "
+       "openssl req -x509 $ec -keyout ca.key -out ca.pem -subj '/CN=test authority' -days 2 "
+       "-addext keyUsage=critical,keyCertSign && "
        "openssl req -x509 $ec -keyout other.key -out other.pem -subj '/CN=other' -days 2 && "
        "for n in node client; do openssl req $ec -keyout $n.key -out $n.csr -subj /CN=$n && "
-       "printf 'subjectAltName=DNS:node.test,IP:127.0.0.1\\n' > ext && openssl x509 -req -in "
+       "printf 'subjectAltName=DNS:node.test,IP:127.0.0.1\\nauthorityKeyIdentifier=keyid\\n' > ext "
+       "&& "
+       "openssl x509 -req -in "
        "$n.csr "
        "-CA ca.pem -CAkey ca.key -CAcreateserial -out $n.pem -days 2 -extfile ext || exit 1; done",
        folder);

@@ -340,8 +340,8 @@ static void test_descendants(void **state)
         "sleep 1000 & echo $!; exit 0",
         "setsid sleep 1000 & echo $!; exit 0",
         "(setsid sh -c '(sleep 1000 & echo $!) & wait'); exit 0", // two forks, own session
-        "setsid sh -c 'trap \"\" TERM HUP; echo $$; while :; do sleep 100; done' & sleep 0.05; "
-        "exit 0",
+        ("setsid sh -c 'trap \"\" TERM HUP; echo $$; while :; do sleep 100; done' & sleep 0.05; "
+         "exit 0"),
     };
     struct rig r;
     struct kid k[4] = {{0}};
