@@ -35,8 +35,7 @@ void time_text(int64_t wall_ms, char text[TIME_TEXT_LEN + 1])
     gmtime_r(&seconds, &tm);
     char part[64];
     (void)snprintf(part, sizeof(part), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900,
-                   tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
-                   (int)part_ms);
+                   tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)part_ms);
     for (int i = 0; i <= TIME_TEXT_LEN; i++)
         text[i] = part[i];
     text[TIME_TEXT_LEN] = 0;
