@@ -190,6 +190,16 @@ static void number(struct engine_words *w, const char *flag, uint64_t value)
     engine_word(w, arena_fmt(w->arena, "%llu", (unsigned long long)value));
 }
 
+// Arguments come last and win: a number of slots among them is not ours to know.
+static bool names_slots(const char *const *args)
+{
+    for (; args != NULL && *args != NULL; args++)
+        if (strcmp(*args, "-np") == 0 || strcmp(*args, "--parallel") == 0 ||
+            strncmp(*args, "--parallel=", 11) == 0)
+            return true;
+    return false;
+}
+
 // Only flags that old and new servers know; what only new ones know goes by the environment, which
 // old ones do not read.
 static int command_line(const struct engine_spec *s, const struct gguf *g, struct engine_plan *p,
@@ -262,7 +272,9 @@ static int plan(const struct engine_spec *s, uint16_t port, struct arena *a,
     uint64_t trained = g.context != 0 ? g.context : CONTEXT_USUAL;
     p.context = s->context != 0 ? s->context : trained < CONTEXT_USUAL ? trained : CONTEXT_USUAL;
     p.kind = s->kind != NULL ? s->kind : gguf_kind(&g);
-    p.memory_bytes = memory_of(&g, s->file, p.context * (s->slots != 0 ? s->slots : 1));
+    uint32_t slots = s->slots != 0 ? s->slots : 1;
+    p.slots = names_slots(s->args) ? 0 : slots;
+    p.memory_bytes = memory_of(&g, s->file, p.context * slots);
     rc = command_line(s, &g, &p, a, e);
     // A dry look tells what the file says even where no program is there yet.
     if (rc < 0 && (port != 0 || rc != E_NOTFOUND))

@@ -134,41 +134,47 @@ static void llamacpp_plans(void **state)
         bool chat;
         struct engine_spec spec;
         const char *kind, *line;
+        uint32_t slots;
     } rows[] = {
         {"llama",
          1024,
          true,
          {.model = "m"},
          "chat",
-         "--host 127.0.0.1 --port 99 --model %s --alias m --ctx-size 1024 --parallel 1 --jinja"},
+         "--host 127.0.0.1 --port 99 --model %s --alias m --ctx-size 1024 --parallel 1 --jinja",
+         1},
         {"llama",
          1024,
          false,
          {.model = "m", .slots = 3, .threads = 2},
          "completion",
          "--host 127.0.0.1 --port 99 --model %s --alias m --ctx-size 3072 --parallel 3 --threads 2 "
-         "--jinja"},
+         "--jinja",
+         3},
         {"llama",
          131072,
          true,
          {.model = "m", .args = more, .env = env},
          "chat",
          "--host 127.0.0.1 --port 99 --model %s --alias m --ctx-size 8192 --parallel 1 --jinja "
-         "--temp 0"},
+         "--temp 0",
+         1},
         {"llama",
          4096,
          true,
          {.model = "m", .kind = "embedding", .context = 2048},
          "embedding",
          "--host 127.0.0.1 --port 99 --model %s --alias m --ctx-size 2048 --parallel 1 --embedding "
-         "--pooling mean --batch-size 2048 --ubatch-size 2048"},
+         "--pooling mean --batch-size 2048 --ubatch-size 2048",
+         1},
         {"bert",
          512,
          false,
          {.model = "m", .upstream_model = "known"},
          "embedding",
          "--host 127.0.0.1 --port 99 --model %s --alias known --ctx-size 512 --parallel 1 "
-         "--embedding"},
+         "--embedding",
+         1},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct engine_spec s = rows[i].spec;
@@ -187,6 +193,7 @@ static void llamacpp_plans(void **state)
         assert_string_equal(plan.health, "/health");
         assert_string_equal(plan.base_path, "/v1");
         assert_true(plan.child);
+        assert_int_equal(plan.slots, rows[i].slots);
         assert_string_equal(plan.env[0], "LLAMA_ARG_CACHE_RAM=128");
         assert_true((plan.env[1] != NULL) == (s.env != NULL));
     }
@@ -208,6 +215,10 @@ static void llamacpp_memory(void **state)
     s.slots = 4;
     assert_int_equal(engine_find("llama.cpp")->plan(&s, 0, p->a, &plan, NULL), 0);
     assert_int_equal(plan.memory_bytes, want + 6 * MIB);
+    s.args = (const char *const[]){"--parallel", "2", NULL}; // wins: whatever it makes of it
+    assert_int_equal(engine_find("llama.cpp")->plan(&s, 0, p->a, &plan, NULL), 0);
+    assert_int_equal(plan.slots, 0);
+    s.args = NULL;
     write_gguf(p->file, "bert", 512, false, 0);
     assert_int_equal(stat(p->file, &st), 0);
     s.slots = 0;

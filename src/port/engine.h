@@ -43,6 +43,7 @@ struct engine_plan {
     const char *upstream_model; // NULL: no rewrite
     uint64_t memory_bytes; // estimate of main memory; 0: none (remote) or unknown
     uint64_t context; // tokens, 0: unknown
+    uint32_t slots; // requests at once that it was told to work on; 0: its own matter
     const char *kind; // as found (GGUF) when the spec is silent
 };
 

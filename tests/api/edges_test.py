@@ -87,6 +87,15 @@ def test_a_queue_of_none_still_loads():
     assert node().chat("alone").status == 200
 
 
+def test_the_slots_of_llama_cpp_bound_its_queue_too():
+    """Without the key slots its server works on one request at once; the others wait here, counted."""
+    with Node({"models": {"tiny": {"file": plexus.TINY, "queue": 1}}}) as own:
+        assert own.chat("tiny", max_tokens=2).status == 200
+        answers = plexus.parallel(8, lambda _: own.chat("tiny", max_tokens=900, ignore_eos=True))
+        assert {a.status for a in answers} == {200, 503}, answers
+        assert all(a.json["error"]["code"] == "full" for a in answers if a.status == 503), answers
+
+
 def test_a_failure_names_its_model_once():
     message = node().chat("no-file").json["error"]["message"]
     assert message == "model no-file failed: the file /nonexistent/x.gguf does not exist", message
