@@ -11,6 +11,7 @@ static const struct err_info table[] = {
 #include "errors.def"
 #undef ERROR
 };
+#undef err_set // the analyzer has a macro of that name
 #define TABLE_LEN (sizeof(table) / sizeof(table[0]))
 
 static void err_put(struct err *e, int code, const char *prefix, const char *text)

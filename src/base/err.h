@@ -35,6 +35,9 @@ struct err_info {
 
 // Sets code and text (cut at ERR_TEXT_MAX), returns code.
 int err_set(struct err *e, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+#ifdef __clang_analyzer__ // it looks at one file at a time: so it sees that an error is returned
+#define err_set(e, code, ...) (err_set((e), (code), __VA_ARGS__), (code))
+#endif
 // Puts "context: " in front of the text, returns the code that was set.
 int err_wrap(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 // From errno: ENOSPC → E_NOSPACE, EACCES → E_PERM, ..., text "context: strerror".

@@ -28,8 +28,10 @@ void config_pointer(struct buf *out, const struct config_at *at)
         return;
     config_pointer(out, at->up);
     (void)buf_chr(out, '/');
-    if (!at->key.p)
+    if (!at->key.p) {
         (void)buf_u64(out, at->index);
+        return;
+    }
     for (size_t i = 0; i < at->key.n; i++) {
         if (at->key.p[i] == '~')
             (void)buf_str(out, "~0");

@@ -72,7 +72,7 @@ int span_find(struct bytes text, const char *key, struct bytes *ret_value, struc
 int span_rewrite(struct buf *out, struct bytes text, const char *key, const char *value,
                  struct err *e)
 {
-    struct bytes at;
+    struct bytes at = BYTES_NONE;
     int status = span_find(text, key, &at, e);
     if (status < 0)
         return status;

@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 
+#include <assert.h>
 #include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
@@ -147,6 +148,7 @@ static void ask_card(const struct host_nvml_api *api, void *card, struct host_gp
 
 int host_nvml_ask(const struct host_nvml_api *api, struct host_nvml *ret, struct err *e)
 {
+    assert(api->init);
     unsigned int count = 0;
     int cuda = 0, rc = api->init();
     if (rc)

@@ -7,8 +7,8 @@
 #include <string.h>
 
 #define SWEEP_MS 250
-#define BODY_SLICE_BYTES                                                                           \
-    (256 * 1024) // more of a request's body is handed over when this much went out
+// More of a request's body is handed over when this much went out.
+#define BODY_SLICE_BYTES ((size_t)256 * 1024)
 #define QUEUE_BYTES_MAX (2 * BODY_SLICE_BYTES + 65536)
 
 struct link { // one connection
@@ -283,6 +283,7 @@ static int64_t due(struct http_pool *p, int64_t ms)
 static int call_send(struct http_call *c)
 {
     struct bytes parts[3];
+    assert(c->body_at >= 0 && c->body_count <= 2);
     for (;;) {
         int n = 0;
         size_t total = 0;
@@ -391,7 +392,13 @@ int http_call_start(struct http_pool *p, const struct http_call_args *args, stru
         c->reused = true;
         link_attach(l, c);
         // A dead kept connection shows when its end is read: the retry is made there.
-        (void)call_send(c);
+        int sent = call_send(c);
+        if (sent < 0 && sent != E_CLOSED) {
+            c->link = NULL;
+            l->call = NULL;
+            link_close(l, true);
+            call_end_later(c, sent, NULL);
+        }
     } else if (status == 0) {
         status = call_connect(c, e);
     }
@@ -460,8 +467,9 @@ static void on_open(struct net_stream *s, int status, const struct err *e)
 static void on_drain(struct net_stream *s)
 {
     struct link *l = s->user;
-    if (l->call && !l->call->sent && !l->has_head)
-        (void)call_send(l->call);
+    int status = l->call && !l->call->sent && !l->has_head ? call_send(l->call) : 0;
+    if (status < 0 && status != E_CLOSED) // for that on_end follows
+        link_fail(l, status, NULL);
 }
 
 static void answer_whole(struct link *l)

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/alloc.h"
 #include "http/http_priv.h"
+#include <assert.h>
 
 #define SWEEP_MS 250
 
@@ -23,6 +24,7 @@ static int64_t wait_ms(const struct http_limits *l, enum conn_wait wait)
 void conn_wait_for(struct conn *c, enum conn_wait wait)
 {
     struct http_server *s = c->server;
+    assert(wait < WAIT_KINDS);
     list_del(&c->wait_link);
     c->wait = wait;
     if (wait == WAIT_NONE)
@@ -30,8 +32,8 @@ void conn_wait_for(struct conn *c, enum conn_wait wait)
     int64_t ms = wait_ms(&s->limits, wait), now = timers_now_ms(s->timers);
     c->due_ms = ms > TIME_NEVER - now ? TIME_NEVER : now + ms;
     list_add_tail(&s->waits[wait], &c->wait_link);
-    if (!s->sweeping && (s->sweeping = true))
-        (void)timer_start(s->timers, &s->sweep, SWEEP_MS);
+    if (!s->sweeping)
+        s->sweeping = timer_start(s->timers, &s->sweep, SWEEP_MS) == 0;
 }
 
 static void conn_overdue(struct conn *c)

@@ -233,7 +233,7 @@ static uint64_t mul_mod(uint64_t a, uint64_t b, uint64_t m)
 // multiple of B. With x < y it never is, since 10 does not divide A.
 static int is_multiple(const struct json_num *value, const struct json_num *of)
 {
-    struct decimal a, b;
+    struct decimal a = {0}, b = {0};
     uint64_t divisor, rest = 0, ten = 10;
     if (value->d == 0)
         return 1;

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/alloc.h"
 #include "text/schema_priv.h"
+#include <assert.h>
 #include <string.h>
 
 int schema_fail(struct schema_run *r, enum schema_kw kw, const struct schema_node *n,
@@ -52,9 +53,10 @@ static void seen_fini(struct schema_seen *s)
 
 static void seen_merge(struct schema_seen *to, const struct schema_seen *from)
 {
+    assert(to->n == from->n);
     to->all |= from->all;
     for (size_t i = 0; i < (to->n + 63) / 64; i++)
-        to->bits[i] |= from->bits[i];
+        to->bits[i] |= from->bits[i]; // NOLINT(clang-analyzer-security.ArrayBound): sizes as above
 }
 
 // A subschema on the same value: what it evaluated counts only when it fits.
@@ -192,7 +194,7 @@ static int check_obj(struct schema_run *r, const struct schema_node *n, const st
         const struct schema_prop *prop = schema_props_find(&o->props, key_of(key));
         if (prop && prop->required >= 0)
             have[prop->required / 64] |= UINT64_C(1) << (prop->required % 64);
-        bool matched;
+        bool matched = false;
         rc = check_member(r, n, key, prop, &matched);
         if (rc != 1)
             return rc;

@@ -2,6 +2,7 @@
 // recursion, so that a node may lead to itself.
 // SPDX-License-Identifier: Apache-2.0
 #include "text/schema_priv.h"
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -454,6 +455,7 @@ static int finish_object(const struct job *j, struct schema_obj *g)
     if (schema_props_build(j->s->arena, &all) < 0)
         return too_big(j);
     struct schema_props found = all;
+    assert(found.rows);
     while (json_each(g->required, &it, NULL, &item) && g->required_count < SCHEMA_REQUIRED_FAST) {
         const struct schema_prop *row = schema_props_find(&found, json_str(item));
         struct schema_prop *to = row ? &all.rows[row - found.rows] : NULL;

@@ -299,7 +299,7 @@ static int enter(struct schema *s, const struct json *v, struct schema_resource 
             return rc;
     }
     bool ignored = d.dialect == DIALECT_7 && json_get(v, "$ref");
-    bool has_id = id.n > 0 && !ignored && id.p[0] != '#';
+    bool has_id = id.p && id.n > 0 && !ignored && id.p[0] != '#';
     if (has_id) {
         struct bytes uri = schema_uri_resolve(s->arena, (*r)->uri, id);
         *r = uri.p ? add_resource(s, *r, uri, v) : NULL;

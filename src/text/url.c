@@ -81,7 +81,7 @@ static const char *split_host(struct bytes text, struct bytes *ret_host, struct 
 int url_parse(struct url *ret, struct bytes text, struct err *e)
 {
     struct url u = {0};
-    struct bytes rest = text, port;
+    struct bytes rest, port;
     for (size_t i = 0; i < text.n; i++) {
         unsigned char c = (unsigned char)text.p[i];
         if (c <= ' ' || c >= 0x7f || c == '\\')

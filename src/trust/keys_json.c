@@ -109,7 +109,7 @@ static int fill(struct key *key, const struct json *v, size_t at, struct err *e)
     if (models && !list)
         return err_set(e, E_NOMEM, "no memory for the keys");
     int rc = 0;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; list && i < n; i++) {
         list[i] = json_cstr(json_at(models, i), "");
         if (!list[i][0])
             rc = bad(at, e, "expected a list of models");
