@@ -59,8 +59,6 @@ struct node {
     int lock_fd, ready_fd;    // ready_fd: of the parent of a daemon, -1
     bool echo, draining, drained, ended, hurry;
     bool json; // `up --json`: the address as JSON
-    size_t old_count;
-    struct config *old_configs[8]; // texts that requests may still borrow; freed at the end
 };
 
 // node_start.c

@@ -3,6 +3,7 @@
 #include "app/node_priv.h"
 #include "text/json.h"
 #include <string.h>
+#include <sys/stat.h>
 
 #define CHANGES_MAX 512
 
@@ -60,22 +61,27 @@ static void put_changes(struct buf *out, const struct config_change *changes, si
     json_w_end(&w);
 }
 
+// An editor that rewrites in place leaves an empty file for a moment; taken as a configuration it
+// would end every model.
+static int not_empty(const char *path, struct err *e)
+{
+    struct stat st;
+    if (stat(path, &st) == 0 && st.st_size == 0)
+        return err_set(e, E_CONFIG, "%s is empty: the configuration in use goes on", path);
+    return 0;
+}
+
 int node_reload(struct node *n, struct buf *changes, struct err *e)
 {
     static struct config_change rows[CHANGES_MAX];
     struct config *fresh = NULL;
     if (n->draining)
         return err_set(e, E_BUSY, "the node is stopping");
-    int status = config_load(&fresh, n->config_path, e);
+    int status = not_empty(n->config_path, e);
+    if (status == 0)
+        status = config_load(&fresh, n->config_path, e);
     if (status < 0)
         return status;
-    if (n->old_count == sizeof(n->old_configs) / sizeof(n->old_configs[0])) {
-        config_free(
-            n->old_configs[0]); // its texts are borrowed by nothing that lived through 8 reloads
-        memmove(n->old_configs, n->old_configs + 1,
-                sizeof(n->old_configs) - sizeof(n->old_configs[0]));
-        n->old_count--;
-    }
     size_t count = config_diff(n->config, fresh, rows, CHANGES_MAX);
     status = doors_open(n, fresh, e);
     if (status < 0) {
@@ -88,7 +94,7 @@ int node_reload(struct node *n, struct buf *changes, struct err *e)
     apply_models(n, fresh, rows, count);
     node_limits(n);
     put_changes(changes, rows, count);
-    n->old_configs[n->old_count++] = old;
+    config_free(old); // engines copied what they need, gate and doors have the new names
     engines_run(n->engines);
     log_event(LOG_INFO, "config.reloaded", LOG_STR("config", fresh->path),
               LOG_UINT("changes", count));

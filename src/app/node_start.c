@@ -365,8 +365,6 @@ void node_unbuild(struct node *n)
     log_sink_close(n->access_log);
     log_sink_close(n->screen);
     log_sink_close(n->log);
-    for (size_t i = 0; i < n->old_count; i++)
-        config_free(n->old_configs[i]);
     config_free(n->config);
     if (n->lock_fd >= 0)
         (void)close(n->lock_fd);

@@ -236,6 +236,20 @@ def test_a_bad_config_is_refused_whole():
         assert names(node) == ["a", "c"] and pid_of(node, "a") == pid
 
 
+def test_an_empty_file_changes_nothing():
+    """An editor that writes in place leaves the file empty for a moment."""
+    with Node({"models": {"a": {"engine": "command", "command": scripted(name="a"), "health": "/health", "kind": "chat"}}}) as node:
+        assert node.chat("a").status == 200
+        whole = node.file.read_text()
+        node.file.write_text("")
+        got = node.command("config", "reload", check=False)
+        assert got.returncode != 0 and "is empty" in got.stderr, (got.returncode, got.stderr)
+        assert node.model("a")["state"] == "WARM"
+        node.file.write_text(whole)
+        node.command("config", "reload")
+        assert node.chat("a").status == 200
+
+
 def test_sighup_and_many_reloads():
     with Node(start_config()) as node:
         node.chat("a")
