@@ -48,6 +48,7 @@ struct node {
     struct node_door doors[NODE_DOORS_MAX];
     struct node_paths paths;
     const char *config_path;  // as given or found; NULL: none
+    const char *log_level; // of the command line, or NULL
     char folder[4096];        // of the config file: where prepare commands run
     char address[320];        // of the first TCP door, as a URL
     struct host_profile *profile;

@@ -129,28 +129,37 @@ static int find_config(struct node *n, struct cli *c, struct err *e)
     return status;
 }
 
-static enum log_level level_of(const char *name)
+static const char *const level_names[] = {"debug", "info", "warn", "error"};
+
+static bool level_of(const char *name, enum log_level *ret)
 {
-    static const char *const names[] = {"debug", "info", "warn", "error"};
-    for (int i = 0; name && i < 4; i++)
-        if (strcmp(name, names[i]) == 0)
-            return (enum log_level)i;
-    return LOG_INFO;
+    for (int i = 0; i < 4; i++)
+        if (strcmp(name, level_names[i]) == 0)
+            return *ret = (enum log_level)i, true;
+    return false;
 }
 
-static int open_logs(struct node *n, const char *level, struct err *e)
+// The command line's level stands above the configuration's, also after a reload.
+static void set_log_level(struct node *n)
+{
+    enum log_level least = LOG_INFO;
+    (void)level_of(n->log_level ? n->log_level : n->config->log_level, &least);
+    log_start(n->log, least);
+    log_echo(n->screen, least);
+}
+
+static int open_logs(struct node *n, struct err *e)
 {
     const struct config *c = n->config;
     struct log_sink_args args = {.path = n->paths.log, .rotate_bytes = c->log_rotate_bytes};
     int status = log_sink_open(&n->log, &args, e);
     if (status < 0)
         return status;
-    enum log_level least = level_of(level ? level : c->log_level);
-    log_start(n->log, least);
+    set_log_level(n);
     struct log_sink_args screen = {.fd = STDERR_FILENO};
     if (n->echo && (status = log_sink_open(&n->screen, &screen, e)) < 0)
         return status;
-    log_echo(n->screen, least);
+    set_log_level(n);
     if (!c->access_log || strcmp(c->access_log, "off") == 0)
         return 0;
     int len = snprintf(n->paths.access, sizeof(n->paths.access),
@@ -171,6 +180,11 @@ static int open_logs(struct node *n, const char *level, struct err *e)
 
 int node_prepare(struct node *n, struct cli *c, struct err *e)
 {
+    enum log_level least;
+    n->log_level = cli_option(c, "log-level");
+    if (n->log_level && !level_of(n->log_level, &least))
+        return err_set(e, E_USAGE, "--log-level is debug, info, warn or error, not \"%s\"",
+                       n->log_level);
     int status = find_config(n, c, e);
     if (status == 0)
         status = take_lock(n, e);
@@ -182,7 +196,7 @@ int node_prepare(struct node *n, struct cli *c, struct err *e)
         if (slash && slash != n->folder)
             *slash = 0;
     }
-    return status < 0 ? status : open_logs(n, cli_option(c, "log-level"), e);
+    return status < 0 ? status : open_logs(n, e);
 }
 
 static void http_limits_of(const struct config *c, struct http_limits *l)
@@ -245,6 +259,7 @@ void node_limits(struct node *n)
     http_limits_of(n->config, &limits);
     http_server_limits(n->server, &limits);
     gate_names(n->gate, n->config->hosts, n->config->origins);
+    set_log_level(n);
     set_budget(n);
 }
 

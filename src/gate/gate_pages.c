@@ -1,6 +1,7 @@
 // gate_pages.c: the list of models, health and metrics.
 // SPDX-License-Identifier: Apache-2.0
 #include "gate/gate_priv.h"
+#include "text/url.h"
 #include <string.h>
 
 static void put_model(struct json_w *w, const struct model_view *v)
@@ -67,6 +68,16 @@ static void models_page(struct gate *g, struct http_exchange *x, struct bytes on
     buf_fini(&b);
 }
 
+// Clients write the '/' of a name as %2F.
+static void one_model_page(struct gate *g, struct http_exchange *x, struct bytes raw)
+{
+    struct buf name;
+    buf_init(&name, 4096);
+    bool good = url_path_decode(&name, raw, NULL) == 0 && name.n > 0;
+    models_page(g, x, good ? buf_bytes(&name) : raw);
+    buf_fini(&name);
+}
+
 static void health_page(struct gate *g, struct http_exchange *x, struct bytes path)
 {
     bool ready = g->args.ready(g->args.user);
@@ -114,7 +125,7 @@ bool gate_page(struct gate *g, struct http_exchange *x)
     else if (bytes_is(h->path, "/v1/models"))
         models_page(g, x, BYTES_NONE);
     else if (bytes_starts(h->path, BYTES("/v1/models/")) && h->path.n > 11)
-        models_page(g, x, bytes_from(h->path, 11));
+        one_model_page(g, x, bytes_from(h->path, 11));
     else if (bytes_is(h->path, "/metrics"))
         metrics_page(g, x);
     else if (bytes_is(h->path, "/health") || bytes_is(h->path, "/health/live") ||

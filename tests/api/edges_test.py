@@ -109,6 +109,26 @@ def test_a_key_sees_its_models():
     assert node().get("/v1/models/slow", headers=key).status == 403
 
 
+def test_names_with_a_slash():
+    with Node({"models": {"org/name:1b": model("org")}}) as own:
+        for path in ("/v1/models/org/name:1b", "/v1/models/org%2Fname%3A1b", "/api/models/org%2Fname%3A1b"):
+            assert own.get(path).status == 200, path
+
+
+def test_the_log_level_changes_at_a_reload():
+    def denied(own):
+        own.get("/v1/models", headers={"Host": "evil.example"})
+        return len([line for line in own.log_lines() if line["event"] == "gate.denied"])
+
+    with Node({"log": {"level": "error"}}, log_level=None) as own:
+        assert denied(own) == 0
+        own.write({**own.config, "log": {"level": "info"}})
+        own.command("config", "reload")
+        plexus.wait_until("lines of this level are written", lambda: denied(own) > 0)
+    got = subprocess.run([plexus.PLEXUS, "up", "--log-level", "loud"], capture_output=True, text=True, timeout=20)
+    assert got.returncode == 64 and "loud" in got.stderr, got
+
+
 def test_up_in_json():
     folder = pathlib.Path(tempfile.mkdtemp(prefix="plexus-test-"))
     (folder / "plexus.yaml").write_text('{"listen": {"api": "127.0.0.1:0"}}')

@@ -117,8 +117,8 @@ class Node:
     def start(self, wait=True):
         self.out = open(self.folder / "out.log", "ab")
         self.process = subprocess.Popen(
-            [PLEXUS, "up", "--config", str(self.file), "--data", str(self.data), "--log-level",
-             self.log_level, *self.args], stdout=subprocess.PIPE, stderr=self.out, env=self.env, cwd=self.folder)
+            [PLEXUS, "up", "--config", str(self.file), "--data", str(self.data),
+             *(["--log-level", self.log_level] if self.log_level else []), *self.args], stdout=subprocess.PIPE, stderr=self.out, env=self.env, cwd=self.folder)
         if wait:
             line = self.process.stdout.readline().decode()
             if "serves at" not in line:
