@@ -117,16 +117,21 @@ static struct model *by_name(const struct models *m, const char *name)
     return found;
 }
 
-static void renew(struct models *m, struct model *x, bool revived, uint64_t generation,
-                  int64_t now_ms)
+// What changes while the engine goes on: a pin loads it, a larger belief is charged at once.
+static void adjust(struct models *m, struct model *x, bool was_pinned, int64_t now_ms)
 {
-    if (x->spec.generation == generation && !revived) {
-        models_pump(m, now_ms);
-        return;
-    }
+    if (x->has_engine && x->spec.memory_bytes > x->charge)
+        model_charge(m, x, x->spec.memory_bytes);
+    if (m->budget != 0 && m->used > m->budget)
+        models_relieve(m, now_ms);
+    if (x->spec.pinned && !was_pinned && !x->spec.remote)
+        (void)models_load(m, x, now_ms, NULL);
+    models_pump(m, now_ms);
+}
+
+static void renew(struct models *m, struct model *x, int64_t now_ms)
+{
     bool was_on = x->step == STEP_STARTING || x->step == STEP_WARM;
-    if (x->spec.generation != generation)
-        x->peak = 0;
     x->restarts = 0;
     x->not_before_ms = now_ms;
     if (x->step == STEP_FAILED)
@@ -150,7 +155,7 @@ static int change(struct models *m, struct model *x, const struct model_spec *sp
         return E_NOMEM;
     }
     uint64_t generation = x->spec.generation;
-    bool revived = x->removed;
+    bool revived = x->removed, was_pinned = x->spec.pinned;
     forget_names(m, x);
     free_strings(x);
     x->name = fresh.name;
@@ -162,7 +167,12 @@ static int change(struct models *m, struct model *x, const struct model_spec *sp
     x->removed = false;
     model_fx(m, x, MODEL_CHANGED);
     int rc = enter_names(m, x);
-    renew(m, x, revived, generation, now_ms);
+    if (x->spec.generation != generation)
+        x->peak = 0;
+    if (x->spec.generation != generation || revived)
+        renew(m, x, now_ms);
+    else
+        adjust(m, x, was_pinned, now_ms);
     return rc;
 }
 

@@ -367,6 +367,12 @@ static void memory(void **state)
     PLAY("a preload lets nobody leave", 100, {0, "put a mib=60 preload", "start a"},
          {0, "put b mib=60 preload", ""}, {0, "view b state", "UNLOADED"}, {1, "up a", ""},
          {1, "put p mib=60 pinned", "stop a"}, {2, "down a x", "start p"});
+    PLAY("a belief that grows", 100, {0, "put a", ""}, {0, "put b mib=60", ""},
+         {0, "want a 0", "waits, start a"}, {1, "up a", "grant 0"}, {1, "put a mib=50", ""},
+         {2, "used", "50"}, {2, "want b 1", "waits"}, {3, "done 0", "stop a"},
+         {4, "down a x", "start b"}, {5, "up b", "grant 1"});
+    PLAY("a pin loads", 0, {0, "put a", ""}, {1, "put a pinned", "start a"}, {2, "up a", ""},
+         {3, "put a pinned idle=9", ""}, {4, "view a state", "WARM"});
     PLAY("a budget that shrinks", 100, {0, "put a mib=40", ""}, {0, "put b mib=40", ""},
          {0, "load a", "start a"}, {0, "load b", "start b"}, {1, "up a", ""}, {2, "up b", ""},
          {3, "want a 0", "at once"}, {4, "budget 50", "stop b"}, {5, "budget 30", ""},
