@@ -32,10 +32,10 @@ static int set_paths(struct node *n, const char *data, struct err *e)
     (void)snprintf(p->socket, sizeof(p->socket), "%s/run/plexus.sock", p->data);
     (void)snprintf(p->pid, sizeof(p->pid), "%s/run/plexus.pid", p->data);
     (void)snprintf(p->keys, sizeof(p->keys), "%s/keys.json", p->data);
-    (void)snprintf(p->log, sizeof(p->log), "%s/log/node.jsonl", p->data);
+    (void)snprintf(p->log, sizeof(p->log), "%s/logs/node.jsonl", p->data);
     (void)snprintf(p->config, sizeof(p->config), "%s/plexus.yaml", p->data);
     char logs[PATH_MAX];
-    (void)snprintf(logs, sizeof(logs), "%s/log", p->data);
+    (void)snprintf(logs, sizeof(logs), "%s/logs", p->data);
     status = file_mkdirs(p->run, 0700, e);
     return status < 0 ? status : file_mkdirs(logs, 0700, e);
 }

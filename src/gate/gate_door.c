@@ -152,9 +152,11 @@ bool gate_preflight(struct gate *g, struct http_exchange *x)
     if (!bytes_is(h->method, "OPTIONS"))
         return false;
     buf_clear(&g->extra);
-    gate_put_cors(g, x, &g->extra);
+    if (bytes_starts(h->path, BYTES("/v1/"))) // the node's own API is for its own page
+        gate_put_cors(g, x, &g->extra);
     if (g->extra.n == 0) {
-        http_reply_error(x, E_METHOD, "no CORS is configured (listen.origins)", NULL, -1);
+        http_reply_error(x, E_METHOD, "no CORS is configured here (listen.origins, for /v1/)", NULL,
+                         -1);
         return true;
     }
     // An origin that is allowed may send what headers it likes: clients have many of their own.

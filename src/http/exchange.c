@@ -1,9 +1,11 @@
 // exchange.c: the answer's side of the HTTP server.
 // SPDX-License-Identifier: Apache-2.0
 #include "base/alloc.h"
+#include "base/time.h"
 #include "http/http_priv.h"
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 static const struct {
     int status;
@@ -119,6 +121,25 @@ void http_release_body(struct http_exchange *x)
     buf_fini(&x->body_buf);
 }
 
+// RFC 9110, section 6.6.1. The text of a second is made once; an engine's own Date passes instead.
+static void put_date(struct buf *out, struct bytes extra)
+{
+    static char text[64];
+    static size_t len;
+    static int64_t second;
+    if (bytes_find(extra, BYTES("Date: ")) >= 0)
+        return;
+    int64_t now = time_wall_ms() / 1000;
+    if (now != second) {
+        time_t t = (time_t)now;
+        struct tm tm;
+        len =
+            strftime(text, sizeof(text), "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", gmtime_r(&t, &tm));
+        second = now;
+    }
+    (void)buf_add(out, text, len);
+}
+
 static void put_line(struct buf *out, int status)
 {
     if (status == 200)
@@ -148,6 +169,7 @@ void http_begin(struct http_exchange *x, int status, const char *type, struct by
         (void)buf_put(out, BYTES("\r\n"));
     }
     (void)buf_put(out, extra);
+    put_date(out, extra);
     if (x->chunked) {
         (void)buf_put(out, BYTES("Transfer-Encoding: chunked\r\n"));
     } else if (length != HTTP_CHUNKED && !bodiless) {

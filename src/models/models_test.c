@@ -268,7 +268,7 @@ static void loads_once(void **state)
 {
     (void)state;
     PLAY("however many ask", 0, {0, "put a mib=100", ""}, {0, "view a state", "UNLOADED"},
-         {0, "view a eta", "-1"}, {5, "want a 0", "waits, start a"}, {6, "want a 1", "waits"},
+         {0, "view a eta", "709"}, {5, "want a 0", "waits, start a"}, {6, "want a 1", "waits"},
          {6, "want a 2", "waits"}, {7, "view a state", "LOADING"}, {7, "view a phase", "starting"},
          {8, "phase a loading weights", ""}, {8, "view a phase", "loading weights"},
          {9, "cancel 1", ""}, {105, "up a", "grant 0, grant 2"}, {105, "view a state", "WARM"},

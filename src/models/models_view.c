@@ -43,11 +43,21 @@ static int64_t positive(int64_t v)
     return v > 0 ? v : 0;
 }
 
+// Before a model was ever loaded: half a second for the engine and its size at the pace of a usual
+// disk. A guess, and better than silence; -1 for one of unknown size.
+#define GUESS_BYTES_A_MS (500u * 1000)
+#define GUESS_LEAST_BYTES (1u << 20)
+static int64_t guess_of(const struct model *x)
+{
+    uint64_t bytes = x->spec.memory_bytes;
+    return bytes < GUESS_LEAST_BYTES ? -1 : 500 + (int64_t)(bytes / GUESS_BYTES_A_MS);
+}
+
 // Until WARM. From earlier loads; one that lasts longer than they did is judged by its share, or
 // thought to be three quarters done.
 static int64_t eta_of(const struct model *x, int64_t now_ms)
 {
-    int64_t whole = x->loads > 0 ? x->load_ms : -1;
+    int64_t whole = x->loads > 0 ? x->load_ms : guess_of(x);
     int64_t run = now_ms - x->start_ms;
     switch (x->step) {
     case STEP_WARM: return 0;

@@ -269,7 +269,7 @@ def test_a_remote_engine_gets_its_own_key():
             assert json.loads(body)["model"] == "distant" and key not in "\n".join(head), head
             for path in ("/api/config", "/api/state", "/v1/models", "/api/logs", "/metrics"):
                 assert "sk-cloud-4711" not in n.owner("GET", path).body.decode(), path
-            assert "sk-cloud-4711" not in (n.data / "log/node.jsonl").read_text()
+            assert "sk-cloud-4711" not in (n.data / "logs/node.jsonl").read_text()
             config["models"]["cloud"]["key"] = {"file": "cloud.key"}
             (n.folder / "cloud.key").write_text("sk-from-file\n")
             n.write(config)

@@ -250,7 +250,7 @@ def test_ignores_term():
 def grandchild_of(node):
     """The process of the scripted engine's --grandchild, from the log."""
     def look():
-        for line in (node.data / "log/node.jsonl").read_text().splitlines():
+        for line in (node.data / "logs/node.jsonl").read_text().splitlines():
             row = json.loads(line)
             if row.get("event") == "engine.line" and row["line"].startswith("grandchild "):
                 return int(row["line"].split()[1])
@@ -333,7 +333,7 @@ def test_log_flood_does_not_hold_the_node():
         used_again(node)
         print(f"{lines} lines in {time.monotonic() - began:.1f} s, slowest request beside {slowest * 1000:.0f} ms")
         assert slowest < (2.0 if SANITIZED else 0.5), slowest
-        every_line_is_json(node.data / "log/node.jsonl")
+        every_line_is_json(node.data / "logs/node.jsonl")
 
 
 def test_stderr_that_nobody_reads_does_not_hold_the_node():

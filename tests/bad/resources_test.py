@@ -102,7 +102,7 @@ def test_disk_full_while_serving():
                 assert node.chat("m").status == 200
             time.sleep(0.3)
             assert metric(node, "plexus_log_dropped_total") == before
-            for file in ("log/node.jsonl", "logs/access.jsonl"):
+            for file in ("logs/node.jsonl", "logs/access.jsonl"):
                 every_line_is_json(node.data / file)
             assert "log.dropped" in (node.data / "logs/access.jsonl").read_text()
             no_sanitizer_report(node)
@@ -294,7 +294,7 @@ def test_without_standard_descriptors():
         wait_until("it serves", lambda: serves(node))
         assert node.chat("m").status == 200
         assert (node.data / "lock").read_text().strip() == str(node.process.pid)
-        every_line_is_json(node.data / "log/node.jsonl")
+        every_line_is_json(node.data / "logs/node.jsonl")
         for fd in (0, 1, 2):
             assert os.readlink(f"/proc/{node.process.pid}/fd/{fd}") == "/dev/null", fd
         assert node.stop() == 0

@@ -286,7 +286,7 @@ def test_killed_node_leaves_nothing_and_starts_again():
         assert (node.data / "keys.json").read_bytes() == keys
         rows = json.loads(node.command("key", "ls", "--json").stdout)
         assert "first" in json.dumps(rows), rows
-        every_line_is_json(node.data / "log/node.jsonl")
+        every_line_is_json(node.data / "logs/node.jsonl")
 
 
 def test_killed_while_keys_are_written():

@@ -228,7 +228,7 @@ class Node:
 
     def log_lines(self):
         """The node's own log, objects."""
-        return [json.loads(line) for line in (self.data / "log/node.jsonl").read_text().splitlines()]
+        return [json.loads(line) for line in (self.data / "logs/node.jsonl").read_text().splitlines()]
 
     def engine(self, name):
         """What the scripted engine of this name has counted."""
