@@ -131,6 +131,7 @@ int node_up(struct cli *c, struct err *e)
     n->json = cli_json(c);
     n->started_ms = time_wall_ms();
     n->started_mono_ns = time_mono_ns();
+    node_env(".env");
     int status = cli_option(c, "daemon") ? daemonize(n, e) : 0;
     n->echo = n->ready_fd < 0;
     if (status == 0)

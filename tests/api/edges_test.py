@@ -170,5 +170,24 @@ def test_a_config_made_of_nothing_is_made_anew():
     shutil.rmtree(folder)
 
 
+def test_env_file_counts_as_environment():
+    """A secret that only ./.env holds reaches the configuration; the environment itself wins over it."""
+    key = {"one": "ONE_KEY", "two": "TWO_KEY"}
+    models = {name: {"engine": "remote", "url": "http://127.0.0.1:9/v1", "kind": "chat", "key": {"env": variable}}
+              for name, variable in key.items()}
+    with Node({"models": models}, start=False, env={"TWO_KEY": "from-outside"}) as node:
+        file = node.folder / ".env"
+        file.write_text("# ours\nONE_KEY='a b'\nTWO_KEY=lost\nbroken line\n")
+        file.chmod(0o644)
+        node.start()
+        assert node.get("/v1/models").status == 200
+        assert "chmod 600" in node.log(), node.log()
+        shown = node.command("config", "show", "--json").stdout
+        assert "from-outside" not in shown and "a b" not in shown, shown
+    with Node({"models": models}, start=False, env={"TWO_KEY": "x"}) as node:
+        node.start(wait=False)  # no .env: the secret is missing, and that is said
+        assert node.process.wait(10) != 0 and "ONE_KEY" in node.log(), node.log()
+
+
 if __name__ == "__main__":
     plexus.main(globals())
