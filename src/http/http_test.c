@@ -22,7 +22,7 @@ static struct rig {
     struct http_server *server;
     struct thread *thread;
     uint16_t port;
-    uint64_t refused;
+    uint64_t refused, drained;
 } rig;
 
 // ---- the server: "/" says ok, POST answers its body, /early refuses before the body ----
@@ -34,6 +34,12 @@ static int on_head(void *user, struct http_exchange *x)
         return 0;
     http_reply_error(x, E_FORBIDDEN, "not here", NULL, -1);
     return 1;
+}
+
+static void on_drained(void *user)
+{
+    (void)user;
+    __atomic_add_fetch(&rig.drained, 1, __ATOMIC_RELAXED);
 }
 
 static void on_request(void *user, struct http_exchange *x)
@@ -50,6 +56,18 @@ static void on_request(void *user, struct http_exchange *x)
         http_begin(x, 200, "text/plain", BYTES_NONE, 10);
         (void)http_send(x, &BYTES("abc"), 1);
         http_finish(x);
+    } else if (bytes_is(h->path, "/none")) {
+        http_begin(x, 204, NULL, BYTES_NONE, 0);
+        http_finish(x);
+    } else if (bytes_is(h->path, "/busy")) {
+        http_reply_error_with(x, E_BUSY, "a \"word\"", "model", 7, BYTES("X-More: 1\r\n"));
+    } else if (bytes_is(h->path, "/cut")) {
+        http_begin(x, 200, NULL, BYTES_NONE, HTTP_CHUNKED);
+        (void)http_flush(x);
+        http_abort(x);
+    } else if (bytes_is(h->path, "/drain")) {
+        http_server_drain(rig.server, on_drained, NULL);
+        http_reply(x, 200, "text/plain", BYTES_NONE, BYTES("the last"));
     } else {
         http_reply(x, 200, "text/plain", BYTES("X-Test: yes\r\n"), body.n ? body : BYTES("ok"));
     }
@@ -403,12 +421,83 @@ static void test_short_answer_is_cut(void **state)
     (void)close(fd);
 }
 
+// What an answer says depends on the request's version and method, and on what it is.
+static void test_answers(void **state)
+{
+    static const struct {
+        const char *request, *has, *has_not, *ends;
+    } cases[] = {
+        {"GET / HTTP/1.1\r\n" H "\r\n", "X-Test: yes\r\n", "Connection:", "\r\n\r\nok"},
+        {"HEAD / HTTP/1.1\r\n" H "\r\n", "Content-Length: 2\r\n", "Connection:", "\r\n\r\n"},
+        {"GET / HTTP/1.1\r\n" H "Connection: close\r\n\r\n", "Connection: close\r\n", "keep-alive",
+         "\r\n\r\nok"},
+        {"GET / HTTP/1.0\r\n\r\n", "Connection: close\r\n", "keep-alive", "\r\n\r\nok"},
+        {"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "Connection: keep-alive\r\n", "close",
+         "\r\n\r\nok"},
+        {"GET /chunks HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "Connection: close\r\n",
+         "chunked", "\r\n\r\nonetwothree"},
+        {"GET /none HTTP/1.1\r\n" H "\r\n", "HTTP/1.1 204 No Content\r\n", "Content-Length",
+         "\r\n\r\n"},
+        {"GET /busy HTTP/1.1\r\n" H "\r\n", "HTTP/1.1 503 Service Unavailable\r\n", "Connection:",
+         "{\"error\":{\"message\":\"a \\\"word\\\"\",\"type\":\"server_error\",\"param\":\"model\","
+         "\"code\":\"busy\"}}"},
+        {"GET /busy HTTP/1.1\r\n" H "\r\n", "Retry-After: 7\r\n", "Content-Length: 0", "}}"},
+        {"GET /busy HTTP/1.1\r\n" H "\r\n", "X-More: 1\r\n", "Content-Length: 0", "}}"},
+        {"GET /cut HTTP/1.1\r\n" H "\r\n", "chunked", "\r\n0\r\n", "\r\n\r\n"},
+    };
+    static char text[65536];
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        int fd = dial();
+        say(fd, cases[i].request, strlen(cases[i].request));
+        (void)hear(fd, text, sizeof(text), 100, NULL);
+        if (!strstr(text, cases[i].has) || strstr(text, cases[i].has_not) ||
+            !bytes_ends(bytes_of(text), bytes_of(cases[i].ends)))
+            fail_msg("%s\ngave\n%s\nwithout %s", cases[i].request, text, cases[i].has);
+        (void)close(fd);
+    }
+}
+
+// The last: who is idle is let go, who is being answered gets the answer, nobody new comes in.
+static void test_drain(void **state)
+{
+    static char text[65536];
+    (void)state;
+    int idle = dial(), half = dial(), last = dial();
+    say(half, "GET / HTTP/1.1\r\n", 16);
+    static const char whole[] = "GET / HTTP/1.1\r\n" H "\r\n";
+    say(idle, whole, sizeof(whole) - 1);
+    (void)hear(idle, text, sizeof(text), 3000, "ok");
+    static const char drain[] = "GET /drain HTTP/1.1\r\n" H "\r\n";
+    say(last, drain, sizeof(drain) - 1);
+    (void)hear(last, text, sizeof(text), 3000, NULL); // to the end
+    assert_int_equal(status_of(text), 200);
+    assert_non_null(strstr(text, "Connection: close\r\n"));
+    assert_int_equal(hear(idle, text, sizeof(text), 3000, NULL), 0);
+    say(half, H "\r\n", sizeof(H "\r\n") - 1); // its head had begun
+    (void)hear(half, text, sizeof(text), 3000, NULL);
+    assert_int_equal(status_of(text), 200);
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(rig.port)};
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), -1);
+    int64_t until = time_mono_ms() + 5000;
+    while (__atomic_load_n(&rig.drained, __ATOMIC_RELAXED) == 0 && time_mono_ms() < until)
+        (void)poll(NULL, 0, 1);
+    assert_int_equal(__atomic_load_n(&rig.drained, __ATOMIC_RELAXED), 1);
+    (void)close(fd);
+    (void)close(idle);
+    (void)close(half);
+    (void)close(last);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_grammar),      cmocka_unit_test(test_pipelining),
         cmocka_unit_test(test_byte_by_byte), cmocka_unit_test(test_limits),
         cmocka_unit_test(test_slow),         cmocka_unit_test(test_short_answer_is_cut),
+        cmocka_unit_test(test_answers),      cmocka_unit_test(test_drain),
     };
     return cmocka_run_group_tests_name("http", tests, setup, teardown);
 }
