@@ -68,7 +68,8 @@ int node_build(struct node *n, struct err *e);                  // the object gr
 void node_unbuild(struct node *n);
 void node_report_ready(struct node *n);
 void node_limits(struct node *n); // limits, names and memory budget as the config says
-// node_env.c: sets what this .env file says and the environment does not; a missing file is harmless
+// node_env.c: sets what this .env file says and the environment does not; a missing file is
+// harmless
 void node_env(const char *path);
 // node_doors.c
 int doors_open(struct node *n, const struct config *c,
