@@ -345,7 +345,7 @@ def plexus_start(folder, template, names, name="plexus", prove=True):
 
 
 def litellm_start(folder, engine_port):
-    program = os.environ.get("LITELLM") or ROOT / "build/bench/litellm/bin/litellm"
+    program = os.environ.get("LITELLM") or ROOT / "build/peers/litellm"
     if not os.access(program, os.X_OK):
         say("LiteLLM is not installed: left out (make bench-litellm)")
         return None, 0.0
