@@ -388,6 +388,11 @@ static void ask(struct greq *r, const struct look *k)
         return;
     }
     r->meter = meter_model(g->args.meter, v.name, v.engine);
+    if ((r->endpoint == EP_CHAT || r->endpoint == EP_COMPLETION) && v.kind &&
+        strcmp(v.kind, "embedding") == 0) { // it would be loaded only to say no
+        greq_fail(r, E_INVALID, "this model makes embeddings: POST /v1/embeddings", "model", -1);
+        return;
+    }
     r->stage = ST_WAITING;
     r->aliased = strcmp(v.name, k->model) != 0;
     want(r);

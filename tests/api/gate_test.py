@@ -127,6 +127,17 @@ def test_unknown_model_and_the_nearest_name():
     error_of(node().chat("zero\0byte"), 400, "model")
 
 
+def test_an_embedding_model_does_not_chat():
+    """Said at once, without loading it."""
+    models = {"vectors": {"engine": "command", "command": scripted(name="vectors"), "health": "/health", "kind": "embedding"}}
+    with Node({"models": models}) as node:
+        answer = node.chat("vectors")
+        assert answer.status == 400 and answer.json["error"]["param"] == "model", answer
+        assert "/v1/embeddings" in answer.json["error"]["message"], answer
+        assert node.model("vectors")["state"] == "UNLOADED"
+        assert node.post("/v1/embeddings", {"model": "vectors", "input": "x"}).status == 200
+
+
 def test_aliases_serve_and_two_model_keys_do_not():
     for name in ("known-as", "other-name"):
         answer = node().chat(name)
