@@ -108,7 +108,7 @@ build/suite: tests/suite.c
 	@$(CC) -std=c17 $(FEATURES) $(WARN) -O1 -o $@ $< -lcmocka
 .SECONDARY: $(TEST_C:%.c=$(O)/%.o)
 
-.PHONY: check test test-run unit unit-run integration programs rooms format reformat second-compiler
+.PHONY: check test test-run unit unit-run integration programs rooms rooms-run format reformat second-compiler
 programs: $(TESTS) # test programs of this MODE
 	@:
 # Only goals that need clang, the clients and a browser fetch them; `make up` does not.
@@ -128,10 +128,11 @@ INTEGRATION = 'tests/*/*_test.py' 'tests/*/*_test.sh'
 NEEDED := build/suite build/tests/scripted
 
 check: build/test.mk ## format, rooms' law, generated docs, build, unit tests (a minute)
-	@$(MAKE) -j$(JOBS) build/plexus MODE=opt
-	@$(MAKE) -j$(JOBS) format rooms docs-check
-	@$(MAKE) unit
+	@$(MAKE) -j$(JOBS) MODE=plain programs $(NEEDED) $(O:build/$(MODE)%=build/plain%)/plexus format docs-check
+	@$(MAKE) MODE=plain rooms-run unit-run
 rooms: build/plexus ## the rooms' law: includes, links, names, variables
+	@$(MAKE) rooms-run
+rooms-run:
 	@python3 tools/rooms $(O)
 FORMATTED = $$(git ls-files 'src/*.c' 'src/*.h' 'tests/*.c' 'bench/*.c' 'bench/*.h')
 format: build/test.mk ## clang-format decides

@@ -58,6 +58,7 @@ function trim() {
 // Lines come in bursts: the page is changed once a frame.
 function flush() {
   planned = false;
+  if (paused) return; // planned before the pause: what waits comes when the log goes on
   const follow = atEnd();
   const rows = waiting.map(parse);
   waiting = [];
