@@ -49,6 +49,7 @@ struct node {
     struct node_paths paths;
     const char *config_path;  // as given or found; NULL: none
     const char *log_level; // of the command line, or NULL
+    char data_said[4096];     // the data folder as the config says it, for reloads
     char folder[4096];        // of the config file: where prepare commands run
     char address[320];        // of the first TCP door, as a URL
     struct host_profile *profile;

@@ -82,7 +82,9 @@ int node_reload(struct node *n, struct buf *changes, struct err *e)
         status = config_load(&fresh, n->config_path, e);
     if (status < 0)
         return status;
+    n->config->data = n->data_said; // what is compared is what the two files say
     size_t count = config_diff(n->config, fresh, rows, CHANGES_MAX);
+    n->config->data = n->paths.data;
     status = doors_open(n, fresh, e);
     if (status < 0) {
         config_free(fresh);

@@ -189,6 +189,7 @@ int node_prepare(struct node *n, struct cli *c, struct err *e)
     if (status == 0)
         status = take_lock(n, e);
     if (status == 0) {
+        (void)snprintf(n->data_said, sizeof(n->data_said), "%s", n->config->data);
         n->config->data = n->paths.data; // --data wins
         if (!realpath(n->config_path, n->folder))
             (void)!getcwd(n->folder, sizeof(n->folder));

@@ -246,7 +246,7 @@ def test_an_empty_file_changes_nothing():
         assert got.returncode != 0 and "is empty" in got.stderr, (got.returncode, got.stderr)
         assert node.model("a")["state"] == "WARM"
         node.file.write_text(whole)
-        node.command("config", "reload")
+        assert json.loads(node.command("config", "reload", "--json").stdout)["changes"] == []
         assert node.chat("a").status == 200
 
 
