@@ -104,10 +104,14 @@ uint16_t net_listener_port(const struct net_listener *l);
 void net_listener_tls(struct net_listener *l, struct net_tls *tls);
 void net_listener_close(struct net_listener *l); // also removes a unix socket's file
 
+#define NET_ID_MAX 2049 // a SPIFFE ID has at most 2048 bytes (SPIFFE-ID, section 2.3)
+
 struct net_peer {
     char text[64]; // "127.0.0.1:50000", "unix"
     bool loopback; // peer address is loopback or a unix socket
     uint32_t uid, pid; // unix sockets: SO_PEERCRED; else UINT32_MAX
+    char id[NET_ID_MAX]; // who the TLS peer is, as net_tls_args.verify said; "" else
+    uint64_t epoch; // as verify said
 };
 void net_peer(const struct net_stream *s, struct net_peer *ret);
 
@@ -116,7 +120,25 @@ struct net_tls_args {
     const char *cert_file, *key_file; // server: needed; client: for mTLS
     const char *ca_file; // client: NULL = the system's; server: asks for client certificates
     bool insecure; // client: no check (tests only; config says so loudly)
+    // Instead of files: PEM texts, copied. The key is wiped when the context is freed.
+    struct bytes cert_pem, key_pem;
+    // Instead of ca_file: this decides alone about the peer's certificates. Called once in each
+    // handshake with the DER certificates as the peer sent them, leaf first (count 0: it sent none;
+    // then a server may still say yes). 0: good; ret_id (NET_ID_MAX bytes) and ret_epoch go to
+    // net_peer. E_*: the handshake ends with an alert, and the text is told to this side's owner.
+    // A context with verify shows a server's clients that it wants certificates.
+    int (*verify)(void *user, const struct bytes *der, int count, char *ret_id, uint64_t *ret_epoch,
+                  struct err *e);
+    void *user;
+    const char *alpn; // one protocol both sides must name; NULL: http/1.1, not insisted on
+    // A server's handshake that failed, for the log; may be NULL.
+    void (*on_refused)(void *user, const struct net_peer *peer, const struct err *e);
 };
+// Puts TLS (as the client) over an open plain stream, for protocols that begin plain (NATS). Takes
+// s in every case: its handler and user go over to *ret, whose on_open tells how the handshake
+// went. Call it from on_data or later, when nothing of the plain protocol is outstanding.
+int net_upgrade(struct net *n, struct net_stream *s, struct net_tls *tls, const char *server_name,
+                int64_t timeout_ms, struct net_stream **ret, struct err *e);
 int net_tls_new(struct net_tls **ret, const struct net_tls_args *args, struct err *e);
 void net_tls_free(struct net_tls *t); // when no stream uses it any more (reference counted inside)
 
