@@ -1,6 +1,6 @@
 # bench.mk: builds the bench clients; included by the top Makefile, which runs bench/$(BENCH).py.
 BENCH_FLAGS := -std=c17 -O2 -g -Wall -Wextra -Wshadow -Werror
-BENCH_PROGRAMS := build/bench/load build/bench/ready build/bench/streams
+BENCH_PROGRAMS := build/bench/load build/bench/ready build/bench/streams build/bench/bus
 
 build/bench/load: bench/load.c bench/client.h
 	@mkdir -p $(@D)
@@ -13,6 +13,11 @@ build/bench/ready: bench/ready.c bench/client.h
 build/bench/streams: bench/streams.c bench/client.h
 	@mkdir -p $(@D)
 	$(CC) $(BENCH_FLAGS) -o $@ $< -lssl -lcrypto
+
+# The bus in memory: `build/bench/bus` prints its marks.
+build/bench/bus: bench/bus.c build/opt-$(notdir $(CC))/libplexus.a
+	@mkdir -p $(@D)
+	$(CC) $(BENCH_FLAGS) -D_GNU_SOURCE -Isrc -o $@ $< build/opt-$(notdir $(CC))/libplexus.a $(LIBS)
 
 .PHONY: bench-build bench-litellm
 bench-build: $(BENCH_PROGRAMS) build/tests/scripted
