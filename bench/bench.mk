@@ -16,7 +16,7 @@ build/bench/streams: bench/streams.c bench/client.h
 
 build/bench/label_decide: bench/label_decide.c $(O)/libplexus.a
 	@mkdir -p $(@D)
-	$(CC) $(BENCH_FLAGS) -Isrc -o $@ $< $(O)/libplexus.a $(LIBS)
+	$(CC) $(BENCH_FLAGS) $(FEATURES) -Isrc -o $@ $< $(O)/libplexus.a $(LIBS)
 
 .PHONY: bench-build bench-litellm
 bench-build: $(BENCH_PROGRAMS) build/tests/scripted
