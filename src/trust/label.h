@@ -58,7 +58,7 @@ struct label_crossing {
     struct label data; // what crosses; LABEL_DECLASSIFY: its label before
     struct label clearance; // of who or what gets it; LABEL_DECLASSIFY: of the key that signed
     struct label to; // LABEL_DECLASSIFY only: its label after
-    // Only for the sentence of a refusal:
+    // Only for the sentence of a refusal (names may be NULL when e is):
     const struct label_names *names;
     const char *what, *who; // "the request", "the model small"
 };

@@ -41,6 +41,8 @@ static const char *shown(struct buf *b, const struct label_names *n, struct labe
 // What does not fit: the clearance of the other side, or the label that it would have after.
 static int refuse(const struct label_crossing *x, bool after, const char *why, struct err *e)
 {
+    if (!e)
+        return E_SECURITY;
     struct buf data, other;
     const char *label = shown(&data, x->names, x->data);
     const char *theirs = shown(&other, x->names, after ? x->to : x->clearance);
