@@ -36,6 +36,9 @@ struct config_model {
     int64_t idle_ms, load_timeout_ms, drain_ms, first_byte_ms, silence_ms, restart_pause_ms,
         failed_pause_ms;
     bool pinned, preload;
+    const char *tier; // "edge", "node", "cloud"; NULL: not said
+    const char *role; // that a node must have; NULL: any
+    uint32_t replicas_min, replicas_max; // 0: not said
     uint64_t fingerprint;       // of everything that needs a restart when changed
 };
 
@@ -52,6 +55,11 @@ struct config {
     struct json_doc *doc;       // the checked document with defaults filled in
     const char *node_name, *context,
         *environment; // environment: "dev", "staging", "prod": first part of context
+    const char *const *roles;
+    const char *profile;        // "auto", "server", "edge"
+    const char *mesh_listen;    // address, or NULL
+    const char *const *mesh_advertise;
+    int64_t beat_ms, suspect_ms, dead_ms, svid_ttl_ms;
     const char *data;           // absolute folder
     struct config_door *doors;
     size_t door_count;

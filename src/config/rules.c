@@ -202,6 +202,10 @@ static void models(struct config_work *w, const struct config_at *up, const stru
         arguments(w, &at, "command", json_get(m, "command"));
         if (json_get(m, "prepare") && !json_get(m, "file"))
             config_find(w, &at, true, "prepare makes the file: the key \"file\" is missing");
+        const struct json *replicas = json_get(m, "replicas");
+        int64_t most = json_i64(json_get(replicas, "max"), 0);
+        if (most && most < json_i64(json_get(replicas, "min"), 0))
+            config_find(w, &at, true, "replicas: max is less than min");
         const struct json *alias = json_get(m, "aliases");
         for (size_t i = 0; json_is(alias, JSON_ARR) && i < json_len(alias); i++) {
             struct config_at one = {.up = &aliases, .index = i};
@@ -221,6 +225,16 @@ static void limits(struct config_work *w, const struct config_at *at, const stru
         config_find(w, at, false, "bodies (all together) is smaller than body (a single one)");
 }
 
+static void mesh(struct config_work *w, const struct config_at *at, const struct json *v)
+{
+    int64_t beat = config_ms(json_get(v, "beat"), 50), dead = config_ms(json_get(v, "dead"), 1300);
+    int64_t suspect = config_ms(json_get(v, "suspect"), 400);
+    if (suspect < 3 * beat)
+        config_find(w, at, false, "suspect is less than three beats: lost datagrams would count");
+    if (dead <= suspect)
+        config_find(w, at, false, "dead must be longer than suspect");
+}
+
 static void access_log(struct config_work *w, const struct config_at *up, struct bytes path)
 {
     struct config_at at = {.up = up, .key = BYTES("access")};
@@ -238,13 +252,15 @@ static void access_log(struct config_work *w, const struct config_at *up, struct
 
 void config_rules(struct config_work *w, const struct json *given)
 {
-    static const char *const names[] = {"listen", "models", "limits", "log"};
-    struct config_at at[4];
-    for (size_t i = 0; i < 4; i++)
+    static const char *const names[] = {"listen", "models", "limits", "log", "mesh"};
+    struct config_at at[5];
+    for (size_t i = 0; i < 5; i++)
         at[i] = (struct config_at){.key = bytes_of(names[i])};
     doors(w, &at[0], json_get(given, "listen"));
     models(w, &at[1], json_get(given, "models"));
     if (json_get(given, "limits"))
         limits(w, &at[2], json_get(given, "limits"));
+    if (json_get(given, "mesh"))
+        mesh(w, &at[4], json_get(given, "mesh"));
     access_log(w, &at[3], json_str(json_get(json_get(given, "log"), "access")));
 }

@@ -130,6 +130,12 @@ void http_pool_drop_idle(struct http_pool *p)
     p->idle_count = 0;
 }
 
+void http_pool_tls(struct http_pool *p, struct net_tls *tls)
+{
+    p->args.tls = tls;
+    http_pool_drop_idle(p);
+}
+
 void http_pool_free(struct http_pool *p)
 {
     if (!p || p->freed)
@@ -456,6 +462,17 @@ static void on_open(struct net_stream *s, int status, const struct err *e)
     if (status < 0) {
         link_fail(l, status, e);
         return;
+    }
+    const struct http_pool_args *args = &l->pool->args;
+    if (args->check) {
+        struct net_peer peer = {0};
+        struct err refused = {0};
+        net_peer(s, &peer);
+        status = args->check(args->user, &peer, &refused);
+        if (status < 0) {
+            link_fail(l, status, &refused);
+            return;
+        }
     }
     l->open = true;
     l->reading = true;

@@ -110,7 +110,9 @@ struct net_peer {
     char text[64]; // "127.0.0.1:50000", "unix"
     bool loopback; // peer address is loopback or a unix socket
     uint32_t uid, pid; // unix sockets: SO_PEERCRED; else UINT32_MAX
-    char id[NET_ID_MAX]; // who the TLS peer is, as net_tls_args.verify said; "" else
+    // Who the TLS peer is, as net_tls_args.verify said; NULL: nobody said. Lives as long as the
+    // stream (an exchange's: as the exchange).
+    const char *id;
     uint64_t epoch; // as verify said
 };
 void net_peer(const struct net_stream *s, struct net_peer *ret);
