@@ -18,6 +18,9 @@ enum {
     TLS_CHAIN_BYTES_MAX = 32 << 10, // before anybody is known
     TLS_ALERT_CODES = 256,
 };
+#ifndef SSL_AD_CERTIFICATE_REQUIRED
+#define SSL_AD_CERTIFICATE_REQUIRED TLS13_AD_CERTIFICATE_REQUIRED
+#endif
 
 // ---- reasons
 
@@ -28,7 +31,10 @@ const char *net_tls_why(char *buf, size_t size)
         code = code ? code : it;
     int alert = ERR_GET_REASON(code) - SSL_AD_REASON_OFFSET;
     if (code != 0 && ERR_GET_LIB(code) == ERR_LIB_SSL && alert >= 0 && alert < TLS_ALERT_CODES) {
-        (void)snprintf(buf, size, "the peer refused: %s", SSL_alert_desc_string_long(alert));
+        // Older tables of names end before this one.
+        const char *name = alert == SSL_AD_CERTIFICATE_REQUIRED ? "certificate required"
+                                                                : SSL_alert_desc_string_long(alert);
+        (void)snprintf(buf, size, "the peer refused: %s", name);
         return buf;
     }
     const char *reason = code ? ERR_reason_error_string(code) : NULL;
