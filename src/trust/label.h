@@ -21,10 +21,15 @@ struct label_names;
 struct label_names *label_names_new(void);
 void label_names_free(struct label_names *n);
 
-#define LABEL_TEXT_MAX 1024
-// "confidential", "confidential:eng,hr", "restricted:*". E_INVALID with the mend, E_FULL.
+#define LABEL_TEXT_MAX 1024 // the text of any label fits
+#define LABEL_NAME_MAX 32   // a compartment: a-z 0-9, and - _ inside
+// "confidential", "confidential:eng,hr", "restricted:*". E_INVALID with the mend, E_FULL. New names
+// are added, all or none.
 int label_parse(struct label_names *n, struct bytes text, struct label *ret, struct err *e);
-void label_put(struct buf *out, const struct label_names *n, struct label l);
+// The same for texts of strangers, who must not fill the table: an unknown name is E_INVALID.
+int label_parse_known(const struct label_names *n, struct bytes text, struct label *ret,
+                      struct err *e);
+void label_put(struct buf *out, const struct label_names *n, struct label l); // names sorted
 
 bool label_dominates(struct label a,
                      struct label b); // a at least as high, has all compartments of b
