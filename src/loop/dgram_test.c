@@ -180,7 +180,9 @@ static void test_bad_addresses(void **state)
     struct rig r;
     struct err e = {0};
     rig_up(&r, NULL);
-    static const struct net_addr bad[] = {{.host = "localhost"}, {.host = ""}, {.host = "1.2.3"},
+    static const struct net_addr bad[] = {{.host = "localhost"},
+                                          {.host = ""},
+                                          {.host = "1.2.3"},
                                           {.unix_socket = true, .host = "/tmp/x"}};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct dgram *d;
@@ -301,9 +303,12 @@ static void test_memory_runs_out(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_echo),         cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_bad_addresses), cmocka_unit_test(test_closed_port),
-        cmocka_unit_test(test_close_inside), cmocka_unit_test(test_descriptors),
+        cmocka_unit_test(test_echo),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_bad_addresses),
+        cmocka_unit_test(test_closed_port),
+        cmocka_unit_test(test_close_inside),
+        cmocka_unit_test(test_descriptors),
         cmocka_unit_test(test_memory_runs_out),
     };
     return cmocka_run_group_tests_name("dgram", tests, NULL, NULL);

@@ -40,8 +40,8 @@ static void make_cert(struct cert *c, const struct cert *by, const char *uri, lo
     (void)X509_gmtime_adj(X509_getm_notAfter(c->x), until);
     (void)X509_set_pubkey(c->x, c->key);
     X509_NAME *name = X509_get_subject_name(c->x);
-    (void)X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"test", -1, -1,
-                                     0);
+    (void)X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"test", -1,
+                                     -1, 0);
     (void)X509_set_issuer_name(c->x, by ? X509_get_subject_name(by->x) : name);
     (void)snprintf(san, sizeof san, "URI:%s", uri);
     X509_EXTENSION *ext = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, san);
@@ -71,8 +71,8 @@ static int make_certificates(void **state)
 static int free_certificates(void **state)
 {
     (void)state;
-    struct cert *all[] = {&authority,  &foreign,    &node_a,      &node_b,
-                          &node_old,   &node_early, &node_foreign};
+    struct cert *all[] = {&authority, &foreign,    &node_a,      &node_b,
+                          &node_old,  &node_early, &node_foreign};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         X509_free(all[i]->x);
         EVP_PKEY_free(all[i]->key);
@@ -242,11 +242,8 @@ static const struct net_handler look_handler = {
 
 static void look_start(struct look *l, struct rig *r, struct net_tls *tls)
 {
-    struct net_connect_args a = {.addr = echo_addr(r),
-                                 .tls = tls,
-                                 .timeout_ms = 5000,
-                                 .handler = &look_handler,
-                                 .user = l};
+    struct net_connect_args a = {
+        .addr = echo_addr(r), .tls = tls, .timeout_ms = 5000, .handler = &look_handler, .user = l};
     l->r = r;
     assert_int_equal(net_connect(r->net, &a, &l->s, NULL), 0);
 }

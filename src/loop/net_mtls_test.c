@@ -24,8 +24,7 @@ static void test_both_know_each_other(void **state)
     (void)state;
     for (int anybody = 0; anybody < 2; anybody++) {
         struct side server = {.cert = &node_b, .anybody = anybody, .alpn = "plexus/1", .epoch = 2},
-                    client = {
-                        .cert = anybody ? NULL : &node_a, .alpn = "plexus/1", .epoch = 1};
+                    client = {.cert = anybody ? NULL : &node_a, .alpn = "plexus/1", .epoch = 1};
         struct look l = {.end = 0};
         struct rig r;
         rig_up(&r, NULL);
@@ -181,8 +180,8 @@ static void test_foreign_clients(void **state)
         r.tls = server.tls;
         echo_listen(&r, NULL);
         (void)snprintf(line, sizeof line,
-                       "sleep 1 | openssl s_client %s -connect 127.0.0.1:%d 2>&1",
-                       cases[i].options, (int)net_listener_port(r.listener));
+                       "sleep 1 | openssl s_client %s -connect 127.0.0.1:%d 2>&1", cases[i].options,
+                       (int)net_listener_port(r.listener));
         FILE *f = popen(line, "r");
         assert_non_null(f);
         rig_run(&r);
@@ -371,7 +370,8 @@ static void test_memory_of_a_stream(void **state)
     }
     rig_run(&m->r);
     assert_int_equal(m->open, MANY);
-    size_t each = (m->held - before) / (2 * MANY) + sizeof(struct tls_stream) + sizeof(struct sock) + 64;
+    size_t each =
+        (m->held - before) / (2 * MANY) + sizeof(struct tls_stream) + sizeof(struct sock) + 64;
     print_message("a TLS stream: %zu bytes\n", each);
     assert_in_range(each, 4 << 10, STREAM_BYTES_MAX);
     net_tls_free(server.tls);
@@ -385,10 +385,14 @@ int main(void)
     if (CRYPTO_set_mem_functions(counted_alloc, counted_realloc, counted_free) != 1)
         return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_both_know_each_other), cmocka_unit_test(test_bytes),
-        cmocka_unit_test(test_server_refuses),       cmocka_unit_test(test_client_refuses),
-        cmocka_unit_test(test_alpn),                 cmocka_unit_test(test_foreign_clients),
-        cmocka_unit_test(test_rotation),             cmocka_unit_test(test_memory_runs_out),
+        cmocka_unit_test(test_both_know_each_other),
+        cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_server_refuses),
+        cmocka_unit_test(test_client_refuses),
+        cmocka_unit_test(test_alpn),
+        cmocka_unit_test(test_foreign_clients),
+        cmocka_unit_test(test_rotation),
+        cmocka_unit_test(test_memory_runs_out),
         cmocka_unit_test(test_memory_of_a_stream),
     };
     return cmocka_run_group_tests_name("net_mtls", tests, make_certificates, free_certificates);

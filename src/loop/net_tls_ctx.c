@@ -150,9 +150,9 @@ static int tls_check(const struct net_tls_args *a, struct err *e)
 {
     bool pem = a->cert_pem.n > 0, files = a->cert_file != NULL;
     if (pem != (a->key_pem.n > 0) || files != (a->key_file != NULL))
-        return err_set(e, E_CONFIG, a->server && !pem && !files
-                                        ? "TLS: a server needs a certificate and its key"
-                                        : "TLS: certificate and key belong together");
+        return err_set(e, E_CONFIG,
+                       a->server && !pem && !files ? "TLS: a server needs a certificate and its key"
+                                                   : "TLS: certificate and key belong together");
     if (a->server && !pem && !files)
         return err_set(e, E_CONFIG, "TLS: a server needs a certificate and its key");
     if (pem && files)
@@ -190,7 +190,8 @@ int net_tls_new(struct net_tls **ret, const struct net_tls_args *args, struct er
         rc = tls_copy(&t->ca_file, args->ca_file, e);
     if (rc == 0 && args->cert_pem.n > 0) // the texts are not kept
         rc = tls_context(t, args, e);
-    else if (rc == 0 && t->server) // a listener will need it; clients' contexts wait for a first use
+    else if (rc == 0 &&
+             t->server) // a listener will need it; clients' contexts wait for a first use
         rc = net_tls_ready(t, e);
     if (rc < 0) {
         net_tls_free(t);

@@ -1,8 +1,9 @@
 // net_tls_verify.c: who the TLS peer is, as net_tls_args.verify says, and why a handshake failed.
 // SPDX-License-Identifier: Apache-2.0
 //
-// A context with verify gives OpenSSL no authorities: the certificates go to the owner as they came,
-// and what it says is the result. A handshake in which it was not asked does not count as done.
+// A context with verify gives OpenSSL no authorities: the certificates go to the owner as they
+// came, and what it says is the result. A handshake in which it was not asked does not count as
+// done.
 #include "loop/net_tls_priv.h"
 
 #include "base/alloc.h"

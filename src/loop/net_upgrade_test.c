@@ -67,10 +67,8 @@ static void upgrade_data(struct net_stream *s, char *p, size_t n)
     if (u->rc < 0)
         loop_stop(u->l.r->loop);
 }
-static const struct net_handler upgrade_handler = {.on_open = upgrade_open,
-                                                   .on_data = upgrade_data,
-                                                   .on_end = look_end,
-                                                   .on_closed = look_closed};
+static const struct net_handler upgrade_handler = {
+    .on_open = upgrade_open, .on_data = upgrade_data, .on_end = look_end, .on_closed = look_closed};
 
 static void upgrade_run(struct upgrade *u, const char *mode, struct side *client)
 {
@@ -245,8 +243,10 @@ static void test_too_many_certificates(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_upgrade),        cmocka_unit_test(test_upgrade_fails),
-        cmocka_unit_test(test_context_errors), cmocka_unit_test(test_chain),
+        cmocka_unit_test(test_upgrade),
+        cmocka_unit_test(test_upgrade_fails),
+        cmocka_unit_test(test_context_errors),
+        cmocka_unit_test(test_chain),
         cmocka_unit_test(test_too_many_certificates),
     };
     return cmocka_run_group_tests_name("net_upgrade", tests, make_certificates, free_certificates);
