@@ -101,7 +101,7 @@ int gate_admit(struct gate *g, struct http_exchange *x, unsigned needs, unsigned
         struct net_peer peer;
         http_peer(x, &peer);
         // Who has no certificate yet may only ask for one; `other` looks at that.
-        if (!peer.id && bytes_starts(h->path, BYTES("/mesh/v1/")))
+        if ((!peer.id || !*peer.id) && bytes_starts(h->path, BYTES("/mesh/v1/")))
             return 0;
         int code = g->args.peer ? g->args.peer(g->args.user, &peer, &refused) : E_FORBIDDEN;
         return code < 0 ? deny(g, x, code, refused.text, 0) : 0;

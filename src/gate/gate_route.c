@@ -48,7 +48,7 @@ static int ask(struct greq *r, struct gate_route *to, struct err *e)
                           .label = r->label,
                           .prefix = r->prefix,
                           .not_here = r->not_here,
-                          .not = (const char(*)[GATE_NODE_MAX])r->not,
+                          .not = (const char (*)[GATE_NODE_MAX])r->not,
                           .not_count = r->not_count};
     return g->args.route(g->args.user, &w, to, e);
 }
