@@ -66,6 +66,7 @@ struct gate {
     struct json_doc *schema_docs[EP_COUNT];
     struct gate_totals totals;
     struct buf line, extra; // scratch
+    bool others; // nodes: requests ask for a route
 };
 
 // gate_door.c: 0 = may go on (*ret_scopes), else the answer was given.
