@@ -413,10 +413,9 @@ int node_mesh_start(struct node_mesh *m, struct err *e)
 int node_mesh_open(struct node *n, struct err *e)
 {
     struct node_mesh *m = mem_new(struct node_mesh);
-    if (!m || !(m->names = label_names_new())) {
-        mem_free(m);
+    if (!m)
         return err_set(e, E_NOMEM, "out of memory");
-    }
+    m->names = n->label_names;
     m->node = n;
     m->tag = -1;
     buf_init(&m->hop, 4096);
@@ -512,7 +511,6 @@ void node_mesh_free(struct node *n)
     member_free(m->member);
     member_free(m->joiner);
     authority_free(m->authority);
-    label_names_free(m->names);
     buf_fini(&m->hop);
     mem_free(m);
     n->mesh = NULL;

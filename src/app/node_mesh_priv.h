@@ -18,7 +18,7 @@ struct mesh_traffic { // requests that went from here to a node
 
 struct node_mesh {
     struct node *node;
-    struct label_names *names;
+    struct label_names *names; // the node's
     struct member *member;       // NULL: not in a mesh
     struct authority *authority; // NULL: it is elsewhere
     struct mesh *mesh;

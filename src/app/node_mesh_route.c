@@ -26,12 +26,15 @@ static void here_of(const struct node_mesh *m, const struct gate_want *w, struct
     uint64_t budget = models_memory_budget(n->models);
     const struct mesh_model *own = NULL;
     struct mesh_node_view self;
+    struct gate_model_labels labels;
+    node_model_labels(m->node, w->here, &labels);
     mesh_node_view(m->mesh, mesh_self_node(m->mesh), now_of(m), &self);
     for (size_t i = 0; self.sheet && i < self.sheet->model_count && !own; i++)
         if (strcmp(self.sheet->models[i].name, v.name) == 0)
             own = &self.sheet->models[i];
     *ret = (struct mesh_here){.have = true,
-                              .may = !m->draining && !n->draining,
+                              .may = !m->draining && !n->draining &&
+                                     label_dominates(labels.clearance, w->label),
                               .fits = v.state != MODEL_FAILED && (!own || own->fits) &&
                                       (!budget || v.memory_bytes <= budget),
                               .warm = v.state == MODEL_WARM,
@@ -158,6 +161,22 @@ static int peer(void *user, const struct net_peer *who, struct err *e)
     return links_peer(n->mesh->links, who, e);
 }
 
+static int peer_clearance(void *user, const struct net_peer *who, struct label *ret, struct err *e)
+{
+    struct node *n = user;
+    struct spiffe_id id;
+    struct mesh_node_view v = {0};
+    struct mesh_node *x = NULL;
+    if (n->mesh && n->mesh->mesh && who->id && spiffe_parse(&id, bytes_of(who->id), NULL) == 0)
+        x = mesh_find(n->mesh->mesh, spiffe_node(&id));
+    if (x)
+        mesh_node_view(n->mesh->mesh, x, now_of(n->mesh), &v);
+    if (!v.sheet)
+        return err_set(e, E_SECURITY, "nothing is known of node %s yet", who->id ? who->id : "?");
+    *ret = v.sheet->clearance;
+    return 0;
+}
+
 static void put_other(struct json_w *w, const struct mesh_model *x, const char *node)
 {
     json_w_obj(w, NULL);
@@ -204,6 +223,7 @@ void node_mesh_gate(struct node *n, struct gate_args *args)
     args->sent = sent;
     args->outcome = outcome;
     args->peer = peer;
+    args->peer_clearance = peer_clearance;
     args->others = others;
 }
 

@@ -30,7 +30,9 @@ static void put_model(const struct node_mesh *m, struct arena *a, const struct m
 {
     const struct node *n = m->node;
     struct model_view v;
+    struct gate_model_labels labels;
     model_view(n->models, x, timers_now_ms(loop_timers(n->loop)), &v);
+    node_model_labels(m->node, x, &labels);
     const struct config_model *c = config_of(n, v.name);
     uint64_t budget = models_memory_budget(n->models);
     const char *tier = c && c->tier                                                    ? c->tier
@@ -53,7 +55,8 @@ static void put_model(const struct node_mesh *m, struct arena *a, const struct m
                 (!budget || v.memory_bytes <= budget),
         .replicas_min = c ? c->replicas_min : 0,
         .replicas_max = c ? c->replicas_max : 0,
-        .clearance = LABEL_ALL,
+        .clearance = labels.clearance,
+        .label = labels.label,
     };
 }
 

@@ -297,6 +297,7 @@ void node_gate_args(struct node *n, struct gate_args *args)
                                .why = gate_why,
                                .other = gate_other,
                                .on_request = gate_on_request,
+                               .model_labels = node_model_labels,
                                .ready = gate_ready,
                                .before_metrics = before_metrics,
                                .user = n};
@@ -372,6 +373,7 @@ void node_engines_args(struct node *n, struct engines_args *args)
                                   .timers = loop_timers(n->loop),
                                   .net = loop_net(n->loop),
                                   .folder = n->folder,
+                                  .names = n->label_names,
                                   .on_changed = on_changed,
                                   .on_line = on_line,
                                   .on_grant = on_grant,

@@ -14,6 +14,7 @@
 #include "loop/loop.h"
 #include "meter/meter.h"
 #include "models/models.h"
+#include "trust/label.h"
 #include "trust/trust.h"
 
 #define NODE_DOORS_MAX 32
@@ -32,12 +33,21 @@ struct node_paths { // below the data folder
         config[4000], pid[4000];
 };
 
+struct node_labels {
+    struct label standard, cloud;
+    struct label_subjects *subjects; // clearances on the bus: label_subject(subjects, ...)
+    struct label_signers *signers;   // NULL: none
+    bool in_use;
+};
+
 struct node {
     struct loop *loop;
     struct config *config;
     struct models *models;
     struct engines *engines;
     struct keys *keys;
+    struct label_names *label_names; // the node's one table of compartments
+    struct node_labels labels;
     struct meter *meter;
     struct gate *gate;
     struct ctl *ctl;
@@ -79,6 +89,14 @@ int doors_open(struct node *n, const struct config *c,
                struct err *e);  // opens what is missing, then closes what is gone
 int door_open_socket(struct node *n, struct err *e);
 void doors_tell(struct node *n);
+// node_labels.c: read, then taken when nothing else of a configuration can fail any more
+int node_labels_new(struct node *n, struct err *e);
+int node_labels_make(struct node *n, const struct config *c, struct node_labels *ret,
+                     struct err *e);
+void node_labels_take(struct node *n, const struct node_labels *fresh); // takes what it holds
+void node_labels_drop(struct node_labels *l);
+void node_labels_free(struct node *n);
+void node_model_labels(void *user, const struct model *m, struct gate_model_labels *ret);
 // node_reload.c
 int node_reload(struct node *n, struct buf *changes, struct err *e);
 void node_put_models(struct node *n, const struct config *c);

@@ -339,10 +339,16 @@ int node_build(struct node *n, struct err *e)
     n->models = models_new(&(struct models_args){.memory_bytes = n->config->memory_bytes,
                                                  .queue_max = n->config->queue_max});
     n->keys = keys_new();
+    struct node_labels labels = {0};
     if (!n->meter || !n->models || !n->keys)
         return err_set(e, E_NOMEM, "out of memory");
-    if ((status = keys_read(n, e)) < 0 || (status = build_server(n, e)) < 0)
+    if ((status = node_labels_new(n, e)) < 0)
         return status;
+    keys_names(n->keys, n->label_names);
+    if ((status = keys_read(n, e)) < 0 || (status = build_server(n, e)) < 0 ||
+        (status = node_labels_make(n, n->config, &labels, e)) < 0)
+        return status;
+    node_labels_take(n, &labels);
     struct engines_args engines = {0};
     node_engines_args(n, &engines);
     if ((status = engines_new(&n->engines, &engines, e)) < 0)
@@ -380,6 +386,7 @@ void node_unbuild(struct node *n)
         net_tls_free(n->doors[i].tls);
     models_free(n->models);
     keys_free(n->keys);
+    node_labels_free(n);
     meter_free(n->meter);
     mem_free(n->profile);
     log_stop();

@@ -61,6 +61,23 @@ struct gate_request_view {
     double tokens_per_s;
 };
 
+// What a model knows (joined to its answers) and may be told.
+struct gate_model_labels {
+    struct label label, clearance;
+    bool cloud;
+};
+
+// Labels as configured; all borrowed until the next gate_labels.
+struct gate_labels {
+    struct label_names *names; // NULL: no labels here: a request that brings one is refused
+    struct label standard;     // of a request that brings none
+    bool in_use; // every model's answer says its label, not only when asked with one
+    // Whose signature a declassification bears (label_declass_args.verify).
+    int (*verify)(void *user, struct bytes who, struct bytes signed_text,
+                  const uint8_t sig[LABEL_SIG_LEN], struct label *ret_clearance, struct err *e);
+    void *verify_user;
+};
+
 struct gate_args {
     struct http_server *server;
     struct timers *timers;
@@ -85,9 +102,14 @@ struct gate_args {
     void (*outcome)(void *user, const char *node, const char *model, bool good); // it ended
     // Who came in through a mesh door: 0, or E_* (not, or no longer, a member).
     int (*peer)(void *user, const struct net_peer *peer, struct err *e);
+    // What a node that came in through a mesh door may know; NULL: everything.
+    int (*peer_clearance)(void *user, const struct net_peer *peer, struct label *ret,
+                          struct err *e);
     // Models that only other nodes have, for GET /v1/models: rows into the open array.
     void (*others)(void *user, struct json_w *w, const struct key *key);
-    bool (*ready)(void *user);         // for /health/ready
+    // ---- labels; NULL: models know nothing and may be told everything ----
+    void (*model_labels)(void *user, const struct model *m, struct gate_model_labels *ret);
+    bool (*ready)(void *user); // for /health/ready
     void (*before_metrics)(void *user); // fills gauges
     void *user;
 };
@@ -99,6 +121,8 @@ struct http_routes gate_routes(void **gate_slot);
 void gate_doors(struct gate *g, const struct gate_door *doors, size_t count); // by tag; copies
 // Host names allowed beside loopback, addresses and the door's own; origins for CORS. Borrowed.
 void gate_names(struct gate *g, const char *const *hosts, const char *const *origins);
+
+void gate_labels(struct gate *g, const struct gate_labels *l);
 
 // From the driver of models.
 void gate_granted(struct gate *g, struct model_ticket *t);

@@ -351,6 +351,8 @@ void greq_want(struct greq *r)
 {
     struct gate *g = r->gate;
     struct err e = {0};
+    if (!gate_label_may(r))
+        return;
     r->ticket.user = r;
     int status =
         models_want(g->args.models, r->model, &r->ticket, timers_now_ms(g->args.timers), &e);
@@ -541,6 +543,8 @@ void gate_model_request(struct gate *g, struct http_exchange *x, struct key *key
                   -1);
         return;
     }
+    if (!gate_label_take(r))
+        return;
     const struct schema *schema = g->schemas[r->endpoint];
     if (r->in_bytes > PARSE_ON_LOOP_BYTES) {
         parse_elsewhere(r, schema);
