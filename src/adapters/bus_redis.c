@@ -595,11 +595,11 @@ static int op_request(struct bus *base, const struct bus_msg *m, struct bus_req 
                      r->ticket);
     with.reply = (struct bytes){reply, (size_t)n};
     struct bus_copy *copy = bus_copy_new(&about, 0, NULL);
-    rc = copy ? put_publish(b, &with,
-                            (struct redis_call){
-                                .done = on_asked, .ticket = r->ticket, .copy = copy},
-                            e)
-              : err_set(e, E_NOMEM, "bus");
+    rc = copy
+             ? put_publish(b, &with,
+                           (struct redis_call){.done = on_asked, .ticket = r->ticket, .copy = copy},
+                           e)
+             : err_set(e, E_NOMEM, "bus");
     if (rc && bus_core_req(&b->core, r->ticket) == r)
         bus_core_req_drop(&b->core, r);
     b->core.stats.published += !rc;

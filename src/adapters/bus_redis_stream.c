@@ -1,5 +1,5 @@
-// bus_redis_stream.c: Redis Streams as the bus's store: one stream for each environment, durables as
-// consumer groups, each reader on a connection of its own that blocks. A number of the bus is an
+// bus_redis_stream.c: Redis Streams as the bus's store: one stream for each environment, durables
+// as consumer groups, each reader on a connection of its own that blocks. A number of the bus is an
 // entry's id: milliseconds, and the count within them in the lower 20 bits.
 // SPDX-License-Identifier: Apache-2.0
 #include "adapters/bus_redis_priv.h"

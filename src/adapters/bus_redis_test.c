@@ -1,6 +1,5 @@
-// bus_redis_test.c: the bus over a real redis-server: the kit with a server that is killed and comes
-// back, a password, TLS.
-// SPDX-License-Identifier: Apache-2.0
+// bus_redis_test.c: the bus over a real redis-server: the kit with a server that is killed and
+// comes back, a password, TLS. SPDX-License-Identifier: Apache-2.0
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,7 +19,8 @@ static void redis_new(struct server *s, const char *more)
     server_folder(s);
     s->port = server_free_port();
     (void)snprintf(text, sizeof text,
-                   "bind 127.0.0.1\ndir %s\nappendonly yes\nappendfsync always\nsave \"\"\n", s->folder);
+                   "bind 127.0.0.1\ndir %s\nappendonly yes\nappendfsync always\nsave \"\"\n",
+                   s->folder);
     size_t n = strlen(text);
     if (*more)
         (void)snprintf(text + n, sizeof text - n, more, s->port);
