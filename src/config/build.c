@@ -87,6 +87,19 @@ static void build_limits(const struct json *v, struct config *c)
     c->queue_max = (uint32_t)json_i64(json_get(v, "queue"), 0);
 }
 
+static void build_mesh(struct config_work *w, const struct json *root, struct config *c)
+{
+    const struct json *mesh = json_get(root, "mesh"), *node = json_get(root, "node");
+    c->roles = config_words(w, json_get(node, "roles"));
+    c->profile = config_str(w, json_str(json_get(node, "profile")));
+    c->mesh_listen = config_str_of(w, json_get(json_get(root, "listen"), "mesh"));
+    c->mesh_advertise = config_words(w, json_get(mesh, "advertise"));
+    c->beat_ms = config_ms(json_get(mesh, "beat"), 50);
+    c->suspect_ms = config_ms(json_get(mesh, "suspect"), 400);
+    c->dead_ms = config_ms(json_get(mesh, "dead"), 1300);
+    c->svid_ttl_ms = config_ms(json_get(mesh, "svid_ttl"), 3600000);
+}
+
 void config_build(struct config_work *w, struct config *c)
 {
     const struct json *root = json_root(c->doc), *node = json_get(root, "node");
@@ -97,7 +110,9 @@ void config_build(struct config_work *w, struct config *c)
     c->environment = config_str(w, bytes_cut(&rest, '.'));
     c->data = config_path(w, json_str(json_get(root, "data")));
     build_doors(w, json_get(root, "listen"), c);
+    build_mesh(w, root, c);
     build_models(w, json_get(root, "models"), c);
+    config_build_labels(w, json_get(root, "labels"), c);
     c->memory_bytes = config_size(json_get(json_get(root, "memory"), "budget"), 0);
     build_limits(json_get(root, "limits"), c);
     c->log_level = config_str(w, json_str(json_get(log, "level")));

@@ -36,6 +36,10 @@ struct config_model {
     int64_t idle_ms, load_timeout_ms, drain_ms, first_byte_ms, silence_ms, restart_pause_ms,
         failed_pause_ms;
     bool pinned, preload;
+    const char *tier; // "edge", "node", "cloud"; NULL: not said
+    const char *role; // that a node must have; NULL: any
+    const char *label, *clearance; // texts of trust/label.h; NULL: not said
+    uint32_t replicas_min, replicas_max; // 0: not said
     uint64_t fingerprint;       // of everything that needs a restart when changed
 };
 
@@ -46,17 +50,36 @@ struct config_door { // one listener
     uint32_t mode;              // unix socket
 };
 
+// Labels are texts of trust/label.h, seen to be whole.
+struct config_subject { // of the bus: the first that fits
+    const char *subject, *clearance;
+};
+struct config_declassifier {
+    const char *name, *key, *clearance; // key: Ed25519, base64url
+};
+
 struct config {
     struct arena *arena;        // owns everything here
     const char *path;           // file it came from; NULL: made from what was found
     struct json_doc *doc;       // the checked document with defaults filled in
     const char *node_name, *context,
         *environment; // environment: "dev", "staging", "prod": first part of context
+    const char *const *roles;
+    const char *profile;        // "auto", "server", "edge"
+    const char *mesh_listen;    // address, or NULL
+    const char *const *mesh_advertise;
+    int64_t beat_ms, suspect_ms, dead_ms, svid_ttl_ms;
     const char *data;           // absolute folder
     struct config_door *doors;
     size_t door_count;
     const char *const *hosts;   // allowed Host names beside loopback and the listener's own
     const char *const *origins; // allowed CORS origins (none by default)
+    const char *label_default, *label_cloud;
+    const struct config_subject *subjects;
+    size_t subject_count;
+    const struct config_declassifier *declassifiers;
+    size_t declassifier_count;
+    bool labels_given; // the section stands in the file
     struct config_model *models;
     size_t model_count;
     uint64_t

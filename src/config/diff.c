@@ -90,7 +90,8 @@ static void keys(struct diff *d, const char *section, const char *name, const st
         return;
     }
     while (json_each(props, &it, &key, &p)) {
-        if (strcmp(section, "listen") == 0 && !bytes_is(key, "hosts") && !bytes_is(key, "origins"))
+        if (strcmp(section, "listen") == 0 && !bytes_is(key, "hosts") &&
+            !bytes_is(key, "origins") && !bytes_is(key, "mesh"))
             continue; // seen as doors
         const char *full = arena_fmt(d->arena, "%s.%.*s", name, BYTES_FMT(key));
         keys(d, section, full ? full : section, p, reload, json_get_bytes(a, key),

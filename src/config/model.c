@@ -133,6 +133,15 @@ void config_build_model(struct config_work *w, struct bytes name, const struct j
     c->limit_cpus = json_num(json_get(limits, "cpus"), 0);
     c->nice = (int)json_i64(json_get(limits, "nice"), 0);
     c->queue_max = (uint32_t)json_i64(json_get(m, "queue"), 0);
+    const struct json *tier = json_get(m, "tier"), *replicas = json_get(m, "replicas");
+    c->tier = json_is(tier, JSON_STR) && !bytes_is(json_str(tier), "2") ? config_str_of(w, tier)
+              : tier                                                    ? "cloud"
+                                                                        : NULL;
+    c->role = config_str_of(w, json_get(m, "role"));
+    c->label = config_str_of(w, json_get(m, "label"));
+    c->clearance = config_str_of(w, json_get(m, "clearance"));
+    c->replicas_min = (uint32_t)json_i64(json_get(replicas, "min"), 0);
+    c->replicas_max = (uint32_t)json_i64(json_get(replicas, "max"), 0);
     c->pinned = json_bool(json_get(m, "pinned"), false);
     c->preload = json_bool(json_get(m, "preload"), false);
     build_times(m, c);

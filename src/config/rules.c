@@ -202,6 +202,10 @@ static void models(struct config_work *w, const struct config_at *up, const stru
         arguments(w, &at, "command", json_get(m, "command"));
         if (json_get(m, "prepare") && !json_get(m, "file"))
             config_find(w, &at, true, "prepare makes the file: the key \"file\" is missing");
+        const struct json *replicas = json_get(m, "replicas");
+        int64_t most = json_i64(json_get(replicas, "max"), 0);
+        if (most && most < json_i64(json_get(replicas, "min"), 0))
+            config_find(w, &at, true, "replicas: max is less than min");
         const struct json *alias = json_get(m, "aliases");
         for (size_t i = 0; json_is(alias, JSON_ARR) && i < json_len(alias); i++) {
             struct config_at one = {.up = &aliases, .index = i};
@@ -221,6 +225,16 @@ static void limits(struct config_work *w, const struct config_at *at, const stru
         config_find(w, at, false, "bodies (all together) is smaller than body (a single one)");
 }
 
+static void mesh(struct config_work *w, const struct config_at *at, const struct json *v)
+{
+    int64_t beat = config_ms(json_get(v, "beat"), 50), dead = config_ms(json_get(v, "dead"), 1300);
+    int64_t suspect = config_ms(json_get(v, "suspect"), 400);
+    if (suspect < 3 * beat)
+        config_find(w, at, false, "suspect is less than three beats: lost datagrams would count");
+    if (dead <= suspect)
+        config_find(w, at, false, "dead must be longer than suspect");
+}
+
 static void access_log(struct config_work *w, const struct config_at *up, struct bytes path)
 {
     struct config_at at = {.up = up, .key = BYTES("access")};
@@ -236,15 +250,36 @@ static void access_log(struct config_work *w, const struct config_at *up, struct
                     "logs/access.jsonl, or off");
 }
 
+static void edge(struct config_work *w, const struct json *given)
+{
+    struct config_at top = {.key = BYTES("models")};
+    struct json_iter it = {0};
+    struct bytes name;
+    const struct json *m, *list = json_get(given, "models");
+    if (!bytes_is(json_str(json_get(json_get(given, "node"), "profile")), "edge"))
+        return;
+    while (json_is(list, JSON_OBJ) && json_each(list, &it, &name, &m)) {
+        struct config_at at = {.up = &top, .key = name};
+        if (!bytes_is(json_str(json_get(m, "engine")), "remote"))
+            config_find(w, &at, true,
+                        "node.profile edge runs no engine of its own: only engine remote; models "
+                        "of other nodes need no entry here");
+    }
+}
+
 void config_rules(struct config_work *w, const struct json *given)
 {
-    static const char *const names[] = {"listen", "models", "limits", "log"};
-    struct config_at at[4];
-    for (size_t i = 0; i < 4; i++)
+    static const char *const names[] = {"listen", "models", "limits", "log", "mesh"};
+    struct config_at at[5];
+    for (size_t i = 0; i < 5; i++)
         at[i] = (struct config_at){.key = bytes_of(names[i])};
     doors(w, &at[0], json_get(given, "listen"));
     models(w, &at[1], json_get(given, "models"));
+    edge(w, given);
     if (json_get(given, "limits"))
         limits(w, &at[2], json_get(given, "limits"));
+    if (json_get(given, "mesh"))
+        mesh(w, &at[4], json_get(given, "mesh"));
+    config_label_rules(w, given);
     access_log(w, &at[3], json_str(json_get(json_get(given, "log"), "access")));
 }

@@ -130,6 +130,12 @@ void http_pool_drop_idle(struct http_pool *p)
     p->idle_count = 0;
 }
 
+void http_pool_tls(struct http_pool *p, struct net_tls *tls)
+{
+    p->args.tls = tls;
+    http_pool_drop_idle(p);
+}
+
 void http_pool_free(struct http_pool *p)
 {
     if (!p || p->freed)
@@ -457,6 +463,17 @@ static void on_open(struct net_stream *s, int status, const struct err *e)
         link_fail(l, status, e);
         return;
     }
+    const struct http_pool_args *args = &l->pool->args;
+    if (args->check) {
+        struct net_peer peer = {0};
+        struct err refused = {0};
+        net_peer(s, &peer);
+        status = args->check(args->user, &peer, &refused);
+        if (status < 0) {
+            link_fail(l, status, &refused);
+            return;
+        }
+    }
     l->open = true;
     l->reading = true;
     net_read(s, true);
@@ -603,9 +620,10 @@ static void on_end(struct net_stream *s, int status)
         return;
     }
     struct err e = {0};
-    (void)err_set(&e, E_CLOSED,
-                  l->has_head ? "the connection ended in the middle of the answer"
-                              : "the connection ended before the answer");
+    const char *why = net_why(s); // TLS 1.3: our certificate was refused
+    (void)err_set(&e, E_CLOSED, "the connection ended %s%s%s",
+                  l->has_head ? "in the middle of the answer" : "before the answer",
+                  why[0] ? ": " : "", why);
     link_fail(l, E_CLOSED, &e);
 }
 

@@ -67,6 +67,8 @@ void http_server_unlisten(struct http_server *s, struct net_listener *n);
 void http_server_drain(struct http_server *s, void (*done)(void *user), void *user);
 // Ends all exchanges at once (streams get their error event from their owners before).
 void http_server_abort(struct http_server *s);
+// Ends at once the connections whose TLS peer has this name (net_peer.id). Returns how many.
+size_t http_server_close_peer(struct http_server *s, struct bytes id);
 void http_server_free(struct http_server *s); // after the loop has closed all streams
 
 struct http_server_stats {
@@ -135,11 +137,17 @@ struct http_pool_args {
     int64_t idle_ms; // default 60 s
     int64_t connect_ms; // default 10 s
     size_t head_bytes; // ceiling of an answer's head, default 64 KiB
+    // Looks at each new connection before anything is sent on it: 0, or E_* and it is closed. May
+    // be NULL.
+    int (*check)(void *user, const struct net_peer *peer, struct err *e);
+    void *user;
 };
 int http_pool_new(struct http_pool **ret, const struct http_pool_args *args, struct err *e);
 void http_pool_free(struct http_pool *p); // running calls end with E_CANCELLED; memory goes when
                                           // the last stream closed
 void http_pool_drop_idle(struct http_pool *p); // the server behind was restarted
+// New connections use this context from now on (borrowed as in args); running calls go on.
+void http_pool_tls(struct http_pool *p, struct net_tls *tls);
 
 // Exactly one on_end, never from inside http_call_start or http_call_cancel. head and p are
 // borrowed until the callback returns.

@@ -210,6 +210,23 @@ void http_server_abort(struct http_server *s)
     }
 }
 
+size_t http_server_close_peer(struct http_server *s, struct bytes id)
+{
+    size_t count = 0;
+    list_each_safe (it, &s->conns) {
+        struct conn *c = container_of(it, struct conn, link);
+        struct net_peer peer = {0};
+        if (c->state == CONN_CLOSED)
+            continue;
+        net_peer(c->stream, &peer);
+        if (!peer.id || !bytes_is(id, peer.id))
+            continue;
+        conn_close(c, true);
+        count++;
+    }
+    return count;
+}
+
 void http_server_free(struct http_server *s)
 {
     if (!s)

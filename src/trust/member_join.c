@@ -281,8 +281,7 @@ int64_t member_renew_at(const struct member *m)
 
 bool member_renew_due(const struct member *m, int64_t wall_ms)
 {
-    return m->papers &&
-           (wall_ms >= member_renew_at(m) || wall_ms < m->papers->leaf.not_before_ms);
+    return m->papers && (wall_ms >= member_renew_at(m) || wall_ms < m->papers->leaf.not_before_ms);
 }
 
 // ---- the peer of a joiner ----
