@@ -23,8 +23,8 @@ static void try_id(struct bytes text)
         return;
     }
     must(text.n <= SPIFFE_ID_MAX && 9 + id.domain.n + id.path.n == text.n && id.domain.n > 0);
-    must(bytes_find(text, BYTES("/../")) < 0 && bytes_find(id.path, BYTES("//")) < 0);
-    must(!bytes_ends(text, BYTES("/")) && !bytes_ends(text, BYTES("/.")));
+    must(bytes_find(id.path, BYTES("/../")) < 0 && bytes_find(id.path, BYTES("//")) < 0);
+    must(!bytes_ends(text, BYTES("/")) && !bytes_ends(id.path, BYTES("/.")));
     for (size_t i = 0; i < text.n; i++)
         must(text.p[i] > ' ' && text.p[i] < 127 && text.p[i] != '%' && text.p[i] != '@');
     buf_init(&out, SPIFFE_ID_MAX);
