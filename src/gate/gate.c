@@ -56,6 +56,11 @@ void gate_names(struct gate *g, const char *const *hosts, const char *const *ori
     g->origins = origins;
 }
 
+void gate_labels(struct gate *g, const struct gate_labels *l)
+{
+    g->labels = *l;
+}
+
 static bool is_model_path(const struct http_head *h)
 {
     return bytes_starts(h->path, BYTES("/v1/")) && bytes_is(h->method, "POST");
@@ -94,6 +99,14 @@ static void on_request(void *user, struct http_exchange *x)
     struct gate *g = *(void **)user;
     const struct http_head *h = http_request(x);
     struct key *key = http_owner(x);
+    bool hop = gate_is_hop(g, x);
+    if (hop && bytes_starts(h->path, BYTES("/mesh/")) && g->args.other &&
+        g->args.other(g->args.user, x, SCOPE_MODELS))
+        return;
+    if (hop && !is_model_path(h)) {
+        http_reply_error(x, E_NOTFOUND, "nodes ask for /v1/ and /mesh/v1/ here", NULL, -1);
+        return;
+    }
     if (is_model_path(h)) {
         gate_model_request(g, x, key);
         return;

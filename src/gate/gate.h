@@ -8,6 +8,7 @@
 #include "meter/meter.h"
 #include "models/models.h"
 #include "port/work.h"
+#include "trust/label.h"
 #include "trust/trust.h"
 
 struct gate;
@@ -24,16 +25,57 @@ struct gate_upstream {
 // One listener, by the tag of http_server_listen.
 struct gate_door {
     bool keys_required, trusted; // trusted: the unix socket of the node's owner
+    bool mesh; // other nodes come in here: gate_args.peer says who; only /v1/ and `other`
     const char *host;            // its own host name or address, allowed as Host
+};
+
+#define GATE_NODE_MAX 64  // a node's name, with its NUL
+#define GATE_TRIES_MAX 3  // nodes that one request is given to, at most
+
+// Where a request could go, when there are other nodes.
+struct gate_want {
+    struct bytes model;   // as the client said it
+    struct model *here;   // of that name, configured here; NULL: none
+    const char *kind;     // "embedding" or NULL: any
+    struct label label;   // of the request
+    uint64_t prefix;      // hash of the prompt's start; 0: none
+    bool not_here;        // this node was tried
+    const char (*not)[GATE_NODE_MAX]; // nodes that were tried
+    size_t not_count;
+};
+struct gate_route {
+    bool here;
+    char node[GATE_NODE_MAX];
+    char model[129]; // its own name there
+    struct gate_upstream up;
+    struct bytes headers; // for the hop, borrowed until the next call
 };
 
 struct gate_request_view {
     const char *id, *model, *path, *key, *state; // state: "waiting" or "running"
+    const char *node; // that serves it; "": this one
     bool stream, end;
     int status;
     int64_t age_ms, first_byte_ms; // -1: not yet
     uint64_t tokens;
     double tokens_per_s;
+};
+
+// What a model knows (joined to its answers) and may be told.
+struct gate_model_labels {
+    struct label label, clearance;
+    bool cloud;
+};
+
+// Labels as configured; all borrowed until the next gate_labels.
+struct gate_labels {
+    struct label_names *names; // NULL: no labels here: a request that brings one is refused
+    struct label standard;     // of a request that brings none
+    bool in_use; // every model's answer says its label, not only when asked with one
+    // Whose signature a declassification bears (label_declass_args.verify).
+    int (*verify)(void *user, struct bytes who, struct bytes signed_text,
+                  const uint8_t sig[LABEL_SIG_LEN], struct label *ret_clearance, struct err *e);
+    void *verify_user;
 };
 
 struct gate_args {
@@ -53,7 +95,21 @@ struct gate_args {
     bool (*other)(void *user, struct http_exchange *x, unsigned scopes);
     // A request began, got its first byte, or ended (only the console needs it); may be NULL.
     void (*on_request)(void *user, const struct gate_request_view *v);
-    bool (*ready)(void *user);         // for /health/ready
+    // ---- other nodes; all NULL: none ----
+    // E_NOTFOUND: nobody has the model; E_UNAVAILABLE, E_SECURITY: nobody may or can.
+    int (*route)(void *user, const struct gate_want *w, struct gate_route *ret, struct err *e);
+    void (*sent)(void *user, const char *node, const char *model); // a request goes there now
+    void (*outcome)(void *user, const char *node, const char *model, bool good); // it ended
+    // Who came in through a mesh door: 0, or E_* (not, or no longer, a member).
+    int (*peer)(void *user, const struct net_peer *peer, struct err *e);
+    // What a node that came in through a mesh door may know; NULL: everything.
+    int (*peer_clearance)(void *user, const struct net_peer *peer, struct label *ret,
+                          struct err *e);
+    // Models that only other nodes have, for GET /v1/models: rows into the open array.
+    void (*others)(void *user, struct json_w *w, const struct key *key);
+    // ---- labels; NULL: models know nothing and may be told everything ----
+    void (*model_labels)(void *user, const struct model *m, struct gate_model_labels *ret);
+    bool (*ready)(void *user); // for /health/ready
     void (*before_metrics)(void *user); // fills gauges
     void *user;
 };
@@ -66,11 +122,20 @@ void gate_doors(struct gate *g, const struct gate_door *doors, size_t count); //
 // Host names allowed beside loopback, addresses and the door's own; origins for CORS. Borrowed.
 void gate_names(struct gate *g, const char *const *hosts, const char *const *origins);
 
+void gate_labels(struct gate *g, const struct gate_labels *l);
+
 // From the driver of models.
 void gate_granted(struct gate *g, struct model_ticket *t);
 void gate_refused(struct gate *g, struct model_ticket *t, const struct err *e);
 // Ends all requests of this model (NULL: of all) with an error event or a 503.
 void gate_close(struct gate *g, struct model *m, int code, const char *why);
+
+// The node is dead: its requests go elsewhere, or end with an error event when they had begun.
+void gate_node_gone(struct gate *g, const char *node, const char *why);
+
+// Whether there may be other nodes: without, no request asks for a route.
+void gate_others(struct gate *g, bool there);
+void gate_close_nodes(struct gate *g, const char *why); // the same for all other nodes
 
 // Walks the requests in flight: *at is NULL at the start; false: no more.
 bool gate_next(struct gate *g, void **at, struct gate_request_view *ret);

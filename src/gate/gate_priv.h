@@ -32,6 +32,18 @@ struct greq {
     bool granted, waiting, stream, sse, spoke, wrapped, head_given, waited, parsing, aliased;
     bool left; // the client did, or the node ends
     uint8_t tries; // more, after the engine was not there
+    // Another node serves it, or did. node[0] == 0: this one.
+    bool hop;      // came from another node: goes no further
+    bool not_here; // this node was tried
+    uint8_t not_count;
+    char node[GATE_NODE_MAX];
+    char not[GATE_TRIES_MAX][GATE_NODE_MAX];
+    char name[129]; // the model as the client said it; only when there are other nodes
+    struct label label;        // of the request
+    struct label clearance;    // of who asked
+    struct label answer;       // joined with what the model knows
+    bool labelled;             // the answer says its label
+    uint64_t prefix;
     char id[ID_BYTES_MAX + 1];
     struct bytes path; // of the exchange; gone with it
     struct buf body; // rewritten, or taken for the helper thread
@@ -56,7 +68,9 @@ struct gate {
     struct schema *schemas[EP_COUNT];
     struct json_doc *schema_docs[EP_COUNT];
     struct gate_totals totals;
+    struct gate_labels labels;
     struct buf line, extra; // scratch
+    bool others; // nodes: requests ask for a route
 };
 
 // gate_door.c: 0 = may go on (*ret_scopes), else the answer was given.
@@ -79,11 +93,30 @@ int schemas_load(struct gate *g, struct err *e);
 struct bytes embed_gate_chat_completions(void); // the files in schemas/v1
 struct bytes embed_gate_completions(void);
 struct bytes embed_gate_embeddings(void);
+void greq_no_model(struct greq *r, const char *name);
+void greq_want(struct greq *r); // asks models for it: here
+void greq_tell(struct greq *r); // a view of it, for the console
+// gate_route.c
+// Picks here or another node. true: it is on its way there, or answered; false: here.
+bool route_out(struct greq *r);
+// After a failure before the first byte: another node, when there is one. true: on its way.
+bool route_again(struct greq *r);
+void route_end(struct greq *r, bool good); // the node that had it is told
+uint64_t route_prefix(const struct json *body);
+bool gate_is_hop(const struct gate *g, const struct http_exchange *x);
+// gate_label.c: each of the first three: true, or the request was answered.
+bool gate_label_take(struct greq *r); // label and clearance of a request; first of all
+bool gate_label_may(struct greq *r);  // its model here may be told, its answer be read
+// The answer of another node begins; called before anything of it goes on.
+bool gate_label_came(struct greq *r, const struct http_head *head);
+void gate_label_put(const struct greq *r, struct buf *extra); // a header line, when it is due
+struct label gate_label_of(const struct greq *r);             // of the request: for the next hop
 // gate_wait.c
 void wait_begin(struct greq *r);
 void wait_end(struct greq *r);
 // gate_relay.c
 void relay_start(struct greq *r);
+void relay_to(struct greq *r, const struct gate_route *to); // another node
 void relay_fail(struct greq *r, int code, const char *message);
 void relay_drain(struct greq *r);
 // gate_pages.c
