@@ -6,8 +6,6 @@
 #include "text/url.h"
 #include <string.h>
 
-#define DOMAIN_DEFAULT "plexus.internal" // .internal is reserved for private use
-
 static int init(struct cli *c, struct err *e);
 static int show(struct cli *c, struct err *e);
 static int leave(struct cli *c, struct err *e);
@@ -15,7 +13,7 @@ static int svid(struct cli *c, struct err *e);
 static int standby(struct cli *c, struct err *e);
 
 static const struct cli_option init_options[] = {
-    {"domain", 0, "D", "the trust domain, default " DOMAIN_DEFAULT, NULL},
+    {"domain", 0, "D", "the trust domain, home.internal; default: a name made at random", NULL},
     {"listen", 'l', "ADDRESS", "where the other nodes reach this one, host:port (TCP and UDP)",
      NULL},
     {"svid-ttl", 0, "TIME", "how long a node's identity lasts, default 1h", NULL},
@@ -24,6 +22,8 @@ static const struct cli_option init_options[] = {
 static const struct cli_option svid_options[] = {
     {"jwt", 0, NULL, "a JWT for clients that cannot do mTLS, instead of a certificate", NULL},
     {"audience", 'a', "NAME", "who the JWT is for; may be given several times", NULL},
+    {"scopes", 's', "LIST", "what the JWT may do at the API: models, read, admin; default models",
+     "models|read|admin"},
     {"ttl", 0, "TIME", "how long it lasts", NULL},
     {"out", 'o', "DIR", "write cert.pem, key.pem and bundle.pem (or token.jwt) there", "dir"},
     CLI_OPTIONS_END,
@@ -122,7 +122,6 @@ static const char *get(const struct json *v, const char *key)
 
 static int init(struct cli *c, struct err *e)
 {
-    const char *domain = cli_option(c, "domain");
     struct json_doc *doc = NULL;
     struct buf body, raw;
     struct json_w w;
@@ -130,7 +129,7 @@ static int init(struct cli *c, struct err *e)
     buf_init(&raw, CLI_TEXT_MAX);
     json_w_init(&w, &body);
     json_w_obj(&w, NULL);
-    json_w_cstr(&w, "trust_domain", domain ? domain : DOMAIN_DEFAULT);
+    put_option(c, &w, "trust_domain", "domain");
     put_option(c, &w, "listen", "listen");
     put_option(c, &w, "svid_ttl", "svid-ttl");
     json_w_end(&w);
@@ -195,13 +194,18 @@ static int show(struct cli *c, struct err *e)
 
 static int leave(struct cli *c, struct err *e)
 {
+    struct json_doc *doc = NULL;
     struct buf raw;
     buf_init(&raw, CLI_TEXT_MAX);
-    int rc = cli_mesh_call(c, "POST", "/api/mesh/leave", NULL, NULL, &raw, e);
+    int rc = cli_mesh_call(c, "POST", "/api/mesh/leave", NULL, &doc, &raw, e);
+    const char *note = get(json_root(doc), "note");
     if (!rc && c->json)
-        rc = cli_print(raw.n ? buf_bytes(&raw) : BYTES("{}"), stdout);
+        rc = cli_print(buf_bytes(&raw), stdout);
     else if (!rc)
         (void)printf("this node has left the mesh\n");
+    if (!rc && !c->json && *note)
+        (void)fprintf(stderr, "%s\n", note);
+    json_free(doc);
     buf_fini(&raw);
     return rc;
 }
@@ -228,8 +232,13 @@ static int standby(struct cli *c, struct err *e)
 
 // ---- svid ---------------------------------------------------------------------------------------
 
-static void put_audience(struct cli *c, struct json_w *w)
+static void put_jwt(struct cli *c, struct json_w *w)
 {
+    struct bytes scopes = bytes_of(cli_option(c, "scopes"));
+    json_w_arr(w, "scopes");
+    while (scopes.n)
+        json_w_str(w, NULL, bytes_trim(bytes_cut(&scopes, ',')));
+    json_w_end(w);
     json_w_arr(w, "audience");
     for (size_t i = 0; i < c->parsed.given_count; i++)
         if (!strcmp(c->parsed.given[i].option->name, "audience"))
@@ -270,8 +279,8 @@ static int svid(struct cli *c, struct err *e)
     struct json_doc *doc = NULL;
     struct buf body, raw;
     struct json_w w;
-    if (!jwt && cli_option(c, "audience"))
-        return err_set(e, E_USAGE, "--audience belongs to --jwt: a certificate has none");
+    if (!jwt && (cli_option(c, "audience") || cli_option(c, "scopes")))
+        return err_set(e, E_USAGE, "--audience and --scopes belong to --jwt");
     if (jwt && !cli_option(c, "audience"))
         return err_set(e, E_USAGE, "--jwt needs --audience NAME: who the token is for");
     buf_init(&body, CLI_TEXT_MAX);
@@ -281,7 +290,7 @@ static int svid(struct cli *c, struct err *e)
     json_w_cstr(&w, "id", cli_arg(c, 0));
     json_w_cstr(&w, "type", jwt ? "jwt" : "x509");
     if (jwt)
-        put_audience(c, &w);
+        put_jwt(c, &w);
     put_option(c, &w, "ttl", "ttl");
     json_w_end(&w);
     int rc = cli_mesh_call(c, "POST", "/api/mesh/svid", &body, &doc, &raw, e);

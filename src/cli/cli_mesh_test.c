@@ -70,15 +70,16 @@ static const struct answer answers[] = {
      "{\"trust_domain\":\"home.internal\",\"id\":\"spiffe://home.internal/node/one\","
      "\"fingerprint\":\"ab:cd\",\"listen\":\"10.9.0.1:7946\"}",
      "{\"trust_domain\":\"home.internal\",\"listen\":\"10.9.0.1:7946\",\"svid_ttl\":\"30m\"}"},
-    {"POST", "/api/mesh/leave", 200, TYPE, "{}", NULL},
+    {"POST", "/api/mesh/leave", 200, TYPE, "{\"left\":true,\"note\":\"nobody heard\"}", NULL},
     {"POST", "/api/mesh/standby", 200, TYPE, "{}", "{\"node\":\"two\"}"},
     {"POST", "/api/mesh/svid", 200, TYPE,
      "{\"id\":\"spiffe://home.internal/agent/x\",\"cert_pem\":\"CERT\\n\",\"key_pem\":\"KEY\\n\","
      "\"bundle_pem\":\"BUNDLE\\n\",\"token\":\"a.b.c\",\"expires\":\"2026-01-01T13:00:00Z\"}",
      "{\"id\":\"agent/x\",\"type\":"},
     {"GET", "/api/mesh/tokens", 200, TYPE,
-     "{\"tokens\":[{\"name\":\"7c1d\",\"expires\":\"2026-01-01T12:10:00Z\",\"roles\":[\"chat\","
-     "\"embed\"],\"clearance\":\"internal\",\"environment\":\"dev\"}]}",
+     "{\"tokens\":[{\"id\":\"7c1d\",\"name\":\"two\",\"expires\":\"2026-01-01T12:10:00Z\","
+     "\"roles\":[\"chat\","
+     "\"embed\"],\"clearance\":\"internal\",\"environment\":\"dev\",\"used_by\":null}]}",
      NULL},
     {"POST", "/api/mesh/tokens", 201, TYPE,
      "{\"token\":\"plxj_secret\",\"expires\":\"2026-01-01T12:10:00Z\",\"command\":\"plexus join "
@@ -130,12 +131,16 @@ static const struct test_case cases[] = {
      "mesh-init.txt",
      NULL,
      NULL},
-    {{"mesh", "leave"}, 0, NULL, "has left the mesh", NULL},
+    {{"mesh", "leave"}, 0, NULL, "has left the mesh", "nobody heard\n"},
     {{"mesh", "standby", "two"}, 0, NULL, "two may sign", NULL},
     {{"mesh", "svid", "agent/x"}, 0, NULL, "CERT\nKEY\nBUNDLE\n", NULL},
     {{"mesh", "svid", "agent/x", "--jwt", "-a", "p"}, 0, NULL, "a.b.c\n", NULL},
     {{"mesh", "svid", "agent/x", "--jwt"}, 64, NULL, NULL, "--jwt needs --audience"},
-    {{"mesh", "svid", "agent/x", "--audience", "p"}, 64, NULL, NULL, "--audience belongs to --jwt"},
+    {{"mesh", "svid", "agent/x", "--audience", "p"},
+     64,
+     NULL,
+     NULL,
+     "--audience and --scopes belong to --jwt"},
     {{"token", "new", "--ttl", "5m", "-r", "chat,embed", "-r", "gpu",
       "--clearance=confidential:eng", "-e", "dev", "-nt"},
      65,

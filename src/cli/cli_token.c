@@ -25,13 +25,13 @@ static const struct cli_command subs[] = {
      .needs = CLI_NODE,
      .run = token_new},
     {.name = "ls",
-     .summary = "tokens that are not used yet, without their secret",
+     .summary = "tokens that were made lately, without their secret",
      .usage = "",
      .needs = CLI_NODE,
      .run = ls},
     {.name = "rm",
      .summary = "withdraw a token",
-     .usage = "NAME",
+     .usage = "ID",
      .needs = CLI_NODE,
      .args_min = 1,
      .args_max = 1,
@@ -107,18 +107,21 @@ static int token_new(struct cli *c, struct err *e)
 
 static void put_table(struct cli *c, const struct json *tokens)
 {
-    static const char *const columns[] = {"NAME",        "EXPIRES", "ROLES", "CLEARANCE",
-                                          "ENVIRONMENT", "NODE",    NULL};
+    static const char *const columns[] = {"ID",        "NODE",        "EXPIRES", "ROLES",
+                                          "CLEARANCE", "ENVIRONMENT", "USED BY", NULL};
     struct cli_table *t = cli_table_new(c, columns);
     struct json_iter it = {0};
     const struct json *k;
     while (json_each(tokens, &it, NULL, &k)) {
-        cli_cell(t, PAINT_NONE, "%s", json_cstr(json_get(k, "name"), ""));
+        const char *node = json_cstr(json_get(k, "name"), "");
+        const char *used = json_cstr(json_get(k, "used_by"), "");
+        cli_cell(t, PAINT_NONE, "%s", json_cstr(json_get(k, "id"), ""));
+        cli_cell(t, *node ? PAINT_NONE : PAINT_DIM, "%s", *node ? node : "any");
         cli_cell(t, PAINT_NONE, "%s", json_cstr(json_get(k, "expires"), ""));
         cli_cell_list(t, json_get(k, "roles"), NULL);
         cli_cell(t, PAINT_NONE, "%s", json_cstr(json_get(k, "clearance"), "-"));
         cli_cell(t, PAINT_NONE, "%s", json_cstr(json_get(k, "environment"), "-"));
-        cli_cell(t, PAINT_NONE, "%s", json_cstr(json_get(k, "node"), "any"));
+        cli_cell(t, PAINT_NONE, "%s", *used ? used : "-");
     }
     cli_table_end(t, stdout);
 }
@@ -133,7 +136,7 @@ static int ls(struct cli *c, struct err *e)
     if (!rc && c->json)
         rc = cli_print(buf_bytes(&raw), stdout);
     else if (!rc && !json_len(tokens))
-        (void)printf("no tokens wait for use; `plexus token new` makes one\n");
+        (void)printf("no tokens; `plexus token new` makes one\n");
     else if (!rc)
         put_table(c, tokens);
     json_free(doc);

@@ -27,6 +27,7 @@ _plexus() {
         "mesh init --listen" | "mesh init -l") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
         "mesh init --svid-ttl") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
         "mesh svid --audience" | "mesh svid -a") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "mesh svid --scopes" | "mesh svid -s") COMPREPLY=($(compgen -W "models read admin" -- "$cur")); return ;;
         "mesh svid --ttl") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
         "mesh svid --out" | "mesh svid -o") COMPREPLY=($(compgen -d -- "$cur")); return ;;
         "token new --ttl" | "token new -t") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
@@ -69,7 +70,7 @@ _plexus() {
         "mesh init") words=""; options=" --domain --listen --svid-ttl"; files=0 ;;
         "mesh show") words=""; options=""; files=0 ;;
         "mesh leave") words=""; options=""; files=0 ;;
-        "mesh svid") words=""; options=" --jwt --audience --ttl --out"; files=0 ;;
+        "mesh svid") words=""; options=" --jwt --audience --scopes --ttl --out"; files=0 ;;
         "mesh standby") words="$(plexus nodes ls --quiet 2>/dev/null)"; options=""; files=0 ;;
         "token") words="new ls rm "; options=""; files=0 ;;
         "token new") words=""; options=" --ttl --role --clearance --environment --name"; files=0 ;;
