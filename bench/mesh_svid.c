@@ -1,7 +1,6 @@
 // mesh_svid.c: what identities cost, in CPU of one thread: issuing one against a request (proof of
-// possession checked, signed, encoded as PEM in JSON), renewing a node's, checking a peer's, opening
-// a sheet. Prints the median of rounds.
-// SPDX-License-Identifier: Apache-2.0
+// possession checked, signed, encoded as PEM in JSON), renewing a node's, checking a peer's,
+// opening a sheet. Prints the median of rounds. SPDX-License-Identifier: Apache-2.0
 #include "base/alloc.h"
 #include "trust/authority.h"
 #include "trust/member.h"

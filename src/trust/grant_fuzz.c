@@ -1,6 +1,6 @@
-// grant_fuzz.c: any bytes as grants, removals and sheets, as they are, and as what an authority or a
-// node signed (so that what is behind the signature is reached too).
-// SPDX-License-Identifier: Apache-2.0
+// grant_fuzz.c: any bytes as grants, removals and sheets, as they are, and as what an authority or
+// a node signed (so that what is behind the signature is reached too). SPDX-License-Identifier:
+// Apache-2.0
 #include "base/alloc.h"
 #include "text/json.h"
 #include "trust/authority.h"
