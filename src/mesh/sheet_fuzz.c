@@ -1,6 +1,6 @@
-// sheet_fuzz.c: any bytes as a sheet: what is taken comes out the same a second time, and a mesh can
-// keep it, find it and drop it. The same bytes as a summary.
-// SPDX-License-Identifier: Apache-2.0
+// sheet_fuzz.c: any bytes as a sheet: what is taken comes out the same a second time, and a mesh
+// can keep it, find it and drop it. The same bytes as a summary. SPDX-License-Identifier:
+// Apache-2.0
 #include "base/alloc.h"
 #include "mesh/mesh.h"
 
