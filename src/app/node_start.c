@@ -291,6 +291,7 @@ static void on_tick(struct timer *t)
     gate_totals(n->gate, &totals);
     n->requests_per_s = (double)(totals.requests - n->last_requests) * 1000.0 / TICK_MS;
     n->last_requests = totals.requests;
+    node_mesh_tick(n);
     (void)timer_start(loop_timers(n->loop), t, TICK_MS);
 }
 
@@ -355,6 +356,8 @@ int node_build(struct node *n, struct err *e)
     if ((status = door_open_socket(n, e)) < 0 || (status = doors_open(n, n->config, e)) < 0)
         return status;
     node_put_models(n, n->config);
+    if ((status = node_mesh_open(n, e)) < 0)
+        return err_wrap(e, "mesh");
     n->tick.fn = on_tick;
     n->tick.user = n;
     (void)timer_start(loop_timers(n->loop), &n->tick, TICK_MS);
@@ -370,12 +373,14 @@ void node_unbuild(struct node *n)
     log_watch(NULL, NULL);
     if (n->ctl_wake)
         loop_wake_free(n->ctl_wake);
+    node_mesh_close(n);
     engines_free(n->engines);
     if (n->keys && keys_count(n->keys) > 0) // their counters
         (void)keys_write(n, NULL);
     ctl_free(n->ctl);
     http_server_free(n->server);
     loop_free(n->loop); // waits for helper threads, which may still look at bodies for the gate
+    node_mesh_free(n);
     gate_free(n->gate);
     for (int i = 0; i < NODE_DOORS_MAX; i++)
         net_tls_free(n->doors[i].tls);

@@ -106,7 +106,7 @@ static void uris(X509 *cert, struct x509_info *ret)
 static void usages(X509 *cert, struct x509_info *ret)
 {
     uint32_t flags = X509_get_extension_flags(cert), use = X509_get_key_usage(cert);
-    ret->ca = X509_check_ca(cert) == 1; // by basic constraints
+    ret->ca = flags & EXFLAG_CA; // by basic constraints alone: X509_check_ca looks at the usage too
     ret->self_signed = flags & EXFLAG_SS;
     ret->has_usage = flags & EXFLAG_KUSAGE;
     if (ret->has_usage)
@@ -237,8 +237,7 @@ static int refuse(X509_STORE_CTX *ctx, struct err *e)
     case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
     case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
         return err_set(e, E_SECURITY, "the certificate comes from an authority that is not ours");
-    default:
-        return err_set(e, E_SECURITY, "%s: %s", what, X509_verify_cert_error_string(code));
+    default: return err_set(e, E_SECURITY, "%s: %s", what, X509_verify_cert_error_string(code));
     }
 }
 

@@ -98,8 +98,8 @@ struct gate_args {
     // ---- other nodes; all NULL: none ----
     // E_NOTFOUND: nobody has the model; E_UNAVAILABLE, E_SECURITY: nobody may or can.
     int (*route)(void *user, const struct gate_want *w, struct gate_route *ret, struct err *e);
-    void (*sent)(void *user, const char *node); // a request goes there now
-    void (*outcome)(void *user, const char *node, bool good); // and this became of it
+    void (*sent)(void *user, const char *node, const char *model); // a request goes there now
+    void (*outcome)(void *user, const char *node, const char *model, bool good); // it ended
     // Who came in through a mesh door: 0, or E_* (not, or no longer, a member).
     int (*peer)(void *user, const struct net_peer *peer, struct err *e);
     // What a node that came in through a mesh door may know; NULL: everything.
@@ -132,6 +132,10 @@ void gate_close(struct gate *g, struct model *m, int code, const char *why);
 
 // The node is dead: its requests go elsewhere, or end with an error event when they had begun.
 void gate_node_gone(struct gate *g, const char *node, const char *why);
+
+// Whether there may be other nodes: without, no request asks for a route.
+void gate_others(struct gate *g, bool there);
+void gate_close_nodes(struct gate *g, const char *why); // the same for all other nodes
 
 // Walks the requests in flight: *at is NULL at the start; false: no more.
 bool gate_next(struct gate *g, void **at, struct gate_request_view *ret);

@@ -70,6 +70,7 @@ struct gate {
     struct gate_totals totals;
     struct gate_labels labels;
     struct buf line, extra; // scratch
+    bool others; // nodes: requests ask for a route
 };
 
 // gate_door.c: 0 = may go on (*ret_scopes), else the answer was given.

@@ -390,7 +390,7 @@ static void ask(struct greq *r, const struct look *k)
     r->stream = k->stream;
     r->prefix = k->prefix;
     r->model = models_find(g->args.models, bytes_of(k->model));
-    if (g->args.route && !r->hop) {
+    if (g->others && !r->hop) {
         memcpy(r->name, k->model, sizeof(r->name));
         if (route_out(r))
             return;
@@ -501,7 +501,7 @@ static void parse_elsewhere(struct greq *r, const struct schema *schema)
     }
     j->req = r;
     j->schema = schema;
-    j->prefix = r->gate->args.route != NULL;
+    j->prefix = r->gate->others;
     j->work.run = job_run;
     j->work.done = job_done;
     j->work.user = j;
@@ -551,7 +551,7 @@ void gate_model_request(struct gate *g, struct http_exchange *x, struct key *key
         return;
     }
     struct look k;
-    look_at(&k, http_body(x), schema, g->args.route != NULL);
+    look_at(&k, http_body(x), schema, g->others);
     looked(r, &k);
 }
 

@@ -54,8 +54,9 @@ static int leaf_check(const struct member *m, const struct crypto_key *key, stru
         return n < 0 ? n : err_set(e, E_PARSE, "no certificate came");
     int rc = x509_info(der[0], &p->leaf, e);
     if (rc == 0)
-        rc = spiffe_x509_check(p->bundle, der, n, wall_ms >= 0 ? wall_ms : p->leaf.not_after_ms,
-                               p->id, &epoch, e);
+        rc = spiffe_x509_check(p->bundle, der, n,
+                               wall_ms >= 0 ? wall_ms : p->leaf.not_after_ms - 1000, p->id, &epoch,
+                               e);
     if (rc == 0)
         rc = x509_key(der[0], &theirs, e);
     if (rc != 0)
@@ -199,10 +200,15 @@ int member_renew_body(struct member *m, int64_t wall_ms, struct buf *out, struct
 // ---- answers ----
 
 // Removals in an answer: unreadable ones refuse it, since one that is missed would let somebody in.
-static int take_removals(struct member *m, const struct json *list, struct err *e)
+static int take_removals(struct member *m, const struct spiffe_bundle *b, const struct json *list,
+                         struct err *e)
 {
+    struct grant_removal r;
     for (size_t i = 0; i < json_len(list); i++) {
-        int rc = member_removal_add(m, json_str(json_at(list, i)), NULL, e);
+        struct bytes text = json_str(json_at(list, i));
+        int rc = grant_removal_open(&r, b, text, e);
+        if (rc == 0)
+            rc = grant_removals_add(m->removals, &r, text, e);
         if (rc < 0)
             return rc;
     }
@@ -226,6 +232,8 @@ static int accept_answer(struct member *m, struct bytes answer, const uint8_t *f
         rc = err_set(e, E_SECURITY, "that is not the authority that the token names");
     if (rc == 0 && !fingerprint && strcmp(p->grant.domain, m->papers->grant.domain) != 0)
         rc = err_set(e, E_SECURITY, "the answer is of another trust domain");
+    if (rc == 0)
+        rc = take_removals(m, p->bundle, json_get(root, "removals"), e);
     if (rc == 0 && m->next_key) {
         m->next_key = NULL;
         rc = member_set_key(m, key, e);
@@ -233,7 +241,6 @@ static int accept_answer(struct member *m, struct bytes answer, const uint8_t *f
     if (rc == 0) {
         member_papers_free(m->papers);
         m->papers = steal(&p);
-        rc = take_removals(m, json_get(root, "removals"), e);
     }
     member_papers_free(p);
     json_free(doc);
@@ -274,8 +281,7 @@ int64_t member_renew_at(const struct member *m)
 
 bool member_renew_due(const struct member *m, int64_t wall_ms)
 {
-    return m->papers &&
-           (wall_ms >= member_renew_at(m) || wall_ms < m->papers->leaf.not_before_ms);
+    return m->papers && (wall_ms >= member_renew_at(m) || wall_ms < m->papers->leaf.not_before_ms);
 }
 
 // ---- the peer of a joiner ----
