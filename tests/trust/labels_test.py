@@ -161,7 +161,8 @@ def test_a_refused_request_loads_nothing():
     with Node({"models": {"m": engine("m", clearance="public")}}) as n:
         answer = n.chat("m")
         assert answer.status == 403 and answer.json["error"]["code"] == "security", answer
-        assert n.model("m")["state"] == "UNLOADED" and not n.engine_pids(), n.model("m")
+        assert n.model("m")["state"] == "UNLOADED" and not n.model("m")["loads"], n.model("m")
+        assert not any(b"scripted" in plexus.cmdline(p) for p in n.engine_pids())
         assert n.chat("m", headers={"X-Plexus-Label": "public"}).headers["X-Plexus-Label"] == "public"
 
 
