@@ -11,6 +11,7 @@
 
 #define TELL_MS 20     // changes within this go out in one sheet
 #define GOODBYE_MS 400 // others hear that this node leaves, at most so long
+#define FORGET_MS (7 * 24 * 3600 * 1000LL) // a machine that was off for a holiday is found again
 #define SHEET_ARENA ((size_t)4 << 20)
 #define SETTINGS_MAX 4096
 
@@ -93,6 +94,39 @@ int node_mesh_save_listen(struct node_mesh *m, const char *listen, struct err *e
     return node_mesh_save(m, "listen", put_text, listen, e);
 }
 
+// Who was where: so that a node that starts again finds the others also when the authority is away.
+static uint64_t peers_sign(const struct node_mesh *m)
+{
+    uint64_t sign = 1;
+    for (struct mesh_node *x = NULL; (x = mesh_each(m->mesh, x)) != NULL;) {
+        struct mesh_node_view v;
+        mesh_node_view(m->mesh, x, timers_now_ms(loop_timers(m->node->loop)), &v);
+        if (v.self || !v.sheet || v.state == MESH_REMOVED)
+            continue;
+        sign = sign * 31 + bytes_hash(bytes_of(v.name)) + v.sheet->boot + v.sheet->leaving;
+        for (size_t i = 0; v.sheet->addresses[i]; i++)
+            sign = sign * 31 + bytes_hash(bytes_of(v.sheet->addresses[i]));
+    }
+    return sign;
+}
+
+static int put_peers(const void *what, struct buf *out)
+{
+    links_news((struct links *)(uintptr_t)what, out);
+    return out->failed;
+}
+
+void node_mesh_save_peers(struct node_mesh *m)
+{
+    struct err e = {0};
+    uint64_t sign = m->links ? peers_sign(m) : m->peers_sign;
+    if (sign == m->peers_sign)
+        return;
+    m->peers_sign = sign;
+    if (node_mesh_save(m, "peers", put_peers, m->links, &e) < 0)
+        log_event(LOG_WARN, "mesh.save", LOG_STR("why", e.text));
+}
+
 static int read_file(struct node_mesh *m, const char *name, struct buf *text, struct err *e)
 {
     char path[4200];
@@ -124,6 +158,16 @@ static int load(struct node_mesh *m, struct err *e)
         mem_wipe(text.p, text.cap);
     buf_fini(&text);
     return status < 0 ? err_wrap(e, "data/mesh") : 0;
+}
+
+static void read_peers(struct node_mesh *m)
+{
+    struct buf text;
+    buf_init(&text, AUTHORITY_TEXT_MAX);
+    if (read_file(m, "peers", &text, NULL) == 1)
+        links_news_take(m->links, buf_bytes(&text));
+    m->peers_sign = peers_sign(m);
+    buf_fini(&text);
 }
 
 static void set_listen(struct node_mesh *m)
@@ -202,6 +246,7 @@ static void op_changed(void *user, struct mesh_node *node)
 {
     struct node_mesh *m = user;
     (void)node;
+    node_mesh_save_peers(m); // a new one: it may be the last thing that happens before a power loss
     ctl_mesh_changed(m->node->ctl);
 }
 
@@ -327,6 +372,7 @@ void node_mesh_tick(struct node *n)
         waiting += v.waiting;
     }
     gate_totals(n->gate, &totals);
+    node_mesh_save_peers(m);
     mesh_load(m->mesh, active, waiting, budget > used ? budget - used : 0);
     node_mesh_tell(m);
 }
@@ -378,6 +424,7 @@ int node_mesh_start(struct node_mesh *m, struct err *e)
                                            .beat_ms = c->beat_ms,
                                            .suspect_ms = c->suspect_ms,
                                            .dead_ms = c->dead_ms,
+                                           .forget_ms = FORGET_MS,
                                            .names = m->names});
     if (!m->mesh)
         return err_set(e, E_NOMEM, "out of memory");
@@ -405,6 +452,7 @@ int node_mesh_start(struct node_mesh *m, struct err *e)
     }
     tell_now(m);
     gate_others(n->gate, true);
+    read_peers(m);
     log_event(LOG_INFO, "mesh.open", LOG_STR("id", v.id), LOG_STR("listen", m->listen),
               LOG_UINT("port", links_port(m->links)));
     return 0;
@@ -466,6 +514,7 @@ void node_mesh_end(struct node_mesh *m, bool forget)
     m->traffic_count = 0;
     put_away(m, "member.json");
     put_away(m, "authority.json");
+    put_away(m, "peers");
     if (m->tag >= 0) {
         m->node->doors[m->tag] = (struct node_door){0};
         doors_tell(m->node);

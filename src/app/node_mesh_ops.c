@@ -206,19 +206,6 @@ static void op_init(struct node_mesh *m, const struct ctl_mesh_ask *ask, struct 
 
 // ---- join --------------------------------------------------------------------------------------
 
-static void join_news(struct node_mesh *m, struct bytes news)
-{
-    while (news.n) {
-        struct bytes line = bytes_cut(&news, '\n'), kind = bytes_cut(&line, ' ');
-        struct err e = {0};
-        int status = bytes_is(kind, "S")   ? links_take(m->links, line, &e)
-                     : bytes_is(kind, "R") ? links_removal(m->links, line, &e)
-                                           : 0;
-        if (status < 0)
-            log_event(LOG_WARN, "mesh.refused", LOG_STR("why", e.text));
-    }
-}
-
 static void put_joined(struct node_mesh *m, struct buf *out)
 {
     struct json_w w;
@@ -259,7 +246,8 @@ static void on_joined(void *user, int status, struct bytes sheets, const struct 
         ctl_answer_error(a, &e);
     } else {
         struct buf out;
-        join_news(m, sheets);
+        links_news_take(m->links, sheets);
+        node_mesh_save_peers(m);
         buf_init(&out, JSON_MAX);
         put_joined(m, &out);
         ok(a, 200, &out);

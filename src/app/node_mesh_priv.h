@@ -30,6 +30,7 @@ struct node_mesh {
     char listen[300];            // as the config or the stored setting says
     char self[MESH_NAME_MAX + 1];
     struct timer soon, ending;
+    uint64_t peers_sign; // of what was saved about the others
     bool telling, draining, leaving, closed;
     struct links_join *joining;  // a join on its way ...
     struct member *joiner;
@@ -51,6 +52,7 @@ int node_mesh_save(struct node_mesh *m, const char *name, int (*put)(const void 
 int node_mesh_save_member(struct node_mesh *m, struct err *e);
 int node_mesh_save_authority(struct node_mesh *m, struct err *e);
 int node_mesh_save_listen(struct node_mesh *m, const char *listen, struct err *e);
+void node_mesh_save_peers(struct node_mesh *m); // when who is where has changed
 void node_mesh_tell(struct node_mesh *m); // the sheet, soon
 void node_mesh_drain(struct node_mesh *m, bool on);
 // node_mesh_sheet.c

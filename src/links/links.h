@@ -79,6 +79,9 @@ struct http_pool *links_pool(struct links *l, struct mesh_node *n);
 int links_tell(struct links *l, const struct mesh_sheet *s, struct err *e);
 void links_run(struct links *l); // after mesh_* calls of others: does what they decided
 int links_take(struct links *l, struct bytes sheet_text, struct err *e); // 1: news, 0: known
+// All that is known, as lines for links_news_take: for a node that joins, or for the next start.
+void links_news(struct links *l, struct buf *out);
+void links_news_take(struct links *l, struct bytes lines);
 // A removal made here (the authority), or heard: 1: news, spread from here. 0: known.
 int links_removal(struct links *l, struct bytes text, struct err *e);
 // What the authority knows goes to the other node that holds it (a secret; over its link only).

@@ -76,6 +76,11 @@ int64_t links_now(const struct links *l);
 int64_t links_wall(const struct links *l);
 
 // links.c
+// net_tls_args.verify of a member, user: the links. Its verdict, so that the peer reads in its
+// alert when time is the reason (net.h: E_TIMEOUT), not just "bad certificate".
+int links_verify(void *user, const struct bytes *der, int count, char *ret_id, uint64_t *ret_epoch,
+                 struct err *e);
+int links_judge(int status, const struct bytes *der, int count, int64_t wall_ms);
 int links_tls(struct links *l, struct err *e); // contexts from the member's certificate of now
 struct link *links_link(struct links *l, struct bytes name); // NULL: none
 struct link *links_link_of(struct links *l, struct mesh_node *n); // made when absent
@@ -84,6 +89,7 @@ void links_forget_keys(struct links *l);
 // links_peer.c
 int link_dial(struct link *x, struct err *e); // its pool, made or remade
 void link_hello(struct link *x);
+bool link_is_silent(const struct link *x);
 void link_offer(struct link *x);
 void link_sync(struct link *x);
 void link_fetch(struct link *x, const char *node);
@@ -100,7 +106,6 @@ int link_hello_take(struct links *l, struct bytes peer, struct bytes text, struc
                     struct err *e);
 // "S sheet" and "R removal" lines: what we have beyond the numbers in lines of known.
 void links_news_put(struct links *l, struct bytes known, struct buf *out);
-void links_news_take(struct links *l, struct bytes lines);
 void links_known_put(struct links *l, struct buf *out);
 
 // links_beat.c
