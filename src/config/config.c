@@ -99,8 +99,10 @@ static int fill(struct config_work *w, const struct json *root, struct config *c
     else
         (void)err_set(e, rc, "%s: %s", w->name, err_info(rc)->text);
     buf_fini(&text);
-    if (rc == 0)
+    if (rc == 0) {
+        c->labels_given = json_len(json_get(root, "labels")) > 0;
         config_build(w, c);
+    }
     return rc;
 }
 

@@ -38,6 +38,7 @@ struct config_model {
     bool pinned, preload;
     const char *tier; // "edge", "node", "cloud"; NULL: not said
     const char *role; // that a node must have; NULL: any
+    const char *label, *clearance; // texts of trust/label.h; NULL: not said
     uint32_t replicas_min, replicas_max; // 0: not said
     uint64_t fingerprint;       // of everything that needs a restart when changed
 };
@@ -47,6 +48,14 @@ struct config_door { // one listener
     bool keys_required;         // default: not loopback
     const char *tls_cert, *tls_key, *tls_client_ca; // NULL: plain
     uint32_t mode;              // unix socket
+};
+
+// Labels are texts of trust/label.h, seen to be whole.
+struct config_subject { // of the bus: the first that fits
+    const char *subject, *clearance;
+};
+struct config_declassifier {
+    const char *name, *key, *clearance; // key: Ed25519, base64url
 };
 
 struct config {
@@ -65,6 +74,12 @@ struct config {
     size_t door_count;
     const char *const *hosts;   // allowed Host names beside loopback and the listener's own
     const char *const *origins; // allowed CORS origins (none by default)
+    const char *label_default, *label_cloud;
+    const struct config_subject *subjects;
+    size_t subject_count;
+    const struct config_declassifier *declassifiers;
+    size_t declassifier_count;
+    bool labels_given; // the section stands in the file
     struct config_model *models;
     size_t model_count;
     uint64_t

@@ -7,6 +7,7 @@
 // defaults.c  the document with the schema's defaults filled in
 // rules.c     what a schema cannot say: rules between keys
 // build.c     document to struct config; model.c: one model and its fingerprint
+// labels.c    labels and clearances: rules and result
 // value.c     texts, paths, durations and sizes of the result
 // secret.c    secrets: read, kept, wiped
 // show.c      a config as text; diff.c: what changed
@@ -88,6 +89,10 @@ uint64_t config_size(const struct json *v, uint64_t fallback); // "auto": fallba
 
 // ---- rules.c ----
 void config_rules(struct config_work *w, const struct json *given); // the document as written
+
+// ---- labels.c ----
+void config_label_rules(struct config_work *w, const struct json *given);
+void config_build_labels(struct config_work *w, const struct json *labels, struct config *c);
 
 // ---- build.c, model.c ----
 void config_build(struct config_work *w, struct config *c); // from c->doc

@@ -213,6 +213,46 @@ static void test_model(void **state)
 }
 
 // Shown as YAML or JSON it says the same again, and no secret.
+static void test_labels(void **state)
+{
+    (void)state;
+    struct config *c = good("models: { a: { file: x } }");
+    assert_string_equal(c->label_default, "internal");
+    assert_string_equal(c->label_cloud, "internal");
+    assert_int_equal(c->subject_count + c->declassifier_count, 0);
+    assert_false(c->labels_given);
+    assert_null(c->models[0].label);
+    assert_null(c->models[0].clearance);
+    config_free(c);
+    c = good("labels:\n"
+             "  default: public:eng\n"
+             "  subjects: [{ subject: prod.>, clearance: confidential }]\n"
+             "  declassifiers:\n"
+             "    - { name: a, key: 11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo }\n"
+             "    - name: b\n"
+             "      key: 11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\n"
+             "      clearance: internal\n"
+             "models: { a: { file: x, label: internal:hr, clearance: 'confidential:*' } }");
+    assert_true(c->labels_given);
+    assert_string_equal(c->label_default, "public:eng");
+    assert_string_equal(c->label_cloud, "internal");
+    assert_int_equal(c->subject_count, 1);
+    assert_string_equal(c->subjects[0].subject, "prod.>");
+    assert_string_equal(c->subjects[0].clearance, "confidential");
+    assert_int_equal(c->declassifier_count, 2);
+    assert_string_equal(c->declassifiers[0].name, "a");
+    assert_string_equal(c->declassifiers[0].clearance, "restricted:*");
+    assert_string_equal(c->declassifiers[1].clearance, "internal");
+    assert_string_equal(c->declassifiers[1].key, "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo");
+    assert_string_equal(c->models[0].label, "internal:hr");
+    assert_string_equal(c->models[0].clearance, "confidential:*");
+    struct config *other = good("labels: { cloud: public }\n"
+                                "models: { a: { file: x, label: public } }");
+    assert_int_equal(c->models[0].fingerprint, other->models[0].fingerprint); // no restart for it
+    config_free(other);
+    config_free(c);
+}
+
 static void test_show(void **state)
 {
     (void)state;
@@ -471,9 +511,9 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),    cmocka_unit_test(test_doors),
         cmocka_unit_test(test_model),       cmocka_unit_test(test_show),
-        cmocka_unit_test(test_secret_file), cmocka_unit_test(test_fingerprint),
-        cmocka_unit_test(test_diff),        cmocka_unit_test(test_schema),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_labels),      cmocka_unit_test(test_secret_file),
+        cmocka_unit_test(test_fingerprint), cmocka_unit_test(test_diff),
+        cmocka_unit_test(test_schema),      cmocka_unit_test(test_no_memory),
     };
     if (setenv("PLEXUS_TEST_KEY", "s3cret", 1) != 0)
         return 1;

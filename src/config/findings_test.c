@@ -16,6 +16,8 @@
     "onnx, "                                                                                       \
     "diffusers, whisper"
 #define LATER "belongs to a part of plexus that is not there yet"
+#define LABEL "expected a label such as confidential or confidential:eng,hr, found "
+#define PUBLIC "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
 #define DURATION "expected a duration such as 250ms, 90s, 1h30m or never, found "
 
 static const struct {
@@ -37,6 +39,45 @@ static const struct {
      "p.yaml:1:11: models.a: replicas: max is less than min"},
     {"models: { a: { file: x, tier: 2 } }", NULL},
     {"listen: { mesh: '0.0.0.0:8001' }", NULL},
+    // labels
+    {"labels: { default: confidential:eng, cloud: public, subjects: [{ subject: prod.>, clearance: "
+     "restricted }] }\nmodels: { a: { file: x, label: internal:hr, clearance: 'restricted:*' } }",
+     NULL},
+    {"labels: { default: secret }", "p.yaml:1:20: labels.default: " LABEL "\"secret\""},
+    {"labels: { default: 'internal:' }", "p.yaml:1:20: labels.default: " LABEL "\"internal:\""},
+    {"labels: { defualt: public }", "p.yaml:1:11: labels.defualt: unknown key; nearest: default"},
+    {"labels: { cloud: restricted }",
+     "p.yaml:1:18: labels.cloud: expected a label up to confidential such as internal; restricted "
+     "data never leave the mesh, found \"restricted\""},
+    {"labels: { subjects: [{ subject: a..b, clearance: public }] }",
+     "p.yaml:1:33: labels.subjects[0].subject: expected a subject such as dev.cognitive.* or "
+     "prod.>, found \"a..b\""},
+    {"labels: { subjects: [{ subject: a.b }] }",
+     "p.yaml:1:22: labels.subjects[0]: the key \"clearance\" is missing"},
+    {"labels: { declassifiers: [{ name: o, key: AAAA }] }",
+     "p.yaml:1:43: labels.declassifiers[0].key: expected an Ed25519 public key: 43 characters of "
+     "base64url, found \"AAAA\""},
+    {"labels: { declassifiers: [{ name: o, key: " PUBLIC " }, { name: o, key: " PUBLIC " }] }",
+     "p.yaml:1:98: labels.declassifiers[1].name: the name o is taken already"},
+    {"models: { a: { file: x, clearance: top } }",
+     "p.yaml:1:36: models.a.clearance: " LABEL "\"top\""},
+    {"models: { a: { engine: remote, url: 'http://x/v1', clearance: restricted } }",
+     "p.yaml:1:63: models.a.clearance: restricted data never leave the mesh, and this model is in "
+     "the cloud (an engine remote of your own is tier: node)"},
+    {"models: { a: { engine: remote, tier: 2, url: 'http://x/v1', clearance: 'restricted:*' } }",
+     "p.yaml:1:72: models.a.clearance: restricted data never leave the mesh, and this model is in "
+     "the cloud"},
+    {"models: { a: { engine: remote, tier: node, url: 'http://x/v1', clearance: restricted } }",
+     NULL},
+    {"labels: { default: 'public:a0,a1,a2,a3,a4,a5,a6,a7,a8,a9,b0,b1,b2,b3,b4,b5,b6,b7,b8,b9,c0,c1,"
+     "c2,c3,c4,c5,c6,c7,c8,c9,d0,d1,d2,d3,d4,d5,d6,d7,d8,d9,e0,e1,e2,e3,e4,e5,e6,e7,e8,e9,f0,f1,f2,"
+     "f3,f4,f5,f6,f7,f8,f9', cloud: 'public:g0,g1,g2' }",
+     NULL},
+    {"labels: { default: 'public:a0,a1,a2,a3,a4,a5,a6,a7,a8,a9,b0,b1,b2,b3,b4,b5,b6,b7,b8,b9,c0,c1,"
+     "c2,c3,c4,c5,c6,c7,c8,c9,d0,d1,d2,d3,d4,d5,d6,d7,d8,d9,e0,e1,e2,e3,e4,e5,e6,e7,e8,e9,f0,f1,f2,"
+     "f3,f4,f5,f6,f7,f8,f9', cloud: 'public:g0,g1,g2,g3' }",
+     "p.yaml:1:217: labels.cloud: too many compartments in this file: at most 63 names of together "
+     "1008 characters"},
     {"models: { a: { file: x, card: 0 } }", "p.yaml:1:25: models.a.card: " LATER},
     {"bus: { nats: { url: x } }", "p.yaml:1:8: bus.nats: " LATER},
     {"models:\n  a: { file: x, restarts: { maximum: 3 } }",

@@ -138,6 +138,8 @@ void config_build_model(struct config_work *w, struct bytes name, const struct j
               : tier                                                    ? "cloud"
                                                                         : NULL;
     c->role = config_str_of(w, json_get(m, "role"));
+    c->label = config_str_of(w, json_get(m, "label"));
+    c->clearance = config_str_of(w, json_get(m, "clearance"));
     c->replicas_min = (uint32_t)json_i64(json_get(replicas, "min"), 0);
     c->replicas_max = (uint32_t)json_i64(json_get(replicas, "max"), 0);
     c->pinned = json_bool(json_get(m, "pinned"), false);

@@ -262,5 +262,6 @@ void config_rules(struct config_work *w, const struct json *given)
         limits(w, &at[2], json_get(given, "limits"));
     if (json_get(given, "mesh"))
         mesh(w, &at[4], json_get(given, "mesh"));
+    config_label_rules(w, given);
     access_log(w, &at[3], json_str(json_get(json_get(given, "log"), "access")));
 }

@@ -94,6 +94,14 @@ static void on_request(void *user, struct http_exchange *x)
     struct gate *g = *(void **)user;
     const struct http_head *h = http_request(x);
     struct key *key = http_owner(x);
+    bool hop = gate_is_hop(g, x);
+    if (hop && bytes_starts(h->path, BYTES("/mesh/")) && g->args.other &&
+        g->args.other(g->args.user, x, SCOPE_MODELS))
+        return;
+    if (hop && !is_model_path(h)) {
+        http_reply_error(x, E_NOTFOUND, "nodes ask for /v1/ and /mesh/v1/ here", NULL, -1);
+        return;
+    }
     if (is_model_path(h)) {
         gate_model_request(g, x, key);
         return;

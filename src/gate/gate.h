@@ -8,6 +8,7 @@
 #include "meter/meter.h"
 #include "models/models.h"
 #include "port/work.h"
+#include "trust/label.h"
 #include "trust/trust.h"
 
 struct gate;
@@ -24,11 +25,35 @@ struct gate_upstream {
 // One listener, by the tag of http_server_listen.
 struct gate_door {
     bool keys_required, trusted; // trusted: the unix socket of the node's owner
+    bool mesh; // other nodes come in here: gate_args.peer says who; only /v1/ and `other`
     const char *host;            // its own host name or address, allowed as Host
+};
+
+#define GATE_NODE_MAX 64  // a node's name, with its NUL
+#define GATE_TRIES_MAX 3  // nodes that one request is given to, at most
+
+// Where a request could go, when there are other nodes.
+struct gate_want {
+    struct bytes model;   // as the client said it
+    struct model *here;   // of that name, configured here; NULL: none
+    const char *kind;     // "embedding" or NULL: any
+    struct label label;   // of the request
+    uint64_t prefix;      // hash of the prompt's start; 0: none
+    bool not_here;        // this node was tried
+    const char (*not)[GATE_NODE_MAX]; // nodes that were tried
+    size_t not_count;
+};
+struct gate_route {
+    bool here;
+    char node[GATE_NODE_MAX];
+    char model[129]; // its own name there
+    struct gate_upstream up;
+    struct bytes headers; // for the hop, borrowed until the next call
 };
 
 struct gate_request_view {
     const char *id, *model, *path, *key, *state; // state: "waiting" or "running"
+    const char *node; // that serves it; "": this one
     bool stream, end;
     int status;
     int64_t age_ms, first_byte_ms; // -1: not yet
@@ -53,6 +78,15 @@ struct gate_args {
     bool (*other)(void *user, struct http_exchange *x, unsigned scopes);
     // A request began, got its first byte, or ended (only the console needs it); may be NULL.
     void (*on_request)(void *user, const struct gate_request_view *v);
+    // ---- other nodes; all NULL: none ----
+    // E_NOTFOUND: nobody has the model; E_UNAVAILABLE, E_SECURITY: nobody may or can.
+    int (*route)(void *user, const struct gate_want *w, struct gate_route *ret, struct err *e);
+    void (*sent)(void *user, const char *node);                   // a request goes there now
+    void (*outcome)(void *user, const char *node, bool good);     // and this became of it
+    // Who came in through a mesh door: 0, or E_* (not, or no longer, a member).
+    int (*peer)(void *user, const struct net_peer *peer, struct err *e);
+    // Models that only other nodes have, for GET /v1/models: rows into the open array.
+    void (*others)(void *user, struct json_w *w, const struct key *key);
     bool (*ready)(void *user);         // for /health/ready
     void (*before_metrics)(void *user); // fills gauges
     void *user;
@@ -71,6 +105,9 @@ void gate_granted(struct gate *g, struct model_ticket *t);
 void gate_refused(struct gate *g, struct model_ticket *t, const struct err *e);
 // Ends all requests of this model (NULL: of all) with an error event or a 503.
 void gate_close(struct gate *g, struct model *m, int code, const char *why);
+
+// The node is dead: its requests go elsewhere, or end with an error event when they had begun.
+void gate_node_gone(struct gate *g, const char *node, const char *why);
 
 // Walks the requests in flight: *at is NULL at the start; false: no more.
 bool gate_next(struct gate *g, void **at, struct gate_request_view *ret);

@@ -96,6 +96,16 @@ int gate_admit(struct gate *g, struct http_exchange *x, unsigned needs, unsigned
     meter_node(g->args.meter)->requests++;
     if (door->trusted)
         return 0;
+    if (door->mesh) {
+        struct err refused = {0};
+        struct net_peer peer;
+        http_peer(x, &peer);
+        // Who has no certificate yet may only ask for one; `other` looks at that.
+        if ((!peer.id || !*peer.id) && bytes_starts(h->path, BYTES("/mesh/v1/")))
+            return 0;
+        int code = g->args.peer ? g->args.peer(g->args.user, &peer, &refused) : E_FORBIDDEN;
+        return code < 0 ? deny(g, x, code, refused.text, 0) : 0;
+    }
     if (!host_allowed(g, door, h->host))
         return deny(g, x, E_HOST,
                     "this Host is not allowed (DNS rebinding); add it to listen.hosts in the "
@@ -142,6 +152,8 @@ void gate_reply_error(struct gate *g, struct http_exchange *x, const char *id, i
     buf_clear(&g->extra);
     if (id)
         (void)buf_fmt(&g->extra, "X-Request-Id: %s\r\n", id);
+    if (gate_is_hop(g, x)) // tells the other node that no engine was asked
+        (void)buf_fmt(&g->extra, "X-Plexus-Error: %s\r\n", err_info(code)->symbol);
     gate_put_cors(g, x, &g->extra);
     http_reply_error_with(x, code, message, param, retry_s, buf_bytes(&g->extra));
 }

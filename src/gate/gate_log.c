@@ -50,6 +50,10 @@ void greq_log(struct greq *r, const char *outcome)
     put_str(b, BYTES(",\"path\":"), r->path);
     if (r->meter)
         put_str(b, BYTES(",\"model\":"), bytes_of(r->meter->model));
+    if (r->node[0])
+        put_str(b, BYTES(",\"node\":"), bytes_of(r->node));
+    if (r->hop)
+        put_str(b, BYTES(",\"from\":"), http_header(http_request(r->x), "X-Plexus-Hop"));
     if (r->key) {
         struct key_view v;
         key_view(r->key, &v);
@@ -86,6 +90,7 @@ void greq_view(const struct greq *r, struct gate_request_view *v)
     *v = (struct gate_request_view){
         .id = r->id,
         .model = r->meter ? r->meter->model : "",
+        .node = r->node,
         .state = r->stage == ST_RUNNING ? "running" : "waiting",
         .stream = r->stream,
         .status = r->status,

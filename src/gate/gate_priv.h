@@ -32,6 +32,15 @@ struct greq {
     bool granted, waiting, stream, sse, spoke, wrapped, head_given, waited, parsing, aliased;
     bool left; // the client did, or the node ends
     uint8_t tries; // more, after the engine was not there
+    // Another node serves it, or did. node[0] == 0: this one.
+    bool hop;      // came from another node: goes no further
+    bool not_here; // this node was tried
+    uint8_t not_count;
+    char node[GATE_NODE_MAX];
+    char not[GATE_TRIES_MAX][GATE_NODE_MAX];
+    char name[129]; // the model as the client said it; only when there are other nodes
+    struct label label;
+    uint64_t prefix;
     char id[ID_BYTES_MAX + 1];
     struct bytes path; // of the exchange; gone with it
     struct buf body; // rewritten, or taken for the helper thread
@@ -79,11 +88,23 @@ int schemas_load(struct gate *g, struct err *e);
 struct bytes embed_gate_chat_completions(void); // the files in schemas/v1
 struct bytes embed_gate_completions(void);
 struct bytes embed_gate_embeddings(void);
+void greq_no_model(struct greq *r, const char *name);
+void greq_want(struct greq *r); // asks models for it: here
+void greq_tell(struct greq *r); // a view of it, for the console
+// gate_route.c
+// Picks here or another node. true: it is on its way there, or answered; false: here.
+bool route_out(struct greq *r);
+// After a failure before the first byte: another node, when there is one. true: on its way.
+bool route_again(struct greq *r);
+void route_end(struct greq *r, bool good); // the node that had it is told
+uint64_t route_prefix(const struct json *body);
+bool gate_is_hop(const struct gate *g, const struct http_exchange *x);
 // gate_wait.c
 void wait_begin(struct greq *r);
 void wait_end(struct greq *r);
 // gate_relay.c
 void relay_start(struct greq *r);
+void relay_to(struct greq *r, const struct gate_route *to); // another node
 void relay_fail(struct greq *r, int code, const char *message);
 void relay_drain(struct greq *r);
 // gate_pages.c

@@ -21,9 +21,10 @@ static bool stays_here(struct bytes name, bool request)
     static const char *const both[] = {
         "connection",        "keep-alive", "proxy-connection", "te",           "trailer",
         "transfer-encoding", "upgrade",    "content-length",   "x-request-id", NULL};
-    static const char *const in[] = {"host",   "authorization", "x-api-key",    "api-key",
-                                     "cookie", "expect",        "prefer",       "accept-encoding",
-                                     "origin", "referer",       "content-type", NULL};
+    static const char *const in[] = {
+        "host",         "authorization", "x-api-key",       "api-key", "cookie",
+        "expect",       "prefer",        "accept-encoding", "origin",  "referer",
+        "content-type", "x-plexus-hop",  "x-plexus-label",  NULL};
     static const char *const out[] = {"access-control-allow-origin",
                                       "access-control-allow-headers",
                                       "access-control-allow-methods",
@@ -32,6 +33,7 @@ static bool stays_here(struct bytes name, bool request)
                                       "set-cookie",
                                       "alt-svc",
                                       "strict-transport-security",
+                                      "x-plexus-error",
                                       NULL};
     char first = name.n ? (char)(name.p[0] | 0x20) : 0;
     for (int set = 0; set < 2; set++)
@@ -114,29 +116,18 @@ static int upstream_body(struct greq *r, const char *name, struct bytes *ret, st
     return 0;
 }
 
-void relay_start(struct greq *r)
+static void start(struct greq *r, const struct gate_upstream *up, struct bytes body,
+                  struct bytes more)
 {
     struct gate *g = r->gate;
-    struct gate_upstream up;
     struct err e = {0};
-    struct bytes body;
-    struct model_view v;
-    if (!g->args.upstream(g->args.user, r->model, &up)) {
-        greq_fail(r, E_ENGINE, "the model's engine is not there any more", NULL, 1);
-        return;
-    }
-    model_view(g->args.models, r->model, timers_now_ms(g->args.timers), &v);
-    // The name is changed only when the client used another one than the engine knows.
-    if (upstream_body(r, up.model ? up.model : r->aliased ? v.name : NULL, &body, &e) < 0) {
-        greq_fail(r, e.code, e.text, "model", -1);
-        return;
-    }
     const struct http_head *h = http_request(r->x);
     buf_clear(&g->extra);
-    put_request_headers(r, up.auth, &g->extra);
+    put_request_headers(r, up->auth, &g->extra);
+    (void)buf_put(&g->extra, more);
     struct buf *target = &g->line;
     buf_clear(target);
-    (void)buf_str(target, up.base_path);
+    (void)buf_str(target, up->base_path);
     (void)buf_put(target, bytes_from(r->path, 3)); // behind "/v1"
     if (h->query.n) {
         (void)buf_chr(target, '?');
@@ -147,15 +138,51 @@ void relay_start(struct greq *r)
                                   .headers = buf_bytes(&g->extra),
                                   .body = &body,
                                   .body_count = 1,
-                                  .first_byte_ms = up.first_byte_ms,
-                                  .silence_ms = up.silence_ms,
+                                  .first_byte_ms = up->first_byte_ms,
+                                  .silence_ms = up->silence_ms,
                                   .handler = &handler,
                                   .user = r};
-    if (http_call_start(up.pool, &args, &r->call, &e) < 0) {
-        greq_fail(r, e.code == E_NOMEM ? E_NOMEM : E_ENGINE, e.text, NULL, 1);
+    if (http_call_start(up->pool, &args, &r->call, &e) < 0) {
+        if (!route_again(r))
+            greq_fail(r, e.code == E_NOMEM ? E_NOMEM : E_ENGINE, e.text, NULL, 1);
         return;
     }
     r->sent_ns = now_ns(r);
+}
+
+void relay_start(struct greq *r)
+{
+    struct gate *g = r->gate;
+    struct gate_upstream up;
+    struct err e = {0};
+    struct bytes body;
+    struct model_view v;
+    if (!g->args.upstream(g->args.user, r->model, &up)) {
+        if (!route_again(r))
+            greq_fail(r, E_ENGINE, "the model's engine is not there any more", NULL, 1);
+        return;
+    }
+    model_view(g->args.models, r->model, timers_now_ms(g->args.timers), &v);
+    // The name is changed only when the client used another one than the engine knows.
+    if (upstream_body(r, up.model ? up.model : r->aliased ? v.name : NULL, &body, &e) < 0) {
+        greq_fail(r, e.code, e.text, "model", -1);
+        return;
+    }
+    start(r, &up, body, BYTES_NONE);
+}
+
+// The other node finds the model by the name that the client used: the body is not touched.
+void relay_to(struct greq *r, const struct gate_route *to)
+{
+    struct bytes body = r->body.n ? buf_bytes(&r->body) : http_body(r->x), more = to->headers;
+    struct bytes prefer = http_header(http_request(r->x), "Prefer");
+    struct buf lines;
+    buf_init(&lines, 8192);
+    (void)buf_put(&lines, more);
+    if (prefer.n)
+        put_line(&lines, BYTES("Prefer"), prefer);
+    start(r, &to->up, body, buf_bytes(&lines));
+    buf_fini(&lines);
 }
 
 static bool is_sse(const struct http_head *head)
@@ -169,6 +196,10 @@ static void on_head(struct http_call *c, const struct http_head *head)
     struct greq *r = http_call_user(c);
     struct gate *g = r->gate;
     uint64_t read_ns = now_ns(r);
+    // The other node's own refusal, not its engine's: nothing was begun there.
+    if (r->node[0] && head->status >= 500 && http_header(head, "X-Plexus-Error").p &&
+        route_again(r))
+        return;
     r->first_ns = read_ns;
     http_release_body(r->x);
     buf_fini(&r->body);
@@ -270,8 +301,17 @@ static void failure(struct greq *r, int status, const struct err *e)
 {
     struct gate *g = r->gate;
     const char *why = NULL;
+    if (!r->first_ns && status != E_TIMEOUT && route_again(r))
+        return;
+    if (r->node[0]) {
+        char text[ERR_TEXT_MAX + 200];
+        (void)snprintf(text, sizeof(text), "node %s failed: %s", r->node,
+                       e ? e->text : err_info(status)->text);
+        greq_fail(r, status == E_TIMEOUT ? E_TIMEOUT : E_UPSTREAM, text, NULL, 1);
+        return;
+    }
     int code = status == E_TIMEOUT || status == E_UPSTREAM ? status : E_ENGINE;
-    if (g->args.why)
+    if (g->args.why && r->model)
         why = g->args.why(g->args.user, r->model);
     char message[ERR_TEXT_MAX + 200];
     (void)snprintf(message, sizeof(message), "the model's engine failed: %s%s%s",

@@ -25,6 +25,7 @@ static const struct {
 struct look {
     char model[129];
     bool stream;
+    uint64_t prefix;
     int code; // 0 or E_*
     char param[256];
     char message[800];
@@ -36,6 +37,7 @@ struct parse_job {
     const struct schema *schema;
     struct buf body;
     struct look look;
+    bool prefix;
 };
 
 // JSON lets a member stand twice, and readers differ in which one they take. For the one that
@@ -51,7 +53,7 @@ static bool has_two_models(const struct json *root)
     return count > 1;
 }
 
-static void look_at(struct look *k, struct bytes body, const struct schema *schema)
+static void look_at(struct look *k, struct bytes body, const struct schema *schema, bool prefix)
 {
     struct err e = {0};
     struct json_doc *doc = NULL;
@@ -97,6 +99,7 @@ static void look_at(struct look *k, struct bytes body, const struct schema *sche
     } else {
         memcpy(k->model, model.p, model.n);
         k->stream = json_bool(json_get(root, "stream"), false);
+        k->prefix = prefix ? route_prefix(root) : 0;
     }
     json_free(doc);
 }
@@ -199,6 +202,7 @@ static void greq_report(struct greq *r, const char *outcome)
     count(r, outcome);
     greq_log(r, outcome);
     tell(r, true);
+    route_end(r, r->left || r->status < 500);
     wait_end(r);
     r->x = NULL;
 }
@@ -225,6 +229,8 @@ static void greq_release(struct greq *r)
 
 void greq_refuse(struct greq *r, const struct err *e)
 {
+    if (route_again(r))
+        return;
     // A model that is too large for this machine is no fault of the request's size.
     bool never = e->code == E_TOOBIG;
     greq_fail(r, never ? E_UNAVAILABLE : e->code, e->text, "model",
@@ -285,7 +291,7 @@ static void on_drain(struct http_exchange *x, void *user)
     relay_drain(user);
 }
 
-static void no_model(struct greq *r, const char *name)
+void greq_no_model(struct greq *r, const char *name)
 {
     char message[500];
     struct models *m = r->gate->args.models;
@@ -335,8 +341,13 @@ static void refuse_wait(struct greq *r)
     g->args.after(g->args.user);
 }
 
+void greq_tell(struct greq *r)
+{
+    tell(r, false);
+}
+
 // Asks for the model: now, or later by gate_granted and gate_refused.
-static void want(struct greq *r)
+void greq_want(struct greq *r)
 {
     struct gate *g = r->gate;
     struct err e = {0};
@@ -375,9 +386,15 @@ static void ask(struct greq *r, const struct look *k)
     struct gate *g = r->gate;
     struct err e = {0};
     r->stream = k->stream;
+    r->prefix = k->prefix;
     r->model = models_find(g->args.models, bytes_of(k->model));
+    if (g->args.route && !r->hop) {
+        memcpy(r->name, k->model, sizeof(r->name));
+        if (route_out(r))
+            return;
+    }
     if (!r->model) {
-        no_model(r, k->model);
+        greq_no_model(r, k->model);
         return;
     }
     int64_t now = timers_now_ms(g->args.timers);
@@ -395,7 +412,7 @@ static void ask(struct greq *r, const struct look *k)
     }
     r->stage = ST_WAITING;
     r->aliased = strcmp(v.name, k->model) != 0;
-    want(r);
+    greq_want(r);
 }
 
 // The engine was not there: it may have died a moment ago, and its kernel's notice be on the way.
@@ -416,15 +433,17 @@ static void on_again(struct timer *t)
     r->stage = ST_WAITING;
     r->model = models_find(m, bytes_of(name));
     if (r->model)
-        want(r);
+        greq_want(r);
     else
-        no_model(r, name);
+        greq_no_model(r, name);
 }
 
 bool greq_again(struct greq *r)
 {
     struct model_view v;
     struct timers *timers = r->gate->args.timers;
+    if (r->node[0])
+        return false;
     model_view(r->gate->args.models, r->model, timers_now_ms(timers), &v);
     if (v.remote || r->tries == AGAIN_MAX || r->first_ns)
         return false;
@@ -453,7 +472,7 @@ static void looked(struct greq *r, const struct look *k)
 static void job_run(struct work_req *w)
 {
     struct parse_job *j = w->user;
-    look_at(&j->look, buf_bytes(&j->body), j->schema);
+    look_at(&j->look, buf_bytes(&j->body), j->schema, j->prefix);
 }
 
 static void job_done(struct work_req *w)
@@ -480,6 +499,7 @@ static void parse_elsewhere(struct greq *r, const struct schema *schema)
     }
     j->req = r;
     j->schema = schema;
+    j->prefix = r->gate->args.route != NULL;
     j->work.run = job_run;
     j->work.done = job_done;
     j->work.user = j;
@@ -508,6 +528,7 @@ void gate_model_request(struct gate *g, struct http_exchange *x, struct key *key
     r->endpoint = EP_OTHER;
     r->path = http_request(x)->path;
     r->in_bytes = http_body(x).n;
+    r->hop = gate_is_hop(g, x);
     http_own(x, r, on_drain, on_gone);
     take_id(r);
     for (size_t i = 0; i < sizeof(endpoints) / sizeof(endpoints[0]); i++)
@@ -526,7 +547,7 @@ void gate_model_request(struct gate *g, struct http_exchange *x, struct key *key
         return;
     }
     struct look k;
-    look_at(&k, http_body(x), schema);
+    look_at(&k, http_body(x), schema, g->args.route != NULL);
     looked(r, &k);
 }
 

@@ -29,6 +29,7 @@ struct key *key_new(const uint8_t hash[SHA256_LEN])
     memcpy(key->hash, hash, sizeof key->hash);
     crypto_hex(hash, KEY_ID_LEN / 2, key->id);
     key->expires_ms = TIME_NEVER;
+    key->clearance = LABEL_ALL;
     return key;
 }
 
@@ -179,6 +180,11 @@ int keys_make(struct keys *k, const struct key_args *args, int64_t wall_ms,
         key->requests_per_minute = args->requests_per_minute;
         key->tokens_per_minute = args->tokens_per_minute;
     }
+    if (key && (rc = key_set_labels(key, k->names, args->clearance, args->label, e)) != 0) {
+        key_free(key);
+        mem_wipe(text, sizeof text);
+        return rc;
+    }
     if (!key || key_fill(key, bytes_of(args->name ? args->name : key->id), args->models) != 0 ||
         grow(k) != 0 ||
         map_put(k->by_hash, (struct bytes){(const char *)hash, sizeof hash}, key, NULL) != 0) {
@@ -236,5 +242,8 @@ void key_view(const struct key *key, struct key_view *ret)
         .tokens = key->tokens,
         .requests_per_minute = key->requests_per_minute,
         .tokens_per_minute = key->tokens_per_minute,
+        .clearance = key->clearance,
+        .label = key->label,
+        .has_label = key->has_label,
     };
 }

@@ -1,5 +1,5 @@
 // keys_json.c: the table of keys as JSON text, version 1. Numbers of milliseconds are wall time; a
-// missing expires_ms means never, missing models mean all.
+// missing expires_ms means never, missing models mean all, a missing clearance restricted:*.
 // SPDX-License-Identifier: Apache-2.0
 #include "base/alloc.h"
 #include "base/time.h"
@@ -8,7 +8,17 @@
 
 #define VERSION 1
 
-static void save_key(struct json_w *w, const struct key *key)
+static void save_label(struct json_w *w, const struct label_names *names, const char *name,
+                       struct label l)
+{
+    struct buf text;
+    buf_init(&text, LABEL_TEXT_MAX);
+    label_put(&text, names, l);
+    json_w_str(w, name, buf_bytes(&text));
+    buf_fini(&text);
+}
+
+static void save_key(struct json_w *w, const struct label_names *names, const struct key *key)
 {
     char hash[SHA256_LEN * 2 + 1];
     struct buf scopes;
@@ -34,6 +44,10 @@ static void save_key(struct json_w *w, const struct key *key)
     json_w_u64(w, "tokens", key->tokens);
     json_w_u64(w, "requests_per_minute", key->requests_per_minute);
     json_w_u64(w, "tokens_per_minute", key->tokens_per_minute);
+    if (!label_dominates(key->clearance, LABEL_ALL))
+        save_label(w, names, "clearance", key->clearance);
+    if (key->has_label)
+        save_label(w, names, "label", key->label);
     json_w_end(w);
     buf_fini(&scopes);
 }
@@ -46,7 +60,7 @@ int keys_save(const struct keys *k, struct buf *out)
     json_w_i64(&w, "version", VERSION);
     json_w_arr(&w, "keys");
     for (size_t i = 0; i < k->count; i++)
-        save_key(&w, k->list[i]);
+        save_key(&w, k->names, k->list[i]);
     json_w_end(&w);
     json_w_end(&w);
     (void)buf_chr(out, '\n');
@@ -89,7 +103,18 @@ static bool counts(struct key *key, const struct json *v)
     return true;
 }
 
-static int fill(struct key *key, const struct json *v, size_t at, struct err *e)
+static int labels(struct key *key, struct label_names *names, const struct json *v, size_t at,
+                  struct err *e)
+{
+    const struct json *clearance = json_get(v, "clearance"), *label = json_get(v, "label");
+    if ((clearance && !json_is(clearance, JSON_STR)) || (label && !json_is(label, JSON_STR)))
+        return bad(at, e, "expected labels such as confidential:eng");
+    int rc = key_set_labels(key, names, json_str(clearance), json_str(label), e);
+    return rc == 0 ? 0 : err_wrap(e, "keys[%zu]", at);
+}
+
+static int fill(struct key *key, struct label_names *names, const struct json *v, size_t at,
+                struct err *e)
 {
     const struct json *models = json_get(v, "models");
     struct bytes name = json_str(json_get(v, "name"));
@@ -102,13 +127,15 @@ static int fill(struct key *key, const struct json *v, size_t at, struct err *e)
         return bad(at, e, "expected scopes such as \"models,read\"");
     if (!counts(key, v))
         return bad(at, e, "expected whole numbers for times, counts and limits");
+    int rc = labels(key, names, v, at, e);
+    if (rc != 0)
+        return rc;
     size_t n = json_len(models);
     if (models && (!json_is(models, JSON_ARR) || n > KEY_MODELS_MAX))
         return bad(at, e, "expected a list of models");
     const char **list = models ? mem_array(n + 1, sizeof *list) : NULL;
     if (models && !list)
         return err_set(e, E_NOMEM, "no memory for the keys");
-    int rc = 0;
     for (size_t i = 0; list && i < n; i++) {
         list[i] = json_cstr(json_at(models, i), "");
         if (!list[i][0])
@@ -133,7 +160,7 @@ static int load_key(struct keys *to, struct map *names, const struct json *v, st
     if (!key)
         return err_set(e, E_NOMEM, "no memory for the keys");
     to->list[to->count++] = key; // keys_free of the half-made table takes it
-    int rc = fill(key, v, at, e);
+    int rc = fill(key, to->names, v, at, e);
     if (rc != 0)
         return rc;
     if (map_get(names, bytes_of(key->name)))
@@ -192,6 +219,7 @@ int keys_load(struct keys *k, struct bytes json_text, struct err *e)
     struct keys *to = keys_new();
     if (!to)
         return err_set(e, E_NOMEM, "no memory for the keys");
+    to->names = k->names;
     int rc = json_parse(&doc, json_text, JSON_UNIQUE, e);
     if (rc == 0)
         rc = load_all(to, json_root(doc), e);

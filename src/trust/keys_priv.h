@@ -1,6 +1,6 @@
 // keys_priv.h: the table of keys, shared by its parts: keys.c (the table), keys_check.c (the check
-// on the request path), keys_json.c (loading and saving), scope.c. SPDX-License-Identifier:
-// Apache-2.0
+// on the request path), keys_json.c (loading and saving), keys_label.c (labels and clearances),
+// scope.c. SPDX-License-Identifier: Apache-2.0
 #ifndef PLEXUS_TRUST_KEYS_PRIV_H
 #define PLEXUS_TRUST_KEYS_PRIV_H
 
@@ -31,6 +31,8 @@ struct key {
     uint64_t requests, tokens;
     uint32_t requests_per_minute;
     uint64_t tokens_per_minute;
+    struct label clearance, label;
+    bool has_label;
     struct key_bucket request_bucket, token_bucket;
     struct key *next; // among the removed ones
 };
@@ -41,6 +43,7 @@ struct keys_cache_row {
 };
 
 struct keys {
+    struct label_names *names; // borrowed; NULL: no labels
     struct key **list; // oldest first
     size_t count, room;
     struct map *by_hash;
@@ -53,6 +56,9 @@ struct key *key_new(const uint8_t hash[SHA256_LEN]); // with its id; NULL: no me
 void key_free(struct key *key);
 // Copies; NULL models: all. E_NOMEM.
 int key_fill(struct key *key, struct bytes name, const char *const *models);
+// Texts (p NULL: the defaults) to labels; E_INVALID, E_FULL.
+int key_set_labels(struct key *key, struct label_names *names, struct bytes clearance,
+                   struct bytes label, struct err *e);
 // Why a name is not allowed, or NULL.
 const char *key_name_wrong(struct bytes name);
 void keys_forget_cache(struct keys *k);

@@ -1,4 +1,4 @@
-// trust.h: who may do what: API keys and scopes. (Identities and labels come with the mesh.)
+// trust.h: who may do what: API keys, their scopes and labels.
 // SPDX-License-Identifier: Apache-2.0
 #ifndef PLEXUS_TRUST_TRUST_H
 #define PLEXUS_TRUST_TRUST_H
@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "text/json.h"
+#include "trust/label.h"
 
 enum {
     SCOPE_MODELS = 1,
@@ -31,10 +32,17 @@ struct key_view {
     uint64_t requests, tokens;
     uint32_t requests_per_minute; // 0: no limit
     uint64_t tokens_per_minute;
+    struct label clearance; // of what its owner may read
+    struct label label;     // of its requests that bring none, when has_label
+    bool has_label;
 };
 
 struct keys *keys_new(void);
 void keys_free(struct keys *k);
+// The node's names of compartments, borrowed as long as k: before keys_load. Without them keys have
+// no labels: E_INVALID.
+void keys_names(struct keys *k, struct label_names *names);
+const struct label_names *keys_names_of(const struct keys *k);
 // Replaces all, or changes nothing. Keys that stay keep their buckets and the larger counters.
 // E_PARSE, E_INVALID, E_UNSUPPORTED (written by a newer plexus), E_FULL, E_NOMEM.
 int keys_load(struct keys *k, struct bytes json_text, struct err *e);
@@ -46,6 +54,8 @@ struct key_args {
     int64_t expires_ms;        // wall; 0 and TIME_NEVER: never
     uint32_t requests_per_minute;
     uint64_t tokens_per_minute;
+    struct bytes clearance; // text; p NULL: restricted:*
+    struct bytes label;     // text; p NULL: the configuration's. Not above the clearance
 };
 // Makes a key; its text is given this once. E_EXISTS (name), E_INVALID, E_FULL, E_NOMEM.
 int keys_make(struct keys *k, const struct key_args *args, int64_t wall_ms,
@@ -62,6 +72,11 @@ bool keys_each(const struct keys *k, size_t *at, struct key_view *ret); // *at f
 struct key;
 int keys_check(struct keys *k, struct bytes text, unsigned scope, int64_t now_ms, int64_t wall_ms,
                struct key **ret_key, int64_t *ret_retry_ms, struct err *e);
+// What its owner may read; the label of a request that brings none: the key's own, else standard,
+// but of what the owner may not know no more than the clearance holds.
+struct label key_clearance(const struct key *key);
+struct label key_label(const struct key *key, struct label standard);
+bool key_has_labels(const struct key *key); // one of the two was given
 // May it use this model (the configured name, not an alias)? 0 or E_FORBIDDEN.
 int key_model(const struct key *key, struct bytes model, struct err *e);
 // Tokens are known after the answer: the bucket may go below zero, and the next request waits.

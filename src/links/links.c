@@ -1,0 +1,511 @@
+// links.c: the driver's life, its certificate contexts, and what the mesh decides carried out.
+// SPDX-License-Identifier: Apache-2.0
+#include "base/alloc.h"
+#include "base/arena.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "links/links_priv.h"
+#include <stdio.h>
+#include <string.h>
+
+#define SHEET_ARENA ((size_t)4 << 20)
+#define QUEUE_BYTES_MAX (1 << 20)
+#define HANDSHAKE_MS 5000
+
+int64_t links_now(const struct links *l)
+{
+    return timers_now_ms(l->args.timers);
+}
+
+int64_t links_wall(const struct links *l)
+{
+    return l->args.ops->wall_ms(l->args.user);
+}
+
+// ---- certificates ------------------------------------------------------------------------------
+
+static int verify_server(void *user, const struct bytes *der, int count, char *ret_id,
+                         uint64_t *ret_epoch, struct err *e)
+{
+    struct links *l = user;
+    return member_check_peer(l->args.member, der, count, links_wall(l), ret_id, ret_epoch, e);
+}
+
+// Who asks to join or to renew has no good certificate to show.
+static int verify_client(void *user, const struct bytes *der, int count, char *ret_id,
+                         uint64_t *ret_epoch, struct err *e)
+{
+    if (count == 0) {
+        ret_id[0] = 0;
+        *ret_epoch = 0;
+        return 0;
+    }
+    return verify_server(user, der, count, ret_id, ret_epoch, e);
+}
+
+static void on_refused(void *user, const struct net_peer *peer, const struct err *e)
+{
+    (void)user;
+    log_event(LOG_WARN, "mesh.refused", LOG_STR("peer", peer->text), LOG_STR("why", e->text));
+}
+
+int links_tls(struct links *l, struct err *e)
+{
+    struct member_view v;
+    struct net_tls *server = NULL, *client = NULL;
+    member_view(l->args.member, &v);
+    struct net_tls_args args = {.server = true,
+                                .cert_pem = v.cert_pem,
+                                .key_pem = v.key_pem,
+                                .verify = verify_client,
+                                .user = l,
+                                .alpn = LINKS_ALPN,
+                                .on_refused = on_refused};
+    int status = net_tls_new(&server, &args, e);
+    args.server = false;
+    args.verify = verify_server;
+    args.on_refused = NULL;
+    if (status == 0)
+        status = net_tls_new(&client, &args, e);
+    if (status < 0) {
+        net_tls_free(server);
+        return err_wrap(e, "the node's certificate");
+    }
+    // Connections that are there go on with the old one; new ones begin with this.
+    if (l->listener)
+        net_listener_tls(l->listener, server);
+    list_each (it, &l->links) {
+        struct link *x = container_of(it, struct link, node);
+        if (x->pool)
+            http_pool_tls(x->pool, client);
+    }
+    net_tls_free(l->server_tls);
+    net_tls_free(l->client_tls);
+    l->server_tls = server;
+    l->client_tls = client;
+    return 0;
+}
+
+// ---- life --------------------------------------------------------------------------------------
+
+static void on_tick(struct timer *t)
+{
+    struct links *l = t->user;
+    mesh_tick(l->args.mesh, links_now(l));
+    links_run(l);
+}
+
+int links_new(struct links **ret, const struct links_args *args, struct err *e)
+{
+    struct links *l = mem_new(struct links);
+    if (!l)
+        return err_set(e, E_NOMEM, "out of memory");
+    l->args = *args;
+    list_init(&l->links);
+    list_init(&l->calls);
+    buf_init(&l->sheet, MEMBER_SHEET_MAX);
+    buf_init(&l->scratch, 4096);
+    l->by_id = map_new(MESH_NODES_MAX * 2);
+    l->tick = (struct timer){.fn = on_tick, .user = l};
+    l->renew = (struct timer){.fn = links_renew_tick, .user = l};
+    l->renew_pause_ms = LINKS_RENEW_MS;
+    int status = l->by_id ? links_tls(l, e) : err_set(e, E_NOMEM, "out of memory");
+    if (status < 0) {
+        l->closed = true;
+        links_free(l);
+        return status;
+    }
+    *ret = l;
+    return 0;
+}
+
+static int open_once(struct links *l, const struct net_addr *addr, struct err *e)
+{
+    struct net_listen_args args = {.addr = *addr,
+                                   .tls = l->server_tls,
+                                   .queue_bytes_max = QUEUE_BYTES_MAX,
+                                   .handshake_ms = HANDSHAKE_MS};
+    int status = http_server_listen(l->args.server, &args, l->args.tag, &l->listener, e);
+    if (status < 0)
+        return status;
+    l->port = net_listener_port(l->listener);
+    struct dgram_args udp = {.addr = *addr, .on_data = links_datagram, .user = l};
+    udp.addr.port = l->port;
+    if (udp.addr.host[0] == 0)
+        (void)snprintf(udp.addr.host, sizeof(udp.addr.host), "0.0.0.0");
+    status = dgram_open(l->args.net, &udp, &l->udp, e);
+    if (status < 0) {
+        http_server_unlisten(l->args.server, l->listener);
+        l->listener = NULL;
+    }
+    return status;
+}
+
+int links_open(struct links *l, const struct net_addr *addr, struct err *e)
+{
+    int status = E_INUSE;
+    // A free TCP port may be taken as a UDP port: then another is tried.
+    for (int tries = addr->port ? 1 : 20; status == E_INUSE && tries > 0; tries--)
+        status = open_once(l, addr, e);
+    if (status < 0)
+        return err_wrap(e, "listen.mesh %s:%u", addr->host, addr->port);
+    (void)timer_start(l->args.timers, &l->tick, 0);
+    (void)timer_start(l->args.timers, &l->renew, 0);
+    return 0;
+}
+
+uint16_t links_port(const struct links *l)
+{
+    return l->port;
+}
+
+struct net_listener *links_listener(const struct links *l)
+{
+    return l->listener;
+}
+
+void links_authority(struct links *l, struct authority *a)
+{
+    l->args.authority = a;
+}
+
+void links_forget_keys(struct links *l)
+{
+    list_each (it, &l->links) {
+        struct link *x = container_of(it, struct link, node);
+        if (x->has_in)
+            (void)map_del(l->by_id, (struct bytes){(const char *)&x->in_id, sizeof(x->in_id)});
+        x->has_in = x->has_out = false;
+        if (x->pool)
+            http_pool_drop_idle(x->pool);
+    }
+}
+
+void links_close(struct links *l)
+{
+    if (!l || l->closed)
+        return;
+    l->closed = true;
+    timer_stop(l->args.timers, &l->tick);
+    timer_stop(l->args.timers, &l->renew);
+    if (l->udp)
+        dgram_close(l->udp);
+    l->udp = NULL;
+    if (l->listener)
+        http_server_unlisten(l->args.server, l->listener);
+    l->listener = NULL;
+    links_anon_free(l->renewing);
+    l->renewing = NULL;
+    list_each_safe (it, &l->links)
+        link_drop(container_of(it, struct link, node));
+}
+
+void links_free(struct links *l)
+{
+    if (!l)
+        return;
+    links_close(l);
+    list_each_safe (it, &l->links) {
+        struct link *x = container_of(it, struct link, node);
+        mesh_set_user(x->mesh, NULL);
+        link_free(x);
+    }
+    list_each_safe (it, &l->calls) // whose end never came: the loop is over
+        links_call_free(container_of(it, struct links_call, node));
+    map_free(l->by_id);
+    net_tls_free(l->server_tls);
+    net_tls_free(l->client_tls);
+    buf_fini(&l->sheet);
+    buf_fini(&l->scratch);
+    mem_free(l);
+}
+
+// ---- peers -------------------------------------------------------------------------------------
+
+struct link *links_link_of(struct links *l, struct mesh_node *n)
+{
+    struct link *x = mesh_user(n);
+    struct mesh_node_view v;
+    if (x || n == mesh_self_node(l->args.mesh))
+        return x;
+    x = mem_new(struct link);
+    if (!x)
+        return NULL;
+    mesh_node_view(l->args.mesh, n, links_now(l), &v);
+    (void)snprintf(x->name, sizeof(x->name), "%s", v.name);
+    x->all = l;
+    x->mesh = n;
+    x->hello_pause_ms = LINKS_HELLO_MS;
+    list_init(&x->node);
+    list_add_tail(&l->links, &x->node);
+    mesh_set_user(n, x);
+    return x;
+}
+
+struct link *links_link(struct links *l, struct bytes name)
+{
+    struct mesh_node *n = l->closed ? NULL : mesh_find(l->args.mesh, name);
+    return n ? links_link_of(l, n) : NULL;
+}
+
+struct http_pool *links_pool(struct links *l, struct mesh_node *n)
+{
+    struct link *x = l->closed || l->expired ? NULL : links_link_of(l, n);
+    if (x && !x->pool)
+        (void)link_dial(x, NULL);
+    return x ? x->pool : NULL;
+}
+
+int links_peer(struct links *l, const struct net_peer *peer, struct err *e)
+{
+    struct spiffe_id id;
+    if (!peer->id || !*peer->id)
+        return err_set(e, E_UNAUTH, "only nodes of this mesh come in here, with their certificate");
+    if (l->closed)
+        return err_set(e, E_UNAVAILABLE, "this node is leaving the mesh");
+    if (spiffe_parse(&id, bytes_of(peer->id), e) < 0)
+        return E_SECURITY;
+    if (member_removed(l->args.member, id.text, peer->epoch))
+        return err_set(e, E_SECURITY, "%s was removed from the mesh", peer->id);
+    if (spiffe_node(&id).n == 0)
+        return err_set(e, E_FORBIDDEN, "%s is no node", peer->id);
+    return 0;
+}
+
+// ---- what the mesh decides ---------------------------------------------------------------------
+
+static void forget(struct links *l, struct mesh_node *n)
+{
+    struct link *x = mesh_user(n);
+    if (!x)
+        return;
+    mesh_set_user(n, NULL);
+    link_free(x);
+    (void)l;
+}
+
+static void state_changed(struct links *l, const struct mesh_effect *fx)
+{
+    struct mesh_node_view v;
+    mesh_node_view(l->args.mesh, fx->node, links_now(l), &v);
+    log_event(v.state == MESH_ALIVE ? LOG_INFO : LOG_WARN, "mesh.node", LOG_STR("node", v.name),
+              LOG_STR("state", mesh_state_name(v.state)),
+              LOG_STR("before", mesh_state_name(fx->before)),
+              LOG_INT("silence_ms", fx->silence_ms));
+    if (v.state == MESH_DEAD || v.state == MESH_REMOVED || v.state == MESH_LEFT) {
+        struct link *x = mesh_user(fx->node);
+        char why[MESH_NAME_MAX + 80];
+        (void)snprintf(why, sizeof(why), "node %s is %s", v.name, mesh_state_name(v.state));
+        l->args.ops->cut(l->args.user, v.name, why);
+        if (x)
+            link_drop(x);
+    }
+    l->args.ops->state(l->args.user, fx->node, fx->before, fx->silence_ms);
+}
+
+static void carry_out(struct links *l, const struct mesh_effect *fx)
+{
+    struct link *x = fx->node ? links_link_of(l, fx->node) : NULL;
+    struct link *from = fx->from ? links_link_of(l, fx->from) : NULL;
+    struct mesh_node_view v;
+    switch (fx->kind) {
+    case MESH_BEAT:
+        if (x)
+            link_beat(x);
+        break;
+    case MESH_FETCH:
+        if (from && fx->node) {
+            mesh_node_view(l->args.mesh, fx->node, links_now(l), &v);
+            link_fetch(from, v.name);
+        }
+        break;
+    case MESH_OFFER:
+        if (x)
+            link_offer(x);
+        break;
+    case MESH_STATE: state_changed(l, fx); break;
+    case MESH_CHANGED: l->args.ops->changed(l->args.user, fx->node); break;
+    case MESH_WANT: l->args.ops->want(l->args.user, fx->model); break;
+    case MESH_FORGOT: forget(l, fx->node); break;
+    }
+}
+
+void links_run(struct links *l)
+{
+    struct mesh_effect fx;
+    if (l->running || l->closed)
+        return;
+    l->running = true;
+    while (!l->closed && mesh_effect(l->args.mesh, &fx))
+        carry_out(l, &fx);
+    l->running = false;
+    if (l->closed)
+        return;
+    int64_t at = mesh_next_ms(l->args.mesh), wait = at - links_now(l);
+    (void)timer_start(l->args.timers, &l->tick, wait > 0 ? wait : 0);
+}
+
+// ---- sheets and removals -----------------------------------------------------------------------
+
+int links_tell(struct links *l, const struct mesh_sheet *s, struct err *e)
+{
+    int status = mesh_self(l->args.mesh, s, links_now(l), e);
+    if (status <= 0)
+        return status;
+    struct mesh_node_view v;
+    struct buf payload;
+    mesh_node_view(l->args.mesh, mesh_self_node(l->args.mesh), links_now(l), &v);
+    buf_init(&payload, MESH_SHEET_BYTES_MAX);
+    mesh_sheet_put(&payload, l->args.names, v.sheet);
+    buf_clear(&l->sheet);
+    status = payload.failed ? err_set(e, E_TOOBIG, "this node's sheet is too large")
+                            : member_sheet_sign(l->args.member, buf_bytes(&payload), &l->sheet, e);
+    buf_fini(&payload);
+    if (status == 0)
+        links_run(l);
+    return status;
+}
+
+// A grant with roles holds a node to them.
+static const char *const *roles_of(struct arena *a, const struct mesh_sheet *s,
+                                   const struct grant *g)
+{
+    const char **out = arena_zalloc(a, (GRANT_ROLES_MAX + 1) * sizeof(*out));
+    size_t count = 0;
+    if (!g->roles || !g->roles[0] || !out)
+        return out && s->roles ? s->roles : NULL;
+    for (size_t i = 0; s->roles && s->roles[i] && count < GRANT_ROLES_MAX; i++)
+        for (size_t k = 0; g->roles[k]; k++)
+            if (strcmp(s->roles[i], g->roles[k]) == 0 && count < GRANT_ROLES_MAX)
+                out[count++] = s->roles[i];
+    return out;
+}
+
+static int take(struct links *l, struct arena *a, struct bytes text, struct err *e)
+{
+    struct bytes payload;
+    struct grant grant;
+    struct mesh_sheet s;
+    int status = member_sheet_open(l->args.member, text, a, &payload, &grant, e);
+    if (status == 0)
+        status = mesh_sheet_parse(&s, a, l->args.names, payload, e);
+    if (status < 0)
+        return status;
+    if (strcmp(s.node, grant.node) != 0)
+        return err_set(e, E_SECURITY, "a sheet of node %s, signed by node %s", s.node, grant.node);
+    s.clearance = (struct label){.level = LABEL_INTERNAL};
+    if (grant.clearance && *grant.clearance)
+        status = label_parse(l->args.names, bytes_of(grant.clearance), &s.clearance, e);
+    s.roles = roles_of(a, &s, &grant);
+    return status < 0 ? status : mesh_put(l->args.mesh, &s, text, links_now(l), e);
+}
+
+int links_take(struct links *l, struct bytes text, struct err *e)
+{
+    struct arena *a = arena_new(SHEET_ARENA);
+    if (!a)
+        return err_set(e, E_NOMEM, "out of memory");
+    text = bytes_trim(text);
+    int status = take(l, a, text, e);
+    arena_free(a);
+    if (status > 0)
+        links_run(l);
+    return status;
+}
+
+static void on_spread(struct links_call *c, int status, const struct err *e)
+{
+    (void)c;
+    (void)status;
+    (void)e; // who does not hear it now gets it with the next sync
+}
+
+static void spread(struct links *l, struct bytes text)
+{
+    list_each_safe (it, &l->links) {
+        struct link *x = container_of(it, struct link, node);
+        struct buf body;
+        if (!x->has_out)
+            continue;
+        buf_init(&body, GRANT_TEXT_MAX);
+        (void)buf_put(&body, text);
+        (void)links_call(x, "POST", "/mesh/v1/removal", &body, on_spread, NULL);
+        buf_fini(&body);
+    }
+}
+
+int links_removal(struct links *l, struct bytes text, struct err *e)
+{
+    struct grant_removal r;
+    struct member_view v;
+    text = bytes_trim(text);
+    int status = member_removal_add(l->args.member, text, &r, e);
+    if (status <= 0)
+        return status;
+    member_view(l->args.member, &v);
+    if (l->args.ops->save_member(l->args.user, e) < 0)
+        return E_IO;
+    log_event(LOG_WARN, "mesh.removed", LOG_STR("node", r.node), LOG_UINT("epoch", r.epoch));
+    bool self = strcmp(r.node, v.node) == 0 && v.epoch <= r.epoch;
+    struct mesh_node *n = mesh_find(l->args.mesh, bytes_of(r.node));
+    struct mesh_node_view node = {0};
+    // First it is told to the one removed, too: it shall know why nobody answers any more.
+    spread(l, text);
+    if (self) {
+        l->args.ops->removed(l->args.user);
+        return 1;
+    }
+    if (n) {
+        char id[SPIFFE_ID_MAX + 1];
+        mesh_node_view(l->args.mesh, n, links_now(l), &node);
+        mesh_removed(l->args.mesh, bytes_of(r.node), links_now(l));
+        links_run(l);
+        (void)snprintf(id, sizeof(id), "spiffe://%s/node/%s", v.domain, r.node);
+        (void)http_server_close_peer(l->args.server, bytes_of(id));
+    }
+    return 1;
+}
+
+void links_standby(struct links *l)
+{
+    struct buf body;
+    struct err e = {0};
+    const char *name = l->args.authority ? authority_standby(l->args.authority) : "";
+    struct link *x = *name ? links_link(l, bytes_of(name)) : NULL;
+    if (!x)
+        return;
+    buf_init(&body, AUTHORITY_TEXT_MAX);
+    int status = authority_export(l->args.authority, bytes_of(name), &body, &e);
+    if (status < 0 || !links_call(x, "POST", "/mesh/v1/standby", &body, on_spread, &e))
+        log_event(LOG_WARN, "mesh.standby", LOG_STR("node", name), LOG_STR("why", e.text));
+    if (body.p)
+        mem_wipe(body.p, body.cap);
+    buf_fini(&body);
+}
+
+// ---- requests of others ------------------------------------------------------------------------
+
+static void on_asked(struct links_call *c, int status, const struct err *e)
+{
+    struct links_ask *a = c->ask;
+    a->call = NULL;
+    a->done(a, status, buf_bytes(&c->answer), e);
+}
+
+int links_ask(struct links *l, struct mesh_node *n, const char *method, const char *target,
+              struct bytes body, struct links_ask *a, struct err *e)
+{
+    struct link *x = l->closed || l->expired ? NULL : links_link_of(l, n);
+    struct buf copy;
+    if (!x)
+        return err_set(e, E_UNAVAILABLE, "there is no link to that node");
+    buf_init(&copy, LINKS_ANSWER_MAX);
+    (void)buf_put(&copy, body);
+    struct links_call *c = links_call(x, method, target, &copy, on_asked, e);
+    buf_fini(&copy);
+    if (!c)
+        return e && e->code ? e->code : E_UNAVAILABLE;
+    c->ask = a;
+    a->call = c;
+    return 0;
+}
