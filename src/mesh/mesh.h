@@ -17,20 +17,23 @@
 #define MESH_ADDRESSES_MAX 4
 #define MESH_SHEET_BYTES_MAX (256 * 1024)
 #define MESH_SUSPECTS_MAX 32
+#define MESH_BEAT_LOADS_MAX 6
 
 struct mesh;
 struct mesh_node; // one of them, also this one; valid until MESH_FORGOT of it was taken
 
-// ALIVE: heard. SUSPECT: silent for suspect_ms: no new work. DEAD: silent for dead_ms and, where
-// there are three or more, confirmed by others. LEFT: said goodbye. REMOVED: by the authority.
+// ALIVE: heard. SUSPECT: silent for suspect_ms, or known of only by its sheet so far: no new work.
+// DEAD: silent for dead_ms and, where there are three or more, confirmed by most others that are
+// heard; without them after 4 x dead_ms by our own view. LEFT: said goodbye. REMOVED: by the
+// authority.
 enum mesh_state { MESH_ALIVE, MESH_SUSPECT, MESH_DEAD, MESH_LEFT, MESH_REMOVED };
 const char *mesh_state_name(enum mesh_state s); // "alive", ...
 
 struct mesh_args {
     const char *self;      // node name
     const char *context;   // "dev.aipc.node1": environment, class, node
-    uint64_t boot;         // this life's number: wall ms of the start
-    int64_t beat_ms;       // default 50
+    uint64_t boot;         // this life's number: wall ms of the start, more than any earlier one's
+    int64_t beat_ms;       // default 50 (0: the default, also below)
     int64_t suspect_ms;    // default 400
     int64_t dead_ms;       // default 1300
     int64_t forget_ms;     // a dead node's sheet is dropped after this, default 10 min
@@ -87,8 +90,16 @@ struct mesh_beat {
     uint32_t active, waiting; // requests on the whole node
     uint64_t memory_free;     // of the budget for models
     bool draining;
+    uint64_t digest; // of all (node, boot, seq) that the sender knows: when they differ, MESH_SYNC
     uint8_t suspect_count;
     uint32_t suspects[MESH_SUSPECTS_MAX]; // mesh_name_hash of nodes that the sender does not hear
+    // Models with requests (hash: mesh_name_hash of the name); loads_all: all others have none.
+    bool loads_all;
+    uint8_t load_count;
+    struct {
+        uint32_t hash;
+        uint16_t active, waiting;
+    } loads[MESH_BEAT_LOADS_MAX];
 };
 uint32_t mesh_name_hash(struct bytes name);
 #define MESH_BEAT_BYTES_MAX 256
@@ -97,13 +108,17 @@ int mesh_beat_parse(struct mesh_beat *ret, struct bytes data, struct err *e); //
 
 // ---- events -------------------------------------------------------------------------------------
 
-// This node's own sheet: boot and seq are set here (seq counts up when anything differs); returns 1
-// when it changed, 0 when not. After 1 the driver signs mesh_self_sheet and offers it.
+// This node's own sheet: node, context, boot and seq are set here. seq counts up when anything
+// differs but the models' active, waiting and eta_ms: those go out with the beats, so call this as
+// often as they change. Returns 1 when it counted up, 0 when not. After 1 the driver signs the sheet
+// of mesh_node_view(mesh_self_node), gives the signed text to mesh_self_raw, and does what the
+// effects say (MESH_OFFER).
 int mesh_self(struct mesh *m, const struct mesh_sheet *s, int64_t now_ms, struct err *e);
+int mesh_self_raw(struct mesh *m, struct bytes raw, struct err *e); // copies; for mesh_raw, mesh_newer
 void mesh_load(struct mesh *m, uint32_t active, uint32_t waiting, uint64_t memory_free);
 // A checked sheet of another node, with the signed text as it came (copied; handed on by
 // mesh_raw). 1: news, 0: known or older, E_*: refused (other environment's are kept but never
-// routed to).
+// routed to). E_CONFLICT: it bears our own name. E_FULL: MESH_NODES_MAX, or too many models.
 int mesh_put(struct mesh *m, const struct mesh_sheet *s, struct bytes raw, int64_t now_ms,
              struct err *e);
 // A checked beat. rtt is learnt from it. Unknown sender or another life: asks for its sheet.
@@ -120,7 +135,9 @@ int64_t mesh_next_ms(const struct mesh *m);
 enum mesh_effect_kind {
     MESH_BEAT, // send a beat to node (mesh_beat_for makes it)
     MESH_FETCH, // node has a sheet that we lack: ask `from` for the sheet of node
-    MESH_OFFER, // our own sheet changed: give it to node
+    MESH_OFFER, // our own sheet changed, or node is new here: give it to node
+    MESH_SYNC, // node knows other sheets: send it mesh_summary_put, mesh_put what its mesh_newer
+               // answers (it asks us the same by itself)
     MESH_STATE, // node went from `before` to its present state; silence_ms: how long unheard
     MESH_CHANGED, // node's sheet changed
     MESH_WANT, // replicas: this node should load the model
@@ -134,6 +151,15 @@ struct mesh_effect {
     char model[129];
 };
 bool mesh_effect(struct mesh *m, struct mesh_effect *ret); // drain after every event
+
+// What sheets are known here: {"NAME":[boot,seq],...}, at most MESH_SUMMARY_BYTES_MAX.
+#define MESH_SUMMARY_BYTES_MAX 32768
+void mesh_summary_put(const struct mesh *m, struct buf *out);
+// Calls each(arg, node, signed text) for every sheet that is newer here than the summary of a peer
+// says, the own one (mesh_self_raw) among them. Returns their number; E_PARSE, E_TOOBIG.
+int mesh_newer(const struct mesh *m, struct bytes summary,
+               void (*each)(void *arg, struct mesh_node *n, struct bytes raw), void *arg,
+               struct err *e);
 void mesh_beat_for(struct mesh *m, struct mesh_node *n, uint64_t now_us, struct mesh_beat *ret);
 
 // ---- routes -------------------------------------------------------------------------------------
@@ -153,7 +179,7 @@ struct mesh_here { // this node's own way, as the model's state is now
     bool have; // a model of this name is configured here
     bool may; // label and role allow it
     bool fits, warm;
-    bool cloud; // its tier
+    bool cloud, edge; // its tier
     uint32_t slots, active, waiting;
     int64_t wait_ms; // until it is warm; 0: is, -1: not known
 };
@@ -190,7 +216,8 @@ struct mesh_node_view {
     bool self, same_environment, draining;
     int64_t since_ms, heard_ms; // mono
     uint32_t rtt_us, active, waiting, in_flight; // in_flight: sent from here
-    uint64_t memory_free, requests, failures, boot, seq;
+    uint64_t memory_free, requests, failures;
+    uint64_t boot, seq; // this life; the sheet of it that is here, 0: none
     bool breaker_open;
 };
 void mesh_node_view(const struct mesh *m, const struct mesh_node *n, int64_t now_ms,
