@@ -12,6 +12,7 @@
 #define AUTHORITY_SVID_TTL_MS (3600 * 1000LL) // default
 #define AUTHORITY_SVID_TTL_MIN_MS 2000
 #define AUTHORITY_SVID_TTL_MAX_MS (24 * 3600 * 1000LL)
+#define AUTHORITY_BACKDATE_MS 60000 // certificates begin this much before they are made: skew
 #define AUTHORITY_TOKEN_TTL_MS (600 * 1000LL) // default
 #define AUTHORITY_TOKEN_TTL_MAX_MS (30 * 24 * 3600 * 1000LL)
 #define AUTHORITY_BODY_MAX (64 * 1024) // a request of a joiner
