@@ -620,9 +620,10 @@ static void on_end(struct net_stream *s, int status)
         return;
     }
     struct err e = {0};
-    (void)err_set(&e, E_CLOSED,
-                  l->has_head ? "the connection ended in the middle of the answer"
-                              : "the connection ended before the answer");
+    const char *why = net_why(s); // TLS 1.3: our certificate was refused
+    (void)err_set(&e, E_CLOSED, "the connection ended %s%s%s",
+                  l->has_head ? "in the middle of the answer" : "before the answer",
+                  why[0] ? ": " : "", why);
     link_fail(l, E_CLOSED, &e);
 }
 

@@ -165,7 +165,8 @@ static void loop_defaults(struct loop_args *a)
 
 static int loop_set_up(struct loop *l, struct err *e)
 {
-    l->read_buf = mem_alloc(l->args.read_bytes);
+    size_t n = l->args.read_bytes > DGRAM_BYTES_MAX ? l->args.read_bytes : DGRAM_BYTES_MAX + 1;
+    l->read_buf = mem_alloc(n);
     l->self = mem_str(l->args.self ? l->args.self : file_self());
     if (l->read_buf == NULL || l->self == NULL)
         return err_set(e, E_NOMEM, "event loop: out of memory");
@@ -218,6 +219,7 @@ int loop_new(struct loop **ret, const struct loop_args *args, struct err *e)
     list_init(&l->net.socks);
     list_init(&l->net.dead);
     list_init(&l->net.listeners);
+    list_init(&l->net.dgrams);
     list_init(&l->net.tls_streams);
     l->net.spare_fd = -1;
     proc_init(&l->procs, l);

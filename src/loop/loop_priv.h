@@ -5,6 +5,7 @@
 
 #include "base/list.h"
 #include "loop/loop.h"
+#include "port/dgram.h"
 
 #include <netdb.h>
 #include <stdatomic.h>
@@ -77,6 +78,7 @@ struct net {
     struct list socks;
     struct list dead; // without a handle to close: on_closed is due
     struct list listeners;
+    struct list dgrams;
     struct sock *free;
     unsigned free_count;
     struct net_stats st;
@@ -116,12 +118,16 @@ int net_unix_addr(const char *path, struct sockaddr_storage *ret, socklen_t *ret
 void net_listeners_resume(struct net *n); // a descriptor became free
 void net_listeners_close(struct net *n);
 
-// net_tls.c
+// dgram_uv.c
+void dgram_stop(struct net *n); // closes what its owners left open
+
+// net_tls*.c
 int net_tls_dial(struct net *n, const struct net_connect_args *args, struct net_stream **ret,
                  struct err *e);
 void net_tls_accept(struct net_tls *t, struct net_stream *inner, const struct net_listen_args *args,
                     bool over_limit);
 struct net_stream *net_tls_inner(const struct net_stream *s); // NULL: not a TLS stream
+const char *net_tls_peer(const struct net_stream *s, uint64_t *ret_epoch); // its ID or NULL
 void net_tls_ref(struct net_tls *t);
 void net_tls_stop(struct net *n);
 void net_tls_fini(struct net *n);

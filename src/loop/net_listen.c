@@ -143,6 +143,7 @@ void net_peer(const struct net_stream *stream, struct net_peer *ret)
     struct sockaddr_storage a = {0};
     socklen_t n = sizeof a;
     *ret = (struct net_peer){.text = "?", .uid = UINT32_MAX, .pid = UINT32_MAX};
+    ret->id = net_tls_peer(stream, &ret->epoch);
     assert(net_is_sock(&s->base));
     if (s->fd < 0 || getpeername(s->fd, (struct sockaddr *)&a, &n) < 0)
         return;

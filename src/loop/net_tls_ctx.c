@@ -7,33 +7,66 @@
 #include <assert.h>
 #include <errno.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-static const unsigned char tls_alpn[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
-
-const char *net_tls_why(char *buf, size_t size)
+// Encrypted keys are for people: nobody is here to be asked.
+static int tls_no_password(char *buf, int size, int writing, void *arg)
 {
-    unsigned long code = 0, it;
-    while ((it = ERR_get_error()) != 0) // the first is the nearest to the cause
-        code = code ? code : it;
-    const char *reason = code ? ERR_reason_error_string(code) : NULL;
-    (void)snprintf(buf, size, "%s", reason ? reason : "unknown reason");
-    return buf;
+    (void)buf;
+    (void)size;
+    (void)writing;
+    (void)arg;
+    return 0;
 }
 
-static int tls_alpn_select(SSL *ssl, const unsigned char **out, unsigned char *out_n,
-                           const unsigned char *in, unsigned in_n, void *arg)
+static BIO *tls_text(struct bytes pem)
 {
-    unsigned char *picked;
-    (void)ssl;
-    (void)arg;
-    if (SSL_select_next_proto(&picked, out_n, tls_alpn, sizeof tls_alpn, in, in_n) !=
-        OPENSSL_NPN_NEGOTIATED)
-        return SSL_TLSEXT_ERR_NOACK; // a client without http/1.1 in its list may still speak it
-    *out = picked;
-    return SSL_TLSEXT_ERR_OK;
+    return pem.n > 0 && pem.n <= INT32_MAX ? BIO_new_mem_buf(pem.p, (int)pem.n) : NULL;
+}
+
+// The leaf, then what stands between it and its authority.
+static bool tls_use_chain(SSL_CTX *ctx, BIO *text)
+{
+    int count = 0;
+    for (;;) {
+        X509 *x = PEM_read_bio_X509(text, NULL, tls_no_password, NULL);
+        if (x == NULL)
+            break;
+        bool ok = count++ == 0 ? SSL_CTX_use_certificate(ctx, x) == 1
+                               : SSL_CTX_add1_chain_cert(ctx, x) == 1;
+        X509_free(x);
+        if (!ok)
+            return false;
+    }
+    if (count == 0 || ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+        return false;
+    ERR_clear_error(); // the text's end
+    return true;
+}
+
+// OpenSSL keeps the key and wipes it when the context is freed; the text stays the caller's.
+static int tls_load_pem(SSL_CTX *ctx, const struct net_tls_args *args, struct err *e)
+{
+    char why[160];
+    int rc = 0;
+    BIO *cert = tls_text(args->cert_pem), *text = tls_text(args->key_pem);
+    if (cert == NULL || !tls_use_chain(ctx, cert))
+        rc = err_set(e, E_CONFIG, "TLS: certificate: %s", net_tls_why(why, sizeof why));
+    EVP_PKEY *key = NULL;
+    if (rc == 0 && text != NULL)
+        key = PEM_read_bio_PrivateKey(text, NULL, tls_no_password, NULL);
+    if (rc == 0 && key == NULL)
+        rc = err_set(e, E_CONFIG, "TLS: key: %s", net_tls_why(why, sizeof why));
+    if (rc == 0 && (SSL_CTX_use_PrivateKey(ctx, key) != 1 || SSL_CTX_check_private_key(ctx) != 1))
+        rc = err_set(e, E_CONFIG, "TLS: the key does not belong to the certificate");
+    EVP_PKEY_free(key);
+    BIO_free(text);
+    BIO_free(cert);
+    ERR_clear_error();
+    return rc;
 }
 
 static int tls_load(const struct net_tls *t, SSL_CTX *ctx, struct err *e)
@@ -51,7 +84,7 @@ static int tls_load(const struct net_tls *t, SSL_CTX *ctx, struct err *e)
         return err_set(e, E_CONFIG, "authorities %s: %s", t->ca_file, net_tls_why(why, sizeof why));
     if (t->server && t->ca_file != NULL)
         SSL_CTX_set_client_CA_list(ctx, SSL_load_client_CA_file(t->ca_file));
-    if (!t->server && t->ca_file == NULL && !t->insecure)
+    if (!t->server && t->ca_file == NULL && !t->insecure && t->verify == NULL)
         (void)SSL_CTX_set_default_verify_paths(
             ctx); // without any, each peer is refused, and said so
     return 0;
@@ -69,32 +102,38 @@ static void tls_settings(const struct net_tls *t, SSL_CTX *ctx)
     (void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     (void)SSL_CTX_set_num_tickets(ctx, 0);
     if (t->server) {
-        SSL_CTX_set_alpn_select_cb(ctx, tls_alpn_select, NULL);
         if (t->ca_file != NULL)
             verify = SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
+        else if (t->verify != NULL)
+            verify = SSL_VERIFY_PEER; // asks for one; whether one must come, t->verify says
     } else {
-        (void)SSL_CTX_set_alpn_protos(ctx, tls_alpn, sizeof tls_alpn);
         verify = t->insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER;
     }
     SSL_CTX_set_verify(ctx, verify, NULL);
+    net_tls_judge(t, ctx);
 }
 
-int net_tls_ready(struct net_tls *t, struct err *e)
+static int tls_context(struct net_tls *t, const struct net_tls_args *pem, struct err *e)
 {
-    if (t->ctx != NULL)
-        return 0;
     ERR_clear_error();
     SSL_CTX *ctx = SSL_CTX_new(t->server ? TLS_server_method() : TLS_client_method());
     if (ctx == NULL)
         return err_set(e, E_NOMEM, "TLS: out of memory");
     tls_settings(t, ctx);
     int rc = tls_load(t, ctx, e);
+    if (rc == 0 && pem != NULL)
+        rc = tls_load_pem(ctx, pem, e);
     if (rc < 0) {
         SSL_CTX_free(ctx);
         return rc;
     }
     t->ctx = ctx;
     return 0;
+}
+
+int net_tls_ready(struct net_tls *t, struct err *e)
+{
+    return t->ctx != NULL ? 0 : tls_context(t, NULL, e);
 }
 
 static int tls_copy(char **ret, const char *path, struct err *e)
@@ -107,24 +146,52 @@ static int tls_copy(char **ret, const char *path, struct err *e)
     return *ret ? 0 : err_set(e, E_NOMEM, "TLS: out of memory");
 }
 
+static int tls_check(const struct net_tls_args *a, struct err *e)
+{
+    bool pem = a->cert_pem.n > 0, files = a->cert_file != NULL;
+    if (pem != (a->key_pem.n > 0) || files != (a->key_file != NULL))
+        return err_set(e, E_CONFIG,
+                       a->server && !pem && !files ? "TLS: a server needs a certificate and its key"
+                                                   : "TLS: certificate and key belong together");
+    if (a->server && !pem && !files)
+        return err_set(e, E_CONFIG, "TLS: a server needs a certificate and its key");
+    if (pem && files)
+        return err_set(e, E_CONFIG, "TLS: the certificate is a text or a file, not both");
+    if (a->verify != NULL && (a->ca_file != NULL || a->insecure))
+        return err_set(e, E_CONFIG, "TLS: only one may decide about the peer's certificates");
+    if (a->alpn != NULL && (a->alpn[0] == '\0' || strlen(a->alpn) >= TLS_ALPN_MAX))
+        return err_set(e, E_INVALID, "TLS: a protocol's name has 1 to %d bytes", TLS_ALPN_MAX - 1);
+    return 0;
+}
+
 int net_tls_new(struct net_tls **ret, const struct net_tls_args *args, struct err *e)
 {
-    if (args->server && (args->cert_file == NULL || args->key_file == NULL))
-        return err_set(e, E_CONFIG, "TLS: a server needs a certificate and its key");
-    if ((args->cert_file == NULL) != (args->key_file == NULL))
-        return err_set(e, E_CONFIG, "TLS: certificate and key belong together");
+    int rc = tls_check(args, e);
+    if (rc < 0)
+        return rc;
     struct net_tls *t = mem_new(struct net_tls);
     if (t == NULL)
         return err_set(e, E_NOMEM, "TLS: out of memory");
     t->refs = 1;
     t->server = args->server;
     t->insecure = args->insecure;
-    int rc = tls_copy(&t->cert_file, args->cert_file, e);
+    t->verify = args->verify;
+    t->on_refused = args->on_refused;
+    t->user = args->user;
+    const char *alpn = args->alpn ? args->alpn : "http/1.1";
+    t->alpn[0] = (unsigned char)strlen(alpn);
+    memcpy(t->alpn + 1, alpn, t->alpn[0]);
+    t->alpn_n = (unsigned char)(t->alpn[0] + 1);
+    t->alpn_insist = args->alpn != NULL;
+    rc = tls_copy(&t->cert_file, args->cert_file, e);
     if (rc == 0)
         rc = tls_copy(&t->key_file, args->key_file, e);
     if (rc == 0)
         rc = tls_copy(&t->ca_file, args->ca_file, e);
-    if (rc == 0 && t->server) // a listener will need it; clients' contexts wait for a first use
+    if (rc == 0 && args->cert_pem.n > 0) // the texts are not kept
+        rc = tls_context(t, args, e);
+    else if (rc == 0 &&
+             t->server) // a listener will need it; clients' contexts wait for a first use
         rc = net_tls_ready(t, e);
     if (rc < 0) {
         net_tls_free(t);

@@ -531,6 +531,7 @@ int net_init(struct net *n, struct loop *l, struct err *e)
     list_init(&n->socks);
     list_init(&n->dead);
     list_init(&n->listeners);
+    list_init(&n->dgrams);
     list_init(&n->tls_streams);
     net_limits(n);
     n->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -542,6 +543,7 @@ int net_init(struct net *n, struct loop *l, struct err *e)
 void net_stop(struct net *n, bool abort)
 {
     net_listeners_close(n);
+    dgram_stop(n);
     net_tls_stop(n);
     list_each_safe (it, &n->socks) {
         struct sock *s = container_of(it, struct sock, link);
@@ -554,7 +556,8 @@ void net_stop(struct net *n, bool abort)
 
 bool net_idle(const struct net *n)
 {
-    return list_empty(&n->socks) && list_empty(&n->dead) && list_empty(&n->listeners);
+    return list_empty(&n->socks) && list_empty(&n->dead) && list_empty(&n->listeners) &&
+           list_empty(&n->dgrams);
 }
 
 void net_fini(struct net *n)

@@ -116,6 +116,11 @@ struct net_peer {
     uint64_t epoch; // as verify said
 };
 void net_peer(const struct net_stream *s, struct net_peer *ret);
+// Why the stream failed, in words, when on_end's status alone does not tell: "the peer refused:
+// certificate expired". "" when nothing is known; the text is the stream's own. With TLS 1.3 a
+// server looks at the client's certificate when the client's handshake is already done: its refusal
+// comes as on_end(E_IO), and only while reading is on.
+const char *net_why(const struct net_stream *s);
 
 struct net_tls_args {
     bool server;
@@ -128,17 +133,24 @@ struct net_tls_args {
     // handshake with the DER certificates as the peer sent them, leaf first (count 0: it sent none;
     // then a server may still say yes). 0: good; ret_id (NET_ID_MAX bytes) and ret_epoch go to
     // net_peer. E_*: the handshake ends with an alert, and the text is told to this side's owner.
-    // A context with verify shows a server's clients that it wants certificates.
+    // The code picks what the peer reads: E_TIMEOUT "certificate expired" (also: not yet valid),
+    // E_FORBIDDEN "certificate revoked", E_NOTFOUND "unknown CA", E_UNSUPPORTED "unsupported
+    // certificate", else "bad certificate"; without any certificate "certificate required".
+    // A context with verify shows a server's clients that it wants certificates, and speaks TLS 1.3
+    // only. The server's name is sent (SNI) but not checked: verify knows whom it expects.
+    // It must not close streams. user outlives the last stream of the context.
     int (*verify)(void *user, const struct bytes *der, int count, char *ret_id, uint64_t *ret_epoch,
                   struct err *e);
     void *user;
     const char *alpn; // one protocol both sides must name; NULL: http/1.1, not insisted on
-    // A server's handshake that failed, for the log; may be NULL.
+    // A server's handshake that failed, for the log; may be NULL. The text is verify's, or what the
+    // client said ("the peer refused: unknown CA"), or why it did not work.
     void (*on_refused)(void *user, const struct net_peer *peer, const struct err *e);
 };
 // Puts TLS (as the client) over an open plain stream, for protocols that begin plain (NATS). Takes
 // s in every case: its handler and user go over to *ret, whose on_open tells how the handshake
-// went. Call it from on_data or later, when nothing of the plain protocol is outstanding.
+// went; after E_* s is gone without a further callback. Call it from on_data or later, when nothing
+// of the plain protocol is outstanding.
 int net_upgrade(struct net *n, struct net_stream *s, struct net_tls *tls, const char *server_name,
                 int64_t timeout_ms, struct net_stream **ret, struct err *e);
 int net_tls_new(struct net_tls **ret, const struct net_tls_args *args, struct err *e);
