@@ -106,7 +106,7 @@ static void uris(X509 *cert, struct x509_info *ret)
 static void usages(X509 *cert, struct x509_info *ret)
 {
     uint32_t flags = X509_get_extension_flags(cert), use = X509_get_key_usage(cert);
-    ret->ca = X509_check_ca(cert) == 1; // by basic constraints
+    ret->ca = flags & EXFLAG_CA; // by basic constraints alone: X509_check_ca looks at the usage too
     ret->self_signed = flags & EXFLAG_SS;
     ret->has_usage = flags & EXFLAG_KUSAGE;
     if (ret->has_usage)

@@ -108,8 +108,10 @@ int authority_svid_jwt(const struct authority *a, const struct authority_svid_ar
                        int64_t wall_ms, struct buf *answer, struct err *e);
 
 // ---- standby ----
-// A standby is a copy of all, also of the key. An epoch is counter * 256 + the copy's number (the
-// first authority has 0), so that two that do not hear each other never give the same one.
+// A standby is a copy of all, also of the key. An epoch is counter * 65536 + the copy's number (the
+// first authority has 0, a standby a random one), so that two that do not hear each other do not
+// give the same one. A standby should answer joins only while the authority is not heard: a token
+// that both take is seen at the merge only.
 
 // The text for that node (a secret: only over its mTLS link). The same node keeps its number.
 // Saves.

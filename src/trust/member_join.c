@@ -199,10 +199,15 @@ int member_renew_body(struct member *m, int64_t wall_ms, struct buf *out, struct
 // ---- answers ----
 
 // Removals in an answer: unreadable ones refuse it, since one that is missed would let somebody in.
-static int take_removals(struct member *m, const struct json *list, struct err *e)
+static int take_removals(struct member *m, const struct spiffe_bundle *b, const struct json *list,
+                         struct err *e)
 {
+    struct grant_removal r;
     for (size_t i = 0; i < json_len(list); i++) {
-        int rc = member_removal_add(m, json_str(json_at(list, i)), NULL, e);
+        struct bytes text = json_str(json_at(list, i));
+        int rc = grant_removal_open(&r, b, text, e);
+        if (rc == 0)
+            rc = grant_removals_add(m->removals, &r, text, e);
         if (rc < 0)
             return rc;
     }
@@ -226,6 +231,8 @@ static int accept_answer(struct member *m, struct bytes answer, const uint8_t *f
         rc = err_set(e, E_SECURITY, "that is not the authority that the token names");
     if (rc == 0 && !fingerprint && strcmp(p->grant.domain, m->papers->grant.domain) != 0)
         rc = err_set(e, E_SECURITY, "the answer is of another trust domain");
+    if (rc == 0)
+        rc = take_removals(m, p->bundle, json_get(root, "removals"), e);
     if (rc == 0 && m->next_key) {
         m->next_key = NULL;
         rc = member_set_key(m, key, e);
@@ -233,7 +240,6 @@ static int accept_answer(struct member *m, struct bytes answer, const uint8_t *f
     if (rc == 0) {
         member_papers_free(m->papers);
         m->papers = steal(&p);
-        rc = take_removals(m, json_get(root, "removals"), e);
     }
     member_papers_free(p);
     json_free(doc);

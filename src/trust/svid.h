@@ -9,7 +9,7 @@
 
 #define SPIFFE_JWT_MAX 8192
 #define SPIFFE_JWT_TTL_MAX_MS (24 * 3600 * 1000LL)
-#define SPIFFE_SKEW_MS 60000 // clocks may differ by this much where a JWT's times are judged
+#define SPIFFE_SKEW_MS 60000 // clocks may differ by this much where a JWT begins
 
 // The authorities of one trust domain, made ready.
 struct spiffe_bundle;
@@ -51,7 +51,7 @@ int spiffe_jwt_make(const struct crypto_key *k, const struct spiffe_jwt_args *ar
 // ES256 (and RS256 of an RSA authority) by a key of the bundle; typ JWT, JOSE or absent; sub an ID
 // of the trust domain with a path; aud holds audience; exp needed, not past, at most
 // SPIFFE_JWT_TTL_MAX_MS ahead; nbf and iat, where they are, not in the future. E_UNAUTH with the
-// reason (never the token), E_PARSE.
+// reason (never the token).
 int spiffe_jwt_check(const struct spiffe_bundle *b, struct bytes token, struct bytes audience,
                      int64_t wall_ms, struct spiffe_jwt *ret, struct err *e);
 
