@@ -323,6 +323,10 @@ static void carry_out(struct links *l, const struct mesh_effect *fx)
         if (x)
             link_offer(x);
         break;
+    case MESH_SYNC:
+        if (x)
+            link_sync(x);
+        break;
     case MESH_STATE: state_changed(l, fx); break;
     case MESH_CHANGED: l->args.ops->changed(l->args.user, fx->node); break;
     case MESH_WANT: l->args.ops->want(l->args.user, fx->model); break;

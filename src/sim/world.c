@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/time.h"
+#include "crypto/fault.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -344,6 +345,7 @@ static void take_base(struct sim *w)
     the.here = NULL;
     time_fault_set(w ? base_mono_ns : NULL, w ? base_wall_ms : NULL);
     rng_fault_set(w ? base_fill : NULL);
+    crypto_fault_random(w != NULL);
 }
 bool sim_ready(void)
 {
@@ -457,15 +459,15 @@ void sim_free(struct sim *w)
             sim_down(w->hosts[i], SIM_POWER);
         sim_settle(w->hosts[i]);
     }
+    assert(list_empty(&w->conns));
+    for (unsigned i = 0; i < w->host_count; i++)
+        host_free(w->hosts[i]);
     for (size_t i = 0; i < w->n; i++) { // what will not be
         if (w->heap[i]->fn == after_due)
             mem_free(container_of(w->heap[i], struct after, ev));
         else
             sim_dgram_forget(w->heap[i]);
     }
-    assert(list_empty(&w->conns));
-    for (unsigned i = 0; i < w->host_count; i++)
-        host_free(w->hosts[i]);
     list_each_safe (it, &w->names)
         mem_free(container_of(it, struct name, link));
     take_base(NULL);
