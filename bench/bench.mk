@@ -18,6 +18,11 @@ build/bench/label_decide: bench/label_decide.c $(O)/libplexus.a
 	@mkdir -p $(@D)
 	$(CC) $(BENCH_FLAGS) $(FEATURES) -Isrc -o $@ $< $(O)/libplexus.a $(LIBS)
 
+# Links plexus itself, as it is released.
+build/bench/mesh_route: bench/mesh_route.c $(O)/libplexus.a
+	@mkdir -p $(@D)
+	$(CC) $(BENCH_FLAGS) $(FEATURES) -Isrc -o $@ $< $(O)/libplexus.a $(LIBS)
+
 .PHONY: bench-build bench-litellm
 bench-build: $(BENCH_PROGRAMS) build/tests/scripted
 

@@ -176,8 +176,12 @@ static int put_model(struct engines *e, const struct config_model *conf,
 static int put(struct engines *e, struct arena **arena, const struct config_model *conf,
                const struct engine_ops *ops, int64_t now_ms, struct err *err)
 {
+    struct engine_labels labels;
     bool remote = false;
-    int rc = put_model(e, conf, ops, now_ms, &remote, err);
+    int rc = engine_labels_of(&labels, e->args.names, conf, err);
+    if (rc < 0)
+        return err_wrap(err, "model %s", conf->name);
+    rc = put_model(e, conf, ops, now_ms, &remote, err);
     if (rc < 0)
         return rc;
     struct model *m = model_named(e, conf->name);
@@ -193,6 +197,7 @@ static int put(struct engines *e, struct arena **arena, const struct config_mode
     arena_free(x->conf_arena);
     x->conf_arena = steal(arena);
     x->conf = *conf;
+    x->labels = labels;
     x->ops = ops;
     x->remote = remote;
     rc = follow(x, renewed, err);
@@ -298,6 +303,12 @@ const struct engine_upstream *engines_upstream(struct engines *e, struct model *
     const struct engine *x = model_user(m);
     (void)e;
     return x != NULL && x->reachable && x->pool != NULL ? &x->up : NULL;
+}
+
+struct engine_labels engines_labels(const struct model *m)
+{
+    const struct engine *x = model_user(m);
+    return x != NULL ? x->labels : (struct engine_labels){0}; // going: it is told nothing any more
 }
 
 int64_t engines_pid(const struct engines *e, const struct model *m)

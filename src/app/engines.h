@@ -11,6 +11,7 @@
 #include "port/clock.h"
 #include "port/net.h"
 #include "port/proc.h"
+#include "trust/label.h"
 
 struct engines;
 
@@ -32,6 +33,7 @@ struct engines_args {
     void (*on_started)(void *user, struct model *m, uint64_t ns);
     void (*on_close_streams)(void *user, struct model *m);
     void (*on_gone)(void *user, const char *model); // removed and idle; may be NULL
+    struct label_names *names; // of compartments, borrowed; NULL: models have no labels
     void *user;
 };
 
@@ -56,6 +58,13 @@ struct engine_upstream {
 };
 // Where a model that is WARM is reached, until the next event; NULL: not now.
 const struct engine_upstream *engines_upstream(struct engines *e, struct model *m);
+// What a model knows, and what it may be told; has_clearance: its own, else what holds for its
+// tier.
+struct engine_labels {
+    struct label label, clearance;
+    bool has_clearance, cloud;
+};
+struct engine_labels engines_labels(const struct model *m);
 // The main process of a model's engine, -1: none.
 int64_t engines_pid(const struct engines *e, const struct model *m);
 

@@ -39,7 +39,8 @@ int engine_conf_copy(struct arena *a, struct config_model *to, const struct conf
     *to = *from;
     const char **const texts[] = {&to->name,   &to->engine,     &to->kind,           &to->file,
                                   &to->url,    &to->health,     &to->upstream_model, &to->program,
-                                  &to->source, &to->key.value_, &to->key.from};
+                                  &to->source, &to->key.value_, &to->key.from,       &to->tier,
+                                  &to->role,   &to->label,      &to->clearance};
     const char *const **const lists[] = {&to->aliases, &to->command, &to->args, &to->env,
                                          &to->prepare};
     bool ok = true;
@@ -48,6 +49,27 @@ int engine_conf_copy(struct arena *a, struct config_model *to, const struct conf
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
         ok = ok && copy_list(a, lists[i]);
     return ok ? 0 : E_NOMEM;
+}
+
+int engine_labels_of(struct engine_labels *ret, struct label_names *names,
+                     const struct config_model *c, struct err *e)
+{
+    struct engine_labels l = {.clearance = LABEL_ALL};
+    int rc = 0;
+    l.cloud = strcmp(c->tier != NULL                    ? c->tier
+                     : strcmp(c->engine, "remote") == 0 ? "cloud"
+                                                        : "",
+                     "cloud") == 0;
+    l.has_clearance = c->clearance != NULL;
+    if (names == NULL && (c->label != NULL || c->clearance != NULL))
+        rc = err_set(e, E_UNSUPPORTED, "models have no labels here");
+    if (rc == 0 && c->label != NULL)
+        rc = label_parse(names, bytes_of(c->label), &l.label, e);
+    if (rc == 0 && c->clearance != NULL)
+        rc = label_parse(names, bytes_of(c->clearance), &l.clearance, e);
+    if (rc == 0)
+        *ret = l;
+    return rc;
 }
 
 // ---- as others see it ----

@@ -39,6 +39,7 @@ struct engine { // of one model
     // The configuration as last put.
     struct arena *conf_arena;
     struct config_model conf;
+    struct engine_labels labels;
     bool remote;
     // The present life: plan, child, probes.
     struct arena *plan_arena;
@@ -74,6 +75,8 @@ void engines_sweep_soon(struct engines *e); // retired pools may have come free
 
 // engines_conf.c
 int engine_conf_copy(struct arena *a, struct config_model *to, const struct config_model *from);
+int engine_labels_of(struct engine_labels *ret, struct label_names *names,
+                     const struct config_model *c, struct err *e);
 struct engine_spec engine_spec_of(const struct engine *x);
 void engine_model_spec(struct model_spec *to, const struct config_model *c,
                        const struct engine_plan *p);

@@ -90,14 +90,26 @@ void doors_tell(struct node *n)
         doors[i] =
             (struct gate_door){.keys_required = n->doors[i].keys_required || !n->doors[i].used,
                                .trusted = n->doors[i].trusted,
+                               .mesh = n->doors[i].mesh,
                                .host = n->doors[i].host};
     gate_doors(n->gate, doors, NODE_DOORS_MAX);
+}
+
+int door_reserve_mesh(struct node *n)
+{
+    struct node_door *d = door_free(n);
+    if (!d)
+        return E_FULL;
+    *d = (struct node_door){.used = true, .mesh = true, .keys_required = true};
+    doors_tell(n);
+    return (int)(d - n->doors);
 }
 
 static struct node_door *door_of(struct node *n, const char *address)
 {
     for (int i = 0; i < NODE_DOORS_MAX; i++)
-        if (n->doors[i].used && !n->doors[i].trusted && strcmp(n->doors[i].address, address) == 0)
+        if (n->doors[i].used && !n->doors[i].trusted && !n->doors[i].mesh &&
+            strcmp(n->doors[i].address, address) == 0)
             return &n->doors[i];
     return NULL;
 }
@@ -176,7 +188,7 @@ int doors_open(struct node *n, const struct config *c, struct err *e)
         keep[changes[k].door - n->doors] = true;
     }
     for (int i = 0; i < NODE_DOORS_MAX; i++)
-        if (n->doors[i].used && !n->doors[i].trusted && !keep[i])
+        if (n->doors[i].used && !n->doors[i].trusted && !n->doors[i].mesh && !keep[i])
             door_close(n, &n->doors[i]);
     set_address(n, c);
     doors_tell(n);

@@ -197,6 +197,8 @@ const struct ctl_ops node_ctl_ops = {
     .reload = op_reload,
     .down = op_down,
     .doctor = op_doctor,
+    .mesh = node_mesh_op,
+    .mesh_put = node_mesh_put,
     .wake = op_wake,
 };
 
@@ -228,7 +230,7 @@ static const char *gate_why(void *user, struct model *m)
 static bool gate_other(void *user, struct http_exchange *x, unsigned scopes)
 {
     struct node *n = user;
-    return ctl_handle(n->ctl, x, scopes) || web_handle(x);
+    return node_mesh_handle(n, x) || ctl_handle(n->ctl, x, scopes) || web_handle(x);
 }
 
 static void gate_on_request(void *user, const struct gate_request_view *v)
@@ -295,9 +297,11 @@ void node_gate_args(struct node *n, struct gate_args *args)
                                .why = gate_why,
                                .other = gate_other,
                                .on_request = gate_on_request,
+                               .model_labels = node_model_labels,
                                .ready = gate_ready,
                                .before_metrics = before_metrics,
                                .user = n};
+    node_mesh_gate(n, args);
 }
 
 // ---- engines -----------------------------------------------------------------------------------
@@ -326,6 +330,7 @@ static void on_changed(void *user, struct model *m)
         row->state = v.state;
     }
     ctl_model_changed(n->ctl, m);
+    node_mesh_models(n);
     node_check_ended(n);
 }
 
@@ -368,6 +373,7 @@ void node_engines_args(struct node *n, struct engines_args *args)
                                   .timers = loop_timers(n->loop),
                                   .net = loop_net(n->loop),
                                   .folder = n->folder,
+                                  .names = n->label_names,
                                   .on_changed = on_changed,
                                   .on_line = on_line,
                                   .on_grant = on_grant,

@@ -14,6 +14,7 @@
 #include "loop/loop.h"
 #include "meter/meter.h"
 #include "models/models.h"
+#include "trust/label.h"
 #include "trust/trust.h"
 
 #define NODE_DOORS_MAX 32
@@ -24,12 +25,19 @@ struct node_door { // an open listener; its tag is its place in the table
     char address[300];
     char host[256]; // of a TCP door
     char path[256]; // of a unix socket
-    bool keys_required, trusted, used;
+    bool keys_required, trusted, used, mesh;
 };
 
 struct node_paths { // below the data folder
     char data[3800], lock[4000], run[4000], socket[4000], keys[4000], log[4000], access[4000],
         config[4000], pid[4000];
+};
+
+struct node_labels {
+    struct label standard, cloud;
+    struct label_subjects *subjects; // clearances on the bus: label_subject(subjects, ...)
+    struct label_signers *signers;   // NULL: none
+    bool in_use;
 };
 
 struct node {
@@ -38,6 +46,8 @@ struct node {
     struct models *models;
     struct engines *engines;
     struct keys *keys;
+    struct label_names *label_names; // the node's one table of compartments
+    struct node_labels labels;
     struct meter *meter;
     struct gate *gate;
     struct ctl *ctl;
@@ -54,10 +64,12 @@ struct node {
     char address[320];        // of the first TCP door, as a URL
     struct host_profile *profile;
     struct work_req detect;
-    struct timer tick, stop_deadline;
+    struct timer tick, stop_deadline, goodbye;
+    int64_t goodbye_ms; // until then
     int64_t started_ms;
     uint64_t started_mono_ns, last_requests;
     double requests_per_s;
+    struct node_mesh *mesh; // node_mesh_priv.h
     int lock_fd, ready_fd;    // ready_fd: of the parent of a daemon, -1
     bool echo, draining, drained, ended, hurry;
     bool json; // `up --json`: the address as JSON
@@ -77,6 +89,14 @@ int doors_open(struct node *n, const struct config *c,
                struct err *e);  // opens what is missing, then closes what is gone
 int door_open_socket(struct node *n, struct err *e);
 void doors_tell(struct node *n);
+// node_labels.c: read, then taken when nothing else of a configuration can fail any more
+int node_labels_new(struct node *n, struct err *e);
+int node_labels_make(struct node *n, const struct config *c, struct node_labels *ret,
+                     struct err *e);
+void node_labels_take(struct node *n, const struct node_labels *fresh); // takes what it holds
+void node_labels_drop(struct node_labels *l);
+void node_labels_free(struct node *n);
+void node_model_labels(void *user, const struct model *m, struct gate_model_labels *ret);
 // node_reload.c
 int node_reload(struct node *n, struct buf *changes, struct err *e);
 void node_put_models(struct node *n, const struct config *c);
@@ -87,6 +107,20 @@ int keys_write(struct node *n, struct err *e);
 void node_gate_args(struct node *n, struct gate_args *args);
 struct engines_args;
 void node_engines_args(struct node *n, struct engines_args *args);
+// node_mesh.c: this node among others
+int node_mesh_open(struct node *n, struct err *e); // reads data/mesh; joins links when a member
+void node_mesh_close(struct node *n);              // before the server and the loop end
+void node_mesh_free(struct node *n);
+void node_mesh_gate(struct node *n, struct gate_args *args);
+bool node_mesh_handle(struct node *n, struct http_exchange *x);
+void node_mesh_models(struct node *n); // a model changed: told to others soon
+void node_mesh_leaving(struct node *n); // the node stops: others send no more work
+bool node_mesh_quiet(struct node *n);  // and have heard so
+void node_mesh_tick(struct node *n);   // once a second
+void node_mesh_op(void *user, const struct ctl_mesh_ask *ask, struct ctl_answer *a);
+int node_mesh_put(void *user, struct buf *out);
+// A listener's place in the table, taken for the mesh.
+int door_reserve_mesh(struct node *n);
 // node_stop.c
 void node_stop(struct node *n, const char *why);
 void node_check_ended(struct node *n);

@@ -75,6 +75,7 @@ int node_reload(struct node *n, struct buf *changes, struct err *e)
 {
     static struct config_change rows[CHANGES_MAX];
     struct config *fresh = NULL;
+    struct node_labels labels = {0};
     if (n->draining)
         return err_set(e, E_BUSY, "the node is stopping");
     int status = not_empty(n->config_path, e);
@@ -85,14 +86,18 @@ int node_reload(struct node *n, struct buf *changes, struct err *e)
     n->config->data = n->data_said; // what is compared is what the two files say
     size_t count = config_diff(n->config, fresh, rows, CHANGES_MAX);
     n->config->data = n->paths.data;
-    status = doors_open(n, fresh, e);
+    status = node_labels_make(n, fresh, &labels, e);
+    if (status == 0)
+        status = doors_open(n, fresh, e);
     if (status < 0) {
+        node_labels_drop(&labels);
         config_free(fresh);
         return status;
     }
     struct config *old = n->config;
     n->config = fresh;
     fresh->data = n->paths.data; // another folder needs another start
+    node_labels_take(n, &labels);
     apply_models(n, fresh, rows, count);
     node_limits(n);
     put_changes(changes, rows, count);

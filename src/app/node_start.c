@@ -291,6 +291,7 @@ static void on_tick(struct timer *t)
     gate_totals(n->gate, &totals);
     n->requests_per_s = (double)(totals.requests - n->last_requests) * 1000.0 / TICK_MS;
     n->last_requests = totals.requests;
+    node_mesh_tick(n);
     (void)timer_start(loop_timers(n->loop), t, TICK_MS);
 }
 
@@ -338,10 +339,16 @@ int node_build(struct node *n, struct err *e)
     n->models = models_new(&(struct models_args){.memory_bytes = n->config->memory_bytes,
                                                  .queue_max = n->config->queue_max});
     n->keys = keys_new();
+    struct node_labels labels = {0};
     if (!n->meter || !n->models || !n->keys)
         return err_set(e, E_NOMEM, "out of memory");
-    if ((status = keys_read(n, e)) < 0 || (status = build_server(n, e)) < 0)
+    if ((status = node_labels_new(n, e)) < 0)
         return status;
+    keys_names(n->keys, n->label_names);
+    if ((status = keys_read(n, e)) < 0 || (status = build_server(n, e)) < 0 ||
+        (status = node_labels_make(n, n->config, &labels, e)) < 0)
+        return status;
+    node_labels_take(n, &labels);
     struct engines_args engines = {0};
     node_engines_args(n, &engines);
     if ((status = engines_new(&n->engines, &engines, e)) < 0)
@@ -349,6 +356,8 @@ int node_build(struct node *n, struct err *e)
     if ((status = door_open_socket(n, e)) < 0 || (status = doors_open(n, n->config, e)) < 0)
         return status;
     node_put_models(n, n->config);
+    if ((status = node_mesh_open(n, e)) < 0)
+        return err_wrap(e, "mesh");
     n->tick.fn = on_tick;
     n->tick.user = n;
     (void)timer_start(loop_timers(n->loop), &n->tick, TICK_MS);
@@ -364,17 +373,20 @@ void node_unbuild(struct node *n)
     log_watch(NULL, NULL);
     if (n->ctl_wake)
         loop_wake_free(n->ctl_wake);
+    node_mesh_close(n);
     engines_free(n->engines);
     if (n->keys && keys_count(n->keys) > 0) // their counters
         (void)keys_write(n, NULL);
     ctl_free(n->ctl);
     http_server_free(n->server);
     loop_free(n->loop); // waits for helper threads, which may still look at bodies for the gate
+    node_mesh_free(n);
     gate_free(n->gate);
     for (int i = 0; i < NODE_DOORS_MAX; i++)
         net_tls_free(n->doors[i].tls);
     models_free(n->models);
     keys_free(n->keys);
+    node_labels_free(n);
     meter_free(n->meter);
     mem_free(n->profile);
     log_stop();

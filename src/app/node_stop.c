@@ -3,16 +3,31 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/node_priv.h"
 
+#define GOODBYE_MS 400 // other nodes hear that this one leaves
 #define ENGINES_MS 15000 // engines get this long after the last request: TERM, then KILL
+
+static void on_goodbye(struct timer *t)
+{
+    node_check_ended(t->user);
+}
 
 void node_check_ended(struct node *n)
 {
     if (!n->draining || n->ended || !n->drained || !models_idle(n->models) ||
         engines_running(n->engines))
         return;
+    struct timers *timers = loop_timers(n->loop);
+    // Others shall know before this node is gone, but it does not wait long for them.
+    if (!node_mesh_quiet(n) && timers_now_ms(timers) < n->goodbye_ms) {
+        n->goodbye = (struct timer){.fn = on_goodbye, .user = n};
+        (void)timer_start(timers, &n->goodbye, 10);
+        return;
+    }
     n->ended = true;
-    timer_stop(loop_timers(n->loop), &n->stop_deadline);
-    timer_stop(loop_timers(n->loop), &n->tick);
+    timer_stop(timers, &n->goodbye);
+    timer_stop(timers, &n->stop_deadline);
+    timer_stop(timers, &n->tick);
+    node_mesh_close(n);
     http_server_abort(n->server);
     loop_stop(n->loop);
 }
@@ -58,6 +73,8 @@ void node_stop(struct node *n, const char *why)
     n->draining = true;
     log_event(LOG_INFO, "node.stopping", LOG_STR("why", why),
               LOG_INT("deadline_ms", n->config->drain_ms));
+    n->goodbye_ms = timers_now_ms(timers) + GOODBYE_MS;
+    node_mesh_leaving(n);
     ctl_close(n->ctl);
     models_stopping(n->models, timers_now_ms(timers));
     n->stop_deadline.fn = on_deadline;

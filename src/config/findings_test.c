@@ -39,6 +39,9 @@ static const struct {
      "p.yaml:1:11: models.a: replicas: max is less than min"},
     {"models: { a: { file: x, tier: 2 } }", NULL},
     {"listen: { mesh: '0.0.0.0:8001' }", NULL},
+    {"node: { profile: edge }\nmodels: { a: { file: x } }",
+     "p.yaml:2:11: models.a: node.profile edge runs no engine of its own: only engine remote; "
+     "models of other nodes need no entry here"},
     // labels
     {"labels: { default: confidential:eng, cloud: public, subjects: [{ subject: prod.>, clearance: "
      "restricted }] }\nmodels: { a: { file: x, label: internal:hr, clearance: 'restricted:*' } }",

@@ -250,6 +250,23 @@ static void access_log(struct config_work *w, const struct config_at *up, struct
                     "logs/access.jsonl, or off");
 }
 
+static void edge(struct config_work *w, const struct json *given)
+{
+    struct config_at top = {.key = BYTES("models")};
+    struct json_iter it = {0};
+    struct bytes name;
+    const struct json *m, *list = json_get(given, "models");
+    if (!bytes_is(json_str(json_get(json_get(given, "node"), "profile")), "edge"))
+        return;
+    while (json_is(list, JSON_OBJ) && json_each(list, &it, &name, &m)) {
+        struct config_at at = {.up = &top, .key = name};
+        if (!bytes_is(json_str(json_get(m, "engine")), "remote"))
+            config_find(w, &at, true,
+                        "node.profile edge runs no engine of its own: only engine remote; models "
+                        "of other nodes need no entry here");
+    }
+}
+
 void config_rules(struct config_work *w, const struct json *given)
 {
     static const char *const names[] = {"listen", "models", "limits", "log", "mesh"};
@@ -258,6 +275,7 @@ void config_rules(struct config_work *w, const struct json *given)
         at[i] = (struct config_at){.key = bytes_of(names[i])};
     doors(w, &at[0], json_get(given, "listen"));
     models(w, &at[1], json_get(given, "models"));
+    edge(w, given);
     if (json_get(given, "limits"))
         limits(w, &at[2], json_get(given, "limits"));
     if (json_get(given, "mesh"))

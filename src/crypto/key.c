@@ -30,8 +30,7 @@ int crypto_key_wrap(struct crypto_key **ret, EVP_PKEY *pkey, struct err *e)
     size_t n;
     int kind = EVP_PKEY_get_base_id(pkey), bits = EVP_PKEY_get_bits(pkey);
     bool rsa = kind == EVP_PKEY_RSA && bits >= RSA_BITS_MIN && bits <= RSA_BITS_MAX;
-    bool ec = kind == EVP_PKEY_EC &&
-              EVP_PKEY_get_group_name(pkey, group, sizeof group, &n) == 1 &&
+    bool ec = kind == EVP_PKEY_EC && EVP_PKEY_get_group_name(pkey, group, sizeof group, &n) == 1 &&
               strcmp(group, "prime256v1") == 0;
     struct crypto_key *k = rsa || ec ? mem_new(struct crypto_key) : NULL;
     if (!k) {
@@ -58,7 +57,7 @@ int crypto_key_open(struct crypto_key **ret, struct bytes pem, struct err *e)
         return err_set(e, E_TOOBIG, "key: over %d bytes", CRYPTO_PEM_MAX);
     OSSL_AUTO(BIO) bio = BIO_new_mem_buf(pem.p ? pem.p : "", (int)pem.n);
     // An empty password stands for "none": a key with one is refused, nobody is asked.
-    EVP_PKEY *pkey = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, (void *)(uintptr_t) "") : NULL;
+    EVP_PKEY *pkey = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, (void *)(uintptr_t)"") : NULL;
     if (!pkey)
         return crypto_fail(e, E_PARSE, "key: not a private key in PEM");
     return crypto_key_wrap(ret, pkey, e);

@@ -52,10 +52,10 @@ bool crypto_key_verify(const struct crypto_key *k, struct bytes text, struct byt
         sign.p = (const char *)der;
     }
     OSSL_AUTO(EVP_MD_CTX) ctx = EVP_MD_CTX_new();
-    bool good = sign.n > 0 && ctx &&
-                EVP_DigestVerifyInit(ctx, NULL, EVP_sha256(), NULL, k->pkey) == 1 &&
-                EVP_DigestVerify(ctx, (const uint8_t *)sign.p, sign.n, (const uint8_t *)text.p,
-                                 text.n) == 1;
+    bool good =
+        sign.n > 0 && ctx && EVP_DigestVerifyInit(ctx, NULL, EVP_sha256(), NULL, k->pkey) == 1 &&
+        EVP_DigestVerify(ctx, (const uint8_t *)sign.p, sign.n, (const uint8_t *)text.p, text.n) ==
+            1;
     ERR_clear_error();
     return good;
 }

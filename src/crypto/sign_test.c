@@ -1,5 +1,5 @@
-// sign_test.c: HMAC, Ed25519, ES256 and RS256 against the standards' vectors, and keys that are refused.
-// SPDX-License-Identifier: Apache-2.0
+// sign_test.c: HMAC, Ed25519, ES256 and RS256 against the standards' vectors, and keys that are
+// refused. SPDX-License-Identifier: Apache-2.0
 #include "base/alloc.h"
 #include "crypto/base64url.h"
 #include "crypto/hash.h"
@@ -51,8 +51,9 @@ static void test_hmac(void **state)
         {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", dd,
          "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe"},
         {counting, cd, "82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b"},
-        {aa, "54657374205573696e67204c6172676572205468616e20426c6f636b2d53697a65204b6579202d20486173"
-             "68204b6579204669727374",
+        {aa,
+         "54657374205573696e67204c6172676572205468616e20426c6f636b2d53697a65204b6579202d20486173"
+         "68204b6579204669727374",
          "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -215,7 +216,8 @@ static void test_keys(void **state)
     assert_int_equal(crypto_key_open(&b, buf_bytes(&pem), NULL), 0);
     assert_true(crypto_key_same(a, b));
     for (int i = 0; i < 64; i++) { // short r and s are padded
-        assert_int_equal(crypto_key_sign(b, bytes_first(buf_bytes(&pem), (size_t)i), sign, NULL), 0);
+        assert_int_equal(crypto_key_sign(b, bytes_first(buf_bytes(&pem), (size_t)i), sign, NULL),
+                         0);
         assert_true(crypto_key_verify(a, bytes_first(buf_bytes(&pem), (size_t)i), s));
     }
     crypto_key_free(b);

@@ -237,8 +237,7 @@ static int refuse(X509_STORE_CTX *ctx, struct err *e)
     case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
     case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
         return err_set(e, E_SECURITY, "the certificate comes from an authority that is not ours");
-    default:
-        return err_set(e, E_SECURITY, "%s: %s", what, X509_verify_cert_error_string(code));
+    default: return err_set(e, E_SECURITY, "%s: %s", what, X509_verify_cert_error_string(code));
     }
 }
 

@@ -71,8 +71,9 @@ static X509_NAME *subject_new(const char *common)
 {
     X509_NAME *name = X509_NAME_new();
     const uint8_t organisation[] = "plexus";
-    if (name && X509_NAME_add_entry_by_NID(name, NID_organizationName, MBSTRING_UTF8, organisation,
-                                           sizeof organisation - 1, -1, 0) == 1 &&
+    if (name &&
+        X509_NAME_add_entry_by_NID(name, NID_organizationName, MBSTRING_UTF8, organisation,
+                                   sizeof organisation - 1, -1, 0) == 1 &&
         (!common || X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_UTF8,
                                                (const uint8_t *)common, -1, -1, 0) == 1))
         return name;
@@ -215,8 +216,8 @@ void x509_signer_free(struct x509_signer *s)
     mem_free(s);
 }
 
-int x509_issue(const struct x509_signer *s, const struct x509_issue_args *args,
-               struct buf *out_der, struct err *e)
+int x509_issue(const struct x509_signer *s, const struct x509_issue_args *args, struct buf *out_der,
+               struct err *e)
 {
     uint8_t *der = NULL;
     if (args->epoch > INT64_MAX)

@@ -1,5 +1,5 @@
-// x509_rig.h: for tests: certificates of any kind, also such as x509.h would never make, by OpenSSL.
-// SPDX-License-Identifier: Apache-2.0
+// x509_rig.h: for tests: certificates of any kind, also such as x509.h would never make, by
+// OpenSSL. SPDX-License-Identifier: Apache-2.0
 #ifndef PLEXUS_CRYPTO_X509_RIG_H
 #define PLEXUS_CRYPTO_X509_RIG_H
 

@@ -221,8 +221,8 @@ static void test_chain(void **state)
                                                          .basic = "critical,CA:TRUE",
                                                          .usage = "critical,keyCertSign",
                                                          .issuer = &root});
-    struct rig_cert no_ca = rig_make(&(struct rig_args){
-        .name = "no ca", .usage = "critical,keyCertSign", .issuer = &root});
+    struct rig_cert no_ca = rig_make(
+        &(struct rig_args){.name = "no ca", .usage = "critical,keyCertSign", .issuer = &root});
     struct rig_cert old = rig_make(&(struct rig_args){.name = "old",
                                                       .basic = "critical,CA:TRUE",
                                                       .usage = "critical,keyCertSign",
@@ -271,8 +271,7 @@ static void test_chain(void **state)
             rig_der(rows[i].through, &b);
         struct bytes chain[2] = {buf_bytes(&a), buf_bytes(&b)};
         int rc = x509_chain(roots, chain, rows[i].through ? 2 : 1, RIG_NOW_MS, &e);
-        if (rc != (rows[i].why ? E_SECURITY : 0) ||
-            (rows[i].why && !strstr(e.text, rows[i].why)))
+        if (rc != (rows[i].why ? E_SECURITY : 0) || (rows[i].why && !strstr(e.text, rows[i].why)))
             fail_msg("row %zu: %d \"%s\", expected \"%s\"", i, rc, e.text,
                      rows[i].why ? rows[i].why : "");
         clean();
@@ -305,9 +304,8 @@ static void test_info(void **state)
         .dns = "d.example",
         .extended = "clientAuth",
         .serial = "0102030405060708090a0b0c0d0e0f1011121314"}); // 20 bytes: another authority's
-    struct rig_cert bare = rig_make(&(struct rig_args){.basic = RIG_NO_EXTENSION,
-                                                       .usage = RIG_NO_EXTENSION,
-                                                       .not_before_ms = -1000});
+    struct rig_cert bare = rig_make(&(struct rig_args){
+        .basic = RIG_NO_EXTENSION, .usage = RIG_NO_EXTENSION, .not_before_ms = -1000});
     struct buf der = made(), bare_der = made();
     struct x509_info info;
     struct err e = {0};
@@ -340,8 +338,9 @@ static void test_info(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pem),   cmocka_unit_test(test_csr),   cmocka_unit_test(test_authority),
-        cmocka_unit_test(test_issue), cmocka_unit_test(test_chain), cmocka_unit_test(test_info),
+        cmocka_unit_test(test_pem),       cmocka_unit_test(test_csr),
+        cmocka_unit_test(test_authority), cmocka_unit_test(test_issue),
+        cmocka_unit_test(test_chain),     cmocka_unit_test(test_info),
     };
     return cmocka_run_group_tests_name("certificates", tests, NULL, NULL);
 }

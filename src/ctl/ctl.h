@@ -58,6 +58,29 @@ void ctl_answer_work(struct ctl_answer *a, int (*run)(void *arg, struct buf *jso
 
 // ---- the node -----------------------------------------------------------------------------------
 
+// Operations of the mesh; docs/API.md has their bodies.
+enum ctl_mesh_op {
+    CTL_MESH_SHOW,
+    CTL_MESH_INIT,
+    CTL_MESH_JOIN,
+    CTL_MESH_LEAVE,
+    CTL_MESH_TOKENS,
+    CTL_MESH_TOKEN_NEW,
+    CTL_MESH_TOKEN_REMOVE,
+    CTL_MESH_SVID,
+    CTL_MESH_STANDBY,
+    CTL_MESH_NODE_REMOVE,
+    CTL_MESH_NODE_DRAIN,
+    CTL_MESH_NODE_UNDRAIN,
+    CTL_MESH_RESOLVE,
+};
+struct ctl_mesh_ask {
+    enum ctl_mesh_op op;
+    struct bytes name;       // of the path, decoded
+    struct bytes query;      // undecoded
+    const struct json *body; // an object, or NULL; gone when the call returns
+};
+
 struct ctl_ops {
     const struct config *(*config)(void *user); // the one in use
     void (*node)(void *user, struct ctl_node *ret);
@@ -75,6 +98,9 @@ struct ctl_ops {
     int (*reload)(void *user, struct buf *changes, struct err *e);
     void (*down)(void *user); // the answer is on its way: drain and end
     void (*doctor)(void *user, struct ctl_answer *a); // slow: see ctl_answer_work
+    void (*mesh)(void *user, const struct ctl_mesh_ask *ask, struct ctl_answer *a);
+    // The object of GET /api/mesh, for the event; 0 when there is nothing to tell.
+    int (*mesh_put)(void *user, struct buf *out);
     // May come from any thread: have ctl_wake called soon on the loop thread. NULL: ctl_log_line is
     // called by the loop thread alone.
     void (*wake)(void *user);
@@ -115,6 +141,7 @@ bool ctl_watched(const struct ctl *c); // somebody reads /api/events
 void ctl_model_changed(struct ctl *c, const struct model *m); // also ends load?wait=1
 void ctl_request_event(struct ctl *c, const struct ctl_request *r, bool end);
 void ctl_stat(struct ctl *c); // figures now; ctl does it each second while somebody listens
+void ctl_mesh_changed(struct ctl *c); // readers get it soon, at most 4 times a second
 // After a reload that did not come through the API (SIGHUP): the same array as ops.reload gives.
 void ctl_config_changed(struct ctl *c, struct bytes changes);
 void ctl_profile_changed(struct ctl *c); // ops.profile has news: readers get a snapshot

@@ -11,8 +11,11 @@
 #define HEART_MS 15000 // a comment line, so that proxies see life
 #define ROWS_MAX 64 // running requests told each second
 
-enum frame_kind { FRAME_MODEL, FRAME_REQUEST, FRAME_STAT, FRAME_CONFIG };
-static const char *const frame_name[] = {"model", "request", "stat", "config"};
+enum frame_kind { FRAME_MODEL, FRAME_REQUEST, FRAME_STAT, FRAME_CONFIG, FRAME_MESH };
+static const char *const frame_name[] = {"model", "request", "stat", "config", "mesh"};
+
+#define MESH_MS 250 // between two events of the mesh ...
+#define MESH_QUIET_MS 2000 // ... and when nothing changed but ages and loads
 
 struct frame { // shared by the queues of all readers
     size_t refs;
@@ -140,6 +143,9 @@ static void fill(struct subscriber *s, struct buf *out)
         ctl_put_state(c, &state);
         put_frame(out, "state", buf_bytes(&state));
         s->lost = state.failed != 0;
+        buf_clear(&state);
+        if (c->ops->mesh_put && c->ops->mesh_put(c->args.user, &state) == 0 && state.n)
+            put_frame(out, "mesh", buf_bytes(&state));
         if (s->lost)
             buf_clear(out);
         buf_fini(&state);
@@ -191,6 +197,8 @@ void ctl_flush_timer(struct timer *t)
 {
     struct ctl *c = t->user;
     c->flushing = false;
+    if (c->mesh_news)
+        ctl_mesh_changed(c);
     ctl_events_flush(c);
     ctl_tails_flush(c);
 }
@@ -298,6 +306,27 @@ void ctl_model_changed(struct ctl *c, const struct model *m)
     ctl_events_flush(c); // a state change is seen at once
 }
 
+static void push_mesh(struct ctl *c, int64_t now)
+{
+    struct buf json;
+    buf_init(&json, CTL_JSON_MAX);
+    if (c->ops->mesh_put && c->ops->mesh_put(c->args.user, &json) == 0 && json.n)
+        push(c, FRAME_MESH, BYTES("mesh"), &json);
+    buf_fini(&json);
+    c->mesh_news = false;
+    c->mesh_ms = now;
+}
+
+void ctl_mesh_changed(struct ctl *c)
+{
+    int64_t now = timers_now_ms(c->args.timers);
+    c->mesh_news = ctl_watched(c) && !c->closed;
+    if (c->mesh_news && now - c->mesh_ms >= MESH_MS)
+        push_mesh(c, now);
+    if (ctl_watched(c))
+        ctl_flush_soon(c);
+}
+
 void ctl_request_event(struct ctl *c, const struct ctl_request *r, bool end)
 {
     if (!ctl_watched(c) || c->closed)
@@ -364,6 +393,10 @@ void ctl_second_timer(struct timer *t)
     if (c->closed || timer_start(c->args.timers, t, 1000))
         return;
     ctl_stat(c);
+    if (now - c->mesh_ms >= MESH_QUIET_MS && ctl_watched(c)) {
+        push_mesh(c, now);
+        ctl_flush_soon(c);
+    }
     for (size_t i = 0; i < ROWS_MAX && c->ops->request(c->args.user, &at, &r); i++)
         ctl_request_event(c, &r, false);
     if (now - c->heart_ms < HEART_MS)

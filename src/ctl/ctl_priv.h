@@ -34,6 +34,8 @@ struct ctl {
     struct buf scratch; // one burst to one reader
     struct buf stat;    // last figures sent
     bool closed;
+    bool mesh_news;      // something changed since the last event ...
+    int64_t mesh_ms;     // ... which was then
 };
 
 // One call of an operation, for the length of its handler.
@@ -109,5 +111,19 @@ void ctl_op_keys(struct ctl_call *call);
 void ctl_op_key_new(struct ctl_call *call);
 void ctl_op_key_remove(struct ctl_call *call);
 void ctl_op_down(struct ctl_call *call);
+// ctl_mesh.c
+void ctl_op_mesh(struct ctl_call *call);
+void ctl_op_mesh_init(struct ctl_call *call);
+void ctl_op_mesh_join(struct ctl_call *call);
+void ctl_op_mesh_leave(struct ctl_call *call);
+void ctl_op_mesh_tokens(struct ctl_call *call);
+void ctl_op_mesh_token_new(struct ctl_call *call);
+void ctl_op_mesh_token_remove(struct ctl_call *call);
+void ctl_op_mesh_svid(struct ctl_call *call);
+void ctl_op_mesh_standby(struct ctl_call *call);
+void ctl_op_node_remove(struct ctl_call *call);
+void ctl_op_node_drain(struct ctl_call *call);
+void ctl_op_node_undrain(struct ctl_call *call);
+void ctl_op_resolve(struct ctl_call *call);
 
 #endif

@@ -134,6 +134,21 @@ static void op_down(void *user)
     ((struct rig *)user)->down = true;
 }
 
+// Says back what it was asked: which operation, the path's name, the body.
+static void op_mesh(void *user, const struct ctl_mesh_ask *ask, struct ctl_answer *a)
+{
+    struct buf out;
+    (void)user;
+    buf_init(&out, 4096);
+    (void)buf_fmt(&out, "{\"op\":%d,\"name\":", (int)ask->op);
+    (void)buf_json_str(&out, ask->name);
+    (void)buf_str(&out, ",\"body\":");
+    (void)json_write(&out, ask->body);
+    (void)buf_chr(&out, '}');
+    ctl_answer(a, 200, buf_bytes(&out));
+    buf_fini(&out);
+}
+
 static int doctor_work(void *arg, struct buf *json, struct err *e)
 {
     if (arg)
@@ -156,7 +171,8 @@ static const struct ctl_ops ops = {.config = op_config,
                                    .keys_changed = op_keys_changed,
                                    .reload = op_reload,
                                    .down = op_down,
-                                   .doctor = op_doctor};
+                                   .doctor = op_doctor,
+                                   .mesh = op_mesh};
 
 // ---- the rig ------------------------------------------------------------------------------------
 
@@ -547,6 +563,63 @@ static void test_dispatch(void **state)
     run_steps(&r, steps);
 }
 
+// Bodies are checked before the node sees them.
+static void test_mesh(void **state)
+{
+    (void)state;
+    static const struct step steps[] = {
+        {.method = "GET",
+         .target = "/api/mesh",
+         .status = 200,
+         .contains = "{\"op\":0,\"name\":\"\",\"body\":null}"},
+        {.method = "POST",
+         .target = "/api/mesh/join",
+         .body = "{\"address\":\"h:1\",\"token\":\"t\"}",
+         .status = 200,
+         .contains = "\"address\":\"h:1\""},
+        {.method = "POST",
+         .target = "/api/mesh/join",
+         .body = "{\"adress\":\"h:1\"}",
+         .status = 400,
+         .contains = "nearest: \\\"address\\\""},
+        {.method = "POST",
+         .target = "/api/mesh/tokens",
+         .body = "{\"roles\":\"organs\"}",
+         .status = 400,
+         .contains = "roles: expected a list of texts"},
+        {.method = "POST",
+         .target = "/api/mesh/tokens",
+         .body = "{\"roles\":[1]}",
+         .status = 400,
+         .contains = "roles: expected a list of texts"},
+        {.method = "POST",
+         .target = "/api/mesh/tokens",
+         .body = "{\"ttl\":10}",
+         .status = 400,
+         .contains = "ttl: expected a text"},
+        {.method = "POST",
+         .target = "/api/mesh/init",
+         .body = "[]",
+         .status = 400,
+         .contains = "expected a JSON object"},
+        {.method = "POST",
+         .target = "/api/mesh/init",
+         .body = "{\"listen\":\"a\",\"listen\":\"b\"}",
+         .status = 400},
+        {.method = "POST",
+         .target = "/api/mesh/nodes/b%2Dx/drain",
+         .status = 200,
+         .contains = "\"name\":\"b-x\""},
+        {.method = "GET", .target = "/api/resolve?name=x", .status = 200},
+        {.before = only_read, .method = "DELETE", .target = "/api/mesh/nodes/b", .status = 403},
+        {.method = "GET", .target = "/api/mesh/tokens", .status = 403},
+        {0},
+    };
+    struct rig r;
+    rig_up(&r);
+    run_steps(&r, steps);
+}
+
 static void test_state(void **state)
 {
     (void)state;
@@ -913,10 +986,10 @@ static void test_slow_reader(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dispatch),    cmocka_unit_test(test_state),
-        cmocka_unit_test(test_models),      cmocka_unit_test(test_keys),
-        cmocka_unit_test(test_events),      cmocka_unit_test(test_logs),
-        cmocka_unit_test(test_slow_reader),
+        cmocka_unit_test(test_dispatch), cmocka_unit_test(test_mesh),
+        cmocka_unit_test(test_state),    cmocka_unit_test(test_models),
+        cmocka_unit_test(test_keys),     cmocka_unit_test(test_events),
+        cmocka_unit_test(test_logs),     cmocka_unit_test(test_slow_reader),
     };
     return cmocka_run_group_tests_name("ctl", tests, NULL, NULL);
 }

@@ -56,6 +56,11 @@ void gate_names(struct gate *g, const char *const *hosts, const char *const *ori
     g->origins = origins;
 }
 
+void gate_labels(struct gate *g, const struct gate_labels *l)
+{
+    g->labels = *l;
+}
+
 static bool is_model_path(const struct http_head *h)
 {
     return bytes_starts(h->path, BYTES("/v1/")) && bytes_is(h->method, "POST");

@@ -61,6 +61,23 @@ struct gate_request_view {
     double tokens_per_s;
 };
 
+// What a model knows (joined to its answers) and may be told.
+struct gate_model_labels {
+    struct label label, clearance;
+    bool cloud;
+};
+
+// Labels as configured; all borrowed until the next gate_labels.
+struct gate_labels {
+    struct label_names *names; // NULL: no labels here: a request that brings one is refused
+    struct label standard;     // of a request that brings none
+    bool in_use; // every model's answer says its label, not only when asked with one
+    // Whose signature a declassification bears (label_declass_args.verify).
+    int (*verify)(void *user, struct bytes who, struct bytes signed_text,
+                  const uint8_t sig[LABEL_SIG_LEN], struct label *ret_clearance, struct err *e);
+    void *verify_user;
+};
+
 struct gate_args {
     struct http_server *server;
     struct timers *timers;
@@ -81,13 +98,18 @@ struct gate_args {
     // ---- other nodes; all NULL: none ----
     // E_NOTFOUND: nobody has the model; E_UNAVAILABLE, E_SECURITY: nobody may or can.
     int (*route)(void *user, const struct gate_want *w, struct gate_route *ret, struct err *e);
-    void (*sent)(void *user, const char *node);                   // a request goes there now
-    void (*outcome)(void *user, const char *node, bool good);     // and this became of it
+    void (*sent)(void *user, const char *node, const char *model); // a request goes there now
+    void (*outcome)(void *user, const char *node, const char *model, bool good); // it ended
     // Who came in through a mesh door: 0, or E_* (not, or no longer, a member).
     int (*peer)(void *user, const struct net_peer *peer, struct err *e);
+    // What a node that came in through a mesh door may know; NULL: everything.
+    int (*peer_clearance)(void *user, const struct net_peer *peer, struct label *ret,
+                          struct err *e);
     // Models that only other nodes have, for GET /v1/models: rows into the open array.
     void (*others)(void *user, struct json_w *w, const struct key *key);
-    bool (*ready)(void *user);         // for /health/ready
+    // ---- labels; NULL: models know nothing and may be told everything ----
+    void (*model_labels)(void *user, const struct model *m, struct gate_model_labels *ret);
+    bool (*ready)(void *user); // for /health/ready
     void (*before_metrics)(void *user); // fills gauges
     void *user;
 };
@@ -100,6 +122,8 @@ void gate_doors(struct gate *g, const struct gate_door *doors, size_t count); //
 // Host names allowed beside loopback, addresses and the door's own; origins for CORS. Borrowed.
 void gate_names(struct gate *g, const char *const *hosts, const char *const *origins);
 
+void gate_labels(struct gate *g, const struct gate_labels *l);
+
 // From the driver of models.
 void gate_granted(struct gate *g, struct model_ticket *t);
 void gate_refused(struct gate *g, struct model_ticket *t, const struct err *e);
@@ -108,6 +132,10 @@ void gate_close(struct gate *g, struct model *m, int code, const char *why);
 
 // The node is dead: its requests go elsewhere, or end with an error event when they had begun.
 void gate_node_gone(struct gate *g, const char *node, const char *why);
+
+// Whether there may be other nodes: without, no request asks for a route.
+void gate_others(struct gate *g, bool there);
+void gate_close_nodes(struct gate *g, const char *why); // the same for all other nodes
 
 // Walks the requests in flight: *at is NULL at the start; false: no more.
 bool gate_next(struct gate *g, void **at, struct gate_request_view *ret);

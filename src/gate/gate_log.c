@@ -54,6 +54,13 @@ void greq_log(struct greq *r, const char *outcome)
         put_str(b, BYTES(",\"node\":"), bytes_of(r->node));
     if (r->hop)
         put_str(b, BYTES(",\"from\":"), http_header(http_request(r->x), "X-Plexus-Hop"));
+    if (r->labelled && g->labels.names) {
+        struct buf text;
+        buf_init(&text, LABEL_TEXT_MAX);
+        label_put(&text, g->labels.names, r->answer);
+        put_str(b, BYTES(",\"label\":"), buf_bytes(&text));
+        buf_fini(&text);
+    }
     if (r->key) {
         struct key_view v;
         key_view(r->key, &v);

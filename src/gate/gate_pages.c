@@ -61,7 +61,7 @@ static void models_page(struct gate *g, struct http_exchange *x, struct bytes on
             if (!key || key_model(key, bytes_of(v.name), NULL) == 0)
                 put_model(&w, &v);
         }
-        if (g->args.others)
+        if (g->others && g->args.others)
             g->args.others(g->args.user, &w, key);
         json_w_end(&w);
         json_w_end(&w);

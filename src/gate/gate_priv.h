@@ -39,7 +39,10 @@ struct greq {
     char node[GATE_NODE_MAX];
     char not[GATE_TRIES_MAX][GATE_NODE_MAX];
     char name[129]; // the model as the client said it; only when there are other nodes
-    struct label label;
+    struct label label;        // of the request
+    struct label clearance;    // of who asked
+    struct label answer;       // joined with what the model knows
+    bool labelled;             // the answer says its label
     uint64_t prefix;
     char id[ID_BYTES_MAX + 1];
     struct bytes path; // of the exchange; gone with it
@@ -65,7 +68,9 @@ struct gate {
     struct schema *schemas[EP_COUNT];
     struct json_doc *schema_docs[EP_COUNT];
     struct gate_totals totals;
+    struct gate_labels labels;
     struct buf line, extra; // scratch
+    bool others; // nodes: requests ask for a route
 };
 
 // gate_door.c: 0 = may go on (*ret_scopes), else the answer was given.
@@ -99,6 +104,13 @@ bool route_again(struct greq *r);
 void route_end(struct greq *r, bool good); // the node that had it is told
 uint64_t route_prefix(const struct json *body);
 bool gate_is_hop(const struct gate *g, const struct http_exchange *x);
+// gate_label.c: each of the first three: true, or the request was answered.
+bool gate_label_take(struct greq *r); // label and clearance of a request; first of all
+bool gate_label_may(struct greq *r);  // its model here may be told, its answer be read
+// The answer of another node begins; called before anything of it goes on.
+bool gate_label_came(struct greq *r, const struct http_head *head);
+void gate_label_put(const struct greq *r, struct buf *extra); // a header line, when it is due
+struct label gate_label_of(const struct greq *r);             // of the request: for the next hop
 // gate_wait.c
 void wait_begin(struct greq *r);
 void wait_end(struct greq *r);

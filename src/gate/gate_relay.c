@@ -21,10 +21,21 @@ static bool stays_here(struct bytes name, bool request)
     static const char *const both[] = {
         "connection",        "keep-alive", "proxy-connection", "te",           "trailer",
         "transfer-encoding", "upgrade",    "content-length",   "x-request-id", NULL};
-    static const char *const in[] = {
-        "host",         "authorization", "x-api-key",       "api-key", "cookie",
-        "expect",       "prefer",        "accept-encoding", "origin",  "referer",
-        "content-type", "x-plexus-hop",  "x-plexus-label",  NULL};
+    static const char *const in[] = {"host",
+                                     "authorization",
+                                     "x-api-key",
+                                     "api-key",
+                                     "cookie",
+                                     "expect",
+                                     "prefer",
+                                     "accept-encoding",
+                                     "origin",
+                                     "referer",
+                                     "content-type",
+                                     "x-plexus-hop",
+                                     "x-plexus-label",
+                                     "x-plexus-declassify",
+                                     NULL};
     static const char *const out[] = {"access-control-allow-origin",
                                       "access-control-allow-headers",
                                       "access-control-allow-methods",
@@ -34,6 +45,7 @@ static bool stays_here(struct bytes name, bool request)
                                       "alt-svc",
                                       "strict-transport-security",
                                       "x-plexus-error",
+                                      "x-plexus-label",
                                       NULL};
     char first = name.n ? (char)(name.p[0] | 0x20) : 0;
     for (int set = 0; set < 2; set++)
@@ -201,6 +213,8 @@ static void on_head(struct http_call *c, const struct http_head *head)
         route_again(r))
         return;
     r->first_ns = read_ns;
+    if (r->node[0] && !gate_label_came(r, head))
+        return;
     http_release_body(r->x);
     buf_fini(&r->body);
     if (r->spoke) { // the client's stream began while it waited
@@ -219,6 +233,7 @@ static void on_head(struct http_call *c, const struct http_head *head)
     for (size_t i = 0; i < head->count; i++)
         if (!stays_here(head->headers[i].name, false) && !is_hop(hops, head->headers[i].name))
             put_line(b, head->headers[i].name, head->headers[i].value);
+    gate_label_put(r, b);
     gate_put_cors(g, r->x, b);
     uint64_t length = head->has_length && !head->chunked ? head->length : HTTP_CHUNKED;
     http_begin(r->x, head->status, NULL, buf_bytes(b), length);

@@ -351,6 +351,8 @@ void greq_want(struct greq *r)
 {
     struct gate *g = r->gate;
     struct err e = {0};
+    if (!gate_label_may(r))
+        return;
     r->ticket.user = r;
     int status =
         models_want(g->args.models, r->model, &r->ticket, timers_now_ms(g->args.timers), &e);
@@ -388,7 +390,7 @@ static void ask(struct greq *r, const struct look *k)
     r->stream = k->stream;
     r->prefix = k->prefix;
     r->model = models_find(g->args.models, bytes_of(k->model));
-    if (g->args.route && !r->hop) {
+    if (g->others && !r->hop) {
         memcpy(r->name, k->model, sizeof(r->name));
         if (route_out(r))
             return;
@@ -499,7 +501,7 @@ static void parse_elsewhere(struct greq *r, const struct schema *schema)
     }
     j->req = r;
     j->schema = schema;
-    j->prefix = r->gate->args.route != NULL;
+    j->prefix = r->gate->others;
     j->work.run = job_run;
     j->work.done = job_done;
     j->work.user = j;
@@ -541,13 +543,15 @@ void gate_model_request(struct gate *g, struct http_exchange *x, struct key *key
                   -1);
         return;
     }
+    if (!gate_label_take(r))
+        return;
     const struct schema *schema = g->schemas[r->endpoint];
     if (r->in_bytes > PARSE_ON_LOOP_BYTES) {
         parse_elsewhere(r, schema);
         return;
     }
     struct look k;
-    look_at(&k, http_body(x), schema, g->args.route != NULL);
+    look_at(&k, http_body(x), schema, g->others);
     looked(r, &k);
 }
 

@@ -35,7 +35,7 @@ void route_end(struct greq *r, bool good)
 {
     struct gate *g = r->gate;
     if (r->node[0] && g->args.outcome)
-        g->args.outcome(g->args.user, r->node, good);
+        g->args.outcome(g->args.user, r->node, r->meter ? r->meter->model : "", good);
     r->node[0] = 0;
 }
 
@@ -61,7 +61,7 @@ static void go(struct greq *r, const struct gate_route *to)
     r->meter = meter_model(g->args.meter, to->model, "mesh");
     r->stage = ST_RUNNING;
     r->granted_ns = timers_now_ns(g->args.timers);
-    g->args.sent(g->args.user, r->node);
+    g->args.sent(g->args.user, r->node, to->model);
     greq_tell(r);
     relay_to(r, to);
 }
@@ -111,7 +111,7 @@ bool route_again(struct greq *r)
     struct gate *g = r->gate;
     struct gate_route to = {0};
     struct err e = {0};
-    if (!g->args.route || r->hop || r->first_ns || !r->name[0] || r->not_count >= GATE_TRIES_MAX)
+    if (!g->others || r->hop || r->first_ns || !r->name[0] || r->not_count >= GATE_TRIES_MAX)
         return false;
     struct model *here = r->node[0] ? models_find(g->args.models, bytes_of(r->name)) : r->model;
     if (r->node[0])
@@ -143,6 +143,20 @@ bool route_again(struct greq *r)
     r->aliased = strcmp(v.name, r->name) != 0;
     greq_want(r);
     return true;
+}
+
+void gate_others(struct gate *g, bool there)
+{
+    g->others = there && g->args.route;
+}
+
+void gate_close_nodes(struct gate *g, const char *why)
+{
+    list_each_safe (it, &g->requests) {
+        struct greq *r = container_of(it, struct greq, link);
+        if (r->node[0])
+            relay_fail(r, E_UPSTREAM, why);
+    }
 }
 
 void gate_node_gone(struct gate *g, const char *node, const char *why)

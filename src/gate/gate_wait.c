@@ -14,6 +14,7 @@ static void speak(struct timer *t)
     if (!r->spoke) {
         buf_clear(&g->extra);
         (void)buf_fmt(&g->extra, "Cache-Control: no-cache\r\nX-Request-Id: %s\r\n", r->id);
+        gate_label_put(r, &g->extra);
         gate_put_cors(g, r->x, &g->extra);
         http_begin(r->x, 200, "text/event-stream", buf_bytes(&g->extra), HTTP_CHUNKED);
         r->spoke = true;

@@ -292,7 +292,8 @@ static void state_changed(struct links *l, const struct mesh_effect *fx)
               LOG_STR("state", mesh_state_name(v.state)),
               LOG_STR("before", mesh_state_name(fx->before)),
               LOG_INT("silence_ms", fx->silence_ms));
-    if (v.state == MESH_DEAD || v.state == MESH_REMOVED || v.state == MESH_LEFT) {
+    // A node that said goodbye still ends what it has begun.
+    if (v.state == MESH_DEAD || v.state == MESH_REMOVED) {
         struct link *x = mesh_user(fx->node);
         char why[MESH_NAME_MAX + 80];
         (void)snprintf(why, sizeof(why), "node %s is %s", v.name, mesh_state_name(v.state));
@@ -470,21 +471,33 @@ int links_removal(struct links *l, struct bytes text, struct err *e)
     return 1;
 }
 
-void links_standby(struct links *l)
+static void on_standby(struct links_call *c, int status, const struct err *e)
+{
+    if (status < 0)
+        log_event(LOG_WARN, "mesh.standby", LOG_STR("node", c->peer), LOG_STR("why", e->text));
+    if (c->body.p)
+        mem_wipe(c->body.p, c->body.cap);
+}
+
+void links_standby(struct links *l, const char *node, struct bytes authority_text)
 {
     struct buf body;
     struct err e = {0};
-    const char *name = l->args.authority ? authority_standby(l->args.authority) : "";
-    struct link *x = *name ? links_link(l, bytes_of(name)) : NULL;
+    struct link *x = links_link(l, bytes_of(node));
     if (!x)
         return;
     buf_init(&body, AUTHORITY_TEXT_MAX);
-    int status = authority_export(l->args.authority, bytes_of(name), &body, &e);
-    if (status < 0 || !links_call(x, "POST", "/mesh/v1/standby", &body, on_spread, &e))
-        log_event(LOG_WARN, "mesh.standby", LOG_STR("node", name), LOG_STR("why", e.text));
+    (void)buf_put(&body, authority_text);
+    if (!links_call(x, "POST", "/mesh/v1/standby", &body, on_standby, &e))
+        log_event(LOG_WARN, "mesh.standby", LOG_STR("node", node), LOG_STR("why", e.text));
     if (body.p)
         mem_wipe(body.p, body.cap);
     buf_fini(&body);
+}
+
+bool links_quiet(const struct links *l)
+{
+    return list_empty(&l->calls);
 }
 
 // ---- requests of others ------------------------------------------------------------------------

@@ -7,7 +7,7 @@
 //   POST hello              keys for datagrams, and both sheets
 //   POST sheet, GET sheet?node=NAME, POST sync   signed sheets and removals
 //   POST beat               a beat where datagrams do not get through
-//   POST removal, POST drain, POST standby, POST svid
+//   POST removal, POST drain, POST standby, POST svid, POST leave
 // A datagram: link number 8 | beat (mesh.h) | SipHash-2-4-128 of all before, by the key that the
 // receiver gave in hello. Numbers in a beat only grow, so that no datagram counts twice.
 // SPDX-License-Identifier: Apache-2.0
@@ -79,10 +79,14 @@ struct http_pool *links_pool(struct links *l, struct mesh_node *n);
 int links_tell(struct links *l, const struct mesh_sheet *s, struct err *e);
 void links_run(struct links *l); // after mesh_* calls of others: does what they decided
 int links_take(struct links *l, struct bytes sheet_text, struct err *e); // 1: news, 0: known
+// All that is known, as lines for links_news_take: for a node that joins, or for the next start.
+void links_news(struct links *l, struct buf *out);
+void links_news_take(struct links *l, struct bytes lines);
 // A removal made here (the authority), or heard: 1: news, spread from here. 0: known.
 int links_removal(struct links *l, struct bytes text, struct err *e);
-// The authority's copy goes to its standby, when there is one (after each save).
-void links_standby(struct links *l);
+// What the authority knows goes to the other node that holds it (a secret; over its link only).
+void links_standby(struct links *l, const char *node, struct bytes authority_text);
+bool links_quiet(const struct links *l); // nothing is on its way to another node
 void links_renew(struct links *l); // now, not at half life
 
 // One request to a node and its answer's body, at most answer_max. done: once, not from inside.

@@ -73,6 +73,8 @@ void link_beat(struct link *x)
         link_hello(x);
         return;
     }
+    if (link_is_silent(x))
+        link_hello(x);
     if (x->udp_known)
         send_datagram(x);
     if (!x->udp_known || now - x->echoed_ms > LINKS_ECHO_MS)

@@ -228,6 +228,14 @@ int link_hello_take(struct links *l, struct bytes peer, struct bytes text, struc
     return status < 0 ? status : 0;
 }
 
+// Whoever is silent may have been started anew: its keys are others then.
+bool link_is_silent(const struct link *x)
+{
+    struct mesh_node_view v;
+    mesh_node_view(x->all->args.mesh, x->mesh, links_now(x->all), &v);
+    return v.state != MESH_ALIVE;
+}
+
 static void hello_failed(struct link *x, const struct err *e)
 {
     struct links *l = x->all;
@@ -259,6 +267,7 @@ static void on_hello(struct links_call *c, int status, const struct err *e)
         hello_failed(x, &told);
     } else {
         x->hello_pause_ms = LINKS_HELLO_MS;
+        x->hello_not_before_ms = links_now(l) + LINKS_HELLO_MS;
         link_beat(x);
     }
     links_run(l);
@@ -376,6 +385,11 @@ void links_news_put(struct links *l, struct bytes known, struct buf *out)
         if (have && v.state != MESH_REMOVED && !knows(known, 'S', v.name, v.boot, v.seq))
             (void)buf_fmt(out, "S %.*s\n", BYTES_FMT(text));
     }
+}
+
+void links_news(struct links *l, struct buf *out)
+{
+    links_news_put(l, BYTES_NONE, out);
 }
 
 void links_news_take(struct links *l, struct bytes lines)

@@ -84,6 +84,7 @@ void links_forget_keys(struct links *l);
 // links_peer.c
 int link_dial(struct link *x, struct err *e); // its pool, made or remade
 void link_hello(struct link *x);
+bool link_is_silent(const struct link *x);
 void link_offer(struct link *x);
 void link_sync(struct link *x);
 void link_fetch(struct link *x, const char *node);
@@ -100,7 +101,6 @@ int link_hello_take(struct links *l, struct bytes peer, struct bytes text, struc
                     struct err *e);
 // "S sheet" and "R removal" lines: what we have beyond the numbers in lines of known.
 void links_news_put(struct links *l, struct bytes known, struct buf *out);
-void links_news_take(struct links *l, struct bytes lines);
 void links_known_put(struct links *l, struct buf *out);
 
 // links_beat.c

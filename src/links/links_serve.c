@@ -91,7 +91,6 @@ static void op_join(struct ask *a)
         json_w_str(&w, "news", buf_bytes(&news));
         json_w_end(&w);
         reply(a, "application/json", &out);
-        links_standby(l);
     }
     buf_fini(&answer);
     buf_fini(&removed);
@@ -203,21 +202,35 @@ static void op_removal(struct ask *a)
         done(a);
 }
 
-// Only the node of the authority speaks for the mesh's admin.
+// Only the node of the authority, or its standby, speaks for the mesh's admin.
 static bool from_authority(struct ask *a)
 {
-    const char *who = member_authority(a->l->args.member);
-    struct mesh_node *n = mesh_find(a->l->args.mesh, a->node);
-    struct mesh_node_view v;
-    bool serves = *who && bytes_is(a->node, who);
-    if (n && !serves) { // a standby that signs
-        mesh_node_view(a->l->args.mesh, n, links_now(a->l), &v);
-        for (size_t i = 0; v.sheet && i < v.sheet->record_count; i++)
-            serves = serves || strcmp(v.sheet->records[i].name, "authority") == 0;
-    }
-    if (!serves)
-        refuse(a, E_FORBIDDEN, "only the node of the mesh's authority may ask for that");
-    return serves;
+    const struct links_args *args = &a->l->args;
+    if (bytes_is(a->node, member_authority(args->member)) ||
+        (args->authority && a->node.n && bytes_is(a->node, authority_standby(args->authority))))
+        return true;
+    refuse(a, E_FORBIDDEN, "only the node of the mesh's authority may ask for that");
+    return false;
+}
+
+static void op_leave(struct ask *a)
+{
+    struct links *l = a->l;
+    struct buf text;
+    struct err e = {0};
+    if (!need_authority(a))
+        return;
+    buf_init(&text, GRANT_TEXT_MAX);
+    int status = authority_remove(l->args.authority, a->node, links_wall(l), &text, &e);
+    if (status == 0)
+        status = l->args.ops->save_authority(l->args.user, &e);
+    if (status < 0)
+        fail(a, &e);
+    else
+        done(a); // before its connections are closed by the removal
+    if (status == 0)
+        (void)links_removal(l, buf_bytes(&text), NULL);
+    buf_fini(&text);
 }
 
 static void op_drain(struct ask *a)
@@ -283,7 +296,7 @@ static const struct {
     {"GET", "sheet", false, op_sheet_get}, {"POST", "sync", false, op_sync},
     {"POST", "beat", false, op_beat},      {"POST", "removal", false, op_removal},
     {"POST", "drain", false, op_drain},    {"POST", "standby", false, op_standby},
-    {"POST", "svid", false, op_svid},
+    {"POST", "svid", false, op_svid},      {"POST", "leave", false, op_leave},
 };
 
 bool links_handle(struct links *l, struct http_exchange *x)

@@ -1,8 +1,8 @@
 // index.c: a node's sheet is kept, and its models are found by name: the only places that allocate
 // for a sheet.
 // SPDX-License-Identifier: Apache-2.0
-#include "mesh/mesh_priv.h"
 #include "base/alloc.h"
+#include "mesh/mesh_priv.h"
 #include <string.h>
 
 static void unlink_places(struct mesh *m, struct mesh_place *places)

@@ -6,9 +6,9 @@
 #include "mesh/mesh_priv.h"
 #include <string.h>
 
-#define DOUBT_BEATS 3           // one that refuses connections is suspect after so many lost beats
-#define RTT_US_MAX 60000000     // a clock that was set, not a way
-#define RTT_WEIGHT 8            // RFC 6298: one eighth of each new measure
+#define DOUBT_BEATS 3 // one that refuses connections is suspect after so many lost beats
+#define RTT_US_MAX 60000000 // a clock that was set, not a way
+#define RTT_WEIGHT 8 // RFC 6298: one eighth of each new measure
 
 static bool is_silent(const struct mesh *m, const struct mesh_node *n, int64_t now_ms)
 {
@@ -209,7 +209,8 @@ static void prepare_loads(struct mesh *m)
         if (x->active + x->waiting == 0 || total++ >= MESH_BEAT_LOADS_MAX)
             continue;
         b->loads[b->load_count].hash = self->marks[i].hash;
-        b->loads[b->load_count].active = (uint16_t)(x->active < UINT16_MAX ? x->active : UINT16_MAX);
+        b->loads[b->load_count].active =
+            (uint16_t)(x->active < UINT16_MAX ? x->active : UINT16_MAX);
         b->loads[b->load_count++].waiting =
             (uint16_t)(x->waiting < UINT16_MAX ? x->waiting : UINT16_MAX);
         m->load_at = i + 1;

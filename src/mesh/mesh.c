@@ -102,6 +102,7 @@ static void own_loads(struct mesh_node *self, const struct mesh_sheet *s)
         self->models[i].waiting = s->models[i].waiting;
         self->models[i].eta_ms = s->models[i].eta_ms;
     }
+    self->sheet.clearance = s->clearance; // the grant's, so not in the text
 }
 
 int mesh_self(struct mesh *m, const struct mesh_sheet *s, int64_t now_ms, struct err *e)

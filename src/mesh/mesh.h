@@ -32,11 +32,11 @@ const char *mesh_state_name(enum mesh_state s); // "alive", ...
 struct mesh_args {
     const char *self;      // node name
     const char *context;   // "dev.aipc.node1": environment, class, node
-    uint64_t boot;         // this life's number: wall ms of the start, more than any earlier one's
-    int64_t beat_ms;       // default 50 (0: the default, also below)
-    int64_t suspect_ms;    // default 400
-    int64_t dead_ms;       // default 1300
-    int64_t forget_ms;     // a dead node's sheet is dropped after this, default 10 min
+    uint64_t boot; // this life's number: wall ms of the start, more than any earlier one's
+    int64_t beat_ms; // default 50 (0: the default, also below)
+    int64_t suspect_ms; // default 400
+    int64_t dead_ms; // default 1300
+    int64_t forget_ms; // a dead node's sheet is dropped after this, default 10 min
     struct label_names *names; // borrowed: for clearances in sheets
 };
 struct mesh *mesh_new(const struct mesh_args *args);
@@ -47,16 +47,16 @@ void mesh_free(struct mesh *m);
 struct mesh_model { // a record of kind "model"
     const char *name, *kind;
     const char *const *aliases; // NULL-terminated or NULL
-    const char *state;          // "UNLOADED", "LOADING", "WARM", "DRAINING", "FAILED"
-    const char *tier;           // "node" (default), "edge", "cloud"
-    uint64_t context;           // tokens, 0: unknown
+    const char *state; // "UNLOADED", "LOADING", "WARM", "DRAINING", "FAILED"
+    const char *tier; // "node" (default), "edge", "cloud"
+    uint64_t context; // tokens, 0: unknown
     uint32_t slots, active, waiting;
-    int64_t load_ms;            // how long a load takes, -1: unknown
-    int64_t eta_ms;             // while it loads, -1: unknown
-    bool fits;                  // false: can never be loaded there
+    int64_t load_ms; // how long a load takes, -1: unknown
+    int64_t eta_ms; // while it loads, -1: unknown
+    bool fits; // false: can never be loaded there
     uint32_t replicas_min, replicas_max; // 0: not said
-    struct label clearance;     // of data it may get
-    struct label label;         // of what it knows: joined to its replies
+    struct label clearance; // of data it may get
+    struct label label; // of what it knows: joined to its replies
 };
 struct mesh_record { // kinds "engine", "service", "queue"
     const char *kind, *name, *address; // address may be NULL
@@ -82,13 +82,13 @@ void mesh_sheet_put(struct buf *out, const struct label_names *names, const stru
 // ---- beats --------------------------------------------------------------------------------------
 
 struct mesh_beat {
-    uint64_t boot, seq;   // of the sender's life; of this beat
-    uint64_t sheet;       // number of its sheet in that life
-    uint64_t sent_us;     // the sender's clock, given back by the peer in echo_us
-    uint64_t echo_us;     // the newest sent_us that came from the receiver, 0: none
+    uint64_t boot, seq; // of the sender's life; of this beat
+    uint64_t sheet; // number of its sheet in that life
+    uint64_t sent_us; // the sender's clock, given back by the peer in echo_us
+    uint64_t echo_us; // the newest sent_us that came from the receiver, 0: none
     uint32_t echo_age_us; // how long it lay here
     uint32_t active, waiting; // requests on the whole node
-    uint64_t memory_free;     // of the budget for models
+    uint64_t memory_free; // of the budget for models
     bool draining;
     uint64_t digest; // of all (node, boot, seq) that the sender knows: when they differ, MESH_SYNC
     uint8_t suspect_count;
@@ -110,11 +110,12 @@ int mesh_beat_parse(struct mesh_beat *ret, struct bytes data, struct err *e); //
 
 // This node's own sheet: node, context, boot and seq are set here. seq counts up when anything
 // differs but the models' active, waiting and eta_ms: those go out with the beats, so call this as
-// often as they change. Returns 1 when it counted up, 0 when not. After 1 the driver signs the sheet
-// of mesh_node_view(mesh_self_node), gives the signed text to mesh_self_raw, and does what the
-// effects say (MESH_OFFER).
+// often as they change. Returns 1 when it counted up, 0 when not. After 1 the driver signs the
+// sheet of mesh_node_view(mesh_self_node), gives the signed text to mesh_self_raw, and does what
+// the effects say (MESH_OFFER).
 int mesh_self(struct mesh *m, const struct mesh_sheet *s, int64_t now_ms, struct err *e);
-int mesh_self_raw(struct mesh *m, struct bytes raw, struct err *e); // copies; for mesh_raw, mesh_newer
+int mesh_self_raw(struct mesh *m, struct bytes raw,
+                  struct err *e); // copies; for mesh_raw, mesh_newer
 void mesh_load(struct mesh *m, uint32_t active, uint32_t waiting, uint64_t memory_free);
 // A checked sheet of another node, with the signed text as it came (copied; handed on by
 // mesh_raw). 1: news, 0: known or older, E_*: refused (other environment's are kept but never

@@ -23,9 +23,9 @@
 #define MESH_SYNC_MS 1000       // and again after this, doubled up to
 #define MESH_SYNC_MS_MAX 30000
 #define MESH_UNCONFIRMED 4      // dead by our own view alone after so many times dead_ms
-#define MESH_WANT_MS 5000       // a wish for a replica that brought nothing is told again after this
+#define MESH_WANT_MS 5000 // a wish for a replica that brought nothing is told again after this
 #define MESH_WANT_FIRST_MS 1000 // after the start, time to hear of the others
-#define MESH_IDLE_MS 1000       // the clock's pace without a peer
+#define MESH_IDLE_MS 1000 // the clock's pace without a peer
 
 #define MESH_BREAKER_FAILURES 3
 #define MESH_BREAKER_MS 1000
@@ -55,7 +55,7 @@ struct mesh_name { // a model's name or alias, with all places that have it
 struct mesh_mark { // of one model of a sheet
     uint32_t hash; // of its name
     int64_t want_ms; // own models: when it was told that it is wanted, 0: never
-    bool want;       // to be told
+    bool want; // to be told
 };
 
 struct mesh_node {
@@ -63,22 +63,22 @@ struct mesh_node {
     char name[MESH_NAME_MAX + 1];
     uint32_t hash;
     uint32_t slot; // its bit in votes
-    uint64_t tie;  // order of equal routes, another one on each node
+    uint64_t tie; // order of equal routes, another one on each node
     enum mesh_state state, before;
     unsigned fx; // pending effects, 1 << kind
     bool self, heard, same_environment, draining;
     bool current; // the sheet is of the present life, and its time is not over
     int64_t since_ms, heard_ms;
-    int64_t silent_ms;    // silence counts from here: heard_ms, moved by our own pauses
-    int64_t doubt_ms;     // until then: could not be reached, so looked at sooner
-    int64_t beat_ms;      // next beat to it
-    int64_t fetch_ms;     // not asked again before
-    int64_t ttl_ms;       // the sheet counts no more then
-    int64_t silence_ms;   // at the last change of state
-    uint64_t life;        // boot, as last heard or read
-    struct mesh_number number;  // of the sheet here
-    struct mesh_number asked;   // of the sheet last asked for
-    struct mesh_number grave;   // sheets up to here are not taken any more
+    int64_t silent_ms; // silence counts from here: heard_ms, moved by our own pauses
+    int64_t doubt_ms; // until then: could not be reached, so looked at sooner
+    int64_t beat_ms; // next beat to it
+    int64_t fetch_ms; // not asked again before
+    int64_t ttl_ms; // the sheet counts no more then
+    int64_t silence_ms; // at the last change of state
+    uint64_t life; // boot, as last heard or read
+    struct mesh_number number; // of the sheet here
+    struct mesh_number asked; // of the sheet last asked for
+    struct mesh_number grave; // sheets up to here are not taken any more
 
     struct arena *keep; // sheet, raw, places, loads
     struct mesh_sheet sheet;
@@ -86,7 +86,7 @@ struct mesh_node {
     struct bytes raw;
     struct mesh_place *places;
     struct mesh_model *models; // the sheet's; active and waiting follow the beats
-    struct mesh_mark *marks;   // one for each
+    struct mesh_mark *marks; // one for each
 
     uint64_t beat_seq, echo_us, echo_at_us, digest;
     uint32_t rtt_us, active, waiting;
@@ -132,7 +132,7 @@ struct mesh {
     struct buf self_text; // of the own sheet, without its number and loads
     uint64_t beat_seq;
     uint64_t digest;
-    struct mesh_beat beat;        // what all beats of one tick have in common
+    struct mesh_beat beat; // what all beats of one tick have in common
     uint32_t suspect_at, load_at; // turn on when a beat has no room for all
     int64_t now_ms, due_ms, start_ms, want_ms;
     bool want_look, want_told;

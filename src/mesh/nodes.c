@@ -1,7 +1,7 @@
 // nodes.c: nodes come, turn and go; marks are the way of effects, so nothing allocates there.
 // SPDX-License-Identifier: Apache-2.0
-#include "mesh/mesh_priv.h"
 #include "base/alloc.h"
+#include "mesh/mesh_priv.h"
 #include <assert.h>
 #include <string.h>
 
@@ -159,7 +159,7 @@ void mesh_node_forget(struct mesh *m, struct mesh_node *n)
 
 static bool node_effect(struct mesh *m, struct mesh_node *n, struct mesh_effect *ret)
 {
-    static const enum mesh_effect_kind order[] = {MESH_STATE, MESH_CHANGED, MESH_BEAT, MESH_OFFER,
+    static const enum mesh_effect_kind order[] = {MESH_STATE, MESH_CHANGED, MESH_BEAT,  MESH_OFFER,
                                                   MESH_FETCH, MESH_SYNC,    MESH_FORGOT};
     for (size_t i = 0; i < sizeof order / sizeof order[0]; i++) {
         if ((n->fx & 1U << order[i]) == 0)

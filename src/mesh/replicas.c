@@ -1,7 +1,7 @@
-// replicas.c: which nodes keep a model loaded. All reckon alike, from the same sheets: nodes that have
-// the model are ordered by a hash of node and model (rendezvous: Thaler, Ravishankar 1996), the
-// first `min` of the living keep it; nobody has to agree with anybody.
-// SPDX-License-Identifier: Apache-2.0
+// replicas.c: which nodes keep a model loaded. All reckon alike, from the same sheets: nodes that
+// have the model are ordered by a hash of node and model (rendezvous: Thaler, Ravishankar 1996),
+// the first `min` of the living keep it; nobody has to agree with anybody. SPDX-License-Identifier:
+// Apache-2.0
 #include "mesh/mesh_priv.h"
 #include <stdio.h>
 #include <string.h>

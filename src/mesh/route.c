@@ -6,13 +6,13 @@
 #include "mesh/mesh_priv.h"
 #include <string.h>
 
-#define REQUEST_US 500000       // one request before ours in a queue
-#define SHARE_US 20000          // slowed down by the others in a machine's full set of slots
+#define REQUEST_US 500000 // one request before ours in a queue
+#define SHARE_US 20000 // slowed down by the others in a machine's full set of slots
 #define LOAD_UNKNOWN_US 15000000 // a load of which nothing is known
-#define HOP_US 200              // a hop besides its round trip: issue 4's mark
+#define HOP_US 200 // a hop besides its round trip: issue 4's mark
 #define RTT_UNKNOWN_US 500
-#define AFFINITY_US 100000      // reading the prompt anew
-#define TIER_NODE_US 50000      // edge first, then strong nodes, then cloud
+#define AFFINITY_US 100000 // reading the prompt anew
+#define TIER_NODE_US 50000 // edge first, then strong nodes, then cloud
 #define TIER_CLOUD_US 2000000
 
 enum verdict { CANNOT, FORBIDDEN, GONE, GOOD };
@@ -109,7 +109,8 @@ static enum verdict judge(const struct mesh_want *w, const struct mesh_place *p,
     return *ret_why != NULL ? GONE : GOOD;
 }
 
-// Other environments do not exist for a request, nor does who said goodbye, nor what was not renewed.
+// Other environments do not exist for a request, nor does who said goodbye, nor what was not
+// renewed.
 static bool is_candidate(const struct mesh_place *p)
 {
     const struct mesh_node *n = p->node;
@@ -163,8 +164,8 @@ static int64_t here_us(const struct search *s)
 {
     const struct mesh_here *h = s->here;
     int64_t load = h->warm ? 0 : h->wait_ms >= 0 ? h->wait_ms * 1000 : LOAD_UNKNOWN_US;
-    int64_t cost = queue_us(h->slots, (uint64_t)h->active + h->waiting) + load +
-                   tier_us(h->cloud, h->edge);
+    int64_t cost =
+        queue_us(h->slots, (uint64_t)h->active + h->waiting) + load + tier_us(h->cloud, h->edge);
     return s->liked != s->m->self->hash ? cost + AFFINITY_US : cost;
 }
 
@@ -328,10 +329,10 @@ static int refuse(const struct search *s, const struct mesh_name *x, struct err 
         put_label(&b, s->m, ", label ", s->w->label);
     if (h != NULL && h->have)
         (void)buf_fmt(&b, "; here: %s",
-                      !h->may                         ? "label or role forbid it"
-                      : s->w->no_cloud && h->cloud    ? "cloud is not allowed for it"
-                      : !h->fits                      ? "does not fit its memory"
-                                                      : "was tried");
+                      !h->may                      ? "label or role forbid it"
+                      : s->w->no_cloud && h->cloud ? "cloud is not allowed for it"
+                      : !h->fits                   ? "does not fit its memory"
+                                                   : "was tried");
     if (x != NULL)
         list_each (it, &x->places)
             if (is_candidate(container_of(it, struct mesh_place, of_name)))

@@ -124,8 +124,7 @@ static struct label label(struct reader *r, const struct json *v, const char *ke
 
 static void model(struct reader *r, const struct json *v, struct mesh_model *x)
 {
-    static const char *const states[] = {"UNLOADED", "LOADING", "WARM",
-                                         "DRAINING", "FAILED",  NULL};
+    static const char *const states[] = {"UNLOADED", "LOADING", "WARM", "DRAINING", "FAILED", NULL};
     static const char *const tiers[] = {"node", "edge", "cloud", NULL};
     const struct json *tier = json_get(v, "tier"), *replicas = json_get(v, "replicas");
     x->name = text(r, json_get(v, "name"), "model's name", MESH_MODEL_NAME_MAX);
@@ -206,8 +205,7 @@ static void head(struct reader *r, const struct json *v, struct mesh_sheet *s)
         wrong(r, "boot, seq and ttl_ms", "must be more than 0");
     s->draining = json_bool(json_get(v, "draining"), false);
     s->leaving = json_bool(json_get(v, "leaving"), false);
-    s->addresses =
-        texts(r, json_get(v, "addresses"), "addresses", MESH_ADDRESSES_MAX, ADDRESS_MAX);
+    s->addresses = texts(r, json_get(v, "addresses"), "addresses", MESH_ADDRESSES_MAX, ADDRESS_MAX);
     s->roles = texts(r, json_get(v, "roles"), "roles", MESH_ROLES_MAX, WORD_MAX);
 }
 

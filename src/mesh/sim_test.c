@@ -35,7 +35,7 @@ struct machine {
     bool up;
     uint64_t boot;
     int64_t skew_ms, paused_us; // its clock; it does nothing before that
-    int group;                  // those of one group hear each other
+    int group; // those of one group hear each other
     bool draining;
     int64_t tick_us; // the one tick that is planned
     int models;
@@ -133,8 +133,8 @@ static void send_to(struct sim *s, enum message kind, int from, int to, const ch
     s->sent[kind]++;
     if (!linked(s, from, to) || (kind == BEAT && rng_below(&s->rng, 100) < s->loss))
         return;
-    int64_t late = s->delay_us +
-                   (s->jitter_us > 0 ? (int64_t)rng_below(&s->rng, (uint64_t)s->jitter_us) : 0);
+    int64_t late =
+        s->delay_us + (s->jitter_us > 0 ? (int64_t)rng_below(&s->rng, (uint64_t)s->jitter_us) : 0);
     push(s, (struct event){.at_us = s->now_us + late,
                            .kind = kind,
                            .from = from,
@@ -310,8 +310,7 @@ static void handle(struct sim *s, const struct event *e)
         break;
     case BEAT:
         assert_int_equal(mesh_beat_parse(&b, (struct bytes){e->data, e->n}, NULL), 0);
-        mesh_heard(m, bytes_of(name_of(e->from, name)), &b, clock_ms(s, e->to),
-                   clock_us(s, e->to));
+        mesh_heard(m, bytes_of(name_of(e->from, name)), &b, clock_ms(s, e->to), clock_us(s, e->to));
         break;
     case SHEET: on_sheet(s, e); break;
     case FETCH: send_own(s, e->to, e->from); break;
@@ -465,8 +464,8 @@ static void all_at_once(void **state)
     sim_fini(&s);
 }
 
-// Issue 4: 0 false deaths in 20 minutes of random pauses up to 0.9 s and 5 % loss. A node that slept
-// is awake for 0.3 s before it sleeps again: else two pauses would be one of 1.8 s.
+// Issue 4: 0 false deaths in 20 minutes of random pauses up to 0.9 s and 5 % loss. A node that
+// slept is awake for 0.3 s before it sleeps again: else two pauses would be one of 1.8 s.
 static void pauses(struct sim *s, int64_t minutes)
 {
     int64_t end = s->now_us + minutes * 60 * 1000 * MS;
@@ -523,15 +522,15 @@ static void death_is_noticed(void **state)
             run_for(&s, 1000);
             for (int i = 0; i < s.count; i++)
                 if (i != who && !sees(&s, i, who, MESH_DEAD))
-                    fail_msg("%d nodes, seed %llu: n%d does not know of the death of n%d",
-                             s.count, (unsigned long long)seed, i, who);
+                    fail_msg("%d nodes, seed %llu: n%d does not know of the death of n%d", s.count,
+                             (unsigned long long)seed, i, who);
             assert_int_equal(s.false_deaths, 0);
             boot(&s, who, 9000); // a new life
             join(&s, who, who == 0 ? 1 : 0);
             run_for(&s, 300);
             if (strangers(&s) != 0)
-                fail_msg("%d nodes, seed %llu: %d pairs are strangers after n%d came back",
-                         s.count, (unsigned long long)seed, strangers(&s), who);
+                fail_msg("%d nodes, seed %llu: %d pairs are strangers after n%d came back", s.count,
+                         (unsigned long long)seed, strangers(&s), who);
             sim_fini(&s);
         }
 }
@@ -539,7 +538,7 @@ static void death_is_noticed(void **state)
 static void partition_heals(void **state)
 {
     static const struct {
-        int nodes, cut;   // nodes [0, cut) on one side
+        int nodes, cut; // nodes [0, cut) on one side
         int64_t split_ms; // longer than the sheets' 10 s: they expire
     } cases[] = {{2, 1, 3000}, {3, 1, 5000}, {5, 2, 4000}, {5, 2, 30000}, {16, 8, 8000}};
     (void)state;

@@ -60,6 +60,27 @@ static const struct metric node_metrics[] = {
     {"plexus_loop_lag_seconds", GAUGE, N(loop_lag_ns), 1e-9, NULL, NULL,
      "Longest time the event loop was held since the last scrape."},
     {"plexus_uptime_seconds", GAUGE, N(uptime_s), 1, NULL, NULL, "Since the start."},
+    {"plexus_security_violations_total", COUNTER, N(violations[0]), 1, "operation", "read_reply",
+     "Flows of data that labels forbid, by crossing."},
+    {"plexus_security_violations_total", COUNTER, N(violations[1]), 1, "operation", "read_record",
+     NULL},
+    {"plexus_security_violations_total", COUNTER, N(violations[2]), 1, "operation", "ask_model",
+     NULL},
+    {"plexus_security_violations_total", COUNTER, N(violations[3]), 1, "operation", "ask_cloud",
+     NULL},
+    {"plexus_security_violations_total", COUNTER, N(violations[4]), 1, "operation", "hop", NULL},
+    {"plexus_security_violations_total", COUNTER, N(violations[5]), 1, "operation", "publish",
+     NULL},
+    {"plexus_security_violations_total", COUNTER, N(violations[6]), 1, "operation", "deliver",
+     NULL},
+    {"plexus_security_violations_total", COUNTER, N(violations[7]), 1, "operation", "write_record",
+     NULL},
+    {"plexus_security_violations_total", COUNTER, N(violations[8]), 1, "operation", "hand_agent",
+     NULL},
+    {"plexus_security_violations_total", COUNTER, N(violations[9]), 1, "operation", "declassify",
+     NULL},
+    {"plexus_declassified_total", COUNTER, N(declassified), 1, NULL, NULL,
+     "Requests whose label was lowered by a signed statement."},
 };
 #undef N
 
@@ -216,7 +237,8 @@ int meter_put(struct buf *out, const struct meter *m)
     const struct prom_label none[1] = {{NULL, BYTES_NONE}};
     for (size_t i = 0; i < sizeof(node_metrics) / sizeof(node_metrics[0]); i++) {
         const struct metric *k = &node_metrics[i];
-        (void)prom_head(out, k->name, types[k->type], k->help);
+        if (k->help) // else one more row of the metric above
+            (void)prom_head(out, k->name, types[k->type], k->help);
         put_metric(out, k, none, 0, &m->node);
     }
     size_t rows = sizeof(model_metrics) / sizeof(model_metrics[0]);

@@ -41,10 +41,14 @@ struct meter_model { // one series, label model and engine
     struct meter_model *next;
 };
 
+#define METER_VIOLATIONS 10 // kinds of crossings, in the order of enum label_op (trust/label.h)
+
 struct meter_node {
     uint64_t requests, refused, unauthorized, bad_requests, connections, connections_max,
         over_limit, body_bytes, memory_budget_bytes, memory_used_bytes, log_dropped;
     uint64_t loop_lag_ns, uptime_s;
+    uint64_t violations[METER_VIOLATIONS]; // flows refused by labels
+    uint64_t declassified;
 };
 
 struct meter;

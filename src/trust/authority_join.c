@@ -13,7 +13,8 @@
 int authority_issue(const struct authority *a, const struct crypto_key *key, const char *uri,
                     uint64_t epoch, int64_t ttl_ms, int64_t wall_ms, struct buf *der, struct err *e)
 {
-    int64_t end = (wall_ms + ttl_ms + 999) / 1000 * 1000; // whole seconds, never less than asked for
+    int64_t end =
+        (wall_ms + ttl_ms + 999) / 1000 * 1000; // whole seconds, never less than asked for
     if (end > a->ca_not_after_ms)
         end = a->ca_not_after_ms;
     const struct x509_issue_args args = {
@@ -127,9 +128,9 @@ static int node_leaf(const struct authority *a, const struct crypto_key *key, st
     struct buf path;
     buf_init(&path, SPIFFE_ID_MAX);
     (void)buf_fmt(&path, "spiffe://%s/node/%.*s", a->domain, BYTES_FMT(node));
-    int rc = path.failed ? err_set(e, path.failed, "no memory for a name")
-                         : authority_issue(a, key, buf_cstr(&path), epoch, a->svid_ttl_ms, wall_ms,
-                                           der, e);
+    int rc = path.failed
+                 ? err_set(e, path.failed, "no memory for a name")
+                 : authority_issue(a, key, buf_cstr(&path), epoch, a->svid_ttl_ms, wall_ms, der, e);
     buf_fini(&path);
     return rc;
 }

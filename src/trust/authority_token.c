@@ -110,8 +110,7 @@ static int args_check(const struct authority_token_args *args, struct err *e)
         return err_set(e, E_INVALID, "a join token lives 1 second to 30 days");
     for (const char *const *r = args->roles; r && *r; r++)
         if (++n > GRANT_ROLES_MAX || !grant_word_ok(bytes_of(*r)))
-            return err_set(e, E_INVALID, "at most %d roles, each of " GRANT_WORDS,
-                           GRANT_ROLES_MAX);
+            return err_set(e, E_INVALID, "at most %d roles, each of " GRANT_WORDS, GRANT_ROLES_MAX);
     if (args->environment && !grant_word_ok(bytes_of(args->environment)))
         return err_set(e, E_INVALID, "an environment is of " GRANT_WORDS);
     if (args->clearance && strlen(args->clearance) > 1024)

@@ -1,8 +1,8 @@
 // grant.c: grants and removals as signed JSON.
 // SPDX-License-Identifier: Apache-2.0
-#include "trust/grant_priv.h"
 #include "base/alloc.h"
 #include "crypto/base64url.h"
+#include "trust/grant_priv.h"
 #include <string.h>
 
 // ---- small things ----

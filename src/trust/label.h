@@ -96,16 +96,40 @@ int label_declass_parse(const struct label_names *n, struct bytes text, struct l
 
 struct label_declass_args {
     struct label label; // the data's label now: the statement must be about it
-    const uint8_t *data; // SHA-256 of the data
+    struct bytes data;
     int64_t wall_ms;
     // Is this the signature of that key? 0 with the key's clearance, else E_SECURITY.
     int (*verify)(void *user, struct bytes who, struct bytes signed_text,
                   const uint8_t sig[LABEL_SIG_LEN], struct label *ret_clearance, struct err *e);
-    void *user;
+    void *user; // label_signers_verify: the signers
 };
 // 0: ret->to is the data's label from now on; the caller logs it. E_INVALID, E_SECURITY, E_NOMEM.
 int label_declass_check(const struct label_names *n, struct bytes text,
                         const struct label_declass_args *args, struct label_declass *ret,
                         struct err *e);
+
+// The keys that may sign: made once, asked by label_declass_check.
+#define LABEL_SIGNERS_MAX 256
+struct label_signers;
+struct label_signers *label_signers_new(void);
+void label_signers_free(struct label_signers *s);
+// key: Ed25519 public key, base64url. E_INVALID, E_EXISTS (name), E_FULL.
+int label_signers_add(struct label_signers *s, struct bytes name, struct bytes key,
+                      struct label clearance, struct err *e);
+int label_signers_verify(void *signers, struct bytes who, struct bytes signed_text,
+                         const uint8_t sig[LABEL_SIG_LEN], struct label *ret_clearance,
+                         struct err *e);
+
+// ---- clearances of bus subjects ----
+
+#define LABEL_SUBJECTS_MAX 1000
+#define LABEL_SUBJECT_LEN_MAX 255
+struct label_subjects; // rows "prod.organs.>" with clearances; the first that fits counts
+struct label_subjects *label_subjects_new(struct label otherwise);
+void label_subjects_free(struct label_subjects *t);
+// "*" is one word, ">" at the end is one or more. E_INVALID, E_FULL, E_NOMEM.
+int label_subjects_add(struct label_subjects *t, struct bytes pattern, struct label clearance,
+                       struct err *e);
+struct label label_subject(const struct label_subjects *t, struct bytes subject);
 
 #endif

@@ -199,7 +199,7 @@ int label_declass_check(const struct label_names *n, struct bytes text,
     struct label clearance = {0};
     struct bytes first;
     struct buf mark;
-    uint8_t sig[LABEL_SIG_LEN];
+    uint8_t sig[LABEL_SIG_LEN], hash[SHA256_LEN];
     int64_t now_s = a->wall_ms / 1000;
     int rc = label_declass_parse(n, text, &d, &first, sig, e);
     if (rc != 0)
@@ -213,7 +213,8 @@ int label_declass_check(const struct label_names *n, struct bytes text,
     buf_fini(&mark);
     if (rc != 0)
         return rc;
-    if (memcmp(a->data, d.data, sizeof d.data) != 0)
+    sha256_sum(a->data, hash);
+    if (memcmp(hash, d.data, sizeof hash) != 0)
         return no("the statement is about other data", e);
     if (d.at_s > now_s + LABEL_DECLASS_SKEW_S)
         return no("the statement is of a time to come", e);

@@ -78,7 +78,7 @@ static void make(const struct desk *d, const struct label_declass *s, struct buf
 static int check_at(struct desk *d, struct bytes text, int64_t wall_ms, struct label_declass *ret,
                     struct err *e)
 {
-    struct label_declass_args args = {d->from, d->data, wall_ms, verify, d};
+    struct label_declass_args args = {d->from, BYTES("the data"), wall_ms, verify, d};
     return label_declass_check(d->names, text, &args, ret, e);
 }
 

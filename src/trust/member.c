@@ -1,8 +1,8 @@
 // member.c: a node's identity: made, looked at, and used on peers and sheets.
 // SPDX-License-Identifier: Apache-2.0
-#include "trust/member_priv.h"
 #include "base/alloc.h"
 #include "crypto/base64url.h"
+#include "trust/member_priv.h"
 #include <string.h>
 
 // ---- making ----

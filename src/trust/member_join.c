@@ -54,8 +54,9 @@ static int leaf_check(const struct member *m, const struct crypto_key *key, stru
         return n < 0 ? n : err_set(e, E_PARSE, "no certificate came");
     int rc = x509_info(der[0], &p->leaf, e);
     if (rc == 0)
-        rc = spiffe_x509_check(p->bundle, der, n, wall_ms >= 0 ? wall_ms : p->leaf.not_after_ms,
-                               p->id, &epoch, e);
+        rc = spiffe_x509_check(p->bundle, der, n,
+                               wall_ms >= 0 ? wall_ms : p->leaf.not_after_ms - 1000, p->id, &epoch,
+                               e);
     if (rc == 0)
         rc = x509_key(der[0], &theirs, e);
     if (rc != 0)
@@ -280,8 +281,7 @@ int64_t member_renew_at(const struct member *m)
 
 bool member_renew_due(const struct member *m, int64_t wall_ms)
 {
-    return m->papers &&
-           (wall_ms >= member_renew_at(m) || wall_ms < m->papers->leaf.not_before_ms);
+    return m->papers && (wall_ms >= member_renew_at(m) || wall_ms < m->papers->leaf.not_before_ms);
 }
 
 // ---- the peer of a joiner ----

@@ -1,5 +1,5 @@
-// member_json.c: an identity as JSON text, version 1. Keys are in it: its file is its owner's alone.
-// SPDX-License-Identifier: Apache-2.0
+// member_json.c: an identity as JSON text, version 1. Keys are in it: its file is its owner's
+// alone. SPDX-License-Identifier: Apache-2.0
 #include "base/alloc.h"
 #include "trust/member_priv.h"
 
@@ -58,10 +58,9 @@ static int load_papers(struct member *m, const struct json *root, struct err *e)
     const struct json *list = json_get(root, "removals");
     if (!json_get(root, "svid"))
         return 0;
-    int rc = member_papers_open(m, m->key, json_cstr(json_get(root, "domain"), ""),
-                                json_str(json_get(root, "svid")),
-                                json_str(json_get(root, "bundle")),
-                                json_str(json_get(root, "grant")), -1, &m->papers, e);
+    int rc = member_papers_open(
+        m, m->key, json_cstr(json_get(root, "domain"), ""), json_str(json_get(root, "svid")),
+        json_str(json_get(root, "bundle")), json_str(json_get(root, "grant")), -1, &m->papers, e);
     for (size_t i = 0; rc >= 0 && i < json_len(list); i++)
         rc = member_removal_add(m, json_str(json_at(list, i)), NULL, e);
     return rc < 0 ? rc : 0;

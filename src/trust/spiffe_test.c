@@ -85,8 +85,8 @@ static void test_bytes(void **state)
     (void)state;
     for (int c = 0; c < 256; c++) {
         char name[3] = {'a', (char)c, 'b'}, path[4] = {'/', 'a', (char)c, 'b'};
-        bool low = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-' ||
-                   c == '_';
+        bool low =
+            (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
         bool any = low || (c >= 'A' && c <= 'Z');
         assert_int_equal(spiffe_domain_check((struct bytes){name, 3}, NULL), low ? 0 : E_INVALID);
         assert_int_equal(spiffe_path_check((struct bytes){path, 4}, NULL),

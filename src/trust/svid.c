@@ -220,7 +220,8 @@ int spiffe_sealed_open(const struct spiffe_bundle *b, const char *purpose, struc
     buf_init(&whole, text.n + 64);
     buf_init(&raw, text.n + 1);
     int rc = 0;
-    if (first.n == 0 || base64url_parse(&raw, sign) != 0 || base64url_parse(ret_payload, first) != 0)
+    if (first.n == 0 || base64url_parse(&raw, sign) != 0 ||
+        base64url_parse(ret_payload, first) != 0)
         rc = err_set(e, E_PARSE, "not the text of a %s", purpose);
     else if (sealed_text(purpose, first, &whole) != 0)
         rc = err_set(e, E_NOMEM, "no memory for a %s", purpose);

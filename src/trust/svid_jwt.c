@@ -68,8 +68,8 @@ static int make_check(const struct spiffe_jwt_args *args, struct err *e)
     return spiffe_parse(&id, bytes_of(args->id), e);
 }
 
-int spiffe_jwt_make(const struct crypto_key *k, const struct spiffe_jwt_args *args,
-                    struct buf *out, struct err *e)
+int spiffe_jwt_make(const struct crypto_key *k, const struct spiffe_jwt_args *args, struct buf *out,
+                    struct err *e)
 {
     uint8_t hash[SHA256_LEN], sign[CRYPTO_SIGN_LEN];
     char kid[SPIFFE_KID_MAX];

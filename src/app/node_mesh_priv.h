@@ -1,0 +1,63 @@
+// node_mesh_priv.h: this node among others: what node_mesh*.c share.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PLEXUS_APP_NODE_MESH_PRIV_H
+#define PLEXUS_APP_NODE_MESH_PRIV_H
+
+#include "app/node_priv.h"
+#include "links/links.h"
+#include "mesh/mesh.h"
+
+#define MESH_TRAFFIC_MAX 256
+
+struct mesh_traffic { // requests that went from here to a node
+    char node[MESH_NAME_MAX + 1], model[129];
+    uint32_t active;
+    uint64_t requests;
+    int64_t last_ms;
+};
+
+struct node_mesh {
+    struct node *node;
+    struct label_names *names; // the node's
+    struct member *member;       // NULL: not in a mesh
+    struct authority *authority; // NULL: it is elsewhere
+    struct mesh *mesh;
+    struct links *links;
+    struct mesh *old_mesh;       // of a membership that ended: requests may still name its nodes
+    struct links *old_links;
+    uint64_t boot;
+    int tag;                     // of the mesh door
+    char listen[300];            // as the config or the stored setting says
+    char self[MESH_NAME_MAX + 1];
+    struct timer soon, ending;
+    uint64_t peers_sign; // of what was saved about the others
+    bool telling, draining, leaving, closed;
+    struct links_join *joining;  // a join on its way ...
+    struct member *joiner;
+    struct ctl_answer *join_answer;
+    struct ctl_answer *leave_answer;
+    struct links_ask ask;        // leave, or a question to the authority
+    struct ctl_answer *ask_answer;
+    bool ask_busy;
+    struct mesh_traffic traffic[MESH_TRAFFIC_MAX];
+    size_t traffic_count;
+    struct buf hop; // header lines of a request that goes out
+};
+
+// node_mesh.c
+int node_mesh_start(struct node_mesh *m, struct err *e); // a member: mesh, links, listener
+void node_mesh_end(struct node_mesh *m, bool forget);    // no member any more
+int node_mesh_save(struct node_mesh *m, const char *name, int (*put)(const void *, struct buf *),
+                   const void *what, struct err *e);
+int node_mesh_save_member(struct node_mesh *m, struct err *e);
+int node_mesh_save_authority(struct node_mesh *m, struct err *e);
+int node_mesh_save_listen(struct node_mesh *m, const char *listen, struct err *e);
+void node_mesh_save_peers(struct node_mesh *m); // when who is where has changed
+void node_mesh_tell(struct node_mesh *m); // the sheet, soon
+void node_mesh_drain(struct node_mesh *m, bool on);
+// node_mesh_sheet.c
+int node_mesh_sheet(struct node_mesh *m, struct arena *a, struct mesh_sheet *ret);
+// node_mesh_show.c
+int node_mesh_show(struct node_mesh *m, struct buf *out);
+
+#endif
