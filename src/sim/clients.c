@@ -53,8 +53,9 @@ static void on_end(struct http_call *c, int status, const struct err *e)
     r->status = status;
     r->ended_at = sim_now(p->w);
     p->ended++;
-    sim_say(p->w, "request %u to %s: %d, status %d %s, %zu bytes from engine %d", r->id,
-            p->nodes[r->entry].name, r->code, status, e ? e->text : "", r->got.n, r->engine);
+    sim_say(p->w, "request %u for m%u to %s: %d, status %d %s, %zu bytes from engine %d %s", r->id,
+            r->model, p->nodes[r->entry].name, r->code, status, e ? e->text : "", r->got.n,
+            r->engine, r->code >= 400 ? buf_cstr(&r->got) : "");
     sim_mix(p->w, (uint64_t)r->id << 32 | (uint32_t)r->code);
     sim_mix(p->w, (uint64_t)(int64_t)status << 32 | r->got.n);
     play_check_answer(r);

@@ -467,17 +467,19 @@ static int route(void *user, const struct gate_want *w, struct gate_route *ret, 
     return err_set(e, E_UNAVAILABLE, "there is no link to the nodes that have the model");
 }
 
-static void sent(void *user, const char *node)
+static void sent(void *user, const char *node, const char *model)
 {
     struct play_node *n = user;
+    (void)model;
     struct mesh_node *x = n->mesh ? mesh_find(n->mesh, bytes_of(node)) : NULL;
     if (x != NULL)
         mesh_sent(n->mesh, x);
 }
 
-static void outcome(void *user, const char *node, bool good)
+static void outcome(void *user, const char *node, const char *model, bool good)
 {
     struct play_node *n = user;
+    (void)model;
     struct mesh_node *x = n->mesh ? mesh_find(n->mesh, bytes_of(node)) : NULL;
     if (x != NULL)
         mesh_outcome(n->mesh, x, good, play_now_ms(n));
