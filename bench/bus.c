@@ -1,9 +1,9 @@
 // bus.c: messages a second through the bus in memory, on a loop of its own: published in one round,
 // delivered in the next, with a label that is checked both ways. `name value unit` lines.
 // SPDX-License-Identifier: Apache-2.0
+#include "port/bus.h"
 #include "base/time.h"
 #include "loop/loop.h"
-#include "port/bus.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

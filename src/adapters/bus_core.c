@@ -156,8 +156,7 @@ int bus_core_admit(struct bus_core *c, const struct bus_msg *m, struct err *e)
 static int check_name(const char *what, const char *name, struct err *e)
 {
     bool good = !name || (strlen(name) <= 64 && subject_is_token(bytes_of(name)));
-    return good ? 0
-                : err_set(e, E_INVALID, "the %s is letters, digits, - and _, at most 64", what);
+    return good ? 0 : err_set(e, E_INVALID, "the %s is letters, digits, - and _, at most 64", what);
 }
 
 int bus_core_admit_sub(struct bus_core *c, const struct bus_sub_args *a, struct err *e)
@@ -182,8 +181,9 @@ int bus_core_admit_sub(struct bus_core *c, const struct bus_sub_args *a, struct 
     if (!rc && a->durable && a->from == BUS_LIVE)
         rc = err_set(e, E_INVALID, "a durable reads from the store: from new, start or a time");
     if (!rc && a->queue && a->from != BUS_LIVE)
-        rc = err_set(e, E_INVALID, "a queue group is of live messages; subscriptions with one "
-                                   "durable name share the work");
+        rc = err_set(e, E_INVALID,
+                     "a queue group is of live messages; subscriptions with one "
+                     "durable name share the work");
     if (!rc && c->stats.subs >= c->args.subs_max)
         rc = err_set(e, E_FULL, "%u subscriptions are the limit", c->args.subs_max);
     return rc;

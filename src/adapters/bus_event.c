@@ -35,9 +35,9 @@ void bus_event_of(struct bus_core *c, const struct bus_msg *m, struct bus_event 
     if (m->label.n)
         (void)cloudevent_add(v, "label", m->label);
     v->data = m->data;
-    v->kind = is_json(v->content)                               ? CLOUDEVENT_VALUE
+    v->kind = is_json(v->content)                             ? CLOUDEVENT_VALUE
               : is_text(v->content) && bytes_is_utf8(m->data) ? CLOUDEVENT_TEXT
-                                                                : CLOUDEVENT_BYTES;
+                                                              : CLOUDEVENT_BYTES;
 }
 
 void bus_event_msg(const struct cloudevent *c, struct bus_msg *m)

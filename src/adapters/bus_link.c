@@ -293,8 +293,7 @@ int bus_link_url(struct bus_link *l, const char *url, const char *const *schemes
         rest = bytes_from(rest, n);
     }
     if (!known)
-        return err_set(e, E_INVALID, "bus.url: it begins with %s, not \"%.20s\"", schemes[-1],
-                       url);
+        return err_set(e, E_INVALID, "bus.url: it begins with %s, not \"%.20s\"", schemes[-1], url);
     ptrdiff_t slash = bytes_chr(rest, '/');
     if (slash >= 0) {
         ret->path = bytes_from(rest, (size_t)slash + 1);

@@ -17,7 +17,7 @@ struct bus_link_ops {
     // One piece of input: how many bytes it took, 0: more is needed, E_*: the link is given up.
     int64_t (*input)(struct bus_link *l, struct bytes in, struct err *e);
     void (*down)(struct bus_link *l, const struct err *e); // lost, or not come about
-    void (*drain)(struct bus_link *l);  // the output is nearly empty
+    void (*drain)(struct bus_link *l); // the output is nearly empty
     void (*closed)(struct bus_link *l); // after bus_link_close: the last callback
 };
 

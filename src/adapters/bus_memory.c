@@ -13,12 +13,12 @@
 
 #define CHUNK_BYTES ((size_t)64 << 10)
 #define ROUND_RECORDS 8192 // then other work of the loop has its turn
-#define LABEL_KEPT 48      // longer labels are asked about each time
+#define LABEL_KEPT 48 // longer labels are asked about each time
 
 struct match {
     struct mem_sub *sub;
-    uint64_t stamp;     // this label was allowed to it; 0: not known
-    uint32_t group_n;   // of the first of a queue group: how many; 0: not in one
+    uint64_t stamp; // this label was allowed to it; 0: not known
+    uint32_t group_n; // of the first of a queue group: how many; 0: not in one
     uint32_t turn;
 };
 
@@ -28,7 +28,7 @@ struct mem_topic {
     struct match *matches;
     uint32_t match_count, match_room;
     uint32_t pending; // records that point here
-    uint64_t stamp;   // names the label that was last allowed in; 0: none
+    uint64_t stamp; // names the label that was last allowed in; 0: none
     uint8_t label_n, subject_n;
     char label[LABEL_KEPT];
     char subject[SUBJECT_BYTES_MAX + 1];
@@ -162,7 +162,8 @@ static int match_put(struct mem_topic *t, struct mem_sub *s)
 {
     if (!s->args.queue)
         return match_add(t, s, t->match_count);
-    for (uint32_t i = 0; i < t->match_count; i += t->matches[i].group_n ? t->matches[i].group_n : 1) {
+    for (uint32_t i = 0; i < t->match_count;
+         i += t->matches[i].group_n ? t->matches[i].group_n : 1) {
         uint32_t n = t->matches[i].group_n;
         if (!n || strcmp(t->matches[i].sub->args.queue, s->args.queue) != 0)
             continue;

@@ -65,8 +65,7 @@ void bus_core_req_end_soon(struct bus_core *c, struct bus_req *r, int status, co
 void bus_core_req_drop(struct bus_core *c, struct bus_req *r); // its start fails: no done
 void bus_core_req_cancel(struct bus_core *c, struct bus_req *r);
 // All of them (kind BUS_REQ_NONE) or all of one kind, soon.
-void bus_core_reqs_end(struct bus_core *c, enum bus_req_kind kind, int status,
-                       const struct err *e);
+void bus_core_reqs_end(struct bus_core *c, enum bus_req_kind kind, int status, const struct err *e);
 void bus_core_put_made_id(struct bus_core *c, struct buf *out);
 void bus_core_lost(struct bus_core *c, enum bus_status status, const struct err *e); // and tells
 

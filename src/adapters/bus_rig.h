@@ -776,8 +776,8 @@ static void kit_dead(void **state)
     assert_string_equal(dead.got[0].data, "poison");
     assert_string_equal(dead.got[0].about, subject);
     assert_string_equal(dead.got[0].label, "internal");
-    assert_string_equal(dead.got[0].id, kit_text(k, "dead-%s-%llu", name,
-                                                 (unsigned long long)w.req.seq));
+    assert_string_equal(dead.got[0].id,
+                        kit_text(k, "dead-%s-%llu", name, (unsigned long long)w.req.seq));
     unsigned had = r.count;
     r.how = BUS_TERM;
     (void)kit_store(k, subject, "refused");
@@ -814,8 +814,8 @@ static void kit_limits(void **state)
     assert_int_equal(bus_publish(k->bus, &m, &e), E_TOOBIG);
     m.label = BYTES_NONE;
     free(big);
-    static const char *const bad[] = {"", "dev", "dev.a.b", "dev.a..b", "dev.a.b.*", "dev.a.b.c d",
-                                      "dev.a.b.c\r\nx"};
+    static const char *const bad[] = {"",          "dev",         "dev.a.b",       "dev.a..b",
+                                      "dev.a.b.*", "dev.a.b.c d", "dev.a.b.c\r\nx"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         m.subject = bytes_of(bad[i]);
         assert_int_equal(bus_publish(k->bus, &m, &e), E_INVALID);
@@ -859,10 +859,10 @@ static void kit_full(void **state)
     for (int i = 0; i < 2; i++)
         ear_open(&two[i], k, k->bus, (struct bus_sub_args){.pattern = subject});
     struct bus_sub *sub = NULL;
-    assert_int_equal(
-        bus_subscribe(k->bus, &(struct bus_sub_args){.pattern = subject, .on_msg = ear_msg}, &sub,
-                      &e),
-        E_FULL);
+    assert_int_equal(bus_subscribe(k->bus,
+                                   &(struct bus_sub_args){.pattern = subject, .on_msg = ear_msg},
+                                   &sub, &e),
+                     E_FULL);
     for (int i = 0; i < 4; i++)
         while (bus_request(k->bus, &m, wish_new(&w[i], TIME_NEVER), &e) == E_FULL && k->faulty)
             kit_round(k);

@@ -90,9 +90,9 @@ static bool is_json_type(struct bytes content)
     return !content.n || bytes_iis(tail, "/json") || bytes_iis(tail, "+json");
 }
 
-static const char *const core_names[] = {"id",      "source", "type",
-                                         "subject", "time",   "datacontenttype",
-                                         "dataschema", "specversion", "data", "data_base64"};
+static const char *const core_names[] = {"id",   "source",          "type",       "subject",
+                                         "time", "datacontenttype", "dataschema", "specversion",
+                                         "data", "data_base64"};
 
 static bool is_core(struct bytes name)
 {
@@ -232,7 +232,8 @@ static int base64_parse(struct bytes *ret, struct arena *a, struct bytes text, s
         return bad(e, "data_base64", "is not base64: its length is no multiple of 4");
     for (size_t i = 0; i < text.n; i += 4) {
         bool last = i + 4 == text.n;
-        int pad = last ? (text.p[i + 3] == '=') + (text.p[i + 3] == '=' && text.p[i + 2] == '=') : 0;
+        int pad =
+            last ? (text.p[i + 3] == '=') + (text.p[i + 3] == '=' && text.p[i + 2] == '=') : 0;
         uint32_t v = 0;
         for (int k = 0; k < 4; k++) {
             int x = k >= 4 - pad ? 0 : value_of(text.p[i + (size_t)k]);

@@ -28,8 +28,7 @@ static const struct {
     {"MSG a\t 9\t0\r\n\r\n", 14, NATS1_MSG, "a 9 - [] "},
     {"HMSG a 1 r 17 19\r\nNATS/1.0\r\nA:b\r\n\r\nhi\r\n", 39, NATS1_MSG,
      "a 1 r [NATS/1.0\r\nA:b\r\n\r\n] hi"},
-    {"HMSG a 1 16 16\r\nNATS/1.0 503\r\n\r\n\r\n", 34, NATS1_MSG,
-     "a 1 - [NATS/1.0 503\r\n\r\n] "},
+    {"HMSG a 1 16 16\r\nNATS/1.0 503\r\n\r\n\r\n", 34, NATS1_MSG, "a 1 - [NATS/1.0 503\r\n\r\n] "},
     {"", 0, NATS1_OK, NULL},
     {"PIN", 0, NATS1_OK, NULL},
     {"PING\r", 0, NATS1_OK, NULL},
@@ -53,8 +52,7 @@ static void summary(struct buf *b, const struct nats1_op *op)
     if (op->kind == NATS1_MSG)
         (void)buf_fmt(b, "%.*s %llu %.*s [%.*s] %.*s", BYTES_FMT(op->subject),
                       (unsigned long long)op->sid, op->reply.n ? (int)op->reply.n : 1,
-                      op->reply.n ? op->reply.p : "-", BYTES_FMT(op->headers),
-                      BYTES_FMT(op->data));
+                      op->reply.n ? op->reply.p : "-", BYTES_FMT(op->headers), BYTES_FMT(op->data));
     else
         (void)buf_put(b, op->text);
 }
@@ -101,7 +99,8 @@ static void test_long(void **state)
 static void test_headers(void **state)
 {
     (void)state;
-    struct bytes h = BYTES("NATS/1.0 409 Consumer Deleted\r\nA: b\r\nnone\r\nC:d : e\r\nE:\r\n\r\n");
+    struct bytes h =
+        BYTES("NATS/1.0 409 Consumer Deleted\r\nA: b\r\nnone\r\nC:d : e\r\nE:\r\n\r\n");
     struct bytes text, name, value;
     assert_int_equal(nats1_status(h, &text), 409);
     assert_true(bytes_is(text, "Consumer Deleted"));
@@ -125,8 +124,9 @@ static void test_put(void **state)
     (void)nats1_put_sub(&b, BYTES("a.>"), BYTES("q"), 7);
     (void)nats1_put_sub(&b, BYTES("a.>"), BYTES_NONE, 8);
     (void)nats1_put_unsub(&b, 7);
-    assert_string_equal(buf_cstr(&b), "PUB a 2\r\nhi\r\nHPUB a r 18 20\r\nNATS/1.0\r\nA: b\r\n\r\nhi"
-                                      "\r\nSUB a.> q 7\r\nSUB a.> 8\r\nUNSUB 7\r\n");
+    assert_string_equal(buf_cstr(&b),
+                        "PUB a 2\r\nhi\r\nHPUB a r 18 20\r\nNATS/1.0\r\nA: b\r\n\r\nhi"
+                        "\r\nSUB a.> q 7\r\nSUB a.> 8\r\nUNSUB 7\r\n");
     buf_fini(&b);
 }
 

@@ -67,12 +67,12 @@ static const struct {
     const char *pattern;
     int code;
 } patterns[] = {
-    {"dev.>", 0},           {"dev.organs.>", 0},       {"dev.*.vision.detect", 0},
+    {"dev.>", 0},           {"dev.organs.>", 0},        {"dev.*.vision.detect", 0},
     {"dev.*.*.*", 0},       {"dev.organs.vision.x", 0}, {"dev.organs", 0},
-    {">", E_INVALID},       {"*.organs.>", E_INVALID}, {"dev", E_INVALID},
-    {"dev.>.x", E_INVALID}, {"dev.a*.x", E_INVALID},   {"dev..>", E_INVALID},
-    {"", E_INVALID},        {"dev.or>", E_INVALID},    {"dev.*.", E_INVALID},
-    {"*", E_INVALID},       {"dev.[a].>", E_INVALID},  {"live.>", E_INVALID},
+    {">", E_INVALID},       {"*.organs.>", E_INVALID},  {"dev", E_INVALID},
+    {"dev.>.x", E_INVALID}, {"dev.a*.x", E_INVALID},    {"dev..>", E_INVALID},
+    {"", E_INVALID},        {"dev.or>", E_INVALID},     {"dev.*.", E_INVALID},
+    {"*", E_INVALID},       {"dev.[a].>", E_INVALID},   {"live.>", E_INVALID},
 };
 
 static void test_patterns(void **state)
