@@ -130,7 +130,7 @@ static void test_ceiling(void **state)
     static char big[33 << 10];
     struct bytes v = {big, sizeof big}, w = {big, 20 << 10};
     assert_int_equal(net_write(c.s, &v, 1), E_FULL); // over the ceiling of 32 KiB by itself
-    assert_int_equal(net_write(c.s, &w, 1), 1);      // waits for the connection
+    assert_int_equal(net_write(c.s, &w, 1), 1); // waits for the connection
     assert_int_equal(net_queued(c.s), 20 << 10);
     assert_int_equal(net_write(c.s, &w, 1), E_FULL);
     assert_int_equal(net_queued(c.s), 20 << 10); // nothing of it was taken
@@ -160,13 +160,10 @@ static void test_many(void **state)
     rig_down(&r);
 }
 
-#define NET_CASES                                                            \
-    cmocka_unit_test(test_echo), \
-        cmocka_unit_test(test_slow_reader), \
-        cmocka_unit_test(test_connect_errors), \
-        cmocka_unit_test(test_connect_by_name), \
-        cmocka_unit_test(test_close_while_connecting), \
-        cmocka_unit_test(test_ceiling), \
+#define NET_CASES                                                                                  \
+    cmocka_unit_test(test_echo), cmocka_unit_test(test_slow_reader),                               \
+        cmocka_unit_test(test_connect_errors), cmocka_unit_test(test_connect_by_name),             \
+        cmocka_unit_test(test_close_while_connecting), cmocka_unit_test(test_ceiling),             \
         cmocka_unit_test(test_many)
 
 #endif

@@ -188,8 +188,7 @@ static void check_served_by(struct play_request *r)
     if (strcmp(by->environment, n->environment) != 0)
         sim_fail(p->w, "request %u to %s of %s was served by %s of %s", r->id, n->name,
                  n->environment, by->name, by->environment);
-    if (by->removed && by != n && r->began_at > by->removed_at + REMOVED_MS * SIM_MS &&
-        p->mended)
+    if (by->removed && by != n && r->began_at > by->removed_at + REMOVED_MS * SIM_MS && p->mended)
         sim_fail(p->w, "request %u was served by %s, which was removed", r->id, by->name);
 }
 
@@ -270,8 +269,8 @@ void play_check_end(struct play *p)
     for (unsigned i = 0; i < p->request_count; i++) {
         const struct play_request *r = &p->requests[i];
         if (r->began && !r->ended)
-            sim_fail(p->w, "request %u to %s has no end: since %.3f s", i,
-                     p->nodes[r->entry].name, (double)r->began_at / 1e9);
+            sim_fail(p->w, "request %u to %s has no end: since %.3f s", i, p->nodes[r->entry].name,
+                     (double)r->began_at / 1e9);
     }
     for (unsigned i = 0; i < p->count; i++) {
         struct play_node *n = &p->nodes[i];

@@ -72,7 +72,8 @@ static void begin(struct sim *w, void *user)
     struct buf b, extra;
     buf_init(&b, 4096);
     buf_init(&extra, 1024);
-    (void)buf_fmt(&b, "{\"model\":\"m%u\",\"messages\":[{\"role\":\"user\",\"content\":\"%u %u\"}]%s}",
+    (void)buf_fmt(&b,
+                  "{\"model\":\"m%u\",\"messages\":[{\"role\":\"user\",\"content\":\"%u %u\"}]%s}",
                   r->model, r->id, r->tokens, r->stream ? ",\"stream\":true" : "");
     (void)buf_str(&extra, "Content-Type: application/json\r\n");
     if (r->label != NULL)
@@ -129,8 +130,7 @@ void play_clients_up(struct play *p)
                                    .timers = sim_timers(p->client),
                                    .addr = {.port = PLAY_CLIENT_PORT},
                                    .connect_ms = 3000};
-        (void)snprintf(a.addr.host, sizeof a.addr.host, "%s",
-                       sim_host_address(p->nodes[i].host));
+        (void)snprintf(a.addr.host, sizeof a.addr.host, "%s", sim_host_address(p->nodes[i].host));
         if (http_pool_new(&p->pools[i], &a, NULL) < 0)
             sim_fail(p->w, "no pool");
     }

@@ -141,7 +141,8 @@ int dgram_send(struct dgram *d, const struct net_addr *to, struct bytes data)
         return E_INVALID;
     if (from->muted)
         return E_IO;
-    struct sim_host *host = strncmp(to->host, "127.", 4) == 0 ? from : sim_host_at(from->w, to->host);
+    struct sim_host *host =
+        strncmp(to->host, "127.", 4) == 0 ? from : sim_host_at(from->w, to->host);
     if (host == NULL)
         return 0; // nobody says that it came nowhere
     post(d, host, to, data);

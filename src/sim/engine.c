@@ -38,8 +38,10 @@ static void answer_whole(struct answer *a)
 {
     struct buf b;
     buf_init(&b, ANSWER_MAX);
-    (void)buf_fmt(&b, "{\"id\":\"%u\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\","
-                      "\"content\":\"", a->id);
+    (void)buf_fmt(&b,
+                  "{\"id\":\"%u\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\","
+                  "\"content\":\"",
+                  a->id);
     for (unsigned k = 0; k < a->tokens; k++)
         (void)buf_fmt(&b, "%u.%u ", a->id, k);
     (void)buf_fmt(&b, "\"}}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":%u}}", a->tokens);
@@ -53,8 +55,10 @@ static void answer_whole(struct answer *a)
 
 unsigned play_frame(unsigned id, unsigned k, char ret[96])
 {
-    return (unsigned)snprintf(ret, 96, "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":"
-                                       "\"%u.%u\"}}]}\n\n", id, k);
+    return (unsigned)snprintf(ret, 96,
+                              "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":"
+                              "\"%u.%u\"}}]}\n\n",
+                              id, k);
 }
 
 static void answer_pause(struct answer *a)
@@ -275,11 +279,8 @@ bool play_engine_upstream(const struct play_engine *x, struct gate_upstream *ret
 {
     if (x->pool == NULL)
         return false;
-    *ret = (struct gate_upstream){.pool = x->pool,
-                                  .auth = "",
-                                  .base_path = "/v1",
-                                  .first_byte_ms = 3000,
-                                  .silence_ms = 2000};
+    *ret = (struct gate_upstream){
+        .pool = x->pool, .auth = "", .base_path = "/v1", .first_byte_ms = 3000, .silence_ms = 2000};
     return true;
 }
 

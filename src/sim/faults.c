@@ -170,8 +170,8 @@ static void begin(struct sim *w, void *user)
     uint64_t until = sim_now(w) + f->lasts;
     if (p->mended)
         return;
-    sim_say(w, "FAULT %s n%u (n%u, %" PRId64 ") for %.3f s", kinds[f->kind].name, f->node,
-            f->other, f->amount, (double)f->lasts / 1e9);
+    sim_say(w, "FAULT %s n%u (n%u, %" PRId64 ") for %.3f s", kinds[f->kind].name, f->node, f->other,
+            f->amount, (double)f->lasts / 1e9);
     switch (f->kind) {
     case FAULT_LOSS: all_links(p, set_loss, f->amount); break;
     case FAULT_DGRAMS: all_links(p, set_datagrams, f->amount); break;

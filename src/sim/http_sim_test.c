@@ -153,11 +153,10 @@ static void on_refused(void *user, const struct net_peer *peer, int code, const 
 static void server_up(struct storm *s)
 {
     struct sim_host *outer = sim_enter(s->server);
-    struct http_server_args a = {
-        .net = sim_net(s->server),
-        .timers = sim_timers(s->server),
-        .limits = {.idle_ms = 3000, .write_ms = 5000},
-        .routes = {on_head, on_request, on_refused, s}};
+    struct http_server_args a = {.net = sim_net(s->server),
+                                 .timers = sim_timers(s->server),
+                                 .limits = {.idle_ms = 3000, .write_ms = 5000},
+                                 .routes = {on_head, on_request, on_refused, s}};
     struct net_listen_args l = {.addr = {.host = "0.0.0.0", .port = 80}};
     struct net_listener *listener;
     assert_int_equal(http_server_new(&s->http, &a, NULL), 0);

@@ -28,9 +28,7 @@ static void carry_out(struct play_node *n, const struct model_effect *f)
     case MODEL_GRANT: gate_granted(n->gate, f->ticket); break;
     case MODEL_REFUSE: gate_refused(n->gate, f->ticket, &f->err); break;
     case MODEL_CHANGED: play_tell(n); break;
-    case MODEL_CLOSE_STREAMS:
-        gate_close(n->gate, f->model, E_BUSY, "the model is unloaded");
-        break;
+    case MODEL_CLOSE_STREAMS: gate_close(n->gate, f->model, E_BUSY, "the model is unloaded"); break;
     case MODEL_GONE: break;
     }
 }
@@ -126,9 +124,8 @@ static int make_gate(struct play_node *n, struct err *e)
         [TAG_CLIENTS] = {.keys_required = false},
         [TAG_MESH] = {.mesh = true},
     };
-    struct http_server_args server = {.net = sim_net(n->host),
-                                      .timers = sim_timers(n->host),
-                                      .routes = gate_routes(&n->slot)};
+    struct http_server_args server = {
+        .net = sim_net(n->host), .timers = sim_timers(n->host), .routes = gate_routes(&n->slot)};
     int rc = http_server_new(&n->server, &server, e);
     if (rc < 0)
         return rc;

@@ -8,7 +8,12 @@
 
 #include <string.h>
 
-enum { TELL_MS = 20, JOIN_AGAIN_MS = 500, FIRST_BYTE_MS = 20 * 60 * 1000, SILENCE_MS = 15 * 60 * 1000 };
+enum {
+    TELL_MS = 20,
+    JOIN_AGAIN_MS = 500,
+    FIRST_BYTE_MS = 20 * 60 * 1000,
+    SILENCE_MS = 15 * 60 * 1000
+};
 #define SHEET_ARENA ((size_t)4 << 20)
 
 // ---- its files
@@ -240,10 +245,8 @@ int play_mesh_start(struct play_node *n, struct err *e)
 {
     struct net_addr addr = {.host = "0.0.0.0", .port = PLAY_MESH_PORT};
     n->boot = (uint64_t)time_wall_ms();
-    n->mesh = mesh_new(&(struct mesh_args){.self = n->name,
-                                           .context = n->context,
-                                           .boot = n->boot,
-                                           .names = n->names});
+    n->mesh = mesh_new(&(struct mesh_args){
+        .self = n->name, .context = n->context, .boot = n->boot, .names = n->names});
     if (n->mesh == NULL)
         return err_set(e, E_NOMEM, "out of memory");
     struct links_args args = {.net = sim_net(n->host),
@@ -284,12 +287,12 @@ int play_authority_make(struct play_node *n, struct err *e)
 {
     char token[AUTHORITY_TOKEN_TEXT_MAX], id[17];
     struct buf body, answer;
-    struct authority_token_args args = {.node = n->name, .environment = n->environment,
-                                        .clearance = n->clearance};
+    struct authority_token_args args = {
+        .node = n->name, .environment = n->environment, .clearance = n->clearance};
     buf_init(&body, AUTHORITY_BODY_MAX);
     buf_init(&answer, MEMBER_TEXT_MAX);
-    int rc = authority_make(&n->authority, BYTES("play.test"), n->play->svid_ttl_ms,
-                            time_wall_ms(), e);
+    int rc =
+        authority_make(&n->authority, BYTES("play.test"), n->play->svid_ttl_ms, time_wall_ms(), e);
     if (rc == 0)
         rc = authority_token_new(n->authority, &args, time_wall_ms(), token, id, e);
     if (rc == 0)
@@ -366,8 +369,8 @@ static int new_token(struct play_node *n, char text[AUTHORITY_TOKEN_TEXT_MAX])
 {
     struct play_node *first = &n->play->nodes[0];
     char id[17];
-    struct authority_token_args args = {.node = n->name, .environment = n->environment,
-                                        .clearance = n->clearance};
+    struct authority_token_args args = {
+        .node = n->name, .environment = n->environment, .clearance = n->clearance};
     if (!first->running || first->authority == NULL)
         return E_UNAVAILABLE;
     struct sim_host *outer = sim_enter(first->host);
@@ -394,8 +397,7 @@ void play_join(struct play_node *n)
                                 .timeout_ms = 3000,
                                 .done = on_joined,
                                 .user = n};
-    (void)snprintf(a.addr.host, sizeof a.addr.host, "%s",
-                   sim_host_address(n->play->nodes[0].host));
+    (void)snprintf(a.addr.host, sizeof a.addr.host, "%s", sim_host_address(n->play->nodes[0].host));
     if (rc == 0)
         rc = links_join(&n->join, &a, &e);
     if (rc < 0) {

@@ -88,8 +88,8 @@ static void set_up(struct play *p)
 {
     struct rng *g = &p->rng;
     choose(p);
-    p->w = sim_new(&(struct sim_args){
-        .seed = p->args.seed, .trace = p->args.trace, .link = p->link});
+    p->w =
+        sim_new(&(struct sim_args){.seed = p->args.seed, .trace = p->args.trace, .link = p->link});
     nodes_make(p);
     play_clients_up(p);
     for (unsigned i = 0; i < p->count; i++)
@@ -234,7 +234,8 @@ void play_schedule(const struct play_args *args, FILE *out)
     p->args = *args;
     p->args.trace = NULL;
     set_up(p);
-    (void)fprintf(out, "seed %" PRIu64 ": %u nodes, %u requests, link %.2f ms + %.2f ms, loss %.2f %%",
+    (void)fprintf(out,
+                  "seed %" PRIu64 ": %u nodes, %u requests, link %.2f ms + %.2f ms, loss %.2f %%",
                   args->seed, p->count, p->request_count, (double)p->link.delay_ns / 1e6,
                   (double)p->link.jitter_ns / 1e6, (double)p->link.loss_ppm / 1e4);
     if (p->svid_ttl_ms != 0)

@@ -14,7 +14,7 @@
 
 #include <stdio.h>
 
-struct sim;      // the world; one at a time in a process (it owns base's clocks and randomness)
+struct sim; // the world; one at a time in a process (it owns base's clocks and randomness)
 struct sim_host; // one machine in it
 
 #define SIM_MS 1000000ull // times of the world are nanoseconds since its beginning
@@ -92,7 +92,7 @@ uint64_t sim_paused_until(const struct sim_host *h);
 // from sim_after; then free the node's objects as after loop_run, with sim_settle where their own
 // ends come later; then sim_up.
 enum sim_how {
-    SIM_EXIT,  // the process: the kernel closes its connections
+    SIM_EXIT, // the process: the kernel closes its connections
     SIM_POWER, // the machine: it says nothing; unsynced files may be lost
 };
 void sim_down(struct sim_host *h, enum sim_how how);

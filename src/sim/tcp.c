@@ -305,8 +305,8 @@ static bool seg_arrives(struct sim_end *e, struct sim_seg *seg)
         return false;
     }
     bool fast = seg->tries == 1 && e->flight.next->next != e->flight.prev; // others tell of it
-    uint64_t wait = fast ? 2 * sim_delay(e->host, to->host) + SIM_MS
-                         : backoff(RTO_MS, seg->tries - 1);
+    uint64_t wait =
+        fast ? 2 * sim_delay(e->host, to->host) + SIM_MS : backoff(RTO_MS, seg->tries - 1);
     seg->at = w->now + wait;
     sim_event_at(w, &e->arrive, seg->at);
     return false;

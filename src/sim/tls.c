@@ -35,8 +35,8 @@ enum tls_flag {
 struct net_tls {
     unsigned refs;
     bool server, insecure;
-    int (*verify)(void *user, const struct bytes *der, int count, char *ret_id,
-                  uint64_t *ret_epoch, struct err *e);
+    int (*verify)(void *user, const struct bytes *der, int count, char *ret_id, uint64_t *ret_epoch,
+                  struct err *e);
     void *user;
     void (*on_refused)(void *user, const struct net_peer *peer, const struct err *e);
     char *alpn; // NULL: http/1.1, not insisted on
@@ -204,8 +204,8 @@ static void shake_client_hello(struct tls_stream *s, struct bytes v)
         return;
     }
     char wants = s->tls->verify != NULL;
-    struct bytes out[3] = {bytes_of(s->tls->alpn ? s->tls->alpn : "http/1.1"), {&wants, 1},
-                           buf_bytes(&s->tls->certs)};
+    struct bytes out[3] = {
+        bytes_of(s->tls->alpn ? s->tls->alpn : "http/1.1"), {&wants, 1}, buf_bytes(&s->tls->certs)};
     struct bytes parts[4] = {out[0], {"", 1}, out[1], out[2]};
     (void)say(s, SERVER_HELLO, parts, 4);
 }
@@ -344,8 +344,8 @@ static void tls_begin(struct tls_stream *s)
     net_read(s->inner, true);
     if (s->tls->server)
         return;
-    struct bytes v[3] = {bytes_of(s->tls->alpn ? s->tls->alpn : "http/1.1"), {"", 1},
-                         bytes_of(s->server_name)};
+    struct bytes v[3] = {
+        bytes_of(s->tls->alpn ? s->tls->alpn : "http/1.1"), {"", 1}, bytes_of(s->server_name)};
     (void)say(s, CLIENT_HELLO, v, 3);
 }
 

@@ -18,7 +18,7 @@
 #include <string.h>
 
 #define WALL_BEGIN_MS 1767225600000 // 2026-01-01T00:00:00Z
-#define DELAY_NS (200 * 1000)       // between two hosts, when nothing is said
+#define DELAY_NS (200 * 1000) // between two hosts, when nothing is said
 #define LOCAL_NS (10 * 1000)
 #define SAME_TIME_MAX 2000000
 

@@ -49,9 +49,9 @@ static void test_tokens(void **state)
     struct err e = {0};
     static const char *const bad_roles[] = {"a b", NULL};
     struct authority_token_args bad[] = {
-        {.ttl_ms = 999},           {.ttl_ms = AUTHORITY_TOKEN_TTL_MAX_MS + 1},
-        {.node = "a/b"},           {.environment = ""},
-        {.roles = bad_roles},      {.environment = "d e"},
+        {.ttl_ms = 999},      {.ttl_ms = AUTHORITY_TOKEN_TTL_MAX_MS + 1},
+        {.node = "a/b"},      {.environment = ""},
+        {.roles = bad_roles}, {.environment = "d e"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(authority_token_new(a, &bad[i], NOW, text, id, &e), E_INVALID);
@@ -80,8 +80,9 @@ static void test_join(void **state)
     (void)state;
     struct authority *a = mesh(0);
     static const char *const roles[] = {"worker", NULL};
-    struct token t = token(a, &(struct authority_token_args){
-                                  .roles = roles, .environment = "dev", .clearance = "restricted:*"});
+    struct token t =
+        token(a, &(struct authority_token_args){
+                     .roles = roles, .environment = "dev", .clearance = "restricted:*"});
     struct member *m = node("n1", "dev.aipc.n1");
     struct member_view v;
     member_view(m, &v);
@@ -216,7 +217,8 @@ static void test_join_proof(void **state)
                      E_SECURITY);
     assert_non_null(strstr(e.text, "not the authority that the token names"));
     assert_int_equal(
-        member_join_accept(m, bytes_of(t.text), buf_bytes(&answer), NOW + 2 * HOUR, &e), E_SECURITY);
+        member_join_accept(m, bytes_of(t.text), buf_bytes(&answer), NOW + 2 * HOUR, &e),
+        E_SECURITY);
     assert_int_equal(member_join_accept(m, bytes_of(t.text), BYTES("{}"), NOW, &e), E_INVALID);
     assert_int_equal(
         member_join_accept(m, bytes_of(t.text), bytes_first(buf_bytes(&answer), 99), NOW, &e),
@@ -411,7 +413,7 @@ static void test_save(void **state)
     member_view(n3, &v);
     assert_int_equal(v.epoch, 3 << 16); // goes on counting
     // Broken texts: each member away or changed.
-    static const char *const members[] = {"version",  "domain", "key",    "certificate",
+    static const char *const members[] = {"version",     "domain",  "key", "certificate",
                                           "svid_ttl_ms", "counter", "copy"};
     for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
         struct authority *none = NULL;
@@ -515,8 +517,10 @@ static void test_svid_rules(void **state)
         int64_t ttl_ms;
         int code;
     } ttls[] = {
-        {NULL, 999, E_INVALID},          {NULL, AUTHORITY_SVID_TTL_MAX_MS, 0},
-        {NULL, AUTHORITY_SVID_TTL_MAX_MS + 1, E_INVALID}, {N1, HOUR, 0},
+        {NULL, 999, E_INVALID},
+        {NULL, AUTHORITY_SVID_TTL_MAX_MS, 0},
+        {NULL, AUTHORITY_SVID_TTL_MAX_MS + 1, E_INVALID},
+        {N1, HOUR, 0},
         {N1, HOUR + 1, E_INVALID},
     };
     for (size_t i = 0; i < sizeof ttls / sizeof *ttls; i++) {
@@ -554,8 +558,7 @@ static void test_svids(void **state)
                         "2027-01-15T09:00:00.000Z");
     struct bytes cert = json_str(json_get(json_root(doc), "cert_pem"));
     struct crypto_key *key = NULL, *theirs = NULL;
-    assert_int_equal(
-        crypto_key_open(&key, json_str(json_get(json_root(doc), "key_pem")), NULL), 0);
+    assert_int_equal(crypto_key_open(&key, json_str(json_get(json_root(doc), "key_pem")), NULL), 0);
     struct buf der = made();
     struct bytes rest = cert;
     assert_int_equal(x509_pem_next(&rest, "CERTIFICATE", &der, NULL), 1);
@@ -611,11 +614,11 @@ static void test_svids(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tokens),     cmocka_unit_test(test_join),
+        cmocka_unit_test(test_tokens),       cmocka_unit_test(test_join),
         cmocka_unit_test(test_join_refused), cmocka_unit_test(test_join_proof),
-        cmocka_unit_test(test_take_over),  cmocka_unit_test(test_renew),
-        cmocka_unit_test(test_remove),     cmocka_unit_test(test_save),
-        cmocka_unit_test(test_svid_rules), cmocka_unit_test(test_svids),
+        cmocka_unit_test(test_take_over),    cmocka_unit_test(test_renew),
+        cmocka_unit_test(test_remove),       cmocka_unit_test(test_save),
+        cmocka_unit_test(test_svid_rules),   cmocka_unit_test(test_svids),
     };
     return cmocka_run_group_tests_name("authority", tests, NULL, NULL);
 }

@@ -10,9 +10,9 @@ static void test_make(void **state)
         const char *node, *context;
         int code;
     } rows[] = {
-        {"n1", "dev.aipc.n1", 0}, {"N_1.a-b", "prod", 0},  {"", "dev", E_INVALID},
-        {"a/b", "dev", E_INVALID}, {"..", "dev", E_INVALID}, {"n1", "", E_INVALID},
-        {"n1", ".x", E_INVALID},  {"n1", "d v.x", E_INVALID},
+        {"n1", "dev.aipc.n1", 0},  {"N_1.a-b", "prod", 0},     {"", "dev", E_INVALID},
+        {"a/b", "dev", E_INVALID}, {"..", "dev", E_INVALID},   {"n1", "", E_INVALID},
+        {"n1", ".x", E_INVALID},   {"n1", "d v.x", E_INVALID},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct member *m = NULL;
@@ -89,7 +89,7 @@ static void test_save(void **state)
     assert_false(member_joined(back));
     member_free(back);
     back = NULL;
-    static const char *const members[] = {"version", "node",   "context", "key",
+    static const char *const members[] = {"version",      "node",   "context", "key",
                                           "ed25519_seed", "domain", "bundle",  "grant"};
     for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
         buf_clear(&two);
@@ -263,7 +263,8 @@ static void test_join_peer(void **state)
     uint64_t epoch;
     int n = chain_of(n1, mine, a_chain), m = chain_of(alien, theirs, b_chain);
     struct bytes forged[2] = {b_chain[0], a_chain[1]};
-    assert_int_equal(member_join_peer(bytes_of(t.text), forged, 2, NOW, id, &epoch, &e), E_SECURITY);
+    assert_int_equal(member_join_peer(bytes_of(t.text), forged, 2, NOW, id, &epoch, &e),
+                     E_SECURITY);
     chain_fini(mine, n);
     chain_fini(theirs, m);
     member_free(n1);
@@ -286,8 +287,8 @@ static void test_removals(void **state)
         const char *node;
         uint64_t epoch;
         bool hit;
-    } rows[] = {{"n1", 4, true}, {"n1", 5, true},  {"n1", 6, false}, {"n2", 4, false},
-                {"n2", 5, true}, {"", 5, true},    {"", 4, false},   {"", 0, false}};
+    } rows[] = {{"n1", 4, true}, {"n1", 5, true}, {"n1", 6, false}, {"n2", 4, false},
+                {"n2", 5, true}, {"", 5, true},   {"", 4, false},   {"", 0, false}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (grant_removals_hit(r, bytes_of(rows[i].node), rows[i].epoch) != rows[i].hit)
             fail_msg("row %zu", i);

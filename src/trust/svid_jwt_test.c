@@ -73,9 +73,8 @@ static void add_sign(struct buf *text, enum how how)
     struct buf secret;
     buf_init(&secret, 64 * 1024);
     if (how == ES || how == STRANGER)
-        assert_int_equal(crypto_key_sign(how == ES ? rig.key : rig.stranger, buf_bytes(text), sign,
-                                         NULL),
-                         0);
+        assert_int_equal(
+            crypto_key_sign(how == ES ? rig.key : rig.stranger, buf_bytes(text), sign, NULL), 0);
     if (how == RS) {
         EVP_MD_CTX *ctx = EVP_MD_CTX_new();
         n = sizeof sign;
@@ -121,8 +120,7 @@ static void expect(const char *what, struct bytes text, const char *why)
         assert_null(strstr(e.text, "eyJ"));
 }
 
-#define CLAIMS                                                                                     \
-    "{\"sub\":\"" ID "\",\"aud\":[\"plexus\"],\"exp\":1800000060,\"iat\":1800000000}"
+#define CLAIMS "{\"sub\":\"" ID "\",\"aud\":[\"plexus\"],\"exp\":1800000060,\"iat\":1800000000}"
 
 static void test_headers(void **state)
 {
@@ -228,8 +226,8 @@ static void test_claims(void **state)
     struct spiffe_jwt jwt;
     struct err e = {0};
     struct buf t = token("{\"alg\":\"ES256\"}", "{" SUB ",\"aud\":\"\"," EXP "}", ES);
-    assert_int_equal(
-        spiffe_jwt_check(rig.bundle, buf_bytes(&t), BYTES(""), RIG_NOW_MS, &jwt, &e), E_UNAUTH);
+    assert_int_equal(spiffe_jwt_check(rig.bundle, buf_bytes(&t), BYTES(""), RIG_NOW_MS, &jwt, &e),
+                     E_UNAUTH);
     buf_fini(&t);
 }
 

@@ -104,8 +104,8 @@ static inline int chain_of(const struct member *m, struct buf der[X509_CHAIN_MAX
     int n = 0;
     member_view(m, &v);
     struct bytes rest = v.cert_pem;
-    for (buf_init(&der[0], X509_DER_MAX);
-         x509_pem_next(&rest, "CERTIFICATE", &der[n], NULL) == 1; buf_init(&der[n], X509_DER_MAX)) {
+    for (buf_init(&der[0], X509_DER_MAX); x509_pem_next(&rest, "CERTIFICATE", &der[n], NULL) == 1;
+         buf_init(&der[n], X509_DER_MAX)) {
         chain[n] = buf_bytes(&der[n]);
         n++;
     }
