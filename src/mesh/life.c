@@ -164,7 +164,6 @@ void mesh_heard(struct mesh *m, struct bytes node, const struct mesh_beat *b, in
     if (n == NULL)
         return;
     n->beat_seq = b->seq;
-    n->heard = true;
     mesh_turn(m, n, MESH_ALIVE, now_ms); // tells the silence that ends
     n->heard_ms = n->silent_ms = now_ms;
     learn_rtt(n, b, now_us);
