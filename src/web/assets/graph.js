@@ -169,7 +169,7 @@ function makePart(x) {
 }
 
 function drawPart(item, x, p, few) {
-  attr(item.el, "class", `part ${x.what} ${x.state || ""}${x.active ? " busy" : ""}`);
+  attr(item.el, "class", `part is-${x.what} ${x.state || ""}${x.active ? " busy" : ""}`);
   text(item.title, x.what === "more" ? x.name : `${x.what} ${x.name}${x.state ? `, ${x.state.toLowerCase()}` : ""}`);
   let px, py, size;
   if (few) {
