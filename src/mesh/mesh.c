@@ -51,7 +51,7 @@ struct mesh *mesh_new(const struct mesh_args *args)
     }
     m->args.self = m->self->name;
     m->args.context = m->context;
-    m->self->self = m->self->same_environment = m->self->heard = true;
+    m->self->self = m->self->same_environment = true;
     m->self->state = m->self->before = MESH_ALIVE;
     m->self->life = args->boot;
     return m;
@@ -165,7 +165,7 @@ void mesh_load(struct mesh *m, uint32_t active, uint32_t waiting, uint64_t memor
 // kept of it.
 static bool is_news(const struct mesh_node *n, struct mesh_number number)
 {
-    bool hears = n->heard && n->life == number.boot;
+    bool hears = n->state == MESH_ALIVE && n->life == number.boot;
     if (number.boot < n->life || (mesh_ended(n) && number.boot == n->life))
         return false;
     if (n->has_sheet && n->number.boot == number.boot && number.seq <= n->number.seq)

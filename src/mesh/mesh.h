@@ -186,7 +186,7 @@ struct mesh_here { // this node's own way, as the model's state is now
 };
 struct mesh_choice {
     struct mesh_node *node; // NULL: here
-    const char *model; // its own name there
+    const char *model; // its own name there, NULL: not known; until that node's sheet changes
     int64_t cost_us; // reckoned; for `why`
 };
 // E_NOTFOUND: nobody has it. E_UNAVAILABLE: those who have it are gone, full or draining.

@@ -45,6 +45,8 @@ _plexus() {
         "key new --scopes" | "key new -s") COMPREPLY=($(compgen -W "models read admin" -- "$cur")); return ;;
         "key new --models" | "key new -m") COMPREPLY=($(compgen -W "$(plexus models ls --quiet 2>/dev/null)" -- "$cur")); return ;;
         "key new --expires" | "key new -x") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "key new --clearance") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "key new --label") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
         "key new --requests-per-minute") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
         "key new --tokens-per-minute") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
         "bench --requests" | "bench -n") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
@@ -92,7 +94,7 @@ _plexus() {
         "config schema") words=""; options=""; files=0 ;;
         "config reload") words=""; options=""; files=0 ;;
         "key") words="new ls rm "; options=""; files=0 ;;
-        "key new") words=""; options=" --scopes --models --expires --requests-per-minute --tokens-per-minute"; files=0 ;;
+        "key new") words=""; options=" --scopes --models --expires --clearance --label --requests-per-minute --tokens-per-minute"; files=0 ;;
         "key ls") words=""; options=""; files=0 ;;
         "key rm") words=""; options=""; files=0 ;;
         "bench") words="$(plexus models ls --quiet 2>/dev/null)"; options=" --requests --concurrency --prompt --max-tokens"; files=0 ;;

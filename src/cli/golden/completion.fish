@@ -102,6 +102,8 @@ complete -c plexus -n '__fish_seen_subcommand_from key' -f -a rm -d 'remove a ke
 complete -c plexus -n '__fish_seen_subcommand_from key; and __fish_seen_subcommand_from new' -l scopes -s s -x -a "models read admin" -d 'models, read, admin with commas between; default models'
 complete -c plexus -n '__fish_seen_subcommand_from key; and __fish_seen_subcommand_from new' -l models -s m -x -a "(plexus models ls --quiet 2>/dev/null)" -d 'only these models, with commas between'
 complete -c plexus -n '__fish_seen_subcommand_from key; and __fish_seen_subcommand_from new' -l expires -s x -x -d '30d, 12h ...; default never'
+complete -c plexus -n '__fish_seen_subcommand_from key; and __fish_seen_subcommand_from new' -l clearance -x -d 'the most it may read; default restricted:*'
+complete -c plexus -n '__fish_seen_subcommand_from key; and __fish_seen_subcommand_from new' -l label -x -d 'of requests that bring none; default labels.default'
 complete -c plexus -n '__fish_seen_subcommand_from key; and __fish_seen_subcommand_from new' -l requests-per-minute -x -d 'a limit; 0: none'
 complete -c plexus -n '__fish_seen_subcommand_from key; and __fish_seen_subcommand_from new' -l tokens-per-minute -x -d 'a limit; 0: none'
 complete -c plexus -n __fish_use_subcommand -f -a bench -d 'measure a model: time to first token, tokens per second'
