@@ -423,6 +423,28 @@ static void full(void **state)
     world_fini(&w);
 }
 
+// The graves are many, not endless: the oldest is written over.
+static void graves(void **state)
+{
+    struct world w;
+    char name[16];
+    (void)state;
+    world_init(&w);
+    int count = MESH_NODES_MAX - 1 + 1024 + 10; // the last 255 are not forgotten
+    for (int i = 0; i < count; i++, w.now++) {
+        (void)snprintf(name, sizeof name, "n%d", i);
+        assert_int_equal(put(&w, name, 9, 1), 1);
+        mesh_removed(w.m, bytes_of(name), w.now);
+        forget(&w);
+    }
+    assert_int_equal(mesh_count(w.m, MESH_REMOVED), MESH_NODES_MAX - 1);
+    assert_int_equal(put(&w, "n1033", 9, 2), 0);
+    assert_int_equal(put(&w, "n10", 9, 2), 0);
+    assert_int_equal(put(&w, "n9", 9, 2), 1); // nobody remembers
+    assert_int_equal(put(&w, "n1033", 10, 1), 1);
+    world_fini(&w);
+}
+
 static void exchange_one(void *arg, struct mesh_node *n, struct bytes raw)
 {
     struct world *w = arg;
@@ -880,14 +902,15 @@ static void many_suspects(void **state)
 
 static void replicas(void **state)
 {
+    // Of the model: W(arm), U(nloaded), F(ailed); of the node: D(raining), S(ilent).
     static const struct {
-        const char *nodes; // state of the model at b, c, d, e: W, U, F(ailed), D(raining), S(ilent)
+        const char *nodes; // b, c, d, e
         uint32_t min;
         const char *own;
     } rows[] = {{"", 0, "U"},     {"", 1, "U"},     {"", 1, "W"},     {"", 1, "F"},
-                {"UUUU", 5, "U"}, {"DDDD", 1, "U"}, {"FFFF", 1, "U"}, {"SSSS", 1, "U"},
-                {"UUUU", 1, "U"}, {"UUUU", 2, "U"}, {"WWWW", 3, "U"}};
-    static const char *const wants[] = {"0", "1", "0", "0", "1", "1", "1", "1", "?", "?", "?"};
+                {"", 1, "D"},     {"UUUU", 5, "U"}, {"DDDD", 1, "U"}, {"FFFF", 1, "U"},
+                {"SSSS", 1, "U"}, {"UUUU", 1, "U"}, {"UUUU", 2, "U"}, {"WWWW", 3, "U"}};
+    static const char *const wants[] = {"0", "1", "0", "0", "0", "1", "1", "1", "1", "?", "?", "?"};
     int chosen = 0, total = 0;
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++)
@@ -898,14 +921,15 @@ static void replicas(void **state)
             (void)snprintf(model, sizeof model, "model%d", k);
             struct mesh_model x = {.name = model,
                                    .kind = "chat",
-                                   .state = rows[i].own[0] == 'U'   ? "UNLOADED"
-                                            : rows[i].own[0] == 'F' ? "FAILED"
-                                                                    : "WARM",
+                                   .state = strchr("UD", rows[i].own[0]) ? "UNLOADED"
+                                            : rows[i].own[0] == 'F'      ? "FAILED"
+                                                                         : "WARM",
                                    .fits = true,
                                    .replicas_min = rows[i].min};
             struct mesh_sheet s = plain("a", 1, 1);
             s.models = &x;
             s.model_count = 1;
+            s.draining = rows[i].own[0] == 'D';
             (void)mesh_self(w.m, &s, w.now, NULL);
             for (const char *p = rows[i].nodes; *p != '\0'; p++) {
                 char name[2] = {(char)('b' + (p - rows[i].nodes)), '\0'};
@@ -1107,6 +1131,7 @@ int main(void)
         cmocka_unit_test(removal),
         cmocka_unit_test(forgotten),
         cmocka_unit_test(full),
+        cmocka_unit_test(graves),
         cmocka_unit_test(summaries),
         cmocka_unit_test(unknown_sender),
         cmocka_unit_test(lives),
