@@ -11,6 +11,7 @@
 
 #define TELL_MS 20     // changes within this go out in one sheet
 #define GOODBYE_MS 400 // others hear that this node leaves, at most so long
+#define FORGET_MS (7 * 24 * 3600 * 1000LL) // a machine that was off for a holiday is found again
 #define SHEET_ARENA ((size_t)4 << 20)
 #define SETTINGS_MAX 4096
 
@@ -102,7 +103,7 @@ static uint64_t peers_sign(const struct node_mesh *m)
         mesh_node_view(m->mesh, x, timers_now_ms(loop_timers(m->node->loop)), &v);
         if (v.self || !v.sheet || v.state == MESH_REMOVED)
             continue;
-        sign = sign * 31 + bytes_hash(bytes_of(v.name)) + v.boot;
+        sign = sign * 31 + bytes_hash(bytes_of(v.name)) + v.sheet->boot + v.sheet->leaving;
         for (size_t i = 0; v.sheet->addresses[i]; i++)
             sign = sign * 31 + bytes_hash(bytes_of(v.sheet->addresses[i]));
     }
@@ -245,6 +246,7 @@ static void op_changed(void *user, struct mesh_node *node)
 {
     struct node_mesh *m = user;
     (void)node;
+    node_mesh_save_peers(m); // a new one: it may be the last thing that happens before a power loss
     ctl_mesh_changed(m->node->ctl);
 }
 
@@ -422,6 +424,7 @@ int node_mesh_start(struct node_mesh *m, struct err *e)
                                            .beat_ms = c->beat_ms,
                                            .suspect_ms = c->suspect_ms,
                                            .dead_ms = c->dead_ms,
+                                           .forget_ms = FORGET_MS,
                                            .names = m->names});
     if (!m->mesh)
         return err_set(e, E_NOMEM, "out of memory");

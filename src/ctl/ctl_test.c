@@ -39,6 +39,7 @@ struct rig {
     struct http_pool *pool;
     struct models *models;
     struct keys *keys;
+    struct label_names *names;
     struct config *config;
     struct host_profile profile;
     struct ctl *ctl;
@@ -423,6 +424,8 @@ static void rig_up(struct rig *r)
     assert_int_equal(loop_new(&r->loop, NULL, &e), 0);
     r->models = models_new(&(struct models_args){.memory_bytes = 4000, .queue_max = 8});
     r->keys = keys_new();
+    r->names = label_names_new();
+    keys_names(r->keys, r->names);
     if (config_parse(&r->config, "plexus.yaml", BYTES(yaml), "/srv/plexus", &e))
         fail_msg("%s", e.text);
     put_model(r, "tiny-chat", "chat", false);
@@ -469,6 +472,7 @@ static void rig_down(struct rig *r)
     loop_free(r->loop);
     models_free(r->models);
     keys_free(r->keys);
+    label_names_free(r->names);
     config_free(r->config);
     buf_fini(&r->once.text);
     for (int i = 0; i <= STREAMS; i++)
@@ -732,7 +736,8 @@ static void test_keys(void **state)
          .target = "/api/keys",
          .body = "{\"name\":\"ci\",\"scopes\":[\"models\",\"read\"],\"models\":[\"tiny-chat\"],"
                  "\"expires\":\"never\","
-                 "\"requests_per_minute\":60,\"tokens_per_minute\":1000}",
+                 "\"requests_per_minute\":60,\"tokens_per_minute\":1000,"
+                 "\"clearance\":\"confidential:hr,eng\",\"label\":\"internal:eng\"}",
          .status = 201,
          .contains = "\"requests_per_minute\":60"},
         {.method = "GET", .target = "/api/keys", .status = 200, .golden = "keys.json"},
@@ -772,6 +777,16 @@ static void test_keys(void **state)
          .body = "{\"name\":\"x\",\"requests_per_minute\":-1}",
          .status = 400,
          .contains = "whole number"},
+        {.method = "POST",
+         .target = "/api/keys",
+         .body = "{\"name\":\"x\",\"clearance\":7}",
+         .status = 400,
+         .contains = "clearance is a label such as"},
+        {.method = "POST",
+         .target = "/api/keys",
+         .body = "{\"name\":\"x\",\"clearance\":\"internal\",\"label\":\"confidential\"}",
+         .status = 400,
+         .contains = "the label confidential is above the clearance internal"},
         {.before = keys_fail,
          .method = "POST",
          .target = "/api/keys",

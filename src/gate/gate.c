@@ -167,8 +167,10 @@ void gate_refused(struct gate *g, struct model_ticket *t, const struct err *e)
 
 void gate_close(struct gate *g, struct model *m, int code, const char *why)
 {
-    list_each_safe (it, &g->requests) {
-        struct greq *r = container_of(it, struct greq, link);
+    struct greq_walk walk;
+    struct greq *r;
+    greq_walk_begin(g, &walk);
+    while ((r = greq_walk_next(g, &walk)) != NULL) {
         if (m && r->model != m)
             continue;
         if (r->stage == ST_RUNNING)

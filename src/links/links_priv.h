@@ -76,6 +76,11 @@ int64_t links_now(const struct links *l);
 int64_t links_wall(const struct links *l);
 
 // links.c
+// net_tls_args.verify of a member, user: the links. Its verdict, so that the peer reads in its
+// alert when time is the reason (net.h: E_TIMEOUT), not just "bad certificate".
+int links_verify(void *user, const struct bytes *der, int count, char *ret_id, uint64_t *ret_epoch,
+                 struct err *e);
+int links_judge(int status, const struct bytes *der, int count, int64_t wall_ms);
 int links_tls(struct links *l, struct err *e); // contexts from the member's certificate of now
 struct link *links_link(struct links *l, struct bytes name); // NULL: none
 struct link *links_link_of(struct links *l, struct mesh_node *n); // made when absent

@@ -148,7 +148,11 @@ def refused(node, words, seconds=5):
                 return text
         return None
 
-    return wait_until(f"the log says {words}", line, seconds)
+    try:
+        return wait_until("", line, seconds)
+    except AssertionError:
+        warnings = [json.dumps(e) for e in node.log_lines() if e.get("level") in ("warn", "error")]
+        raise AssertionError(f"the log does not say {words} within {seconds} s; its last warnings: {warnings[-3:]}") from None
 
 
 class Stream:

@@ -3,6 +3,7 @@
 import { $, announce, h, show, text } from "/assets/dom.js";
 import * as format from "/assets/format.js";
 import { call, events } from "/assets/net.js";
+import { models as elsewhere } from "/assets/mesh.js";
 import { loading } from "/assets/models.js";
 
 let rows = new Map(); // models by name
@@ -18,9 +19,10 @@ const chosen = () => rows.get($("try-model").value);
 let drawn = "";
 
 export function draw(store) {
-  rows = store.models;
-  const all = [...rows.values()];
-  const want = JSON.stringify(all.map((m) => [m.name, m.kind]));
+  // Any node answers for all: also what only another node has can be asked here.
+  rows = new Map([...elsewhere().map((m) => [m.name, m]), ...store.models]);
+  const all = [...store.models.values(), ...[...rows.values()].filter((m) => m.node)];
+  const want = JSON.stringify(all.map((m) => [m.name, m.kind, m.node]));
   if (want !== drawn) {
     drawn = want;
     drawChoice(all);
@@ -32,7 +34,8 @@ function drawChoice(all) {
   const select = $("try-model");
   const had = select.value;
   const group = (label, models) => (models.length
-    ? h("optgroup", { label }, ...models.map((m) => h("option", { value: m.name }, m.name))) : null);
+    ? h("optgroup", { label }, ...models.map((m) =>
+      h("option", { value: m.name }, m.node ? `${m.name} (on ${m.node})` : m.name))) : null);
   const chats = all.filter((m) => !isEmbedding(m));
   select.replaceChildren(...[group("Chat", chats), group("Compare texts", all.filter(isEmbedding))].filter(Boolean));
   if (!all.length) select.append(h("option", {}, "no model"));
