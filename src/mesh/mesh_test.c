@@ -122,6 +122,13 @@ static void world_init(struct world *w)
     mesh_tick(w->m, w->now);
 }
 
+static uint64_t digest(struct world *w)
+{
+    struct mesh_beat own;
+    mesh_beat_for(w->m, mesh_self_node(w->m), 1, &own);
+    return own.digest;
+}
+
 static void world_fini(struct world *w)
 {
     mesh_free(w->m);
@@ -283,7 +290,17 @@ static void numbers(void **state)
     assert_int_equal(put(&w, "a", 49, 7), 0);
     assert_int_equal(put(&w, "a", 51, 1), E_CONFLICT);
     assert_int_equal(put(&w, "x y", 1, 1), E_INVALID);
+    assert_int_equal(put(&w, "", 1, 1), E_INVALID);
     expect(&w, "");
+    static const char *const names[] = {"A-Z", "a.b", "a_b", "09", "...", "-"};
+    for (size_t i = 0; i < COUNT(names); i++)
+        assert_int_equal(put(&w, names[i], 1, 1), 1);
+    static const char *const bad[] = {".", "..", "a/b", "a:b", "@", "[", "`", "{", "/", "\xc3\xa4"};
+    for (size_t i = 0; i < COUNT(bad); i++)
+        assert_int_equal(put(&w, bad[i], 1, 1), E_INVALID);
+    for (size_t i = 0; i < COUNT(names); i++)
+        mesh_removed(w.m, bytes_of(names[i]), w.now);
+    forget(&w);
     assert_int_equal(mesh_count(w.m, MESH_ALIVE), 1);
     assert_int_equal(mesh_count(w.m, MESH_SUSPECT), 1);
     size_t count = 0;
@@ -292,7 +309,7 @@ static void numbers(void **state)
         mesh_set_user(n, &w);
         assert_ptr_equal(mesh_user(n), &w);
     }
-    assert_int_equal(count, 2);
+    assert_int_equal(count, 2 + COUNT(names));
     world_fini(&w);
 }
 
@@ -790,7 +807,10 @@ static void sheet_ends(void **state)
     struct bytes raw;
     (void)state;
     world_init(&w);
+    uint64_t none = digest(&w);
     (void)put(&w, "b", 9, 1);
+    uint64_t with_b = digest(&w);
+    assert_true(none != with_b);
     struct mesh_node *b = mesh_find(w.m, BYTES("b"));
     for (int i = 0; i < 300; i++, tick(&w, 50)) // 15 s, renewed
         beat(&w, "b", 9, 1);
@@ -802,6 +822,7 @@ static void sheet_ends(void **state)
     tick(&w, 200);
     assert_false(mesh_raw(w.m, b, &raw));
     assert_non_null(view(&w, "b").sheet); // its addresses are still good
+    assert_true(digest(&w) == none);
     tick(&w, 9000);
     forget(&w);
     assert_int_equal(put(&w, "b", 9, 1), 0); // kept by another: not renewed by that
@@ -809,6 +830,7 @@ static void sheet_ends(void **state)
     beat(&w, "b", 9, 1); // but by itself
     expect(&w, "dead>alive b, changed b");
     assert_true(mesh_raw(w.m, b, &raw));
+    assert_true(digest(&w) == with_b);
     world_fini(&w);
 }
 
