@@ -119,7 +119,8 @@ static int put_peers(const void *what, struct buf *out)
 void node_mesh_save_peers(struct node_mesh *m)
 {
     struct err e = {0};
-    uint64_t sign = m->links ? peers_sign(m) : m->peers_sign;
+    // Not before the file of the last life was read: our own sheet is a change, too.
+    uint64_t sign = m->links && m->peers_read ? peers_sign(m) : m->peers_sign;
     if (sign == m->peers_sign)
         return;
     m->peers_sign = sign;
@@ -167,6 +168,7 @@ static void read_peers(struct node_mesh *m)
     if (read_file(m, "peers", &text, NULL) == 1)
         links_news_take(m->links, buf_bytes(&text));
     m->peers_sign = peers_sign(m);
+    m->peers_read = true;
     buf_fini(&text);
 }
 
@@ -421,6 +423,7 @@ int node_mesh_start(struct node_mesh *m, struct err *e)
     if (status < 0)
         return status;
     m->boot = (uint64_t)time_wall_ms();
+    m->peers_read = false;
     if (m->tag < 0)
         m->tag = door_reserve_mesh(n);
     if (m->tag < 0)
