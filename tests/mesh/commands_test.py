@@ -277,7 +277,7 @@ def test_top():
         assert code in (0, 75), (code, out)
         assert out.startswith(b"\x1b[?1049h\x1b[?25l") and out.rstrip().endswith(b"\x1b[?1049l") or b"\x1b[?25h\x1b[?1049l" in out, out[-200:]
         assert same, "the terminal is not as it was"
-    code, out, same = on_terminal("one", ["top"], b"q", 10, until=b"3 alive", size=(10, 40))
+    code, out, same = on_terminal("one", ["top"], b"q", 10, until=b"NODE", size=(10, 40))
     screen = out[out.rindex(b"\x1b[H"):].split(b"\x1b[J")[0]
     plain = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", screen).decode().split("\n")
     plain = [line.rstrip("\r") for line in plain]
