@@ -20,16 +20,8 @@ build/bench/bus: bench/bus.c $(O)/libplexus.a
 	@mkdir -p $(@D)
 	$(CC) $(BENCH_FLAGS) $(FEATURES) -Isrc -o $@ $< $(O)/libplexus.a $(LIBS)
 
-build/bench/label_decide: bench/label_decide.c $(O)/libplexus.a
-	@mkdir -p $(@D)
-	$(CC) $(BENCH_FLAGS) $(FEATURES) -Isrc -o $@ $< $(O)/libplexus.a $(LIBS)
-
-build/bench/mesh_svid: bench/mesh_svid.c $(O)/libplexus.a
-	@mkdir -p $(@D)
-	$(CC) $(BENCH_FLAGS) $(FEATURES) -Isrc -o $@ $< $(O)/libplexus.a $(LIBS)
-
-# Links plexus itself, as it is released.
-build/bench/mesh_route: bench/mesh_route.c $(O)/libplexus.a
+# Those that link plexus itself, as it is released.
+$(BENCH_LINKED:%=build/bench/%): build/bench/%: bench/%.c $(O)/libplexus.a
 	@mkdir -p $(@D)
 	$(CC) $(BENCH_FLAGS) $(FEATURES) -Isrc -o $@ $< $(O)/libplexus.a $(LIBS)
 

@@ -3,14 +3,13 @@
  *
  *   load latency [--block 500] [--rounds 12] [--model M] NAME:PORT:KEY...
  *       one client, blocks of requests that take turns between the targets (each round begins with
- *       another target); prints "block ROUND NAME P50_US P99_US BAD" for each and "total NAME P50_US
- *       P99_US BAD" over all rounds
- *   load closed [--connections 16] [--requests N | --seconds T] [--stream FRAMES] [--model M]
- *       NAME:PORT:KEY prints "requests", "bad", "rps", "p50_us", "p99_us" lines
- *   load paced --rate R [--burst 1] --seconds T [--connections 16] NAME:PORT:KEY
- *       R requests a second, so many at once; the same lines. A request that finds no free
- *       connection waits for one; its time counts from when it was due.
- * Samples are kept exactly; bad is every answer that is not 200 or does not end as it should. */
+ *       another target); prints "block ROUND NAME P50_US P99_US BAD" for each and "total NAME
+ * P50_US P99_US BAD" over all rounds load closed [--connections 16] [--requests N | --seconds T]
+ * [--stream FRAMES] [--model M] NAME:PORT:KEY prints "requests", "bad", "rps", "p50_us", "p99_us"
+ * lines load paced --rate R [--burst 1] --seconds T [--connections 16] NAME:PORT:KEY R requests a
+ * second, so many at once; the same lines. A request that finds no free connection waits for one;
+ * its time counts from when it was due. Samples are kept exactly; bad is every answer that is not
+ * 200 or does not end as it should. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdbool.h>
@@ -35,12 +34,8 @@ struct target {
 static struct {
     const char *model;
     long block, rounds, connections, requests, seconds, stream, rate, burst;
-} options = {.model = "bench",
-             .block = 500,
-             .rounds = 12,
-             .connections = 16,
-             .requests = 5000,
-             .burst = 1};
+} options = {
+    .model = "bench", .block = 500, .rounds = 12, .connections = 16, .requests = 5000, .burst = 1};
 
 /* ---- answers ---- */
 
