@@ -166,7 +166,7 @@ static void put_mesh(struct cli *c, const struct json *m)
     (void)printf("           serial %s, until %s\n", get(id, "serial"), get(id, "expires"));
     (void)printf("listens    %s (TCP and UDP)\n", get(m, "listen"));
     (void)printf("authority  %s%s\n", *authority ? authority : "not known",
-                 own ? " (this node)" : "");
+                 own ? " (this node holds it)" : "");
     (void)printf("standby    %s\n", json_cstr(json_get(m, "standby"), "none"));
     (void)printf("epoch      %lld\n", (long long)json_i64(json_get(m, "epoch"), 0));
     buf_fini(&sum);

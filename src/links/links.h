@@ -25,7 +25,7 @@
 
 struct links;
 
-// Called on the loop thread, also from inside links_* calls. All are needed.
+// Called on the loop thread, also from inside links_* calls. All but load are needed.
 struct links_ops {
     int64_t (*wall_ms)(void *user);
     // They changed: on the disk before this returns 0. An error is told to who asked.
