@@ -184,8 +184,8 @@ static void read_info(struct nats_bus *b, const struct json *root)
     b->payload_max = most > 0 && most < INT32_MAX ? (size_t)most : 1 << 20;
     (void)snprintf(b->version, sizeof b->version, "%s", json_cstr(json_get(root, "version"), ""));
     const struct net_addr *at = &b->link.addrs[b->link.addr_at];
-    (void)snprintf(b->core.stats.server, sizeof b->core.stats.server, "nats://%.80s:%u %s", at->host,
-                   at->port, b->version);
+    (void)snprintf(b->core.stats.server, sizeof b->core.stats.server, "nats://%.80s:%u %s",
+                   at->host, at->port, b->version);
     const struct json *urls = json_get(root, "connect_urls"), *v;
     struct json_iter it = {0};
     while (json_each(urls, &it, NULL, &v)) // the rest of the cluster
@@ -294,8 +294,8 @@ static int64_t on_input(struct bus_link *l, struct bytes in, struct err *e)
 {
     struct nats_bus *b = bus_of_link(l);
     struct nats1_op op;
-    int64_t used = nats1_parse(in, (size_t)b->core.args.data_bytes_max + HEAD_ROOM + (1 << 20), &op,
-                               e);
+    int64_t used =
+        nats1_parse(in, (size_t)b->core.args.data_bytes_max + HEAD_ROOM + (1 << 20), &op, e);
     if (used <= 0)
         return used;
     switch (op.kind) {
@@ -398,8 +398,7 @@ static int check_up(struct nats_bus *b, const struct bus_msg *m, struct err *e)
     if (bus_link_queued(&b->link) + bus_msg_bytes(m) + 256 > b->core.args.queue_bytes_max) {
         b->core.stats.full++;
         b->want_drain = true;
-        return err_set(e, E_FULL, "%zu bytes wait for the NATS server",
-                       bus_link_queued(&b->link));
+        return err_set(e, E_FULL, "%zu bytes wait for the NATS server", bus_link_queued(&b->link));
     }
     return 0;
 }
@@ -648,8 +647,8 @@ static int take_url(struct nats_bus *b, struct err *e)
     static const char *const schemes[] = {"nats://", "tls://", NULL};
     struct bus_args *a = &b->core.args;
     struct bus_url url;
-    int rc = bus_link_url(&b->link, a->url ? a->url : "nats://127.0.0.1:4222", schemes, 4222, &url,
-                          e);
+    int rc =
+        bus_link_url(&b->link, a->url ? a->url : "nats://127.0.0.1:4222", schemes, 4222, &url, e);
     if (rc)
         return rc;
     if (url.tls && !a->tls)

@@ -10,9 +10,9 @@
 #include <string.h>
 
 #define PULL_MAX 256
-#define PULL_MS 20000   // the server forgets a pull after that
-#define AGAIN_MS 250    // after something failed
-#define RESEND_MS 2000  // a stored message without an answer
+#define PULL_MS 20000 // the server forgets a pull after that
+#define AGAIN_MS 250 // after something failed
+#define RESEND_MS 2000 // a stored message without an answer
 #define API_MAX 65536
 
 // JetStream's error codes (server/errors.json).
@@ -42,8 +42,8 @@ static int call_start(struct nats_bus *b, struct nats_call call, const char *sub
     list_add_tail(&b->calls, &c->link);
     int n = snprintf(reply, sizeof reply, "%.*sj%" PRIu64, (int)b->core.inbox_n, b->core.inbox,
                      c->number);
-    (void)nats1_put_pub(bus_link_out(&b->link), bytes_of(subject),
-                        (struct bytes){reply, (size_t)n}, BYTES_NONE, buf_bytes(body));
+    (void)nats1_put_pub(bus_link_out(&b->link), bytes_of(subject), (struct bytes){reply, (size_t)n},
+                        BYTES_NONE, buf_bytes(body));
     bus_link_flush(&b->link);
     return 0;
 }
@@ -79,8 +79,9 @@ void nats_js_answer(struct nats_bus *b, uint64_t number, const struct nats1_op *
         return; // too late
     int status = nats1_status(op->headers, NULL), rc = 0;
     if (status == 503)
-        rc = err_set(&e, E_UNAVAILABLE, "no JetStream on the NATS server (nats-server -js), or no "
-                                        "leader now");
+        rc = err_set(&e, E_UNAVAILABLE,
+                     "no JetStream on the NATS server (nats-server -js), or no "
+                     "leader now");
     else if (status == 404)
         rc = err_set(&e, E_NOTFOUND, "JetStream: not found");
     else if (!op->headers.n)
@@ -669,8 +670,7 @@ void nats_js_msg(struct nats_sub *s, const struct nats1_op *op)
         on_pull_status(s, status, text);
         return;
     }
-    if (!read_ack(op->reply, &deliveries, &seq) ||
-        !bytes_starts(op->subject, BYTES(NATS_STORE)))
+    if (!read_ack(op->reply, &deliveries, &seq) || !bytes_starts(op->subject, BYTES(NATS_STORE)))
         return;
     s->asked -= s->asked > 0;
     s->last_seq = seq;

@@ -1,6 +1,6 @@
-// bus_nats_test.c: the bus over a real nats-server: the kit with one server that is killed and comes
-// back, three of which one is killed, accounts, TLS, no JetStream.
-// SPDX-License-Identifier: Apache-2.0
+// bus_nats_test.c: the bus over a real nats-server: the kit with one server that is killed and
+// comes back, three of which one is killed, accounts, TLS, no JetStream. SPDX-License-Identifier:
+// Apache-2.0
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -287,8 +287,8 @@ static void test_tls(void **state)
                    "subjectAltName=IP:127.0.0.1 >/dev/null 2>&1",
                    folder);
     assert_int_equal(system(command), 0);
-    (void)snprintf(more, sizeof more, "tls { cert_file: \"%s/cert.pem\", key_file: \"%s/key.pem\" }",
-                   folder, folder);
+    (void)snprintf(more, sizeof more,
+                   "tls { cert_file: \"%s/cert.pem\", key_file: \"%s/key.pem\" }", folder, folder);
     (void)snprintf(ca, sizeof ca, "%s/cert.pem", folder);
     alone_up(&x, more);
     struct net_tls *tls = NULL;

@@ -41,9 +41,8 @@ static uint16_t server_free_port(void)
 
 static bool server_answers(uint16_t port)
 {
-    struct sockaddr_in a = {.sin_family = AF_INET,
-                            .sin_port = htons(port),
-                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in a = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     bool good = fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof a) == 0;
     (void)close(fd);

@@ -538,7 +538,8 @@ void node_mesh_leaving(struct node *n)
     if (!m || !m->links || m->leaving)
         return;
     m->leaving = true;
-    node_mesh_save_peers(m); // who joined since the last tick, too: others do not call on one that left
+    node_mesh_save_peers(
+        m); // who joined since the last tick, too: others do not call on one that left
     tell_now(m);
 }
 

@@ -21,8 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
             struct bytes t = row[i].text;
             if (t.n && (t.p < in.p || t.p + t.n > in.p + taken))
                 abort();
-            if (row[i].kind == RESP_ARRAY && row[i].count &&
-                !resp_at(&row[i], row[i].count - 1))
+            if (row[i].kind == RESP_ARRAY && row[i].count && !resp_at(&row[i], row[i].count - 1))
                 abort();
         }
         if (resp_parse(bytes_first(in, (size_t)taken - 1), 512, less, 64, &less_used, NULL) > 0)
