@@ -171,14 +171,8 @@ static void put_mesh(struct cli *c, const struct json *m)
     (void)printf("           serial %s, until %s%s\n", get(id, "serial"), get(id, "expires"),
                  json_bool(json_get(id, "expired"), false) ? ": it has expired" : "");
     (void)printf("listens    %s (TCP and UDP)\n", get(m, "listen"));
-<<<<<<< HEAD
     put_holder(m, "authority", "not known");
     put_holder(m, "standby", "none");
-=======
-    (void)printf("authority  %s%s\n", *authority ? authority : "not known",
-                 own ? " (this node holds it)" : "");
-    (void)printf("standby    %s\n", json_cstr(json_get(m, "standby"), "none"));
->>>>>>> marks
     (void)printf("epoch      %lld\n", (long long)json_i64(json_get(m, "epoch"), 0));
     buf_fini(&sum);
 }
