@@ -1,7 +1,7 @@
 # bench.mk: builds the bench clients; included by the top Makefile, which runs bench/$(BENCH).py.
 BENCH_FLAGS := -std=c17 -O2 -g -Wall -Wextra -Wshadow -Werror
 BENCH_PROGRAMS := build/bench/load build/bench/ready build/bench/streams build/bench/label_decide build/bench/mesh_svid \
-                  build/bench/bus
+                  build/bench/bus build/bench/mesh_route
 
 build/bench/load: bench/load.c bench/client.h
 	@mkdir -p $(@D)

@@ -46,29 +46,28 @@ struct bus_args {
     struct net *net;          // engines over the network
     const char *environment;  // dev, staging or prod: subjects of another are E_SECURITY
     const char *source;       // of events that name none, "/node/NAME"
-    int (*may)(void *user, const struct bus_crossing *x,
-               struct err *e); // 0 or E_SECURITY with both
-                               // labels; NULL: all may
-    // CONNECTED once, then LOST and BACK; e: why it was lost. BUS_CLOSED: the last callback, after
-    // it the bus's memory is gone.
+    int (*may)(void *user, const struct bus_crossing *x, struct err *e); // 0 or E_SECURITY with both
+                                                                       // labels; NULL: all may
+    // CONNECTING with e: a first try failed, more come. CONNECTED once, then LOST (e: why) and BACK.
+    // BUS_CLOSED: the last callback, after it the bus's memory is gone.
     void (*on_status)(void *user, enum bus_status status, const struct err *e);
     void (*on_drain)(void *user); // there is room again after a publish gave 1 or E_FULL; or NULL
     void *user;
     // Limits; 0: the default.
-    uint32_t data_bytes_max; // of one message, 1 MiB
-    uint32_t queue_bytes_max; // published and not yet handed on, 16 MiB
-    uint32_t reqs_max; // requests of this side in flight, 1024
-    uint32_t subs_max; // 1024
+    uint32_t data_bytes_max;   // of one message, 1 MiB
+    uint32_t queue_bytes_max;  // published and not yet handed on, 16 MiB
+    uint32_t reqs_max;         // requests of this side in flight, 1024
+    uint32_t subs_max;         // 1024
     uint64_t keep_msgs, keep_bytes; // of the store: 100,000 and 256 MiB (in memory: 64 MiB)
-    int64_t keep_ms; // of the store: 24 h
-    int64_t dedup_ms; // how long ids are remembered: 2 min
+    int64_t keep_ms;           // of the store: 24 h
+    int64_t dedup_ms;          // how long ids are remembered: 2 min
     // A server.
-    const char *url; // nats://host:port[,host:port...] redis://host:port; tls:// rediss://
+    const char *url;           // nats://host:port[,host:port...] redis://host:port; tls:// rediss://
     const char *user_name, *password, *token; // or NULL; copied, wiped at the end
-    struct net_tls *tls; // for tls://, rediss:// and servers that ask for it
-    bool tls_first; // TLS before the server's first word (NATS)
-    int64_t connect_ms; // 5 s
-    int64_t retry_ms; // pause before the next try, 250 ms and doubling to 8 times that
+    struct net_tls *tls;       // for tls://, rediss:// and servers that ask for it
+    bool tls_first;            // TLS before the server's first word (NATS)
+    int64_t connect_ms;        // 5 s
+    int64_t retry_ms;          // pause before the next try, 250 ms and doubling to 8 times that
 };
 
 // A request of the caller's: zeroed, then user, done and timeout_ms set; must stay until done came,
@@ -78,8 +77,8 @@ struct bus_req {
     void (*done)(struct bus_req *r, int status, const struct bus_msg *reply, const struct err *e);
     void *user;
     int64_t timeout_ms; // TIME_NEVER allowed
-    uint64_t seq; // of bus_store: its place
-    bool duplicate; // of bus_store: the id was there already
+    uint64_t seq;       // of bus_store: its place
+    bool duplicate;     // of bus_store: the id was there already
     // The engine's.
     struct list link;
     int64_t due_ms;
@@ -95,18 +94,18 @@ enum bus_ack_how { BUS_ACK, BUS_NAK, BUS_TERM, BUS_WORKING };
 struct bus_sub;
 struct bus_sub_args {
     const char *pattern;
-    const char *queue; // live: each message goes to one of the members of this group
-    enum bus_from from; // BUS_LIVE: what is published or stored from now on, at most once; else
-                        // out of the store: new ones, all, or from from_ms on
-    int64_t from_ms; // wall
+    const char *queue;   // live: each message goes to one of the members of this group
+    enum bus_from from;  // BUS_LIVE: what is published or stored from now on, at most once; else
+                         // out of the store: new ones, all, or from from_ms on
+    int64_t from_ms;     // wall
     // A cursor that the bus keeps by this name: subscriptions with one name share the work, and go
     // on where they were (from counts at its birth only). Each message must be acknowledged.
     // NULL, from the store: a cursor of this subscription alone, nothing to acknowledge.
     const char *durable;
-    int64_t ack_wait_ms; // then it is delivered again; 30 s
-    uint32_t max_deliver; // tries; then a dead letter (BUS_DEAD). 0: no end
+    int64_t ack_wait_ms;   // then it is delivered again; 30 s
+    uint32_t max_deliver;  // tries; then a dead letter (BUS_DEAD). 0: no end
     uint32_t max_in_flight; // delivered and not acknowledged: the credit; 256
-    const char *who; // for bus_crossing: whose clearance counts; NULL: this node
+    const char *who;       // for bus_crossing: whose clearance counts; NULL: this node
     void (*on_msg)(struct bus_sub *s, const struct bus_msg *m); // m borrowed until return
     void (*on_ready)(struct bus_sub *s); // what is published from now on arrives; may be NULL
     // The subscription failed (the server refuses it): nothing comes any more; unsubscribe it.
@@ -122,14 +121,14 @@ struct bus_sub_args {
 struct bus_stats {
     enum bus_status status;
     uint64_t published, stored, duplicates, delivered, redelivered, dead;
-    uint64_t refused; // by label or environment
-    uint64_t dropped; // live messages that a limit dropped
-    uint64_t full; // publishes that were refused because a limit was reached
-    uint64_t lost; // connections
+    uint64_t refused;  // by label or environment
+    uint64_t dropped;  // live messages that a limit dropped
+    uint64_t full;     // publishes that were refused because a limit was reached
+    uint64_t lost;     // connections
     uint32_t subs, reqs;
     uint64_t queue_bytes; // published and not yet handed on
     uint64_t store_msgs, store_bytes, store_first, store_last; // as last known
-    char server[128]; // "nats://127.0.0.1:4222 2.9.10", or empty
+    char server[128];  // "nats://127.0.0.1:4222 2.9.10", or empty
 };
 
 struct bus;
@@ -195,7 +194,7 @@ static inline int bus_subscribe(struct bus *b, const struct bus_sub_args *args,
     return b->ops->subscribe(b, args, ret, e);
 }
 // No message comes any more. What a durable had not acknowledged goes to other members or later
-// ones.
+// ones; having been given back need not count as a try.
 static inline void bus_unsubscribe(struct bus_sub *s)
 {
     s->bus->ops->unsubscribe(s);
