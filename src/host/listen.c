@@ -52,7 +52,7 @@ static void put_address(const uint8_t *a, size_t n, unsigned port, char *ret)
     (void)snprintf(ret + at, HOST_ADDRESS_MAX - (size_t)at, "%s:%u", n == 16 ? "]" : "", port);
 }
 
-bool host_listen_line(struct bytes line, uint64_t *ret_inode, char ret[HOST_ADDRESS_MAX])
+int host_listen_line(struct bytes line, uint64_t *ret_inode, char ret[HOST_ADDRESS_MAX])
 {
     struct bytes field[10] = {{NULL, 0}}, rest = line;
     size_t n = 0;
@@ -66,20 +66,19 @@ bool host_listen_line(struct bytes line, uint64_t *ret_inode, char ret[HOST_ADDR
     size_t words = host.n / 8;
     if (n < 10 || !bytes_is(field[3], "0A") || (words != 1 && words != 4) || port.n != 4 ||
         !unhex_words(host, a, words) || !bytes_u64(field[9], ret_inode))
-        return false;
+        return E_INVALID;
     if (is_loopback(a, words * 4))
-        return false;
+        return 0;
     char text[5] = {0};
     memcpy(text, port.p, 4);
     put_address(a, words * 4, (unsigned)strtoul(text, NULL, 16), ret);
-    return true;
+    return 1;
 }
 
 #ifdef __linux__
 
 #define OPEN_MAX 64      // listeners of a machine that are no loopback; more are not looked at
 #define TREE_MAX 256     // processes of one engine
-#define TABLE_MAX (4u << 20)
 
 struct open_one {
     uint64_t inode;
@@ -104,22 +103,50 @@ static bool slurp(const char *path, struct buf *b)
     return got == 0;
 }
 
+// Whole lines of the text; what is left begins one. false: no listeners come any more.
+static bool take_lines(struct open_list *ret, struct bytes *rest, bool *first)
+{
+    while (bytes_chr(*rest, '\n') >= 0 && ret->n < OPEN_MAX) {
+        struct open_one *one = &ret->one[ret->n];
+        int open = host_listen_line(bytes_cut(rest, '\n'), &one->inode, one->address);
+        if (open < 0 && !*first)
+            return false;
+        *first = false; // the table's heading
+        ret->n += open > 0;
+    }
+    return ret->n < OPEN_MAX;
+}
+
+// The kernel writes listeners first, and only what is asked for: a machine with ten thousand
+// connections does not make all their lines here.
+static void read_table(const char *path, struct open_list *ret)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct buf text;
+    bool first = true, more = fd >= 0;
+    buf_init(&text, 65536);
+    while (more) {
+        char *at = buf_room(&text, 4096);
+        ssize_t got = at ? read(fd, at, 4096) : 0;
+        text.n += got > 0 ? (size_t)got : 0;
+        struct bytes rest = buf_bytes(&text);
+        more = take_lines(ret, &rest, &first) && got > 0;
+        buf_drop(&text, text.n - rest.n);
+    }
+    if (fd >= 0)
+        (void)close(fd);
+    buf_fini(&text);
+}
+
 // Of the network namespace that the process is in.
 static void find_open(int64_t pid, struct open_list *ret)
 {
     static const char *const tables[] = {"tcp", "tcp6"};
-    struct buf text;
     char path[64];
-    buf_init(&text, TABLE_MAX);
     for (int i = 0; i < 2; i++) {
         (void)snprintf(path, sizeof path, "/proc/%lld/net/%s", (long long)pid, tables[i]);
-        struct bytes rest = slurp(path, &text) ? buf_bytes(&text) : BYTES_NONE;
-        while (rest.n && ret->n < OPEN_MAX) {
-            struct open_one *one = &ret->one[ret->n];
-            ret->n += host_listen_line(bytes_cut(&rest, '\n'), &one->inode, one->address);
-        }
+        read_table(path, ret);
     }
-    buf_fini(&text);
 }
 
 static const char *open_of(const struct open_list *list, const char *link)

@@ -58,7 +58,7 @@ static uint64_t peers_sign(const struct play_node *n)
 static void save_peers(struct play_node *n)
 {
     struct buf text;
-    uint64_t sign = n->links ? peers_sign(n) : n->peers_sign;
+    uint64_t sign = n->links && n->peers_read ? peers_sign(n) : n->peers_sign;
     if (sign == n->peers_sign)
         return;
     n->peers_sign = sign;
@@ -75,6 +75,7 @@ static void read_peers(struct play_node *n)
     if (sim_file_read(n->host, "peers", &text, NULL) == 0)
         links_news_take(n->links, buf_bytes(&text));
     n->peers_sign = peers_sign(n);
+    n->peers_read = true;
     buf_fini(&text);
 }
 
@@ -245,6 +246,7 @@ int play_mesh_start(struct play_node *n, struct err *e)
 {
     struct net_addr addr = {.host = "0.0.0.0", .port = PLAY_MESH_PORT};
     n->boot = (uint64_t)time_wall_ms();
+    n->peers_read = false;
     n->mesh = mesh_new(&(struct mesh_args){
         .self = n->name, .context = n->context, .boot = n->boot, .names = n->names});
     if (n->mesh == NULL)
