@@ -31,7 +31,9 @@ build/deps.mk: deps/pins.txt tools/setup
 ALL_C   := $(sort $(wildcard src/*/*.c))
 TEST_C  := $(filter %_test.c,$(ALL_C))
 FUZZ_C  := $(filter %_fuzz.c,$(ALL_C))
-LIB_C   := $(filter-out %_test.c %_fuzz.c src/app/main.c,$(ALL_C))
+# The simulator is linked instead of room loop, by test programs only.
+SIM_C   := $(filter-out %_test.c,$(wildcard src/sim/*.c))
+LIB_C   := $(filter-out %_test.c %_fuzz.c src/app/main.c $(SIM_C),$(ALL_C))
 GEN_C   := build/gen/assets_config.c build/gen/assets_gate.c build/gen/assets_web.c
 WEB_FILES := $(sort $(wildcard src/web/assets/*))
 GATE_SCHEMAS := $(sort $(wildcard src/gate/schemas/v1/*.json))
@@ -103,6 +105,10 @@ build/gen/assets_web.c: tools/embed.py $(WEB_FILES)
 $(O)/test/%: $(O)/src/%.o $(O)/libplexus.a
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS_$(MODE)) $(LDFLAGS) -o $@ $< $(O)/libplexus.a -lcmocka $(LIBS)
+SIM_O := $(SIM_C:%.c=$(O)/%.o)
+$(filter $(O)/test/sim/%,$(TESTS)): $(O)/test/sim/%: $(O)/src/sim/%.o $(SIM_O) $(O)/libplexus.a
+	@mkdir -p $(@D)
+	@$(CC) $(CFLAGS_$(MODE)) $(LDFLAGS) -o $@ $< $(SIM_O) $(O)/libplexus.a -lcmocka $(LIBS)
 build/suite: tests/suite.c
 	@mkdir -p $(@D)
 	@$(CC) -std=c17 $(FEATURES) $(WARN) -O1 -o $@ $< -lcmocka
@@ -190,7 +196,7 @@ build/tidy/%.ok: %.c .clang-tidy | $(GEN_C)
 	@touch $@
 
 # ---- fuzzing: libFuzzer, parsers only ----------------------------------------------------------
-FUZZ_LIB_C := $(filter src/base/% src/text/% src/config/% src/host/% src/trust/% src/crypto/%,$(LIB_C))
+FUZZ_LIB_C := $(filter src/base/% src/text/% src/config/% src/host/% src/trust/% src/crypto/% src/mesh/%,$(LIB_C))
 FUZZ_O := $(FUZZ_LIB_C:%.c=build/fuzz/%.o) build/fuzz/gen/assets_config.o
 FUZZERS := $(FUZZ_C:src/%.c=build/fuzz/%)
 FUZZ_FLAGS := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -DPLEXUS_FAULTS

@@ -5,9 +5,24 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#ifdef PLEXUS_FAULTS
+static void (*fault_fill)(void *p, size_t n);
+
+void rng_fault_set(void (*fill)(void *p, size_t n))
+{
+    fault_fill = fill;
+}
+#endif
+
 void rng_bytes(void *p, size_t n)
 {
     char *at = p;
+#ifdef PLEXUS_FAULTS
+    if (fault_fill) {
+        fault_fill(p, n);
+        return;
+    }
+#endif
     while (n) {
         size_t part = n < 256 ? n : 256; // getentropy's limit
         if (getentropy(at, part) != 0)
@@ -58,6 +73,10 @@ void rng_id(char id[RNG_ID_LEN + 1])
     static _Thread_local unsigned char pool[1024];
     static _Thread_local size_t left;
     static const char hex[] = "0123456789abcdef";
+#ifdef PLEXUS_FAULTS
+    if (fault_fill)
+        left = 0; // nothing is kept from before
+#endif
     if (left == 0) {
         rng_bytes(pool, sizeof(pool));
         left = sizeof(pool);

@@ -20,4 +20,9 @@ uint64_t rng_below(struct rng *r, uint64_t n); // uniform in [0, n), n > 0
 #define RNG_ID_LEN 32
 void rng_id(char id[RNG_ID_LEN + 1]);
 
+#ifdef PLEXUS_FAULTS
+// Of test builds: bytes from here instead of the kernel, also for rng_id; NULL: from the kernel.
+void rng_fault_set(void (*fill)(void *p, size_t n));
+#endif
+
 #endif

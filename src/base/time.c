@@ -4,9 +4,24 @@
 #include <stdio.h>
 #include <time.h>
 
+#ifdef PLEXUS_FAULTS
+static uint64_t (*fault_mono_ns)(void);
+static int64_t (*fault_wall_ms)(void);
+
+void time_fault_set(uint64_t (*mono_ns)(void), int64_t (*wall_ms)(void))
+{
+    fault_mono_ns = mono_ns;
+    fault_wall_ms = wall_ms;
+}
+#endif
+
 uint64_t time_mono_ns(void)
 {
     struct timespec t;
+#ifdef PLEXUS_FAULTS
+    if (fault_mono_ns)
+        return fault_mono_ns();
+#endif
 #ifdef __linux__
     clock_gettime(CLOCK_BOOTTIME, &t);
 #else
@@ -23,6 +38,10 @@ int64_t time_mono_ms(void)
 int64_t time_wall_ms(void)
 {
     struct timespec t;
+#ifdef PLEXUS_FAULTS
+    if (fault_wall_ms)
+        return fault_wall_ms();
+#endif
     clock_gettime(CLOCK_REALTIME, &t);
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }

@@ -14,4 +14,9 @@ int64_t time_wall_ms(void); // since 1970 UTC
 #define TIME_TEXT_LEN 24
 void time_text(int64_t wall_ms, char text[TIME_TEXT_LEN + 1]);
 
+#ifdef PLEXUS_FAULTS
+// Of test builds: other clocks instead of the machine's; NULL: the machine's.
+void time_fault_set(uint64_t (*mono_ns)(void), int64_t (*wall_ms)(void));
+#endif
+
 #endif

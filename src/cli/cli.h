@@ -30,7 +30,7 @@ struct cli_command {
     const struct cli_command *subs; // ends with name NULL; or NULL
     enum cli_needs needs;
     int args_min, args_max; // words after the name; max -1: any number
-    const char *complete; // what its words are: "model", "file", "command", "a|b"; or NULL
+    const char *complete; // what its words are: "model", "node", "file", "command", "a|b"; or NULL
     // 0, E_* (told once by cli_main, exit code from the error table), or > 0: exit code, all is
     // said. NULL: only its subs can be run.
     int (*run)(struct cli *c, struct err *e);

@@ -1,5 +1,5 @@
-// cli_completion.c: plexus completion bash|zsh|fish, from the command table. Model names come from
-// the running node.
+// cli_completion.c: plexus completion bash|zsh|fish, from the command table. Model and node
+// names come from the running node.
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/cli_commands_priv.h"
 #include <string.h>
@@ -23,12 +23,15 @@ const struct cli_command cli_completion_command = {
 };
 
 #define MODELS "$(plexus models ls --quiet 2>/dev/null)"
+#define NODES "$(plexus nodes ls --quiet 2>/dev/null)"
 
 // What may stand for a word or a value, as shell words.
 static void put_words(struct buf *out, const char *complete, const struct cli *c)
 {
     if (!strcmp(complete, "model")) {
         (void)buf_str(out, MODELS);
+    } else if (!strcmp(complete, "node")) {
+        (void)buf_str(out, NODES);
     } else if (!strcmp(complete, "command")) {
         for (const struct cli_command *const *p = c->commands; *p; p++)
             (void)buf_fmt(out, "%s%s", p == c->commands ? "" : " ", (*p)->name);

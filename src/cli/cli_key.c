@@ -14,6 +14,8 @@ static const struct cli_option new_options[] = {
      "models|read|admin"},
     {"models", 'm', "LIST", "only these models, with commas between", "model"},
     {"expires", 'x', "TIME", "30d, 12h ...; default never", NULL},
+    {"clearance", 0, "LABEL", "the most it may read; default restricted:*", NULL},
+    {"label", 0, "LABEL", "of requests that bring none; default labels.default", NULL},
     {"requests-per-minute", 0, "N", "a limit; 0: none", NULL},
     {"tokens-per-minute", 0, "N", "a limit; 0: none", NULL},
     CLI_OPTIONS_END,
@@ -83,6 +85,10 @@ static int put_request(struct cli *c, struct buf *body, struct err *e)
         put_list(&w, "models", cli_option(c, "models"));
     if (cli_option(c, "expires"))
         json_w_cstr(&w, "expires", cli_option(c, "expires"));
+    if (cli_option(c, "clearance"))
+        json_w_cstr(&w, "clearance", cli_option(c, "clearance"));
+    if (cli_option(c, "label"))
+        json_w_cstr(&w, "label", cli_option(c, "label"));
     json_w_u64(&w, "requests_per_minute", requests);
     json_w_u64(&w, "tokens_per_minute", tokens);
     json_w_end(&w);

@@ -28,6 +28,12 @@ struct cli_table {
 static const char *const paints[] = {"",         "\x1b[1m",  "\x1b[2m", "\x1b[32m",
                                      "\x1b[33m", "\x1b[31m", "\x1b[36m"};
 
+void cli_paint_add(const struct cli *c, enum cli_paint paint, const char *text, struct buf *out)
+{
+    bool on = c->color && paint != PAINT_NONE;
+    (void)buf_fmt(out, "%s%s%s", on ? paints[paint] : "", text, on ? "\x1b[0m" : "");
+}
+
 void cli_paint_put(const struct cli *c, enum cli_paint paint, const char *text, FILE *to)
 {
     bool on = c->color && paint != PAINT_NONE;
@@ -42,7 +48,9 @@ enum cli_paint cli_state_paint(const char *state)
     } of[] = {{"WARM", PAINT_GREEN},  {"LOADING", PAINT_YELLOW}, {"DRAINING", PAINT_YELLOW},
               {"FAILED", PAINT_RED},  {"UNLOADED", PAINT_DIM},   {"ok", PAINT_GREEN},
               {"warn", PAINT_YELLOW}, {"fail", PAINT_RED},       {"skip", PAINT_DIM},
-              {"error", PAINT_RED},   {"running", PAINT_GREEN},  {"waiting", PAINT_YELLOW}};
+              {"error", PAINT_RED},   {"running", PAINT_GREEN},  {"waiting", PAINT_YELLOW},
+              {"alive", PAINT_GREEN}, {"suspect", PAINT_YELLOW}, {"dead", PAINT_RED},
+              {"left", PAINT_DIM},    {"removed", PAINT_DIM}};
     for (size_t i = 0; i < sizeof of / sizeof *of; i++)
         if (!strcmp(state, of[i].state))
             return of[i].paint;
@@ -141,25 +149,47 @@ void cli_cell(struct cli_table *t, enum cli_paint paint, const char *fmt, ...)
     buf_fini(&raw);
 }
 
-// *blank: spaces owed to the line so far; an empty end of a line owes none.
-static void put_cell(const struct cli_table *t, size_t i, int *blank, FILE *to)
+// The first so many columns of a text.
+static struct bytes fit(struct bytes text, size_t columns)
+{
+    size_t at = 0, width = 0;
+    while (at < text.n) {
+        uint32_t c;
+        size_t n = decode(bytes_from(text, at), &c);
+        width += char_width(c);
+        if (width > columns)
+            break;
+        at += n;
+    }
+    return bytes_first(text, at);
+}
+
+// *blank: spaces owed to the line so far; an empty end of a line owes none. *left: columns that the
+// line still has.
+static void put_cell(const struct cli_table *t, size_t i, size_t *blank, size_t *left,
+                     struct buf *out)
 {
     const struct cell *cell = &t->cell[i];
     size_t column = i % t->columns;
     struct bytes text = {t->text.p + cell->at, cell->n};
-    int pad = (int)(t->width[column] - cli_width(text));
+    size_t pad = t->width[column] - cli_width(text);
     bool paint = t->color && cell->paint != PAINT_NONE;
     if (t->right[column])
         *blank += pad;
-    if (text.n) {
-        (void)fprintf(to, "%*s%s%.*s%s", *blank, "", paint ? paints[cell->paint] : "",
+    if (text.n && *blank < *left) {
+        *left -= *blank;
+        text = fit(text, *left);
+        (void)buf_fmt(out, "%*s%s%.*s%s", (int)*blank, "", paint ? paints[cell->paint] : "",
                       BYTES_FMT(text), paint ? "\x1b[0m" : "");
+        *left -= cli_width(text);
         *blank = 0;
+    } else if (text.n) {
+        *left = 0;
     }
     *blank += 2 + (t->right[column] ? 0 : pad);
 }
 
-void cli_table_end(struct cli_table *t, FILE *to)
+void cli_table_put(struct cli_table *t, size_t columns_max, struct buf *out)
 {
     if (!t)
         return;
@@ -167,14 +197,23 @@ void cli_table_end(struct cli_table *t, FILE *to)
         (void)fprintf(stderr, "plexus: the table is too large\n");
     for (size_t i = 0; !t->failed && !t->text.failed && i + t->columns <= t->cells;
          i += t->columns) {
-        int blank = 0;
+        size_t blank = 0, left = columns_max;
         for (size_t k = 0; k < t->columns; k++)
-            put_cell(t, i + k, &blank, to);
-        (void)fputc('\n', to);
+            put_cell(t, i + k, &blank, &left, out);
+        (void)buf_chr(out, '\n');
     }
     buf_fini(&t->text);
     mem_free(t->cell);
     mem_free(t);
+}
+
+void cli_table_end(struct cli_table *t, FILE *to)
+{
+    struct buf out;
+    buf_init(&out, 2 * TABLE_BYTES_MAX);
+    cli_table_put(t, SIZE_MAX, &out);
+    (void)fwrite(out.p, 1, out.n, to);
+    buf_fini(&out);
 }
 
 static struct cli_text text_of(struct buf *b)

@@ -86,7 +86,10 @@ struct cli_table *cli_table_new(const struct cli *c, const char *const *columns)
 void cli_cell(struct cli_table *t, enum cli_paint paint, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void cli_table_end(struct cli_table *t, FILE *to); // prints and frees
+// Adds its lines to out, each cut after so many columns, and frees.
+void cli_table_put(struct cli_table *t, size_t columns_max, struct buf *out);
 void cli_paint_put(const struct cli *c, enum cli_paint paint, const char *text, FILE *to);
+void cli_paint_add(const struct cli *c, enum cli_paint paint, const char *text, struct buf *out);
 enum cli_paint cli_state_paint(const char *state);
 size_t cli_width(struct bytes text); // columns on a terminal
 // Text into a fixed array, for printf.
@@ -150,6 +153,19 @@ int cli_follow(struct cli *c, const char *target, void (*on_data)(void *user, st
 bool cli_no_node(int code); // the error says that no node answers
 // "/api/models/NAME/load" with the name encoded.
 int cli_model_target(struct buf *out, const char *model, const char *action, struct err *e);
+
+// ---- cli_live.c: a view that is drawn anew when the node tells something ------------------------
+
+struct cli_view {
+    // An event of GET /api/events, data parsed. True: what is shown has changed.
+    bool (*take)(void *user, struct bytes event, const struct json *data);
+    // Lines that end in newline; the view cuts what is below the last row.
+    void (*draw)(void *user, size_t columns, size_t rows, struct buf *out);
+    void *user;
+};
+// On a terminal: the whole screen until q, Ctrl-C or the end of the node, then the screen is as it
+// was. Else: what is drawn, one after the other, at each change.
+int cli_live(struct cli *c, const struct cli_view *v, struct err *e);
 
 // ---- cli_place.c: where the node is -------------------------------------------------------------
 

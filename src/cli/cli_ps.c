@@ -1,6 +1,7 @@
 // cli_ps.c: plexus ps: the node at a glance.
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/cli_commands_priv.h"
+#include "cli/cli_mesh_priv.h"
 #include "cli/cli_rows_priv.h"
 
 static int ps(struct cli *c, struct err *e);
@@ -77,9 +78,11 @@ static int ps(struct cli *c, struct err *e)
         rc = cli_print(buf_bytes(&raw), stdout);
     } else if (!rc) {
         const struct json *state = json_root(doc);
+        struct json_doc *mesh = cli_mesh_of_many(c);
         put_node(c, state);
-        cli_put_models(c, json_get(state, "models"), cli_option(c, "all") != NULL);
+        cli_put_models(c, json_get(state, "models"), cli_option(c, "all") != NULL, json_root(mesh));
         put_requests(c, json_get(state, "requests"));
+        json_free(mesh);
     }
     json_free(doc);
     buf_fini(&raw);

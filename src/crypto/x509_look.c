@@ -214,22 +214,27 @@ void x509_roots_free(struct x509_roots *r)
 }
 
 // The reason in our words where the time or the origin is it, else in OpenSSL's.
-static int refuse(X509_STORE_CTX *ctx, struct err *e)
+static int refuse(X509_STORE_CTX *ctx, int64_t now_ms, struct err *e)
 {
     int code = X509_STORE_CTX_get_error(ctx), depth = X509_STORE_CTX_get_error_depth(ctx);
     X509 *cert = X509_STORE_CTX_get_current_cert(ctx);
     const char *what = depth > 0 ? "the authority's certificate" : "the certificate";
-    char text[TIME_TEXT_LEN + 1] = "?";
+    char text[TIME_TEXT_LEN + 1] = "?", now[TIME_TEXT_LEN + 1];
     int64_t ms = 0;
     bool late = code == X509_V_ERR_CERT_HAS_EXPIRED, early = code == X509_V_ERR_CERT_NOT_YET_VALID;
     if ((late || early) && cert &&
         time_ms(late ? X509_get0_notAfter(cert) : X509_get0_notBefore(cert), &ms))
         time_text(ms, text);
+    time_text(now_ms, now);
     ERR_clear_error();
     switch (code) {
-    case X509_V_ERR_CERT_HAS_EXPIRED: return err_set(e, E_SECURITY, "%s expired at %s", what, text);
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+        return err_set(e, E_SECURITY, "%s expired at %s, and this machine's clock says %s", what,
+                       text, now);
     case X509_V_ERR_CERT_NOT_YET_VALID:
-        return err_set(e, E_SECURITY, "%s is not valid before %s: is a clock wrong?", what, text);
+        return err_set(e, E_SECURITY,
+                       "%s is not valid before %s: is a clock wrong? This machine's says %s", what,
+                       text, now);
     case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
         return err_set(e, E_SECURITY, "the certificate is self-signed");
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
@@ -270,7 +275,7 @@ int x509_chain(const struct x509_roots *r, const struct bytes *der, int count, i
         X509_VERIFY_PARAM_set_auth_level(param, AUTH_LEVEL);
         (void)X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN);
         if (X509_verify_cert(ctx) != 1)
-            rc = refuse(ctx, e);
+            rc = refuse(ctx, now_ms, e);
     }
     X509_STORE_CTX_free(ctx);
     sk_X509_pop_free(others, X509_free);

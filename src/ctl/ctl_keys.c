@@ -22,8 +22,18 @@ static void put_time(struct json_w *w, const char *key, int64_t wall_ms, bool se
     json_w_cstr(w, key, when);
 }
 
+static void put_label(struct json_w *w, const char *key, const struct label_names *names,
+                      struct label l)
+{
+    struct buf text;
+    buf_init(&text, LABEL_TEXT_MAX);
+    label_put(&text, names, l);
+    json_w_str(w, key, buf_bytes(&text));
+    buf_fini(&text);
+}
+
 // Members of a key's row; the object is open.
-static void put_key(struct json_w *w, const struct key_view *v)
+static void put_key(struct json_w *w, const struct label_names *names, const struct key_view *v)
 {
     struct buf scopes;
     buf_init(&scopes, 64);
@@ -50,6 +60,11 @@ static void put_key(struct json_w *w, const struct key_view *v)
     json_w_u64(w, "tokens", v->tokens);
     json_w_u64(w, "requests_per_minute", v->requests_per_minute);
     json_w_u64(w, "tokens_per_minute", v->tokens_per_minute);
+    put_label(w, "clearance", names, v->clearance);
+    if (v->has_label)
+        put_label(w, "label", names, v->label);
+    else
+        json_w_null(w, "label");
     buf_fini(&scopes);
 }
 
@@ -65,7 +80,7 @@ void ctl_op_keys(struct ctl_call *call)
     json_w_arr(&w, "keys");
     while (keys_each(call->c->args.keys, &at, &v)) {
         json_w_obj(&w, NULL);
-        put_key(&w, &v);
+        put_key(&w, keys_names_of(call->c->args.keys), &v);
         json_w_end(&w);
     }
     json_w_end(&w);
@@ -78,7 +93,8 @@ void ctl_op_keys(struct ctl_call *call)
 static int known_members(const struct json *body, struct err *e)
 {
     static const char *const known[] = {
-        "name", "scopes", "models", "expires", "requests_per_minute", "tokens_per_minute"};
+        "name",      "scopes", "models", "expires", "requests_per_minute", "tokens_per_minute",
+        "clearance", "label"};
     const size_t count = sizeof known / sizeof *known;
     struct json_iter it = {0};
     struct bytes key;
@@ -168,6 +184,15 @@ static int read_limit(const struct json *body, const char *key, uint64_t max, ui
     return 0;
 }
 
+static int read_label(const struct json *body, const char *key, struct bytes *ret, struct err *e)
+{
+    const struct json *v = json_get(body, key);
+    if (v && !json_is(v, JSON_NULL) && !json_is(v, JSON_STR))
+        return err_set(e, E_INVALID, "%s is a label such as \"confidential:eng\"", key);
+    *ret = json_str(v);
+    return 0;
+}
+
 static int read_args(const struct json *body, struct arena *a, struct key_args *ret, struct err *e)
 {
     struct bytes name = json_str(json_get(body, "name"));
@@ -189,6 +214,10 @@ static int read_args(const struct json *body, struct arena *a, struct key_args *
         rc = read_limit(body, "requests_per_minute", UINT32_MAX, &requests, e);
     if (!rc)
         rc = read_limit(body, "tokens_per_minute", INT64_MAX, &ret->tokens_per_minute, e);
+    if (!rc)
+        rc = read_label(body, "clearance", &ret->clearance, e);
+    if (!rc)
+        rc = read_label(body, "label", &ret->label, e);
     ret->requests_per_minute = (uint32_t)requests;
     return rc;
 }
@@ -205,7 +234,7 @@ static void reply_made(struct ctl *c, struct http_exchange *x, const char *key, 
     json_w_cstr(&w, "key", key);
     while (keys_each(c->args.keys, &at, &v))
         if (!strcmp(v.id, id))
-            put_key(&w, &v);
+            put_key(&w, keys_names_of(c->args.keys), &v);
     json_w_end(&w);
     ctl_reply(x, 201, &out);
 }

@@ -39,6 +39,7 @@ struct rig {
     struct http_pool *pool;
     struct models *models;
     struct keys *keys;
+    struct label_names *names;
     struct config *config;
     struct host_profile profile;
     struct ctl *ctl;
@@ -134,6 +135,21 @@ static void op_down(void *user)
     ((struct rig *)user)->down = true;
 }
 
+// Says back what it was asked: which operation, the path's name, the body.
+static void op_mesh(void *user, const struct ctl_mesh_ask *ask, struct ctl_answer *a)
+{
+    struct buf out;
+    (void)user;
+    buf_init(&out, 4096);
+    (void)buf_fmt(&out, "{\"op\":%d,\"name\":", (int)ask->op);
+    (void)buf_json_str(&out, ask->name);
+    (void)buf_str(&out, ",\"body\":");
+    (void)json_write(&out, ask->body);
+    (void)buf_chr(&out, '}');
+    ctl_answer(a, 200, buf_bytes(&out));
+    buf_fini(&out);
+}
+
 static int doctor_work(void *arg, struct buf *json, struct err *e)
 {
     if (arg)
@@ -156,7 +172,8 @@ static const struct ctl_ops ops = {.config = op_config,
                                    .keys_changed = op_keys_changed,
                                    .reload = op_reload,
                                    .down = op_down,
-                                   .doctor = op_doctor};
+                                   .doctor = op_doctor,
+                                   .mesh = op_mesh};
 
 // ---- the rig ------------------------------------------------------------------------------------
 
@@ -407,6 +424,8 @@ static void rig_up(struct rig *r)
     assert_int_equal(loop_new(&r->loop, NULL, &e), 0);
     r->models = models_new(&(struct models_args){.memory_bytes = 4000, .queue_max = 8});
     r->keys = keys_new();
+    r->names = label_names_new();
+    keys_names(r->keys, r->names);
     if (config_parse(&r->config, "plexus.yaml", BYTES(yaml), "/srv/plexus", &e))
         fail_msg("%s", e.text);
     put_model(r, "tiny-chat", "chat", false);
@@ -453,6 +472,7 @@ static void rig_down(struct rig *r)
     loop_free(r->loop);
     models_free(r->models);
     keys_free(r->keys);
+    label_names_free(r->names);
     config_free(r->config);
     buf_fini(&r->once.text);
     for (int i = 0; i <= STREAMS; i++)
@@ -540,6 +560,63 @@ static void test_dispatch(void **state)
          .status = 403,
          .contains = "scope read"},
         {.before = only_admin, .method = "GET", .target = "/api/state", .status = 200},
+        {0},
+    };
+    struct rig r;
+    rig_up(&r);
+    run_steps(&r, steps);
+}
+
+// Bodies are checked before the node sees them.
+static void test_mesh(void **state)
+{
+    (void)state;
+    static const struct step steps[] = {
+        {.method = "GET",
+         .target = "/api/mesh",
+         .status = 200,
+         .contains = "{\"op\":0,\"name\":\"\",\"body\":null}"},
+        {.method = "POST",
+         .target = "/api/mesh/join",
+         .body = "{\"address\":\"h:1\",\"token\":\"t\"}",
+         .status = 200,
+         .contains = "\"address\":\"h:1\""},
+        {.method = "POST",
+         .target = "/api/mesh/join",
+         .body = "{\"adress\":\"h:1\"}",
+         .status = 400,
+         .contains = "nearest: \\\"address\\\""},
+        {.method = "POST",
+         .target = "/api/mesh/tokens",
+         .body = "{\"roles\":\"organs\"}",
+         .status = 400,
+         .contains = "roles: expected a list of texts"},
+        {.method = "POST",
+         .target = "/api/mesh/tokens",
+         .body = "{\"roles\":[1]}",
+         .status = 400,
+         .contains = "roles: expected a list of texts"},
+        {.method = "POST",
+         .target = "/api/mesh/tokens",
+         .body = "{\"ttl\":10}",
+         .status = 400,
+         .contains = "ttl: expected a text"},
+        {.method = "POST",
+         .target = "/api/mesh/init",
+         .body = "[]",
+         .status = 400,
+         .contains = "expected a JSON object"},
+        {.method = "POST",
+         .target = "/api/mesh/init",
+         .body = "{\"listen\":\"a\",\"listen\":\"b\"}",
+         .status = 400},
+        {.method = "POST",
+         .target = "/api/mesh/nodes/b%2Dx/drain",
+         .status = 200,
+         .contains = "\"name\":\"b-x\""},
+        {.method = "GET", .target = "/api/resolve?name=x", .status = 200},
+        {.before = only_read, .method = "DELETE", .target = "/api/mesh/nodes/b", .status = 403},
+        {.method = "GET", .target = "/api/mesh/tokens", .status = 403},
         {0},
     };
     struct rig r;
@@ -659,7 +736,8 @@ static void test_keys(void **state)
          .target = "/api/keys",
          .body = "{\"name\":\"ci\",\"scopes\":[\"models\",\"read\"],\"models\":[\"tiny-chat\"],"
                  "\"expires\":\"never\","
-                 "\"requests_per_minute\":60,\"tokens_per_minute\":1000}",
+                 "\"requests_per_minute\":60,\"tokens_per_minute\":1000,"
+                 "\"clearance\":\"confidential:hr,eng\",\"label\":\"internal:eng\"}",
          .status = 201,
          .contains = "\"requests_per_minute\":60"},
         {.method = "GET", .target = "/api/keys", .status = 200, .golden = "keys.json"},
@@ -699,6 +777,16 @@ static void test_keys(void **state)
          .body = "{\"name\":\"x\",\"requests_per_minute\":-1}",
          .status = 400,
          .contains = "whole number"},
+        {.method = "POST",
+         .target = "/api/keys",
+         .body = "{\"name\":\"x\",\"clearance\":7}",
+         .status = 400,
+         .contains = "clearance is a label such as"},
+        {.method = "POST",
+         .target = "/api/keys",
+         .body = "{\"name\":\"x\",\"clearance\":\"internal\",\"label\":\"confidential\"}",
+         .status = 400,
+         .contains = "the label confidential is above the clearance internal"},
         {.before = keys_fail,
          .method = "POST",
          .target = "/api/keys",
@@ -913,10 +1001,10 @@ static void test_slow_reader(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dispatch),    cmocka_unit_test(test_state),
-        cmocka_unit_test(test_models),      cmocka_unit_test(test_keys),
-        cmocka_unit_test(test_events),      cmocka_unit_test(test_logs),
-        cmocka_unit_test(test_slow_reader),
+        cmocka_unit_test(test_dispatch), cmocka_unit_test(test_mesh),
+        cmocka_unit_test(test_state),    cmocka_unit_test(test_models),
+        cmocka_unit_test(test_keys),     cmocka_unit_test(test_events),
+        cmocka_unit_test(test_logs),     cmocka_unit_test(test_slow_reader),
     };
     return cmocka_run_group_tests_name("ctl", tests, NULL, NULL);
 }

@@ -14,7 +14,8 @@ int gate_new(struct gate **ret, const struct gate_args *args, struct err *e)
     list_init(&g->free);
     buf_init(&g->line, 64 * 1024);
     buf_init(&g->extra, 64 * 1024);
-    int status = schemas_load(g, e);
+    g->guest = key_guest_new("jwt", (struct label){.level = LABEL_INTERNAL});
+    int status = g->guest ? schemas_load(g, e) : err_set(e, E_NOMEM, "gate: out of memory");
     if (status < 0) {
         gate_free(g);
         return status;
@@ -36,6 +37,7 @@ void gate_free(struct gate *g)
     buf_fini(&g->line);
     buf_fini(&g->extra);
     mem_free(g->doors);
+    key_guest_free(g->guest);
     mem_free(g);
 }
 
@@ -167,8 +169,10 @@ void gate_refused(struct gate *g, struct model_ticket *t, const struct err *e)
 
 void gate_close(struct gate *g, struct model *m, int code, const char *why)
 {
-    list_each_safe (it, &g->requests) {
-        struct greq *r = container_of(it, struct greq, link);
+    struct greq_walk walk;
+    struct greq *r;
+    greq_walk_begin(g, &walk);
+    while ((r = greq_walk_next(g, &walk)) != NULL) {
         if (m && r->model != m)
             continue;
         if (r->stage == ST_RUNNING)

@@ -58,9 +58,16 @@ struct greq {
     bool *freed; // set when it is freed while somebody up the stack still looks
 };
 
+// A walk over all requests that may end any of them, also others than the present one.
+struct greq_walk {
+    struct list *next;
+    struct greq_walk *outer;
+};
+
 struct gate {
     struct gate_args args;
     struct list requests, free;
+    struct greq_walk *walks;
     size_t free_count;
     struct gate_door *doors;
     size_t door_count;
@@ -70,6 +77,7 @@ struct gate {
     struct gate_totals totals;
     struct gate_labels labels;
     struct buf line, extra; // scratch
+    struct key *guest; // who came with a token of the mesh
     bool others; // nodes: requests ask for a route
 };
 
@@ -111,6 +119,8 @@ bool gate_label_may(struct greq *r);  // its model here may be told, its answer 
 bool gate_label_came(struct greq *r, const struct http_head *head);
 void gate_label_put(const struct greq *r, struct buf *extra); // a header line, when it is due
 struct label gate_label_of(const struct greq *r);             // of the request: for the next hop
+void greq_walk_begin(struct gate *g, struct greq_walk *w);
+struct greq *greq_walk_next(struct gate *g, struct greq_walk *w); // NULL: all were seen, it ends
 // gate_wait.c
 void wait_begin(struct greq *r);
 void wait_end(struct greq *r);

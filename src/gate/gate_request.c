@@ -122,12 +122,37 @@ static struct greq *greq_new(struct gate *g)
     return r;
 }
 
+void greq_walk_begin(struct gate *g, struct greq_walk *w)
+{
+    *w = (struct greq_walk){.next = g->requests.next, .outer = g->walks};
+    g->walks = w;
+}
+
+struct greq *greq_walk_next(struct gate *g, struct greq_walk *w)
+{
+    if (w->next == &g->requests) {
+        g->walks = w->outer;
+        return NULL;
+    }
+    struct greq *r = container_of(w->next, struct greq, link);
+    w->next = r->link.next;
+    return r;
+}
+
+static void greq_unlink(struct greq *r)
+{
+    for (struct greq_walk *w = r->gate->walks; w; w = w->outer)
+        if (w->next == &r->link)
+            w->next = r->link.next;
+    list_del(&r->link);
+}
+
 static void greq_free(struct greq *r)
 {
     struct gate *g = r->gate;
     if (r->freed)
         *r->freed = true;
-    list_del(&r->link);
+    greq_unlink(r);
     buf_fini(&r->body);
     buf_fini(&r->hold);
     if (g->free_count < FREE_MAX) {
@@ -219,7 +244,7 @@ static void greq_release(struct greq *r)
         models_cancel(g->args.models, &r->ticket, now);
     r->granted = r->waiting = false;
     if (r->parsing) { // the helper thread still has it: job_done frees
-        list_del(&r->link);
+        greq_unlink(r);
         return;
     }
     greq_free(r);

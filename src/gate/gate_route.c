@@ -152,8 +152,10 @@ void gate_others(struct gate *g, bool there)
 
 void gate_close_nodes(struct gate *g, const char *why)
 {
-    list_each_safe (it, &g->requests) {
-        struct greq *r = container_of(it, struct greq, link);
+    struct greq_walk walk;
+    struct greq *r;
+    greq_walk_begin(g, &walk);
+    while ((r = greq_walk_next(g, &walk)) != NULL) {
         if (r->node[0])
             relay_fail(r, E_UPSTREAM, why);
     }
@@ -161,8 +163,10 @@ void gate_close_nodes(struct gate *g, const char *why)
 
 void gate_node_gone(struct gate *g, const char *node, const char *why)
 {
-    list_each_safe (it, &g->requests) {
-        struct greq *r = container_of(it, struct greq, link);
+    struct greq_walk walk;
+    struct greq *r;
+    greq_walk_begin(g, &walk);
+    while ((r = greq_walk_next(g, &walk)) != NULL) {
         if (strcmp(r->node, node) != 0 || route_again(r))
             continue;
         relay_fail(r, E_UPSTREAM, why);

@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "crypto/x509.h"
 #include "links/links_priv.h"
 #include <stdio.h>
 #include <string.h>
@@ -24,11 +25,22 @@ int64_t links_wall(const struct links *l)
 
 // ---- certificates ------------------------------------------------------------------------------
 
-static int verify_server(void *user, const struct bytes *der, int count, char *ret_id,
-                         uint64_t *ret_epoch, struct err *e)
+int links_judge(int status, const struct bytes *der, int count, int64_t wall_ms)
+{
+    struct x509_info info;
+    if (status == E_SECURITY && count > 0 && x509_info(der[0], &info, NULL) == 0 &&
+        (wall_ms < info.not_before_ms || wall_ms >= info.not_after_ms))
+        return E_TIMEOUT;
+    return status;
+}
+
+int links_verify(void *user, const struct bytes *der, int count, char *ret_id, uint64_t *ret_epoch,
+                 struct err *e)
 {
     struct links *l = user;
-    return member_check_peer(l->args.member, der, count, links_wall(l), ret_id, ret_epoch, e);
+    int64_t wall = links_wall(l);
+    int status = member_check_peer(l->args.member, der, count, wall, ret_id, ret_epoch, e);
+    return links_judge(status, der, count, wall);
 }
 
 // Who asks to join or to renew has no good certificate to show.
@@ -40,7 +52,7 @@ static int verify_client(void *user, const struct bytes *der, int count, char *r
         *ret_epoch = 0;
         return 0;
     }
-    return verify_server(user, der, count, ret_id, ret_epoch, e);
+    return links_verify(user, der, count, ret_id, ret_epoch, e);
 }
 
 static void on_refused(void *user, const struct net_peer *peer, const struct err *e)
@@ -63,7 +75,7 @@ int links_tls(struct links *l, struct err *e)
                                 .on_refused = on_refused};
     int status = net_tls_new(&server, &args, e);
     args.server = false;
-    args.verify = verify_server;
+    args.verify = links_verify;
     args.on_refused = NULL;
     if (status == 0)
         status = net_tls_new(&client, &args, e);
@@ -91,6 +103,8 @@ int links_tls(struct links *l, struct err *e)
 static void on_tick(struct timer *t)
 {
     struct links *l = t->user;
+    if (l->args.ops->load)
+        l->args.ops->load(l->args.user);
     mesh_tick(l->args.mesh, links_now(l));
     links_run(l);
 }

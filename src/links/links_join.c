@@ -17,8 +17,9 @@ static int verify(void *user, const struct bytes *der, int count, char *ret_id, 
                   struct err *e)
 {
     struct links_join *j = user;
-    return member_join_peer(buf_bytes(&j->token), der, count, j->args.wall_ms, ret_id, ret_epoch,
-                            e);
+    int status =
+        member_join_peer(buf_bytes(&j->token), der, count, j->args.wall_ms, ret_id, ret_epoch, e);
+    return links_judge(status, der, count, j->args.wall_ms);
 }
 
 static int addresses_of(struct member *m, const struct json *root, const struct net_addr *used,

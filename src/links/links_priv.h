@@ -28,6 +28,7 @@ struct link { // to one peer
     struct http_pool *pool;
     struct net_addr addr; // of the pool
     size_t address_at;    // which of its addresses
+    uint64_t life;        // its boot, as its last hello said; 0: none yet
     // Datagrams: what we send by, what we take.
     bool has_out, has_in;
     uint64_t out_id, in_id, in_seq, in_boot;
@@ -76,6 +77,11 @@ int64_t links_now(const struct links *l);
 int64_t links_wall(const struct links *l);
 
 // links.c
+// net_tls_args.verify of a member, user: the links. Its verdict, so that the peer reads in its
+// alert when time is the reason (net.h: E_TIMEOUT), not just "bad certificate".
+int links_verify(void *user, const struct bytes *der, int count, char *ret_id, uint64_t *ret_epoch,
+                 struct err *e);
+int links_judge(int status, const struct bytes *der, int count, int64_t wall_ms);
 int links_tls(struct links *l, struct err *e); // contexts from the member's certificate of now
 struct link *links_link(struct links *l, struct bytes name); // NULL: none
 struct link *links_link_of(struct links *l, struct mesh_node *n); // made when absent

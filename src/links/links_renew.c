@@ -89,13 +89,6 @@ static void on_answer(void *user, int status, struct bytes answer, const struct 
     links_anon_free(done);
 }
 
-static int verify(void *user, const struct bytes *der, int count, char *ret_id, uint64_t *ret_epoch,
-                  struct err *e)
-{
-    struct links *l = user;
-    return member_check_peer(l->args.member, der, count, links_wall(l), ret_id, ret_epoch, e);
-}
-
 // The authority's addresses of now from its sheet, then those that were kept, and the standby's.
 static bool next_address(struct links *l, struct net_addr *ret)
 {
@@ -148,7 +141,7 @@ static int renew_there(struct links *l, struct err *e)
     struct links_anon_args args = {.net = l->args.net,
                                    .timers = l->args.timers,
                                    .addr = addr,
-                                   .verify = verify,
+                                   .verify = links_verify,
                                    .target = "/mesh/v1/renew",
                                    .body = buf_bytes(&body),
                                    .timeout_ms = LINKS_CONTROL_MS,

@@ -129,6 +129,7 @@ static void test_client_refuses(void **state)
                        refusals[i].alert);
         assert_int_equal(p.server.refused, 1);
         assert_string_equal(p.server.why, alert);
+        assert_int_equal(strncmp(p.server.from, "127.0.0.1:", 10), 0);
         assert_int_equal(p.client.refused, 0);
     }
 }

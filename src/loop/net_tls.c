@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <openssl/err.h>
+#include <stdio.h>
 #include <string.h>
 
 static struct tls_stream *tls_of(const struct net_stream *s)
@@ -47,6 +48,8 @@ static void tls_fail(struct tls_stream *s, const struct err *e)
     if (t->on_refused != NULL) {
         struct net_peer peer;
         net_peer(&s->base, &peer);
+        if (s->from != NULL) // a socket that the peer has reset does not know it any more
+            (void)snprintf(peer.text, sizeof peer.text, "%s", s->from);
         t->on_refused(t->user, &peer, e);
     }
     net_close(s->inner, false); // the alert goes out first
@@ -89,6 +92,7 @@ static bool tls_shake(struct tls_stream *s)
         return false;
     s->flags &= (uint16_t)~TLS_SHAKING;
     s->flags |= TLS_OPEN;
+    mem_free(steal(&s->from));
     timer_stop(net_tls_timers(s), &s->timer);
     if (s->on_accept != NULL)
         s->on_accept(s->accept_user, &s->base, (s->flags & TLS_OVER_LIMIT) != 0);
@@ -206,6 +210,7 @@ static void tls_inner_closed(struct net_stream *inner)
     SSL_free(s->ssl);
     net_tls_free(s->tls);
     mem_free(s->why);
+    mem_free(s->from);
     mem_free(s->id);
     mem_free(s->kept);
     mem_free(s);

@@ -83,6 +83,7 @@ static void tls_unmake(struct tls_stream *s)
     SSL_free(s->ssl);
     net_tls_free(s->tls);
     mem_free(s->why);
+    mem_free(s->from);
     mem_free(s->id);
     mem_free(s);
 }
@@ -139,6 +140,11 @@ void net_tls_accept(struct net_tls *t, struct net_stream *inner, const struct ne
         s->flags |= TLS_OVER_LIMIT;
     inner->handler = &net_tls_inner_handler;
     inner->user = s;
+    if (t->on_refused != NULL) {
+        struct net_peer peer;
+        net_peer(inner, &peer);
+        s->from = mem_str(peer.text);
+    }
     net_tls_begin(s);
 }
 

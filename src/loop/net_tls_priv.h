@@ -63,6 +63,7 @@ struct tls_stream {
     uint32_t queue_max;
     int why_code;
     char *why; // why it failed; NULL: it did not, or nobody knows
+    char *from; // the client's address, while the handshake runs and somebody wants to know
     char *id; // of the peer, as verify said; NULL: none
     uint64_t epoch;
     char *kept; // ciphertext that came while the owner did not read

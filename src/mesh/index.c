@@ -91,7 +91,7 @@ int mesh_sheet_keep(struct mesh *m, struct mesh_node *n, const struct mesh_sheet
         return err_set(e, E_FULL, "node %s has too many models or records", n->name);
     if (a == NULL || mesh_sheet_copy(&copy, a, s) < 0)
         return err_set(e, E_NOMEM, "no memory for the sheet of node %s", n->name);
-    struct bytes text = arena_dup(a, raw);
+    struct bytes text = raw.n > 0 ? arena_dup(a, raw) : BYTES_NONE;
     struct mesh_mark *marks = arena_zalloc(a, (copy.model_count + 1) * sizeof *marks);
     if (marks == NULL || (raw.n > 0 && text.p == NULL))
         return err_set(e, E_NOMEM, "no memory for the sheet of node %s", n->name);

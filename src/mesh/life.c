@@ -164,7 +164,6 @@ void mesh_heard(struct mesh *m, struct bytes node, const struct mesh_beat *b, in
     if (n == NULL)
         return;
     n->beat_seq = b->seq;
-    n->heard = true;
     mesh_turn(m, n, MESH_ALIVE, now_ms); // tells the silence that ends
     n->heard_ms = n->silent_ms = now_ms;
     learn_rtt(n, b, now_us);
@@ -220,8 +219,11 @@ static void prepare_loads(struct mesh *m)
 
 static void beat_due(struct mesh *m, struct mesh_node *n, int64_t now_ms)
 {
-    int64_t pace = n->state == MESH_DEAD ? MESH_DEAD_BEAT_MS : m->args.beat_ms;
-    if (!n->has_sheet || mesh_ended(n))
+    // One that said goodbye is greeted now and then, too: it may be back and have heard the same of
+    // us.
+    int64_t pace =
+        n->state == MESH_DEAD || n->state == MESH_LEFT ? MESH_DEAD_BEAT_MS : m->args.beat_ms;
+    if (!n->has_sheet || n->state == MESH_REMOVED)
         return;
     if (now_ms >= n->beat_ms) {
         mesh_fx(m, n, MESH_BEAT);

@@ -51,7 +51,7 @@ struct mesh *mesh_new(const struct mesh_args *args)
     }
     m->args.self = m->self->name;
     m->args.context = m->context;
-    m->self->self = m->self->same_environment = m->self->heard = true;
+    m->self->self = m->self->same_environment = true;
     m->self->state = m->self->before = MESH_ALIVE;
     m->self->life = args->boot;
     return m;
@@ -141,6 +141,16 @@ int mesh_self(struct mesh *m, const struct mesh_sheet *s, int64_t now_ms, struct
     return 1;
 }
 
+void mesh_model_load(struct mesh *m, size_t i, struct bytes model, uint32_t active,
+                     uint32_t waiting)
+{
+    struct mesh_node *self = m->self;
+    if (i >= self->sheet.model_count || !bytes_is(model, self->sheet.models[i].name))
+        return;
+    self->models[i].active = active;
+    self->models[i].waiting = waiting;
+}
+
 int mesh_self_raw(struct mesh *m, struct bytes raw, struct err *e)
 {
     struct mesh_node *self = m->self;
@@ -165,7 +175,7 @@ void mesh_load(struct mesh *m, uint32_t active, uint32_t waiting, uint64_t memor
 // kept of it.
 static bool is_news(const struct mesh_node *n, struct mesh_number number)
 {
-    bool hears = n->heard && n->life == number.boot;
+    bool hears = n->state == MESH_ALIVE && n->life == number.boot;
     if (number.boot < n->life || (mesh_ended(n) && number.boot == n->life))
         return false;
     if (n->has_sheet && n->number.boot == number.boot && number.seq <= n->number.seq)

@@ -66,7 +66,7 @@ struct mesh_node {
     uint64_t tie; // order of equal routes, another one on each node
     enum mesh_state state, before;
     unsigned fx; // pending effects, 1 << kind
-    bool self, heard, same_environment, draining;
+    bool self, same_environment, draining;
     bool current; // the sheet is of the present life, and its time is not over
     int64_t since_ms, heard_ms;
     int64_t silent_ms; // silence counts from here: heard_ms, moved by our own pauses

@@ -48,7 +48,6 @@ void mesh_new_life(struct mesh *m, struct mesh_node *n, uint64_t boot, int64_t n
 {
     n->life = boot;
     n->current = n->has_sheet && n->number.boot == boot;
-    n->heard = false;
     n->silent_ms = n->heard_ms = now_ms;
     n->doubt_ms = n->fetch_ms = 0;
     n->beat_seq = n->echo_us = 0;

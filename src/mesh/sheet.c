@@ -159,7 +159,7 @@ static void models(struct reader *r, const struct json *list, struct mesh_sheet 
     struct mesh_model *all = n > 0 ? take(r, n * sizeof *all) : NULL;
     struct json_iter it = {0};
     struct bytes k;
-    for (const struct json *v; r->rc == 0 && json_each(list, &it, &k, &v);)
+    for (const struct json *v; all != NULL && r->rc == 0 && json_each(list, &it, &k, &v);)
         model(r, v, &all[i++]);
     s->models = all;
     s->model_count = n;
@@ -178,7 +178,7 @@ static void records(struct reader *r, const struct json *list, struct mesh_sheet
     struct mesh_record *all = n > 0 ? take(r, n * sizeof *all) : NULL;
     struct json_iter it = {0};
     struct bytes k;
-    for (const struct json *v; r->rc == 0 && json_each(list, &it, &k, &v); i++) {
+    for (const struct json *v; all != NULL && r->rc == 0 && json_each(list, &it, &k, &v); i++) {
         const struct json *address = json_get(v, "address");
         all[i].kind = word(r, json_get(v, "kind"), "kind of a record", kinds);
         all[i].name = text(r, json_get(v, "name"), "name of a record", MESH_MODEL_NAME_MAX);

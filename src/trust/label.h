@@ -98,7 +98,7 @@ struct label_declass_args {
     struct label label; // the data's label now: the statement must be about it
     struct bytes data;
     int64_t wall_ms;
-    // Is this the signature of that key? 0 with the key's clearance, else E_SECURITY.
+    // Is this the signature of that key? 0 with the key's clearance, else E_SECURITY and why.
     int (*verify)(void *user, struct bytes who, struct bytes signed_text,
                   const uint8_t sig[LABEL_SIG_LEN], struct label *ret_clearance, struct err *e);
     void *user; // label_signers_verify: the signers

@@ -170,9 +170,21 @@ int label_declass_parse(const struct label_names *n, struct bytes text, struct l
     return 0;
 }
 
-static int no(const char *what, struct err *e)
+// Said with both labels, as each refusal is.
+static int no(const struct label_names *n, struct label now, const struct label_declass *d,
+              const char *why, struct err *e)
 {
-    return err_set(e, E_SECURITY, "SecurityViolationError: a label may not be lowered: %s", what);
+    struct buf from, to;
+    buf_init(&from, LABEL_TEXT_MAX);
+    buf_init(&to, LABEL_TEXT_MAX);
+    label_put(&from, n, now);
+    label_put(&to, n, d->to);
+    (void)err_set(e, E_SECURITY,
+                  "SecurityViolationError: the label %.320s may not be lowered to %.320s: %s",
+                  buf_cstr(&from), buf_cstr(&to), why);
+    buf_fini(&from);
+    buf_fini(&to);
+    return E_SECURITY;
 }
 
 // The labels are looked at by label_decide: one place says what may be.
@@ -180,7 +192,7 @@ static int decide(const struct label_names *n, const struct label_declass *d,
                   const struct label_declass_args *a, struct label clearance, struct err *e)
 {
     if (a->label.level != d->from.level || a->label.compartments != d->from.compartments)
-        return no("the statement is about data with another label", e);
+        return no(n, a->label, d, "the statement is about data with another label", e);
     struct label_crossing x = {.op = LABEL_DECLASSIFY,
                                .data = a->label,
                                .clearance = clearance,
@@ -196,6 +208,7 @@ int label_declass_check(const struct label_names *n, struct bytes text,
                         struct err *e)
 {
     struct label_declass d;
+    struct err why = {0};
     struct label clearance = {0};
     struct bytes first;
     struct buf mark;
@@ -209,17 +222,17 @@ int label_declass_check(const struct label_names *n, struct bytes text,
     if (rc != 0)
         (void)err_set(e, rc, "no memory for a declassification");
     else
-        rc = a->verify(a->user, bytes_of(d.who), buf_bytes(&mark), sig, &clearance, e);
+        rc = a->verify(a->user, bytes_of(d.who), buf_bytes(&mark), sig, &clearance, &why);
     buf_fini(&mark);
     if (rc != 0)
-        return rc;
+        return why.code ? no(n, a->label, &d, why.text, e) : rc;
     sha256_sum(a->data, hash);
     if (memcmp(hash, d.data, sizeof hash) != 0)
-        return no("the statement is about other data", e);
+        return no(n, a->label, &d, "the statement is about other data", e);
     if (d.at_s > now_s + LABEL_DECLASS_SKEW_S)
-        return no("the statement is of a time to come", e);
+        return no(n, a->label, &d, "the statement is of a time to come", e);
     if (d.expires_s <= now_s)
-        return no("the statement has expired", e);
+        return no(n, a->label, &d, "the statement has expired", e);
     rc = decide(n, &d, a, clearance, e);
     if (rc == 0)
         *ret = d;

@@ -134,7 +134,9 @@ static void test_refused(void **state)
     desk_init(&d);
     struct label_declass s = statement(&d);
     s.data[31] ^= 1;
-    expect(&d, &s, E_SECURITY, "about other data");
+    expect(&d, &s, E_SECURITY,
+           "SecurityViolationError: the label confidential:eng,hr may not be lowered to "
+           "internal:hr: the statement is about other data");
     s = statement(&d);
     memcpy(s.who, "nobody", 7);
     expect(&d, &s, E_SECURITY, "not signed by a key that may");

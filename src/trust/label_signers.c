@@ -72,15 +72,10 @@ int label_signers_verify(void *signers, struct bytes who, struct bytes signed_te
 {
     const struct signer *x = find(signers, who);
     if (!x)
-        return err_set(e, E_SECURITY,
-                       "SecurityViolationError: a label may not be lowered: there is no key %.*s "
-                       "in labels.declassifiers",
+        return err_set(e, E_SECURITY, "there is no key %.*s in labels.declassifiers",
                        BYTES_FMT(who));
     if (!ed25519_verify(x->key, signed_text, (struct bytes){(const char *)sig, LABEL_SIG_LEN}))
-        return err_set(e, E_SECURITY,
-                       "SecurityViolationError: a label may not be lowered: this is not the "
-                       "signature of the key %.*s",
-                       BYTES_FMT(who));
+        return err_set(e, E_SECURITY, "this is not the signature of the key %.*s", BYTES_FMT(who));
     *ret_clearance = x->clearance;
     return 0;
 }

@@ -23,7 +23,7 @@ def test_by_the_commands():
     with Mesh(join=False, a={}, b={"tiny-chat": tiny()}, c={}) as m:
         a, b, c = m["a"], m["b"], m["c"]
         assert view(a)["joined"] is False
-        said = a.command("mesh", "init", mesh.DOMAIN).stdout
+        said = a.command("mesh", "init", "--domain", mesh.DOMAIN).stdout
         assert mesh.DOMAIN in said, said
         for node in (b, c):
             token = next(w for w in a.command("token", "new", "--ttl", "5m").stdout.split() if w.startswith("plxj_"))

@@ -6,7 +6,7 @@ _plexus() {
         w=${COMP_WORDS[i]}
         [[ $w == -* ]] && continue
         if [[ -z $path ]]; then path=$w
-        elif [[ $path =~ ^(models|config|key)$ ]]; then path="$path $w"; fi
+        elif [[ $path =~ ^(models|mesh|token|nodes|config|key)$ ]]; then path="$path $w"; fi
     done
     case "$prev" in
         --data) COMPREPLY=($(compgen -d -- "$cur")); return ;;
@@ -23,6 +23,21 @@ _plexus() {
         "run --seed") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
         "logs --lines" | "logs -n") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
         "logs --level" | "logs -l") COMPREPLY=($(compgen -W "debug info warn error" -- "$cur")); return ;;
+        "mesh init --domain") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "mesh init --listen" | "mesh init -l") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "mesh init --svid-ttl") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "mesh svid --audience" | "mesh svid -a") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "mesh svid --scopes" | "mesh svid -s") COMPREPLY=($(compgen -W "models read admin" -- "$cur")); return ;;
+        "mesh svid --ttl") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "mesh svid --out" | "mesh svid -o") COMPREPLY=($(compgen -d -- "$cur")); return ;;
+        "token new --ttl" | "token new -t") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "token new --role" | "token new -r") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "token new --clearance" | "token new -c") COMPREPLY=($(compgen -W "public internal confidential restricted" -- "$cur")); return ;;
+        "token new --environment" | "token new -e") COMPREPLY=($(compgen -W "dev staging prod" -- "$cur")); return ;;
+        "token new --name" | "token new -n") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "join --name" | "join -n") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "join --listen" | "join -l") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "resolve --kind" | "resolve -k") COMPREPLY=($(compgen -W "model engine service queue node chat completion embedding" -- "$cur")); return ;;
         "doctor --config" | "doctor -c") COMPREPLY=($(compgen -f -- "$cur")); return ;;
         "env --file" | "env -f") COMPREPLY=($(compgen -f -- "$cur")); return ;;
         "config check --config" | "config check -c") COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -30,6 +45,8 @@ _plexus() {
         "key new --scopes" | "key new -s") COMPREPLY=($(compgen -W "models read admin" -- "$cur")); return ;;
         "key new --models" | "key new -m") COMPREPLY=($(compgen -W "$(plexus models ls --quiet 2>/dev/null)" -- "$cur")); return ;;
         "key new --expires" | "key new -x") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "key new --clearance") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "key new --label") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
         "key new --requests-per-minute") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
         "key new --tokens-per-minute") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
         "bench --requests" | "bench -n") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
@@ -38,10 +55,11 @@ _plexus() {
         "bench --max-tokens") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
     esac
     case "$path" in
-        "") words="up down ps models run logs detect doctor env config key bench version help completion man"; options=" --version" ;;
+        "") words="up down ps top models run logs mesh token join nodes resolve detect doctor env config key bench version help completion man"; options=" --version" ;;
         "up") words=""; options=" --config --daemon --log-level"; files=0 ;;
         "down") words=""; options=" --timeout --no-wait"; files=0 ;;
         "ps") words=""; options=" --all"; files=0 ;;
+        "top") words=""; options=""; files=0 ;;
         "models") words="ls load unload pin unpin "; options=""; files=0 ;;
         "models ls") words=""; options=" --quiet"; files=0 ;;
         "models load") words="$(plexus models ls --quiet 2>/dev/null)"; options=" --no-wait"; files=0 ;;
@@ -50,6 +68,23 @@ _plexus() {
         "models unpin") words="$(plexus models ls --quiet 2>/dev/null)"; options=""; files=0 ;;
         "run") words="$(plexus models ls --quiet 2>/dev/null)"; options=" --system --max-tokens --temperature --seed --verbose"; files=0 ;;
         "logs") words="$(plexus models ls --quiet 2>/dev/null)"; options=" --follow --lines --level"; files=0 ;;
+        "mesh") words="init show leave svid standby "; options=""; files=0 ;;
+        "mesh init") words=""; options=" --domain --listen --svid-ttl"; files=0 ;;
+        "mesh show") words=""; options=""; files=0 ;;
+        "mesh leave") words=""; options=""; files=0 ;;
+        "mesh svid") words=""; options=" --jwt --audience --scopes --ttl --out"; files=0 ;;
+        "mesh standby") words="$(plexus nodes ls --quiet 2>/dev/null)"; options=""; files=0 ;;
+        "token") words="new ls rm "; options=""; files=0 ;;
+        "token new") words=""; options=" --ttl --role --clearance --environment --name"; files=0 ;;
+        "token ls") words=""; options=""; files=0 ;;
+        "token rm") words=""; options=""; files=0 ;;
+        "join") words=""; options=" --name --listen"; files=0 ;;
+        "nodes") words="ls rm drain undrain "; options=" --watch --quiet"; files=0 ;;
+        "nodes ls") words=""; options=" --watch --quiet"; files=0 ;;
+        "nodes rm") words="$(plexus nodes ls --quiet 2>/dev/null)"; options=""; files=0 ;;
+        "nodes drain") words="$(plexus nodes ls --quiet 2>/dev/null)"; options=""; files=0 ;;
+        "nodes undrain") words="$(plexus nodes ls --quiet 2>/dev/null)"; options=""; files=0 ;;
+        "resolve") words="$(plexus models ls --quiet 2>/dev/null)"; options=" --kind --explain"; files=0 ;;
         "detect") words=""; options=""; files=0 ;;
         "doctor") words=""; options=" --config --quiet"; files=0 ;;
         "env") words=""; options=" --file --print"; files=0 ;;
@@ -59,12 +94,12 @@ _plexus() {
         "config schema") words=""; options=""; files=0 ;;
         "config reload") words=""; options=""; files=0 ;;
         "key") words="new ls rm "; options=""; files=0 ;;
-        "key new") words=""; options=" --scopes --models --expires --requests-per-minute --tokens-per-minute"; files=0 ;;
+        "key new") words=""; options=" --scopes --models --expires --clearance --label --requests-per-minute --tokens-per-minute"; files=0 ;;
         "key ls") words=""; options=""; files=0 ;;
         "key rm") words=""; options=""; files=0 ;;
         "bench") words="$(plexus models ls --quiet 2>/dev/null)"; options=" --requests --concurrency --prompt --max-tokens"; files=0 ;;
         "version") words=""; options=""; files=0 ;;
-        "help") words="up down ps models run logs detect doctor env config key bench version help completion man"; options=""; files=0 ;;
+        "help") words="up down ps top models run logs mesh token join nodes resolve detect doctor env config key bench version help completion man"; options=""; files=0 ;;
         "completion") words="bash zsh fish"; options=""; files=0 ;;
         "man") words=""; options=""; files=0 ;;
     esac

@@ -5,6 +5,7 @@ import * as format from "/assets/format.js";
 import { call, follow, key, whenLocked } from "/assets/net.js";
 import * as chat from "/assets/chat.js";
 import * as log from "/assets/log.js";
+import * as mesh from "/assets/mesh.js";
 import * as models from "/assets/models.js";
 import * as requests from "/assets/requests.js";
 
@@ -105,6 +106,7 @@ function takeState(s) {
   if (link !== "live") {
     setLink("live");
     log.history();
+    mesh.ask();
   }
   drawLink();
 }
@@ -155,6 +157,10 @@ const taking = {
     store.totals = s.totals;
     models.drawMemory(store);
     requests.drawTotals(store);
+  },
+  mesh(m) {
+    mesh.take(m);
+    chat.draw(store);
   },
   config(c) {
     toast(`The configuration was read again: ${format.plural((c.changes || []).length, "change")}.`);

@@ -3,6 +3,7 @@
 import { $, announce, h, show, text } from "/assets/dom.js";
 import * as format from "/assets/format.js";
 import { call, events } from "/assets/net.js";
+import { models as elsewhere } from "/assets/mesh.js";
 import { loading } from "/assets/models.js";
 
 let rows = new Map(); // models by name
@@ -18,9 +19,15 @@ const chosen = () => rows.get($("try-model").value);
 let drawn = "";
 
 export function draw(store) {
-  rows = store.models;
+  // Any node answers for all: also what only other nodes have can be asked here.
+  rows = new Map(store.models);
+  for (const m of elsewhere()) {
+    const known = rows.get(m.name);
+    if (!known) rows.set(m.name, { ...m, nodes: [m.node] });
+    else if (known.nodes) known.nodes.push(m.node);
+  }
   const all = [...rows.values()];
-  const want = JSON.stringify(all.map((m) => [m.name, m.kind]));
+  const want = JSON.stringify(all.map((m) => [m.name, m.kind, m.nodes]));
   if (want !== drawn) {
     drawn = want;
     drawChoice(all);
@@ -32,7 +39,8 @@ function drawChoice(all) {
   const select = $("try-model");
   const had = select.value;
   const group = (label, models) => (models.length
-    ? h("optgroup", { label }, ...models.map((m) => h("option", { value: m.name }, m.name))) : null);
+    ? h("optgroup", { label }, ...models.map((m) =>
+      h("option", { value: m.name }, m.nodes ? `${m.name} (on ${m.nodes.join(", ")})` : m.name))) : null);
   const chats = all.filter((m) => !isEmbedding(m));
   select.replaceChildren(...[group("Chat", chats), group("Compare texts", all.filter(isEmbedding))].filter(Boolean));
   if (!all.length) select.append(h("option", {}, "no model"));

@@ -1,0 +1,29 @@
+// play.h: a play: nodes made of the same objects as production, on simulated hosts; engines,
+// clients, faults by a seed, and checkers that are always on.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PLEXUS_SIM_PLAY_H
+#define PLEXUS_SIM_PLAY_H
+
+#include "sim/sim.h"
+
+struct play_args {
+    uint64_t seed;
+    unsigned nodes;   // 0: by the seed, 3 to 16
+    unsigned seconds; // of faults and requests, 0: by the seed
+    unsigned requests; // 0: by the seed
+    FILE *trace;
+    bool quiet_faults; // none: what must go well without any
+};
+struct play_report {
+    bool good;
+    char text[2048]; // why not
+    uint64_t hash, events;
+    unsigned nodes, requests, answered, refused, broken, faults, deaths;
+    double virtual_s;
+    struct sim_counts counts;
+};
+void play_run(const struct play_args *args, struct play_report *ret);
+// The faults that the seed brings, a line each.
+void play_schedule(const struct play_args *args, FILE *out);
+
+#endif
