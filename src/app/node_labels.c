@@ -84,6 +84,7 @@ void node_labels_take(struct node *n, const struct node_labels *fresh)
                                       .verify = fresh->signers ? label_signers_verify : NULL,
                                       .verify_user = fresh->signers});
     node_labels_drop(&old);
+    node_bus_labels(n);
 }
 
 void node_model_labels(void *user, const struct model *m, struct gate_model_labels *ret)
