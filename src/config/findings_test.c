@@ -169,7 +169,7 @@ static const struct {
      "p.yaml:1:24: models.a.engine: expected llama.cpp, command or remote, found \"vlm\"; "
      "nearest: vllm (not there yet: " LATER_ENGINES ")"},
     {"bus: { engine: kafka }",
-     "p.yaml:1:16: bus.engine: expected one of embedded, nats, redis, found \"kafka\""},
+     "p.yaml:1:16: bus.engine: expected embedded, nats or redis, found \"kafka\""},
     {"flows: { engine: x }",
      "p.yaml:1:18: flows.engine: expected embedded, found \"x\" (not there yet: temporal)"},
     // names
