@@ -149,7 +149,8 @@ static void on_status(void *user, enum bus_status status, const struct err *e)
                       LOG_STR("engine", engine));
         break;
     case BUS_LOST:
-        log_event(LOG_WARN, "bus.lost", LOG_STR("engine", engine), LOG_STR("why", e ? e->text : ""));
+        log_event(LOG_WARN, "bus.lost", LOG_STR("engine", engine),
+                  LOG_STR("why", e ? e->text : ""));
         break;
     case BUS_CLOSED:
         b->bus = NULL;

@@ -55,8 +55,8 @@ static int write_conf(struct node_bus *b, struct err *e)
     if (status < 0)
         return status;
     buf_init(&out, 64 << 10);
-    (void)buf_fmt(&out, "# Made by plexus at each start: do not edit.\nlisten: \"%s:%u\"\n", c->host,
-                  c->port);
+    (void)buf_fmt(&out, "# Made by plexus at each start: do not edit.\nlisten: \"%s:%u\"\n",
+                  c->host, c->port);
     (void)buf_str(&out, "server_name: ");
     put_string(&out, n->config->node_name);
     (void)buf_fmt(&out, "\nmax_payload: %u\nauthorization { token: \"%s\" }\n", 2u << 20, c->token);
@@ -115,8 +115,7 @@ static int spawn(struct node_bus *b, struct err *e)
         return status;
     (void)snprintf(conf, sizeof(conf), "%s/nats/server.conf", b->node->paths.data);
     const char *argv[] = {"nats-server", "-c", conf, NULL};
-    struct proc_args args = {
-        .argv = argv, .on_line = on_line, .on_exit = on_exit_of, .user = b};
+    struct proc_args args = {.argv = argv, .on_line = on_line, .on_exit = on_exit_of, .user = b};
     (void)sup_start(&c->sup, START_MS, KILL_AFTER_MS, now(b));
     c->sup.what = "nats-server";
     status = procs->ops->spawn(procs, &args, &c->proc, e);
@@ -155,7 +154,8 @@ static void down(struct node_bus *b)
     }
     buf_init(&why, 8192);
     sup_why(&c->sup, NULL, &why);
-    bool known = c->old && c->pause_ms == 0; // told by its first line: at once, without sync_interval
+    bool known =
+        c->old && c->pause_ms == 0; // told by its first line: at once, without sync_interval
     if (!known && !c->sup.asked_to_stop)
         log_event(LOG_WARN, "bus.server", LOG_STR("what", "nats-server ended"),
                   LOG_BYTES("why", buf_bytes(&why)));

@@ -10,9 +10,10 @@
     "event: ready\ndata: {}\n\n:\n\n" EVENT(                                                       \
         "1", "\"datacontenttype\":\"application/json\",\"channel\":\"dev.organs.vision.detect\","  \
              "\"label\":\"internal\",\"data\":{\"cat\":0.9}")                                      \
-    EVENT("2", "\"datacontenttype\":\"text/plain\",\"channel\":\"dev.cognitive.nyx.heartbeat\","   \
-               "\"tries\":\"2\",\"data\":\"still\\u001b here\"")                                   \
-    EVENT("3", "\"channel\":\"dev.nervous.cells.math.wave\",\"data_base64\":\"AAEC\"")
+        EVENT("2",                                                                                 \
+              "\"datacontenttype\":\"text/plain\",\"channel\":\"dev.cognitive.nyx.heartbeat\","    \
+              "\"tries\":\"2\",\"data\":\"still\\u001b here\"")                                    \
+            EVENT("3", "\"channel\":\"dev.nervous.cells.math.wave\",\"data_base64\":\"AAEC\"")
 
 static const struct answer answers[] = {
     {"GET", "/api/bus", 200, TYPE,

@@ -46,8 +46,8 @@ static void posted_fini(struct posted *p)
 
 static int check_members(const struct json *root, struct err *e)
 {
-    static const char *const names[] = {"subject", "data", "data_base64", "datacontenttype",
-                                        "type",    "id",   "label",       "about",
+    static const char *const names[] = {"subject", "data",   "data_base64", "datacontenttype",
+                                        "type",    "id",     "label",       "about",
                                         "stored",  "timeout"};
     const size_t count = sizeof names / sizeof *names;
     struct json_iter it = {0};
@@ -83,10 +83,10 @@ static int read_data(struct posted *p, const struct json *root, struct err *e)
     struct bytes content = json_str(json_get(root, "datacontenttype"));
     if (data && base64)
         return err_set(e, E_INVALID, "data and data_base64 exclude each other");
-    p->m.content = content.n                    ? content
-                   : json_is(data, JSON_STR)    ? BYTES("text/plain")
+    p->m.content = content.n                           ? content
+                   : json_is(data, JSON_STR)           ? BYTES("text/plain")
                    : data && !json_is(data, JSON_NULL) ? BYTES("application/json")
-                                                : BYTES_NONE;
+                                                       : BYTES_NONE;
     if (json_is(data, JSON_STR)) {
         p->m.data = json_str(data);
         return 0;
@@ -207,8 +207,9 @@ static void on_stored(struct bus_req *r, int status, const struct bus_msg *reply
     if (status) {
         ctl_answer_error(a->answer, e);
     } else {
-        int n = snprintf(text, sizeof text, "{\"stored\":true,\"sequence\":\"%llu\",\"duplicate\":%s}",
-                         (unsigned long long)r->seq, r->duplicate ? "true" : "false");
+        int n =
+            snprintf(text, sizeof text, "{\"stored\":true,\"sequence\":\"%llu\",\"duplicate\":%s}",
+                     (unsigned long long)r->seq, r->duplicate ? "true" : "false");
         ctl_answer(a->answer, 200, (struct bytes){text, (size_t)n});
     }
     asking_free(a);
@@ -247,9 +248,8 @@ static void ask(struct ctl_call *call, bool request)
         if (rc >= 0)
             http_reply(call->x, 202, CTL_JSON, CTL_NO_STORE, BYTES("{\"stored\":false}"));
     } else if (!rc && (a->answer = ctl_answer_new(call)) != NULL) {
-        a->req = (struct bus_req){.done = request ? on_reply : on_stored,
-                                  .user = a,
-                                  .timeout_ms = a->posted.timeout_ms};
+        a->req = (struct bus_req){
+            .done = request ? on_reply : on_stored, .user = a, .timeout_ms = a->posted.timeout_ms};
         rc = request ? bus_request(b, &a->posted.m, &a->req, &e)
                      : bus_store(b, &a->posted.m, &a->req, &e);
         if (!rc)
@@ -279,7 +279,7 @@ struct listener {
     struct ctl *c; // NULL: ctl is gone
     struct http_exchange *x; // NULL: the client is gone
     struct bus_sub *sub;
-    struct buf out;      // waits for the socket
+    struct buf out; // waits for the socket
     uint64_t unacked[IN_FLIGHT]; // handed to the socket's queue, not yet taken by it
     uint32_t unacked_count;
     uint64_t dropped;

@@ -627,7 +627,10 @@ static void test_bus(void **state)
 {
     (void)state;
 #define PUBLISH(text, code, says)                                                                  \
-    {.method = "POST", .target = "/api/bus/publish", .body = text, .status = code, .contains = says}
+    {                                                                                              \
+        .method = "POST", .target = "/api/bus/publish", .body = text, .status = code,              \
+        .contains = says                                                                           \
+    }
     static const struct step steps[] = {
         {.method = "GET", .target = "/api/bus", .status = 503, .contains = "not there"},
         {.before = bus_on,
@@ -648,8 +651,8 @@ static void test_bus(void **state)
         {.stream = 1,
          .contains = "\"datacontenttype\":\"application/json\",\"channel\":\"dev.a.b.c\",\"data\":"
                      "{\"x\":1}}\n\n"},
-        PUBLISH("{\"subject\":\"dev.a.b.c\",\"data\":\"hi\",\"label\":\"public\",\"about\":\"k\"}", 202,
-                NULL),
+        PUBLISH("{\"subject\":\"dev.a.b.c\",\"data\":\"hi\",\"label\":\"public\",\"about\":\"k\"}",
+                202, NULL),
         {.stream = 1, .contains = "\"subject\":\"k\""},
         {.stream = 1, .contains = "\"label\":\"public\",\"data\":\"hi\"}"},
         PUBLISH("{\"subject\":\"dev.a.b.c\",\"data_base64\":\"AAEC\"}", 202, NULL),
@@ -692,7 +695,10 @@ static void test_bus(void **state)
         PUBLISH("{\"subject\":\"dev.a.b.c\",\"data\":1,\"data_base64\":\"AA==\"}", 400, "exclude"),
         PUBLISH("{\"subject\":\"dev.a.b.c\",\"data_base64\":\"A\"}", 400, "base64"),
         PUBLISH("{\"subject\":\"dev.a.b.c\",\"timeout\":\"11m\"}", 400, "between 1ms and 10m"),
-        {.method = "GET", .target = "/api/bus", .status = 200, .contains = "\"dead\":0,\"refused\":2"},
+        {.method = "GET",
+         .target = "/api/bus",
+         .status = 200,
+         .contains = "\"dead\":0,\"refused\":2"},
         {.before = only_read, .method = "POST", .target = "/api/bus/publish", .status = 403},
         {.before = bus_off, .stream = 1, .closed = true},
         {.stream = 2, .closed = true},
@@ -713,7 +719,8 @@ static void test_bus(void **state)
          .status = 200,
          .contains = "event: ready",
          .stream = 2},
-        PUBLISH("{\"subject\":\"dev.a.b.c\",\"label\":\"restricted\",\"data\":\"hidden\"}", 202, NULL),
+        PUBLISH("{\"subject\":\"dev.a.b.c\",\"label\":\"restricted\",\"data\":\"hidden\"}", 202,
+                NULL),
         PUBLISH("{\"subject\":\"dev.a.b.c\",\"data\":\"open\"}", 202, NULL),
         {.stream = 1, .contains = "\"open\"}"},
         {.stream = 2, .contains = "\"hidden\"}"},
@@ -1163,10 +1170,11 @@ static void test_slow_reader(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dispatch), cmocka_unit_test(test_mesh), cmocka_unit_test(test_bus),
-        cmocka_unit_test(test_state),    cmocka_unit_test(test_models),
-        cmocka_unit_test(test_keys),     cmocka_unit_test(test_events),
-        cmocka_unit_test(test_logs),     cmocka_unit_test(test_slow_reader),
+        cmocka_unit_test(test_dispatch),    cmocka_unit_test(test_mesh),
+        cmocka_unit_test(test_bus),         cmocka_unit_test(test_state),
+        cmocka_unit_test(test_models),      cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_events),      cmocka_unit_test(test_logs),
+        cmocka_unit_test(test_slow_reader),
     };
     return cmocka_run_group_tests_name("ctl", tests, NULL, NULL);
 }
