@@ -31,6 +31,7 @@ struct node_mesh {
     char self[MESH_NAME_MAX + 1];
     struct timer soon, ending;
     uint64_t peers_sign; // of what was saved about the others
+    bool peers_read; // the file of the last life was taken
     bool telling, draining, leaving, closed;
     struct links_join *joining;  // a join on its way ...
     struct member *joiner;

@@ -209,6 +209,18 @@ static int take_key(struct link *x, const struct json *root, struct err *e)
     return 0;
 }
 
+// A node that was started anew knows nothing of what was sent to its last life; after a loss of
+// power nothing else says so, and what waits for an answer would wait for ever.
+static void take_life(struct link *x, const struct json *root)
+{
+    uint64_t boot = 0;
+    if (!bytes_u64(json_str(json_get(root, "boot")), &boot))
+        return;
+    if (x->life && x->life != boot)
+        link_drop(x);
+    x->life = boot;
+}
+
 int link_hello_take(struct links *l, struct bytes peer, struct bytes text, struct link **ret,
                     struct err *e)
 {
@@ -220,8 +232,10 @@ int link_hello_take(struct links *l, struct bytes peer, struct bytes text, struc
     struct link *x = status >= 0 ? links_link(l, peer) : NULL;
     if (status >= 0 && !x)
         status = err_set(e, E_NOTFOUND, "no sheet of node %.*s is known", BYTES_FMT(peer));
-    if (status >= 0)
+    if (status >= 0) {
+        take_life(x, root);
         status = take_key(x, root, e);
+    }
     json_free(doc);
     if (status >= 0)
         *ret = x;

@@ -28,6 +28,7 @@ struct link { // to one peer
     struct http_pool *pool;
     struct net_addr addr; // of the pool
     size_t address_at;    // which of its addresses
+    uint64_t life;        // its boot, as its last hello said; 0: none yet
     // Datagrams: what we send by, what we take.
     bool has_out, has_in;
     uint64_t out_id, in_id, in_seq, in_boot;

@@ -129,7 +129,7 @@ void play_clients_up(struct play *p)
         struct http_pool_args a = {.net = sim_net(p->client),
                                    .timers = sim_timers(p->client),
                                    .addr = {.port = PLAY_CLIENT_PORT},
-                                   .connect_ms = 3000};
+                                   .connect_ms = 20000};
         (void)snprintf(a.addr.host, sizeof a.addr.host, "%s", sim_host_address(p->nodes[i].host));
         if (http_pool_new(&p->pools[i], &a, NULL) < 0)
             sim_fail(p->w, "no pool");

@@ -143,9 +143,12 @@ static int make_gate(struct play_node *n, struct err *e)
     play_gate_args(&args);
     rc = gate_new(&n->gate, &args, e);
     n->slot = n->gate;
-    if (rc == 0)
-        gate_doors(n->gate, doors, 2);
-    return rc;
+    if (rc < 0)
+        return rc;
+    gate_doors(n->gate, doors, 2);
+    gate_labels(n->gate,
+                &(struct gate_labels){.names = n->names, .standard = {.level = LABEL_INTERNAL}});
+    return 0;
 }
 
 static int build(struct play_node *n, struct err *e)
@@ -153,6 +156,7 @@ static int build(struct play_node *n, struct err *e)
     struct net_listen_args door = {.addr = {.host = "0.0.0.0", .port = PLAY_CLIENT_PORT}};
     n->names = sim_must(label_names_new());
     n->keys = sim_must(keys_new());
+    keys_names(n->keys, n->names);
     n->meter = sim_must(meter_new());
     n->models = sim_must(models_new(&(struct models_args){.memory_bytes = MEMORY}));
     int rc = make_gate(n, e);

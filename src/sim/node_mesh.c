@@ -42,6 +42,43 @@ static int save_authority(void *user, struct err *e)
     return rc;
 }
 
+// What it knows of others is kept, so that it finds them after a restart without the authority.
+static uint64_t peers_sign(const struct play_node *n)
+{
+    uint64_t sign = 1;
+    for (struct mesh_node *x = NULL; (x = mesh_each(n->mesh, x)) != NULL;) {
+        struct mesh_node_view v;
+        mesh_node_view(n->mesh, x, play_now_ms(n), &v);
+        if (!v.self && v.sheet != NULL && v.state != MESH_REMOVED)
+            sign = sign * 31 + bytes_hash(bytes_of(v.name)) + v.sheet->boot + v.sheet->leaving;
+    }
+    return sign;
+}
+
+static void save_peers(struct play_node *n)
+{
+    struct buf text;
+    uint64_t sign = n->links && n->peers_read ? peers_sign(n) : n->peers_sign;
+    if (sign == n->peers_sign)
+        return;
+    n->peers_sign = sign;
+    buf_init(&text, AUTHORITY_TEXT_MAX);
+    links_news(n->links, &text);
+    (void)sim_file_write(n->host, "peers", buf_bytes(&text), NULL); // a warning in production
+    buf_fini(&text);
+}
+
+static void read_peers(struct play_node *n)
+{
+    struct buf text;
+    buf_init(&text, AUTHORITY_TEXT_MAX);
+    if (sim_file_read(n->host, "peers", &text, NULL) == 0)
+        links_news_take(n->links, buf_bytes(&text));
+    n->peers_sign = peers_sign(n);
+    n->peers_read = true;
+    buf_fini(&text);
+}
+
 // ---- what links ask for
 
 static int64_t op_wall(void *user)
@@ -65,8 +102,8 @@ static void op_state(void *user, struct mesh_node *other, enum mesh_state before
 
 static void op_changed(void *user, struct mesh_node *other)
 {
-    (void)user;
     (void)other;
+    save_peers(user);
 }
 
 static void op_cut(void *user, const char *node, const char *why)
@@ -104,6 +141,8 @@ static void on_removed(struct timer *t)
     n->telling = false;
     if (n->links == NULL)
         return;
+    gate_close_nodes(n->gate, "this node left the mesh");
+    gate_others(n->gate, false);
     links_close(n->links);
     n->old_links = n->links; // what is on the stack may still look at them
     n->old_mesh = n->mesh;
@@ -207,6 +246,7 @@ int play_mesh_start(struct play_node *n, struct err *e)
 {
     struct net_addr addr = {.host = "0.0.0.0", .port = PLAY_MESH_PORT};
     n->boot = (uint64_t)time_wall_ms();
+    n->peers_read = false;
     n->mesh = mesh_new(&(struct mesh_args){
         .self = n->name, .context = n->context, .boot = n->boot, .names = n->names});
     if (n->mesh == NULL)
@@ -233,6 +273,8 @@ int play_mesh_start(struct play_node *n, struct err *e)
         return rc;
     }
     tell_now(n);
+    gate_others(n->gate, true);
+    read_peers(n);
     return 0;
 }
 
@@ -494,6 +536,22 @@ static int peer(void *user, const struct net_peer *who, struct err *e)
                     : err_set(e, E_FORBIDDEN, "this node is in no mesh");
 }
 
+static int peer_clearance(void *user, const struct net_peer *who, struct label *ret, struct err *e)
+{
+    struct play_node *n = user;
+    struct spiffe_id id;
+    struct mesh_node_view v = {0};
+    struct mesh_node *x = NULL;
+    if (n->mesh != NULL && who->id && spiffe_parse(&id, bytes_of(who->id), NULL) == 0)
+        x = mesh_find(n->mesh, spiffe_node(&id));
+    if (x != NULL)
+        mesh_node_view(n->mesh, x, play_now_ms(n), &v);
+    if (v.sheet == NULL)
+        return err_set(e, E_SECURITY, "nothing is known of node %s yet", who->id ? who->id : "?");
+    *ret = v.sheet->clearance;
+    return 0;
+}
+
 static void others(void *user, struct json_w *w, const struct key *key)
 {
     (void)user;
@@ -507,5 +565,6 @@ void play_gate_args(struct gate_args *args)
     args->sent = sent;
     args->outcome = outcome;
     args->peer = peer;
+    args->peer_clearance = peer_clearance;
     args->others = others;
 }

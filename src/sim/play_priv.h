@@ -71,9 +71,9 @@ struct play_node {
     struct mesh *old_mesh;
     struct links_join *join;
     struct timer models_due, tick, tell, join_again, ending;
-    bool telling, draining, leaving, effects;
+    bool peers_read, telling, draining, leaving, effects;
     struct buf hop;
-    uint64_t boot, up_at;
+    uint64_t boot, up_at, peers_sign;
     // the truth, known to the play alone
     bool stays_down;  // until the end: others must not see it alive
     bool removed;     // by the authority

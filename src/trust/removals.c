@@ -100,6 +100,7 @@ bool grant_removals_each(const struct grant_removals *r, size_t *at, struct gran
         return false;
     const struct row *row = &r->rows[(*at)++];
     *ret = row->removal;
-    *ret_text = bytes_of(row->text);
+    if (ret_text)
+        *ret_text = bytes_of(row->text);
     return true;
 }

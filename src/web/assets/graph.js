@@ -130,7 +130,7 @@ const shape = (n, r) => (n.profile === "edge"
 
 function drawHub(item, p, few, letters, env) {
   const n = p.node, load = loadOf(n), r = p.r, busy = load.active > 0;
-  attr(item.el, "class", `hub ${n.state}${n.draining ? " draining" : ""}${n.self ? " self" : ""}${busy ? " busy" : ""}${p.label === "hover" ? " bare" : ""}${n.environment !== env ? " foreign" : ""}`);
+  attr(item.el, "class", `hub ${n.state}${n.draining ? " draining" : ""}${n.self ? " self" : ""}${busy ? " busy" : ""}${p.label === "hover" ? " bare" : ""}${n.environment && n.environment !== env ? " foreign" : ""}`);
   attr(item.el, "transform", `translate(${p.x.toFixed(1)} ${p.y.toFixed(1)})`);
   attr(item.el, "aria-label", sentence(n));
   attr(item.el, "data-env", n.environment || null);
@@ -169,7 +169,7 @@ function makePart(x) {
 }
 
 function drawPart(item, x, p, few) {
-  attr(item.el, "class", `part ${x.what} ${x.state || ""}${x.active ? " busy" : ""}`);
+  attr(item.el, "class", `part is-${x.what} ${x.state || ""}${x.active ? " busy" : ""}`);
   text(item.title, x.what === "more" ? x.name : `${x.what} ${x.name}${x.state ? `, ${x.state.toLowerCase()}` : ""}`);
   let px, py, size;
   if (few) {
