@@ -254,6 +254,7 @@ function drawHead() {
   show($("mesh-add"), Boolean(mesh.joined && mesh.is_authority));
   show($("mesh-alone"), !many && !mesh.joined);
   show($("mesh-first"), !many && Boolean(mesh.joined));
+  text($("models-empty"), many ? "This node has no model of its own: it asks the others." : "No model is configured yet.");
   show($("mesh-states"), many);
   show($("mesh-legend"), many);
   text($("talk-empty"), `Ask something. The answer is made on ${many ? "your own machines" : "this machine"}.`);
