@@ -28,18 +28,47 @@ static void public_text(struct buf *out)
 
 static void sign(const struct label_names *n, const struct label_declass *d, struct buf *out)
 {
-    uint8_t seed[ED25519_SEED_LEN], sig[ED25519_SIGN_LEN];
-    struct buf mark;
+    uint8_t seed[ED25519_SEED_LEN];
+    struct buf secret;
     struct err e = {0};
     assert_true(crypto_unhex(bytes_of(seed_hex), seed, sizeof seed));
+    buf_init(&secret, 64);
     buf_init(out, LABEL_DECLASS_TEXT_MAX);
-    buf_init(&mark, 2 * LABEL_DECLASS_TEXT_MAX);
-    assert_int_equal(label_declass_put(out, n, d, &e), 0);
-    assert_int_equal(label_declass_mark(&mark, buf_bytes(out)), 0);
-    if (ed25519_sign(seed, buf_bytes(&mark), sig, &e) != 0)
+    assert_int_equal(base64url_put(&secret, (struct bytes){(const char *)seed, sizeof seed}), 0);
+    if (label_declass_sign(out, n, d, BYTES("data"), buf_bytes(&secret), &e) != 0)
         fail_msg("%s", e.text);
-    assert_int_equal(label_declass_seal(out, sig), 0);
-    buf_fini(&mark);
+    assert_int_equal(label_declass_sign(out, n, d, BYTES("data"), BYTES("AAAA"), &e), E_INVALID);
+    buf_fini(&secret);
+}
+
+static void test_made_keys(void **state)
+{
+    (void)state;
+    struct label_names *n = label_names_new();
+    struct label_signers *s = label_signers_new();
+    struct label_declass d = {.from = {3, 0},
+                              .who = "a",
+                              .reason = "r",
+                              .at_s = NOW_S,
+                              .expires_s = NOW_S + 1},
+                         got;
+    struct err e = {0};
+    struct buf secret, key, text;
+    buf_init(&secret, 64);
+    buf_init(&key, 64);
+    buf_init(&text, LABEL_DECLASS_TEXT_MAX);
+    assert_int_equal(label_signer_make(&secret, &key, &e), 0);
+    assert_int_equal(secret.n, 43);
+    assert_int_equal(label_signers_add(s, BYTES("a"), buf_bytes(&key), LABEL_ALL, &e), 0);
+    assert_int_equal(label_declass_sign(&text, n, &d, BYTES("x"), buf_bytes(&secret), &e), 0);
+    struct label_declass_args args = {d.from, BYTES("x"), (int64_t)NOW_S * 1000,
+                                      label_signers_verify, s};
+    assert_int_equal(label_declass_check(n, buf_bytes(&text), &args, &got, &e), 0);
+    buf_fini(&secret);
+    buf_fini(&key);
+    buf_fini(&text);
+    label_signers_free(s);
+    label_names_free(n);
 }
 
 static void test_signed(void **state)
@@ -56,7 +85,6 @@ static void test_signed(void **state)
                          got;
     struct err e = {0};
     struct buf text, key;
-    sha256_sum(BYTES("data"), d.data);
     public_text(&key);
     sign(n, &d, &text);
     struct label_declass_args args = {d.from, BYTES("data"), (int64_t)NOW_S * 1000,
@@ -122,6 +150,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_signed),
+        cmocka_unit_test(test_made_keys),
         cmocka_unit_test(test_wrong_keys),
     };
     return cmocka_run_group_tests_name("label_signers", tests, NULL, NULL);
