@@ -106,7 +106,7 @@ $(O)/test/%: $(O)/src/%.o $(O)/libplexus.a
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS_$(MODE)) $(LDFLAGS) -o $@ $< $(O)/libplexus.a -lcmocka $(LIBS)
 SIM_O := $(SIM_C:%.c=$(O)/%.o)
-$(O)/test/sim/%: $(O)/src/sim/%.o $(SIM_O) $(O)/libplexus.a
+$(filter $(O)/test/sim/%,$(TESTS)): $(O)/test/sim/%: $(O)/src/sim/%.o $(SIM_O) $(O)/libplexus.a
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS_$(MODE)) $(LDFLAGS) -o $@ $< $(SIM_O) $(O)/libplexus.a -lcmocka $(LIBS)
 build/suite: tests/suite.c

@@ -1,7 +1,7 @@
 # bench.mk: builds the bench clients; included by the top Makefile, which runs bench/$(BENCH).py.
 BENCH_FLAGS := -std=c17 -O2 -g -Wall -Wextra -Wshadow -Werror
-BENCH_PROGRAMS := build/bench/load build/bench/ready build/bench/streams build/bench/label_decide build/bench/mesh_svid \
-                  build/bench/bus
+BENCH_LINKED := bus label_decide mesh_route mesh_svid
+BENCH_PROGRAMS := $(patsubst %,build/bench/%,load ready streams $(BENCH_LINKED))
 
 build/bench/load: bench/load.c bench/client.h
 	@mkdir -p $(@D)
@@ -15,21 +15,8 @@ build/bench/streams: bench/streams.c bench/client.h
 	@mkdir -p $(@D)
 	$(CC) $(BENCH_FLAGS) -o $@ $< -lssl -lcrypto
 
-# The bus in memory: it prints its own marks.
-build/bench/bus: bench/bus.c $(O)/libplexus.a
-	@mkdir -p $(@D)
-	$(CC) $(BENCH_FLAGS) $(FEATURES) -Isrc -o $@ $< $(O)/libplexus.a $(LIBS)
-
-build/bench/label_decide: bench/label_decide.c $(O)/libplexus.a
-	@mkdir -p $(@D)
-	$(CC) $(BENCH_FLAGS) $(FEATURES) -Isrc -o $@ $< $(O)/libplexus.a $(LIBS)
-
-build/bench/mesh_svid: bench/mesh_svid.c $(O)/libplexus.a
-	@mkdir -p $(@D)
-	$(CC) $(BENCH_FLAGS) $(FEATURES) -Isrc -o $@ $< $(O)/libplexus.a $(LIBS)
-
-# Links plexus itself, as it is released.
-build/bench/mesh_route: bench/mesh_route.c $(O)/libplexus.a
+# Those that link plexus itself, as it is released.
+$(BENCH_LINKED:%=build/bench/%): build/bench/%: bench/%.c $(O)/libplexus.a
 	@mkdir -p $(@D)
 	$(CC) $(BENCH_FLAGS) $(FEATURES) -Isrc -o $@ $< $(O)/libplexus.a $(LIBS)
 

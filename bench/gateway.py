@@ -5,7 +5,6 @@
 # met, missed or noisy. Progress goes to stderr. --write refreshes bench/RESULTS.md. --only a,b runs some parts.
 import argparse
 import json
-import platform
 import re
 import statistics
 import subprocess
@@ -328,21 +327,6 @@ def part_litellm(sheet, engine):
 
 # ---- the run ----
 
-def results_write(sheet, args):
-    path = rig.BENCH / "RESULTS.md"
-    begin, end = "<!-- gateway: made by bench/gateway.py -->", "<!-- gateway: end -->"
-    rows = ["| figure | value | unit | spread | goal | verdict |", "|---|---:|---|---:|---|---|"]
-    for name, (value, unit, spread, limit, verdict) in sheet.rows.items():
-        rows.append(f"| {name} | {value} | {unit} | {spread} | {'' if limit is None else f'≤ {limit}'} | {verdict} |")
-    where = f"{args.cpus} cores, Linux {platform.release().split('-')[0]}, {platform.machine()}, {time.strftime('%Y-%m-%d')}"
-    text = "\n".join([begin, f"One run on {where}:", "", *rows, end])
-    old = path.read_text() if path.exists() else f"# Results\n\n## gateway\n\n{begin}\n{end}\n"
-    if begin not in old:
-        old += f"\n## gateway\n\n{begin}\n{end}\n"
-    path.write_text(re.sub(re.escape(begin) + ".*?" + re.escape(end), lambda _: text, old, flags=re.S))
-    say("bench/RESULTS.md refreshed")
-
-
 def arguments():
     parts = "latency,cpu,idle,ttft,litellm,start,streams,tls,death,swap"
     p = argparse.ArgumentParser(description="marks of the gateway")
@@ -422,7 +406,7 @@ def main():
         part("death", lambda: part_death(sheet))
         part("swap", lambda: part_swap(sheet))
     if args.write:
-        results_write(sheet, args)
+        sheet.write("gateway", args.cpus)
     if sheet.missed:
         say("missed: " + ", ".join(sheet.missed))
     if failed:

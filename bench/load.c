@@ -1,12 +1,15 @@
-/* load.c: a closed-loop load generator: each connection sends its next request when the last answer
- * is whole. SPDX-License-Identifier: Apache-2.0
+/* load.c: a load generator whose connections each send their next request when the last answer is
+ * whole. SPDX-License-Identifier: Apache-2.0
  *
  *   load latency [--block 500] [--rounds 12] [--model M] NAME:PORT:KEY...
  *       one client, blocks of requests that take turns between the targets (each round begins with
- * another target); prints "block ROUND NAME P50_US P99_US BAD" for each and "total NAME P50_US
- * P99_US BAD" over all rounds load closed [--connections 16] [--requests N | --seconds T] [--stream
- * FRAMES] [--model M] NAME:PORT:KEY prints "requests", "bad", "rps", "p50_us", "p99_us" lines
- * Samples are kept exactly; bad is every answer that is not 200 or does not end as it should. */
+ *       another target); prints "block ROUND NAME P50_US P99_US BAD" for each and "total NAME
+ * P50_US P99_US BAD" over all rounds load closed [--connections 16] [--requests N | --seconds T]
+ * [--stream FRAMES] [--model M] NAME:PORT:KEY prints "requests", "bad", "rps", "p50_us", "p99_us"
+ * lines load paced --rate R [--burst 1] --seconds T [--connections 16] NAME:PORT:KEY R requests a
+ * second, so many at once; the same lines. A request that finds no free connection waits for one;
+ * its time counts from when it was due. Samples are kept exactly; bad is every answer that is not
+ * 200 or does not end as it should. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdbool.h>
@@ -30,8 +33,9 @@ struct target {
 
 static struct {
     const char *model;
-    long block, rounds, connections, requests, seconds, stream;
-} options = {.model = "bench", .block = 500, .rounds = 12, .connections = 16, .requests = 5000};
+    long block, rounds, connections, requests, seconds, stream, rate, burst;
+} options = {
+    .model = "bench", .block = 500, .rounds = 12, .connections = 16, .requests = 5000, .burst = 1};
 
 /* ---- answers ---- */
 
@@ -174,14 +178,27 @@ static void conn_ask(struct conn *c, const struct target *t)
         die("send");
 }
 
-static void conn_open(struct conn *c, int epoll_fd, const struct target *t)
+static void conn_dial(struct conn *c, int epoll_fd, const struct target *t)
 {
     c->fd = dial(t->port, 0);
     if (c->fd < 0)
         die("connect");
     struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
     (void)epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &e);
+}
+
+static void conn_open(struct conn *c, int epoll_fd, const struct target *t)
+{
+    conn_dial(c, epoll_fd, t);
     conn_ask(c, t);
+}
+
+static void report(struct target *t, int64_t begin)
+{
+    double seconds = (double)(clock_ns() - begin) / 1e9;
+    double p50 = quantile_us(t->samples, t->samples_n, 0.50);
+    printf("requests %zu\nbad %ld\nrps %.0f\np50_us %.2f\np99_us %.2f\n", t->samples_n, t->bad,
+           (double)t->samples_n / seconds, p50, quantile_us(t->samples, t->samples_n, 0.99));
 }
 
 static void closed(struct target *t)
@@ -226,10 +243,74 @@ static void closed(struct target *t)
             sent += more;
         }
     }
-    double seconds = (double)(clock_ns() - begin) / 1e9;
-    double p50 = quantile_us(t->samples, t->samples_n, 0.50);
-    printf("requests %zu\nbad %ld\nrps %.0f\np50_us %.2f\np99_us %.2f\n", t->samples_n, t->bad,
-           (double)t->samples_n / seconds, p50, quantile_us(t->samples, t->samples_n, 0.99));
+    report(t, begin);
+}
+
+/* ---- so many a second ---- */
+
+static struct timespec wait_until_ns(int64_t at)
+{
+    int64_t left = at - clock_ns();
+    left = left < 0 ? 0 : left;
+    return (struct timespec){left / 1000000000, left % 1000000000};
+}
+
+static void paced(struct target *t)
+{
+    struct epoll_event events[256];
+    int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    long want = options.rate * options.seconds, sent = 0, free_count = 0;
+    struct conn *conns = calloc((size_t)options.connections, sizeof *conns);
+    struct conn **free_conns = calloc((size_t)options.connections, sizeof(struct conn *));
+    t->samples = malloc((size_t)want * sizeof *t->samples);
+    if (!conns || !free_conns || !t->samples)
+        die("malloc");
+    for (; free_count < options.connections; free_count++) {
+        free_conns[free_count] = &conns[free_count];
+        conn_dial(&conns[free_count], epoll_fd, t);
+    }
+    int64_t begin = clock_ns(), heard = begin;
+    while ((long)t->samples_n < want) {
+        int64_t due = INT64_MAX;
+        while (sent < want) {
+            due = begin + sent / options.burst * options.burst * 1000000000 / options.rate;
+            if (!free_count || due > clock_ns())
+                break;
+            struct conn *c = free_conns[--free_count];
+            conn_ask(c, t);
+            c->begin = due;
+            sent++;
+        }
+        bool later = sent < want && free_count;
+        struct timespec wait = wait_until_ns(later ? due : heard + 30000000000);
+        int n = epoll_pwait2(epoll_fd, events, 256, &wait, NULL);
+        if (n == 0 && !later) {
+            fprintf(stderr, "load: no answer for 30 s\n");
+            exit(1);
+        }
+        for (int i = 0; i < n; i++) {
+            struct conn *c = events[i].data.ptr;
+            ssize_t got =
+                recv(c->fd, c->a.bytes + c->a.n, sizeof c->a.bytes - c->a.n, MSG_DONTWAIT);
+            if (got < 0 && (errno == EAGAIN || errno == EINTR))
+                continue;
+            bool whole = got > 0 && answer_take(&c->a, (size_t)got);
+            if (got > 0 && !whole)
+                continue;
+            heard = clock_ns();
+            if (c->begin) { // not closed by the server between two requests
+                t->samples[t->samples_n++] = heard - c->begin;
+                t->bad += !whole || !c->a.ok;
+                free_conns[free_count++] = c;
+            }
+            c->begin = 0;
+            if (!whole) {
+                close(c->fd);
+                conn_dial(c, epoll_fd, t);
+            }
+        }
+    }
+    report(t, begin);
 }
 
 /* ---- the command line ---- */
@@ -257,6 +338,8 @@ int main(int argc, char **argv)
         {"--requests", &options.requests},
         {"--seconds", &options.seconds},
         {"--stream", &options.stream},
+        {"--rate", &options.rate},
+        {"--burst", &options.burst},
     };
     struct target targets[TARGETS_MAX];
     char script[64];
@@ -276,15 +359,20 @@ int main(int argc, char **argv)
             count = TARGETS_MAX + 1;
     }
     bool one = argc > 1 && strcmp(argv[1], "closed") == 0;
-    if (argc < 2 || count < 1 || count > TARGETS_MAX || (!one && strcmp(argv[1], "latency") != 0)) {
-        fprintf(stderr, "usage: load latency|closed [options] NAME:PORT:KEY...\n");
+    bool pace = argc > 1 && strcmp(argv[1], "paced") == 0;
+    if (argc < 2 || count < 1 || count > TARGETS_MAX ||
+        (!one && !pace && strcmp(argv[1], "latency") != 0) ||
+        (pace && (options.rate < 1 || options.seconds < 1 || options.burst < 1))) {
+        fprintf(stderr, "usage: load latency|closed|paced [options] NAME:PORT:KEY...\n");
         return 2;
     }
     (void)snprintf(script, sizeof script, "!script frames=%ld", options.stream);
     for (int i = 0; i < count; i++)
         targets[i].request = chat_request(options.model, targets[i].key,
                                           options.stream ? script : NULL, &targets[i].request_n);
-    if (one)
+    if (pace)
+        paced(&targets[0]);
+    else if (one)
         closed(&targets[0]);
     else
         latency(targets, count);

@@ -6,6 +6,8 @@ import http.client
 import json
 import os
 import pathlib
+import platform
+import re
 import resource
 import shutil
 import signal
@@ -36,17 +38,40 @@ class Sheet:
         self.rows = {}
         self.missed = []
 
-    def line(self, name, value, unit, spread=None, limit=None, noisy=False):
-        verdict = ""
+    def line(self, name, value, unit, spread=None, limit=None, noisy=False, least=False):
+        """limit: the mark, at most so much (least: at least so much)."""
+        verdict, sign = "", ">=" if least else "<="
         print(f"{name} {number(value)} {unit}", flush=True)
         if spread is not None:
             print(f"{name}_spread {number(spread)} {unit}", flush=True)
         if limit is not None:
-            verdict = "noisy" if noisy else "met" if value <= limit else "missed"
-            print(f"{name}_verdict {verdict} <={limit}", flush=True)
+            met = value >= limit if least else value <= limit
+            verdict = "noisy" if noisy else "met" if met else "missed"
+            print(f"{name}_verdict {verdict} {sign}{limit}", flush=True)
             if verdict == "missed":
                 self.missed.append(name)
-        self.rows[name] = (number(value), unit, "" if spread is None else number(spread), limit, verdict)
+        goal = "" if limit is None else f"{'≥' if least else '≤'} {limit}"
+        self.rows[name] = (number(value), unit, "" if spread is None else number(spread), goal, verdict)
+
+    def missing(self, name, why):
+        """A mark without a figure: said, and never met."""
+        print(f"{name}_verdict missing", flush=True)
+        say(f"{name}: {why}")
+        self.rows[name] = ("", "", "", "", "missing")
+
+    def write(self, bench, cpus):
+        """The table of this bench in RESULTS.md."""
+        path = BENCH / "RESULTS.md"
+        begin, end = f"<!-- {bench}: made by bench/{bench}.py -->", f"<!-- {bench}: end -->"
+        rows = ["| figure | value | unit | spread | goal | verdict |", "|---|---:|---|---:|---|---|"]
+        rows += [f"| {name} | {' | '.join(row)} |" for name, row in self.rows.items()]
+        where = f"{cpus} cores, Linux {platform.release().split('-')[0]}, {platform.machine()}, {time.strftime('%Y-%m-%d')}"
+        text = "\n".join([begin, f"One run on {where}:", "", *rows, end])
+        old = path.read_text() if path.exists() else "# Results\n"
+        if begin not in old:
+            old += f"\n## {bench}\n\n{begin}\n{end}\n"
+        path.write_text(re.sub(re.escape(begin) + ".*?" + re.escape(end), lambda _: text, old, flags=re.S))
+        say("bench/RESULTS.md refreshed")
 
 
 def number(value):

@@ -324,8 +324,9 @@ static void on_deadline(struct timer *t)
             break;
         if (c->forget)
             c->forget(c, r);
-        (void)err_set(&e, E_TIMEOUT, "no answer from the bus within %lld ms",
-                      (long long)r->timeout_ms);
+        bool noted = r->kind == BUS_REQ_STORE && c->note[0];
+        (void)err_set(&e, E_TIMEOUT, "no answer from the bus within %lld ms%s%s",
+                      (long long)r->timeout_ms, noted ? ": " : "", noted ? c->note : "");
         bus_core_req_end(c, r, E_TIMEOUT, NULL, &e);
     }
     arm(c);

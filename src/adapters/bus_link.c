@@ -68,7 +68,8 @@ static void on_data(struct net_stream *s, char *p, size_t n)
     if (!l)
         return;
     unsigned epoch = l->epoch;
-    if (!l->in.n) {
+    bool rest = l->in.n > 0; // of what came before
+    if (!rest) {
         data = bytes_from(data, feed(l, data));
         if (l->epoch != epoch)
             return;
@@ -77,8 +78,8 @@ static void on_data(struct net_stream *s, char *p, size_t n)
         bus_link_fail(l, E_TOOBIG, "a piece of the server's answer is over the limit");
         return;
     }
-    if (data.n != n || !l->in.n)
-        return; // was looked at already
+    if (!rest)
+        return; // it was looked at
     size_t used = feed(l, buf_bytes(&l->in));
     if (l->epoch == epoch)
         buf_drop(&l->in, used);
@@ -188,6 +189,8 @@ static void dial(struct timer *t)
     struct bus_link *l = t->user;
     struct err e = {0};
     if (l->closing) {
+        buf_fini(&l->in);
+        buf_fini(&l->out);
         l->ops->closed(l);
         return;
     }
@@ -228,7 +231,7 @@ int bus_link_upgrade(struct bus_link *l, struct net_tls *tls, struct err *e)
     struct net_stream *s = l->s;
     l->open = false;
     l->upgraded = true;
-    buf_clear(&l->in);
+    l->epoch++; // nothing more of the plain input
     return net_upgrade(l->net, s, tls, l->addrs[l->addr_at].host, l->connect_ms, &l->s, e);
 }
 
@@ -244,9 +247,7 @@ void bus_link_close(struct bus_link *l)
     l->open = l->up = false;
     l->epoch++;
     timer_stop(l->timers, &l->flush);
-    buf_fini(&l->in);
-    buf_fini(&l->out);
-    (void)timer_start(l->timers, &l->retry, 0); // tells closed
+    (void)timer_start(l->timers, &l->retry, 0); // tells closed; input may be read by our caller
 }
 
 // ---- addresses ----------------------------------------------------------------------------------

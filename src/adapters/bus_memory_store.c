@@ -161,7 +161,7 @@ int bus_memory_store_put(struct mem_bus *b, const struct bus_msg *m, struct bus_
     } else if (!rc) {
         // The live ones first: when the queue is full nothing is stored.
         rc = bus_memory_queue(b, &whole, 0, e);
-        rc = rc > 0 ? 0 : rc;
+        rc = rc > 0 || !r ? 0 : rc; // a dead letter is kept in any case
         if (!rc && (rc = put(b, &whole, &seq)) != 0)
             (void)err_set(e, rc, "the store of the bus");
         b->core.stats.stored += !rc;

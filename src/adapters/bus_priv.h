@@ -28,6 +28,7 @@ struct bus_core {
     struct list ended;   // to be told in the next round
     struct timer deadline, soon;
     struct bus_stats stats;
+    char note[200]; // why the store does not answer, for those who waited in vain
     bool closed;
     // The engine forgets a request that ends by itself (deadline, cancel, close).
     void (*forget)(struct bus_core *c, struct bus_req *r);

@@ -6,6 +6,7 @@
 #include "app/engines.h"
 #include "base/arena.h"
 #include "base/list.h"
+#include "host/host.h"
 #include "port/engine.h"
 #include "sup/sup.h"
 
@@ -50,6 +51,7 @@ struct engine { // of one model
     struct engine_probe *probe;
     struct http_pool *probe_pool;
     struct timer timer, figure;
+    char open[HOST_ADDRESS_MAX]; // where other machines reached it: it is being ended for that
     // The way for requests.
     struct http_pool *pool;
     struct net_tls *tls;

@@ -159,6 +159,7 @@ static void start_child(struct engine *x)
     struct err e = {0};
     int64_t now = engines_now(x->all);
     x->start_ns = timers_now_ns(x->all->args.timers);
+    x->open[0] = 0;
     (void)sup_start(&x->sup, x->conf.load_timeout_ms, x->all->args.kill_after_ms, now);
     int rc = spawn(x, &e);
     if (rc == 0) {
@@ -197,7 +198,7 @@ static void down(struct engine *x)
     struct timers *t = x->all->args.timers;
     int64_t now = engines_now(x->all);
     struct buf why;
-    bool final = x->sup.exit.not_started && !x->sup.asked_to_stop;
+    bool final = (x->sup.exit.not_started && !x->sup.asked_to_stop) || x->open[0];
     timer_stop(t, &x->timer);
     timer_stop(t, &x->figure);
     engine_probe_forget(x);
@@ -206,7 +207,14 @@ static void down(struct engine *x)
     x->proc = NULL;
     engine_pool_retire(x);
     buf_init(&why, 8192);
-    sup_why(&x->sup, x->ops->blame, &why);
+    if (x->open[0])
+        (void)buf_fmt(&why,
+                      "the engine listened on %s, where other machines can use it without key, "
+                      "limit or label: let it listen on 127.0.0.1, or set expose: true for the "
+                      "model",
+                      x->open);
+    else
+        sup_why(&x->sup, x->ops->blame, &why);
     if (!x->sup.asked_to_stop)
         log_event(LOG_WARN, "engine.died", LOG_STR("model", x->conf.name),
                   LOG_STR("engine", x->conf.engine), LOG_BYTES("why", buf_bytes(&why)));
@@ -253,8 +261,27 @@ static void apply(struct engine *x, unsigned effects)
         engine_probe(x);
 }
 
+// An engine that others can reach goes round everything that the gate decides: it is ended. Looked
+// at before its first request, and with each figure of its memory.
+static bool is_open(struct engine *x)
+{
+    const struct procs_ops *ops = x->all->args.procs->ops;
+    if (x->conf.expose || x->proc == NULL)
+        return false;
+    if (x->open[0])
+        return true;
+    if (!host_listens_openly(ops->pid(x->proc), x->open))
+        return false;
+    log_event(LOG_ERROR, "engine.exposed", LOG_STR("model", x->conf.name),
+              LOG_STR("address", x->open));
+    x->reachable = false;
+    ops->kill(x->proc);
+    return true;
+}
+
 void engine_probed(struct engine *x, bool ok)
 {
+    ok = ok && !is_open(x);
     apply(x, sup_probe(&x->sup, ok, engines_now(x->all)));
     engines_run(x->all);
 }
@@ -269,7 +296,7 @@ static void on_timer(struct timer *t)
 static void on_figure(struct timer *t)
 {
     struct engine *x = t->user;
-    if (x->proc == NULL)
+    if (x->proc == NULL || is_open(x))
         return;
     models_memory(x->all->args.models, x->model, x->all->args.procs->ops->memory(x->proc),
                   engines_now(x->all));

@@ -298,18 +298,6 @@ static void op_removed(void *user)
     (void)timer_start(loop_timers(m->node->loop), &m->ending, 0);
 }
 
-static const struct links_ops links_ops = {.wall_ms = op_wall,
-                                           .save_member = op_save_member,
-                                           .save_authority = op_save_authority,
-                                           .standby = op_standby,
-                                           .state = op_state,
-                                           .changed = op_changed,
-                                           .cut = op_cut,
-                                           .want = op_want,
-                                           .drain = op_drain,
-                                           .rotated = op_rotated,
-                                           .removed = op_removed};
-
 // ---- the sheet ---------------------------------------------------------------------------------
 
 static void tell_now(struct node_mesh *m)
@@ -359,25 +347,44 @@ void node_mesh_drain(struct node_mesh *m, bool on)
     tell_now(m);
 }
 
-void node_mesh_tick(struct node *n)
+static void op_load(void *user)
 {
-    struct node_mesh *m = n->mesh;
-    struct gate_totals totals;
+    struct node_mesh *m = user;
+    struct node *n = m->node;
     uint64_t budget = models_memory_budget(n->models), used = models_memory_used(n->models);
     uint32_t active = 0, waiting = 0;
-    if (!m || !m->links)
-        return;
-    for (struct model *x = NULL; (x = models_each(n->models, x)) != NULL;) {
+    size_t i = 0;
+    for (struct model *x = NULL; (x = models_each(n->models, x)) != NULL; i++) {
         struct model_view v;
         model_view(n->models, x, timers_now_ms(loop_timers(n->loop)), &v);
+        mesh_model_load(m->mesh, i, bytes_of(v.name), v.active, v.waiting);
         active += v.active;
         waiting += v.waiting;
     }
-    gate_totals(n->gate, &totals);
-    node_mesh_save_peers(m);
     mesh_load(m->mesh, active, waiting, budget > used ? budget - used : 0);
+}
+
+void node_mesh_tick(struct node *n)
+{
+    struct node_mesh *m = n->mesh;
+    if (!m || !m->links)
+        return;
+    node_mesh_save_peers(m);
     node_mesh_tell(m);
 }
+
+static const struct links_ops links_ops = {.wall_ms = op_wall,
+                                           .save_member = op_save_member,
+                                           .save_authority = op_save_authority,
+                                           .standby = op_standby,
+                                           .state = op_state,
+                                           .changed = op_changed,
+                                           .cut = op_cut,
+                                           .want = op_want,
+                                           .drain = op_drain,
+                                           .rotated = op_rotated,
+                                           .load = op_load,
+                                           .removed = op_removed};
 
 // ---- life --------------------------------------------------------------------------------------
 
@@ -531,6 +538,8 @@ void node_mesh_leaving(struct node *n)
     if (!m || !m->links || m->leaving)
         return;
     m->leaving = true;
+    node_mesh_save_peers(
+        m); // who joined since the last tick, too: others do not call on one that left
     tell_now(m);
 }
 

@@ -161,6 +161,24 @@ static int peer(void *user, const struct net_peer *who, struct err *e)
     return links_peer(n->mesh->links, who, e);
 }
 
+// Tokens name this audience, whatever the mesh is called.
+static int jwt(void *user, struct bytes token, unsigned scope, struct err *e)
+{
+    struct node *n = user;
+    struct spiffe_jwt said;
+    if (!n->mesh || !n->mesh->member)
+        return err_set(e, E_UNAUTH, "this node is in no mesh: it knows no such tokens");
+    int status =
+        member_jwt_check(n->mesh->member, token, BYTES("plexus"), time_wall_ms(), &said, e);
+    if (status < 0)
+        return status;
+    unsigned scopes = said.scopes ? said.scopes : SCOPE_MODELS;
+    if (!(scopes & scope))
+        return err_set(e, E_FORBIDDEN, "the token of %s has not the scope for this", said.id);
+    log_event(LOG_DEBUG, "gate.jwt", LOG_STR("id", said.id));
+    return 0;
+}
+
 static int peer_clearance(void *user, const struct net_peer *who, struct label *ret, struct err *e)
 {
     struct node *n = user;
@@ -223,6 +241,7 @@ void node_mesh_gate(struct node *n, struct gate_args *args)
     args->sent = sent;
     args->outcome = outcome;
     args->peer = peer;
+    args->jwt = jwt;
     args->peer_clearance = peer_clearance;
     args->others = others;
 }

@@ -47,6 +47,8 @@ static void put_model(const struct node_mesh *m, struct arena *a, const struct m
         .tier = tier,
         .context = v.context,
         .slots = c ? c->slots : 0,
+        .active = v.active,
+        .waiting = v.waiting,
         .load_ms = v.remote             ? 0
                    : v.last_load_ms > 0 ? v.last_load_ms
                                         : -1,

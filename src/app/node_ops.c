@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/time.h"
 #include "web/web.h"
+#include <stdio.h>
 #include <string.h>
 
 #define KEYS_BYTES_MAX (16u << 20)
@@ -121,11 +122,14 @@ static void op_down(void *user)
     node_stop(user, "plexus down");
 }
 
-struct doctor_job {
+#define DOCTOR_ENGINES_MAX 64
+
+struct doctor_job { // all that the helper thread looks at
+    struct host_doctor_args args;
     char data[4000];
-    bool local_engines;
     uint16_t ports[NODE_DOORS_MAX];
-    size_t port_count;
+    struct host_engine engines[DOCTOR_ENGINES_MAX];
+    char names[DOCTOR_ENGINES_MAX][129];
 };
 
 static int doctor_run(void *arg, struct buf *json, struct err *e)
@@ -141,13 +145,8 @@ static int doctor_run(void *arg, struct buf *json, struct err *e)
         struct host_probe probe = host_live_probe(live);
         struct host_args args = {0};
         status = host_detect(profile, &probe, &args, e);
-        struct host_doctor_args d = {.data_dir = j->data,
-                                     .ports = j->ports,
-                                     .port_count = j->port_count,
-                                     .local_engines = j->local_engines,
-                                     .node_running = true};
         if (status == 0) {
-            host_doctor_gather(facts, &probe, profile, &d);
+            host_doctor_gather(facts, &probe, profile, &j->args);
             size_t count = host_doctor_check(findings, facts, profile);
             status = host_doctor_json(json, findings, count);
         }
@@ -161,6 +160,29 @@ static int doctor_run(void *arg, struct buf *json, struct err *e)
     return status;
 }
 
+// Engines that run now.
+static void doctor_engines(struct node *n, struct doctor_job *j)
+{
+    int64_t now = timers_now_ms(loop_timers(n->loop));
+    size_t count = 0;
+    for (struct model *x = NULL;
+         count < DOCTOR_ENGINES_MAX && (x = models_each(n->models, x)) != NULL;) {
+        struct model_view v;
+        int64_t pid = engines_pid(n->engines, x);
+        if (pid <= 0)
+            continue;
+        model_view(n->models, x, now, &v);
+        (void)snprintf(j->names[count], sizeof(j->names[count]), "%s", v.name);
+        j->engines[count] = (struct host_engine){.model = j->names[count], .pid = pid};
+        for (size_t i = 0; i < n->config->model_count; i++)
+            if (strcmp(n->config->models[i].name, v.name) == 0)
+                j->engines[count].expose = n->config->models[i].expose;
+        count++;
+    }
+    j->args.engines = j->engines;
+    j->args.engine_count = count;
+}
+
 static void op_doctor(void *user, struct ctl_answer *a)
 {
     struct node *n = user;
@@ -171,13 +193,17 @@ static void op_doctor(void *user, struct ctl_answer *a)
         ctl_answer_error(a, &e);
         return;
     }
+    j->args = (struct host_doctor_args){.ports = j->ports, .node_running = true};
+    node_doctor_args(n, &j->args);
     memcpy(j->data, n->paths.data, strlen(n->paths.data) + 1);
+    j->args.data_dir = j->data;
     for (int i = 0; i < NODE_DOORS_MAX; i++)
         if (n->doors[i].used && n->doors[i].host[0])
-            j->ports[j->port_count++] = net_listener_port(n->doors[i].listener);
+            j->ports[j->args.port_count++] = net_listener_port(n->doors[i].listener);
     for (size_t i = 0; i < n->config->model_count; i++)
         if (strcmp(n->config->models[i].engine, "llama.cpp") == 0)
-            j->local_engines = true;
+            j->args.local_engines = true;
+    doctor_engines(n, j);
     ctl_answer_work(a, doctor_run, j, mem_free);
 }
 

@@ -89,6 +89,9 @@ int doors_open(struct node *n, const struct config *c,
                struct err *e);  // opens what is missing, then closes what is gone
 int door_open_socket(struct node *n, struct err *e);
 void doors_tell(struct node *n);
+// node_checks.c
+int node_checks(struct node *n, struct err *e); // E_PERM, E_UNAVAILABLE, with the mend
+void node_doctor_args(const struct node *n, struct host_doctor_args *args); // what is the node's
 // node_labels.c: read, then taken when nothing else of a configuration can fail any more
 int node_labels_new(struct node *n, struct err *e);
 int node_labels_make(struct node *n, const struct config *c, struct node_labels *ret,

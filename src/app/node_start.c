@@ -197,7 +197,9 @@ int node_prepare(struct node *n, struct cli *c, struct err *e)
         if (slash && slash != n->folder)
             *slash = 0;
     }
-    return status < 0 ? status : open_logs(n, e);
+    if (status == 0)
+        status = open_logs(n, e);
+    return status < 0 ? status : node_checks(n, e);
 }
 
 static void http_limits_of(const struct config *c, struct http_limits *l)

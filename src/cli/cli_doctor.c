@@ -1,10 +1,15 @@
 // cli_doctor.c: plexus doctor: what is wrong with this machine, and the command that mends it.
 // SPDX-License-Identifier: Apache-2.0
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/time.h"
 #include "cli/cli_commands_priv.h"
 #include "cli/cli_host_priv.h"
 #include "config/config.h"
 #include "text/url.h"
+#include "trust/member.h"
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -67,6 +72,27 @@ static void find_place(struct cli *c, struct place *p)
         p->ports[p->port_count++] = 8000;
 }
 
+// Life of this node's certificate, when it is in a mesh.
+static void certificate(const char *data, struct host_doctor_args *args)
+{
+    char path[PATH_MAX + 32];
+    struct buf text;
+    struct member *m = NULL;
+    struct member_view v;
+    (void)snprintf(path, sizeof path, "%s/mesh/member.json", data);
+    buf_init(&text, MEMBER_TEXT_MAX);
+    if (!file_read(path, &text, NULL) && !member_load(&m, buf_bytes(&text), NULL) &&
+        member_joined(m)) {
+        member_view(m, &v);
+        args->cert_from_s = v.not_before_ms / 1000;
+        args->cert_to_s = v.not_after_ms / 1000;
+    }
+    member_free(m);
+    if (text.p)
+        mem_wipe(text.p, text.cap);
+    buf_fini(&text);
+}
+
 static int look(struct cli *c, struct buf *json, struct err *e)
 {
     struct cli_host h = {0};
@@ -81,7 +107,9 @@ static int look(struct cli *c, struct buf *json, struct err *e)
         struct host_doctor_args args = {.data_dir = place->data,
                                         .ports = place->ports,
                                         .port_count = place->port_count,
-                                        .local_engines = place->local_engines};
+                                        .local_engines = place->local_engines,
+                                        .wall_s = time_wall_ms() / 1000};
+        certificate(place->data, &args);
         cli_status("checking ...");
         host_doctor_gather(facts, &h.probe, h.profile, &args);
         cli_status(NULL);

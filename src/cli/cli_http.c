@@ -162,7 +162,9 @@ static int node_error(const struct cli_call *x, struct err *e)
         (void)err_set(e, code, "%.*s", BYTES_FMT(message));
     else
         (void)err_set(e, code, "the node answers %d to %s %.200s", x->status, x->method, x->target);
-    if (x->status == 401)
+    // A refused join token is no matter of this node's keys.
+    bool joins = bytes_starts(bytes_of(x->target), BYTES("/api/mesh/"));
+    if (x->status == 401 && !(joins && message.n && !cli_option(x->node->cli, "node")))
         (void)err_set(e, code, "%s answers 401: put a key into PLEXUS_API_KEY (`plexus key new`)",
                       x->node->cli->address);
     json_free(doc);

@@ -151,11 +151,16 @@ static int init(struct cli *c, struct err *e)
     return rc;
 }
 
+static void put_holder(const struct json *m, const char *what, const char *none)
+{
+    const char *node = get(m, what);
+    (void)printf("%-10s %s%s\n", what, *node ? node : none,
+                 *node && !strcmp(node, get(m, "self")) ? " (this node)" : "");
+}
+
 static void put_mesh(struct cli *c, const struct json *m)
 {
     const struct json *id = json_get(m, "svid");
-    const char *authority = get(m, "authority");
-    bool own = json_bool(json_get(m, "is_authority"), false);
     struct buf sum;
     buf_init(&sum, 4096);
     cli_nodes_sum(&sum, m);
@@ -163,11 +168,11 @@ static void put_mesh(struct cli *c, const struct json *m)
     (void)printf("  %s\n", buf_cstr(&sum));
     (void)printf("this node  %s  %s\n", get(m, "self"), get(m, "context"));
     (void)printf("identity   %s\n", get(id, "id"));
-    (void)printf("           serial %s, until %s\n", get(id, "serial"), get(id, "expires"));
+    (void)printf("           serial %s, until %s%s\n", get(id, "serial"), get(id, "expires"),
+                 json_bool(json_get(id, "expired"), false) ? ": it has expired" : "");
     (void)printf("listens    %s (TCP and UDP)\n", get(m, "listen"));
-    (void)printf("authority  %s%s\n", *authority ? authority : "not known",
-                 own ? " (this node)" : "");
-    (void)printf("standby    %s\n", json_cstr(json_get(m, "standby"), "none"));
+    put_holder(m, "authority", "not known");
+    put_holder(m, "standby", "none");
     (void)printf("epoch      %lld\n", (long long)json_i64(json_get(m, "epoch"), 0));
     buf_fini(&sum);
 }

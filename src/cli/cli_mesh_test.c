@@ -1,6 +1,6 @@
 // cli_mesh_test.c: the commands of the mesh from argv to output and exit code.
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/cli_test_priv.h"
+#include "cli/cli_test_rig.h"
 #include <sys/stat.h>
 
 #define SELF_JSON                                                                                  \

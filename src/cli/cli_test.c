@@ -1,6 +1,6 @@
 // cli_test.c: commands from argv to output and exit code, against a small server of our own in a
 // child process. SPDX-License-Identifier: Apache-2.0
-#include "cli/cli_test_priv.h"
+#include "cli/cli_test_rig.h"
 
 #define MODEL_WARM_JSON                                                                            \
     "{\"name\":\"tiny-chat\",\"kind\":\"chat\",\"engine\":\"llama.cpp\",\"state\":\"WARM\","       \

@@ -242,16 +242,19 @@ void cli_top_draw(const struct top *t, size_t columns, size_t rows, struct buf *
         models += json_bool(json_get(n, "self"), false) ? 0 : json_len(json_get(n, "models"));
     const size_t wants[] = {joined ? json_len(json_get(mesh, "nodes")) : 0, models,
                             json_len(json_get(mesh, "traffic")), t->request_count};
-    size_t left = rows > HEAD_ROWS ? rows - HEAD_ROWS : 0;
+    size_t left = rows > HEAD_ROWS ? rows - HEAD_ROWS : 0, tables = 0;
+    for (size_t i = 0; i < 4; i++)
+        tables += wants[i] > 0;
     put_head(t, columns, out);
     for (size_t i = 0; i < 4; i++) {
-        size_t part = left / (4 - i);
-        if (!wants[i] || part < 3) // heading, a row, an empty line
+        if (!wants[i] || left < 3) // heading, a row, an empty line
             continue;
+        size_t part = left / tables > 3 ? left / tables : 3;
         size_t shown = wants[i] < part - 2 ? wants[i] : part - 2;
         if (i)
             (void)buf_chr(out, '\n');
         cli_table_put(make[i](t, shown), columns, out);
         left -= shown + 2;
+        tables--;
     }
 }

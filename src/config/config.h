@@ -35,7 +35,7 @@ struct config_model {
     uint32_t slots, threads, queue_max, restarts_max;
     int64_t idle_ms, load_timeout_ms, drain_ms, first_byte_ms, silence_ms, restart_pause_ms,
         failed_pause_ms;
-    bool pinned, preload;
+    bool pinned, preload, expose;
     const char *tier; // "edge", "node", "cloud"; NULL: not said
     const char *role; // that a node must have; NULL: any
     const char *label, *clearance; // texts of trust/label.h; NULL: not said

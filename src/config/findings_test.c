@@ -16,6 +16,9 @@
     "onnx, "                                                                                       \
     "diffusers, whisper"
 #define LATER "belongs to a part of plexus that is not there yet"
+#define EXPOSED                                                                                    \
+    "the engine would listen on all addresses of this machine, and others could use it without "   \
+    "key, limit or label: take 127.0.0.1, or set expose: true"
 #define LABEL "expected a label such as confidential or confidential:eng,hr, found "
 #define PUBLIC "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
 #define DURATION "expected a duration such as 250ms, 90s, 1h30m or never, found "
@@ -42,6 +45,17 @@ static const struct {
     {"node: { profile: edge }\nmodels: { a: { file: x } }",
      "p.yaml:2:11: models.a: node.profile edge runs no engine of its own: only engine remote; "
      "models of other nodes need no entry here"},
+    // engines that other machines could reach
+    {"models: { a: { file: x, args: [--host, 0.0.0.0] } }",
+     "p.yaml:1:40: models.a.args[1]: " EXPOSED},
+    {"models: { a: { file: x, args: ['--host=::'] } }", "p.yaml:1:32: models.a.args[0]: " EXPOSED},
+    {"models: { a: { engine: command, command: [s, --bind, '[::]:80'] } }",
+     "p.yaml:1:54: models.a.command[2]: " EXPOSED},
+    {"models: { a: { engine: command, command: [s, --listen, '*:80'] } }",
+     "p.yaml:1:56: models.a.command[2]: " EXPOSED},
+    {"models: { a: { file: x, expose: true, args: [--host, 0.0.0.0] } }", NULL},
+    {"models: { a: { file: x, args: [--host, 127.0.0.1, '--host=::1', 0.0.0.0, '*'] } }", NULL},
+    {"models: { a: { engine: command, command: [s, --hosts, 0.0.0.0, '--bind=0.0.0.01'] } }", NULL},
     // labels
     {"labels: { default: confidential:eng, cloud: public, subjects: [{ subject: prod.>, clearance: "
      "restricted }] }\nmodels: { a: { file: x, label: internal:hr, clearance: 'restricted:*' } }",

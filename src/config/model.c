@@ -144,6 +144,7 @@ void config_build_model(struct config_work *w, struct bytes name, const struct j
     c->replicas_max = (uint32_t)json_i64(json_get(replicas, "max"), 0);
     c->pinned = json_bool(json_get(m, "pinned"), false);
     c->preload = json_bool(json_get(m, "preload"), false);
+    c->expose = json_bool(json_get(m, "expose"), false);
     build_times(m, c);
     c->fingerprint = fingerprint(w, m, c);
 }

@@ -168,6 +168,50 @@ static void arguments(struct config_work *w, const struct config_at *up, const c
     }
 }
 
+// All addresses of the machine, with a port or without.
+static bool is_everywhere(struct bytes value)
+{
+    static const char *const any[] = {"0.0.0.0", "*", "::", "[::]"};
+    for (size_t i = 0; i < sizeof any / sizeof *any; i++) {
+        struct bytes name = bytes_of(any[i]);
+        if (bytes_eq(value, name) ||
+            (bytes_starts(value, name) && value.p[name.n] == ':' && i != 2))
+            return true;
+    }
+    return false;
+}
+
+// An engine that is told to listen for other machines. What the words do not tell is seen when it
+// runs.
+static void listeners(struct config_work *w, const struct config_at *up, const char *key,
+                      const struct json *m)
+{
+    static const char *const options[] = {"--host", "--bind", "--listen", "--address"};
+    const struct json *list = json_get(m, key);
+    struct config_at at = {.up = up, .key = bytes_of(key)};
+    bool after = false;
+    for (size_t i = 0; json_is(list, JSON_ARR) && i < json_len(list); i++) {
+        struct config_at one = {.up = &at, .index = i};
+        struct bytes word = json_str(json_at(list, i)), value = word;
+        bool option = false, said = after;
+        for (size_t k = 0; k < sizeof options / sizeof *options; k++) {
+            struct bytes name = bytes_of(options[k]);
+            if (!bytes_starts(word, name))
+                continue;
+            option = option || word.n == name.n;
+            said = said || (word.n > name.n && word.p[name.n] == '=');
+        }
+        after = option;
+        if (bytes_starts(word, BYTES("--")))
+            (void)bytes_cut(&value, '=');
+        if (said && is_everywhere(value) && !json_bool(json_get(m, "expose"), false))
+            config_find(w, &one, false,
+                        "the engine would listen on all addresses of this machine, and others "
+                        "could use it without key, limit or label: take 127.0.0.1, or set expose: "
+                        "true");
+    }
+}
+
 static void alias_name(struct config_work *w, const struct config_at *at, struct bytes name,
                        struct map *seen)
 {
@@ -200,6 +244,8 @@ static void models(struct config_work *w, const struct config_at *up, const stru
         env(w, &at, json_get(m, "env"));
         arguments(w, &at, "args", json_get(m, "args"));
         arguments(w, &at, "command", json_get(m, "command"));
+        listeners(w, &at, "args", m);
+        listeners(w, &at, "command", m);
         if (json_get(m, "prepare") && !json_get(m, "file"))
             config_find(w, &at, true, "prepare makes the file: the key \"file\" is missing");
         const struct json *replicas = json_get(m, "replicas");

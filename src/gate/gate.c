@@ -14,7 +14,8 @@ int gate_new(struct gate **ret, const struct gate_args *args, struct err *e)
     list_init(&g->free);
     buf_init(&g->line, 64 * 1024);
     buf_init(&g->extra, 64 * 1024);
-    int status = schemas_load(g, e);
+    g->guest = key_guest_new("jwt", (struct label){.level = LABEL_INTERNAL});
+    int status = g->guest ? schemas_load(g, e) : err_set(e, E_NOMEM, "gate: out of memory");
     if (status < 0) {
         gate_free(g);
         return status;
@@ -36,6 +37,7 @@ void gate_free(struct gate *g)
     buf_fini(&g->line);
     buf_fini(&g->extra);
     mem_free(g->doors);
+    key_guest_free(g->guest);
     mem_free(g);
 }
 

@@ -102,6 +102,9 @@ struct gate_args {
     void (*outcome)(void *user, const char *node, const char *model, bool good); // it ended
     // Who came in through a mesh door: 0, or E_* (not, or no longer, a member).
     int (*peer)(void *user, const struct net_peer *peer, struct err *e);
+    // A bearer token that is a JWT-SVID of the mesh with one of these scopes: 0; E_UNAUTH,
+    // E_FORBIDDEN, E_SECURITY. NULL: no such tokens.
+    int (*jwt)(void *user, struct bytes token, unsigned scope, struct err *e);
     // What a node that came in through a mesh door may know; NULL: everything.
     int (*peer_clearance)(void *user, const struct net_peer *peer, struct label *ret,
                           struct err *e);

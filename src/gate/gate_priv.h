@@ -77,6 +77,7 @@ struct gate {
     struct gate_totals totals;
     struct gate_labels labels;
     struct buf line, extra; // scratch
+    struct key *guest; // who came with a token of the mesh
     bool others; // nodes: requests ask for a route
 };
 

@@ -48,42 +48,6 @@ static void check_user(const struct host_doctor *d, struct host_finding *f)
         MEND(f, "sudo useradd --create-home plexus && sudo -u plexus -H plexus up");
 }
 
-static void check_data(const struct host_doctor *d, struct host_finding *f)
-{
-    const struct host_facts *x = d->facts;
-    const char *user = *x->user.name ? x->user.name : "$(id -u)";
-    if (!*x->data.path) {
-        SKIP(f, "no data folder was named");
-        return;
-    }
-    if (!x->data.writable) {
-        f->status = HOST_FAIL;
-        SEEN(f, "%s cannot be written by this user%s",
-             x->data.exists ? x->data.path : x->data.nearest,
-             x->data.exists ? "" : ", so the data folder cannot be made");
-        MEANS(f, "nothing can be kept: no journal, no models, no keys");
-        if (x->data.exists)
-            MEND(f, "sudo chown -R %s %s", user, x->data.path);
-        else
-            MEND(f, "sudo install -d -o %s -m 0750 %s", user, x->data.path);
-        return;
-    }
-    if (!x->data.exists) {
-        SEEN(f, "%s will be made", x->data.path);
-        return;
-    }
-    SEEN(f, "%s, owner %u, mode %04o", x->data.path, x->data.uid, x->data.mode);
-    if (x->user.known && x->data.uid != x->user.uid && x->user.uid != 0) {
-        f->status = HOST_WARN;
-        MEANS(f, "the folder belongs to someone else, who may change it under the node");
-        MEND(f, "sudo chown -R %s %s", user, x->data.path);
-    } else if (x->data.mode & 07) {
-        f->status = HOST_WARN;
-        MEANS(f, "every user of this machine can look into the folder");
-        MEND(f, "chmod o-rwx %s", x->data.path);
-    }
-}
-
 static void check_space(const struct host_doctor *d, struct host_finding *f)
 {
     const struct host_facts *x = d->facts;
@@ -137,24 +101,6 @@ static void check_ports(const struct host_doctor *d, struct host_finding *f)
             n += (size_t)snprintf(f->seen + n, sizeof f->seen - n, "%s%u %s", i ? ", " : "", port,
                                   word);
     }
-}
-
-static void check_clock(const struct host_doctor *d, struct host_finding *f)
-{
-    const char *state = d->facts->clock;
-    if (!*state) {
-        SKIP(f, "the kernel does not say");
-        return;
-    }
-    SEEN(f, "%s", state);
-    if (strcmp(state, "unsynchronised") != 0)
-        return;
-    f->status = HOST_WARN;
-    MEANS(f, "certificates, tokens and records from other nodes may seem expired or not yet valid");
-    if (*d->profile->container)
-        MEND(f, "on the host: sudo timedatectl set-ntp true");
-    else
-        MEND(f, "sudo timedatectl set-ntp true");
 }
 
 static void check_avx2(const struct host_doctor *d, struct host_finding *f)
@@ -333,41 +279,53 @@ static void check_storage(const struct host_doctor *d, struct host_finding *f)
 }
 
 static const struct host_check checks[] = {
-    {"driver", "NVIDIA driver", host_doctor_driver},
-    {"mig", "MIG slices", host_doctor_mig},
-    {"toolkit", "NVIDIA Container Toolkit", host_doctor_toolkit},
-    {"cdi", "CDI specification", host_doctor_cdi},
-    {"docker", "Docker 24 or newer", host_doctor_docker},
-    {"compose", "Docker Compose 2 or newer", host_doctor_compose},
-    {"avx2", "AVX2", check_avx2},
-    {"engine", "engine", check_engine},
-    {"memory", "memory", check_memory},
-    {"swap", "swap", check_swap},
-    {"overcommit", "memory overcommit", check_overcommit},
-    {"user", "user", check_user},
-    {"data", "data folder", check_data},
-    {"space", "free space", check_space},
-    {"storage", "storage class", check_storage},
-    {"ports", "ports", check_ports},
-    {"clock", "clock", check_clock},
-    {"files", "open files", check_files},
-    {"processes", "processes", check_processes},
-    {"cgroup", "control group delegation", check_cgroup},
+    {"driver", "NVIDIA driver", host_doctor_driver, false},
+    {"mig", "MIG slices", host_doctor_mig, false},
+    {"toolkit", "NVIDIA Container Toolkit", host_doctor_toolkit, false},
+    {"cdi", "CDI specification", host_doctor_cdi, false},
+    {"docker", "Docker 24 or newer", host_doctor_docker, false},
+    {"compose", "Docker Compose 2 or newer", host_doctor_compose, false},
+    {"avx2", "AVX2", check_avx2, false},
+    {"engine", "engine", check_engine, false},
+    {"memory", "memory", check_memory, false},
+    {"swap", "swap", check_swap, false},
+    {"overcommit", "memory overcommit", check_overcommit, false},
+    {"user", "user", check_user, false},
+    {"data", "data folder", host_doctor_data, true},
+    {"secrets", "files with keys", host_doctor_secrets, true},
+    {"space", "free space", check_space, false},
+    {"storage", "storage class", check_storage, false},
+    {"ports", "ports", check_ports, false},
+    {"clock", "clock", host_doctor_clock, true},
+    {"listeners", "engines' listeners", host_doctor_listeners, false},
+    {"files", "open files", check_files, false},
+    {"processes", "processes", check_processes, false},
+    {"cgroup", "control group delegation", check_cgroup, false},
 };
 _Static_assert(sizeof checks / sizeof *checks <= HOST_FINDINGS_MAX, "room for every finding");
+
+static size_t run(struct host_finding *ret, const struct host_doctor *d, bool boot_only)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
+        if (boot_only && !checks[i].boot)
+            continue;
+        ret[n] = (struct host_finding){.id = checks[i].id, .title = checks[i].title};
+        checks[i].fn(d, &ret[n++]);
+    }
+    return n;
+}
 
 size_t host_doctor_check(struct host_finding ret[HOST_FINDINGS_MAX], const struct host_facts *facts,
                          const struct host_profile *profile)
 {
-    const struct host_doctor d = {facts, profile};
-    size_t n = sizeof checks / sizeof *checks;
-    memset(ret, 0, n * sizeof *ret);
-    for (size_t i = 0; i < n; i++) {
-        ret[i].id = checks[i].id;
-        ret[i].title = checks[i].title;
-        checks[i].fn(&d, &ret[i]);
-    }
-    return n;
+    return run(ret, &(struct host_doctor){facts, profile}, false);
+}
+
+size_t host_boot_check(struct host_finding ret[HOST_FINDINGS_MAX], const struct host_facts *facts)
+{
+    static const struct host_profile unknown; // only mends look at it
+    return run(ret, &(struct host_doctor){facts, &unknown}, true);
 }
 
 const char *host_status_text(enum host_status s)

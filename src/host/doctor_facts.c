@@ -135,6 +135,63 @@ static void gather_data(struct host_facts *f, const struct host_probe *p, const 
     (void)pair(p, "inodes", f->data.nearest, &f->data.inodes_free, &f->data.inodes_total);
 }
 
+static void add_secret(struct host_facts *f, const struct host_probe *p, const char *path)
+{
+    char text[64] = "", kind = 0;
+    unsigned uid = 0, gid = 0, mode = 0;
+    if (f->secret_count >= HOST_SECRETS_MAX || strlen(path) >= sizeof f->secrets[0].path ||
+        !host_fact_into(p, text, sizeof text, "stat %s", path) ||
+        sscanf(text, "%u %u %o %c", &uid, &gid, &mode, &kind) != 4)
+        return;
+    struct host_secret *s = &f->secrets[f->secret_count++];
+    *s = (struct host_secret){.uid = uid, .mode = mode, .folder = kind == 'd'};
+    HOST_COPY_STR(s->path, path);
+}
+
+static void gather_secrets(struct host_facts *f, const struct host_probe *p, const char *dir)
+{
+    char path[4200];
+    struct buf names;
+    if (!dir)
+        return;
+    (void)snprintf(path, sizeof path, "%s/keys.json", dir);
+    add_secret(f, p, path);
+    (void)snprintf(path, sizeof path, "%s/mesh", dir);
+    add_secret(f, p, path);
+    buf_init(&names, 65536);
+    struct bytes rest = host_list(p, &names, "%s", path) ? buf_bytes(&names) : BYTES_NONE;
+    while (rest.n) {
+        struct bytes name = bytes_cut(&rest, '\n');
+        (void)snprintf(path, sizeof path, "%s/mesh/%.*s", dir, BYTES_FMT(name));
+        if (name.n)
+            add_secret(f, p, path);
+    }
+    buf_fini(&names);
+}
+
+static void gather_engines(struct host_facts *f, const struct host_probe *p,
+                           const struct host_doctor_args *args)
+{
+    f->engine_count = (uint32_t)args->engine_count;
+    for (size_t i = 0; i < args->engine_count && f->open_count < HOST_OPEN_MAX; i++) {
+        struct host_open *o = &f->open[f->open_count];
+        if (!host_fact_into(p, o->address, sizeof o->address, "listens %lld",
+                            (long long)args->engines[i].pid))
+            continue;
+        HOST_COPY_STR(o->model, args->engines[i].model);
+        o->wanted = args->engines[i].expose;
+        f->open_count++;
+    }
+}
+
+static void gather_user(struct host_facts *f, const struct host_probe *p)
+{
+    f->user.uid = (uint32_t)host_fact_u64(p, UINT32_MAX, "user uid");
+    f->user.gid = (uint32_t)host_fact_u64(p, UINT32_MAX, "user gid");
+    f->user.known = f->user.uid != UINT32_MAX;
+    (void)host_fact_into(p, f->user.name, sizeof f->user.name, "user name");
+}
+
 static void gather_limits(struct host_facts *f, const struct host_probe *p)
 {
     char path[256] = "", text[64] = "";
@@ -163,9 +220,13 @@ static void gather_limits(struct host_facts *f, const struct host_probe *p)
     buf_fini(&b);
 }
 
-static void gather_clock(struct host_facts *f, const struct host_probe *p)
+static void gather_clock(struct host_facts *f, const struct host_probe *p,
+                         const struct host_doctor_args *args)
 {
     struct buf b;
+    f->wall_s = args->wall_s;
+    f->cert_from_s = args->cert_from_s;
+    f->cert_to_s = args->cert_to_s;
     buf_init(&b, 4096);
     (void)host_fact_into(p, f->clock, sizeof f->clock, "clock");
     // systemd-timesyncd says it by a file, also where the kernel's flag is not kept.
@@ -181,19 +242,28 @@ void host_doctor_gather(struct host_facts *ret, const struct host_probe *probe,
     ret->node_running = args->node_running;
     for (uint32_t i = 0; i < profile->gpu_count; i++)
         ret->nouveau = ret->nouveau || !strcmp(profile->gpus[i].driver, "nouveau");
-    ret->user.uid = (uint32_t)host_fact_u64(probe, UINT32_MAX, "user uid");
-    ret->user.gid = (uint32_t)host_fact_u64(probe, UINT32_MAX, "user gid");
-    ret->user.known = ret->user.uid != UINT32_MAX;
-    (void)host_fact_into(probe, ret->user.name, sizeof ret->user.name, "user name");
+    gather_user(ret, probe);
     gather_tools(ret, probe, args);
     gather_cdi(ret, probe);
     gather_data(ret, probe, args->data_dir);
+    gather_secrets(ret, probe, args->data_dir);
+    gather_engines(ret, probe, args);
     gather_limits(ret, probe);
-    gather_clock(ret, probe);
+    gather_clock(ret, probe, args);
     for (size_t i = 0; i < args->port_count && ret->port_count < HOST_PORTS_MAX; i++) {
         uint32_t at = ret->port_count++;
         ret->ports[at].port = args->ports[i];
         (void)host_fact_into(probe, ret->ports[at].state, sizeof ret->ports[at].state, "port %u",
                              (unsigned)args->ports[i]);
     }
+}
+
+void host_boot_gather(struct host_facts *ret, const struct host_probe *probe,
+                      const struct host_doctor_args *args)
+{
+    memset(ret, 0, sizeof *ret);
+    gather_user(ret, probe);
+    gather_data(ret, probe, args->data_dir);
+    gather_secrets(ret, probe, args->data_dir);
+    gather_clock(ret, probe, args);
 }

@@ -13,6 +13,7 @@ struct host_doctor {
 struct host_check {
     const char *id, *title;
     void (*fn)(const struct host_doctor *d, struct host_finding *f);
+    bool boot; // a start depends on it
 };
 void host_doctor_say(char *to, size_t size, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
@@ -28,5 +29,11 @@ void host_doctor_toolkit(const struct host_doctor *d, struct host_finding *f);
 void host_doctor_cdi(const struct host_doctor *d, struct host_finding *f);
 void host_doctor_docker(const struct host_doctor *d, struct host_finding *f);
 void host_doctor_compose(const struct host_doctor *d, struct host_finding *f);
+
+// doctor_boot.c: what a start depends on.
+void host_doctor_data(const struct host_doctor *d, struct host_finding *f);
+void host_doctor_secrets(const struct host_doctor *d, struct host_finding *f);
+void host_doctor_clock(const struct host_doctor *d, struct host_finding *f);
+void host_doctor_listeners(const struct host_doctor *d, struct host_finding *f);
 
 #endif

@@ -41,6 +41,18 @@ static void well(struct host_facts *f, struct host_profile *p)
     SET(f->ports[0].state, "free");
     SET(f->ports[1].state, "free");
     SET(f->clock, "synchronised");
+    f->secret_count = 3;
+    SET(f->secrets[0].path, "/home/ada/data/keys.json");
+    SET(f->secrets[1].path, "/home/ada/data/mesh");
+    SET(f->secrets[2].path, "/home/ada/data/mesh/member.json");
+    f->secrets[0].uid = f->secrets[1].uid = f->secrets[2].uid = 1000;
+    f->secrets[0].mode = f->secrets[2].mode = 0600;
+    f->secrets[1].mode = 0755; // what is inside is closed
+    f->secrets[1].folder = true;
+    f->wall_s = HOST_SINCE_S + 1000;
+    f->cert_from_s = HOST_SINCE_S;
+    f->cert_to_s = HOST_SINCE_S + 3600;
+    f->engine_count = 2;
     f->nofile_soft = 1024;
     f->nofile_hard = 524288;
     f->nproc_soft = 100000;
@@ -136,6 +148,31 @@ static void well(struct host_facts *f, struct host_profile *p)
     X(clock_off, SET(f->clock, "unsynchronised"))                                                  \
     X(clock_off_inside, SET(f->clock, "unsynchronised"); SET(p->container, "lxc"))                 \
     X(clock_unknown, SET(f->clock, ""))                                                            \
+    X(clock_old, f->wall_s = 1577836800; f->cert_from_s = f->cert_to_s = 0)                        \
+    X(clock_old_unlooked, f->wall_s = 0)                                                           \
+    X(clock_back, f->wall_s = HOST_SINCE_S - 61)                                                   \
+    X(clock_back_inside, f->wall_s = HOST_SINCE_S - 61; SET(p->container, "lxc"))                  \
+    X(clock_skewed, f->wall_s = HOST_SINCE_S + 940; f->cert_from_s = HOST_SINCE_S + 1000)          \
+    X(clock_ahead, f->wall_s = HOST_SINCE_S + 3601)                                                \
+    X(clock_at_end, f->wall_s = HOST_SINCE_S + 3600)                                               \
+    X(no_secrets, f->secret_count = 0)                                                             \
+    X(only_folder, f->secrets[0] = f->secrets[1]; f->secret_count = 1)                             \
+    X(secret_group, f->secrets[2].mode = 0640)                                                     \
+    X(secret_world, f->secrets[0].mode = 0604)                                                     \
+    X(secret_both, f->secrets[0].mode = 0644; f->secrets[2].mode = 0644)                           \
+    X(secret_other, f->secrets[0].mode = 0644; f->secrets[2].uid = 1001)                           \
+    X(secret_root, f->user.uid = 0; SET(f->user.name, "root"))                                     \
+    X(secret_folder, f->secrets[1].mode = 0775)                                                    \
+    X(secret_nobody, f->user.known = false)                                                        \
+    X(no_engines, f->engine_count = 0)                                                             \
+    X(engine_open, f->open_count = 1; SET(f->open[0].model, "m");                                  \
+      SET(f->open[0].address, "0.0.0.0:9000"))                                                     \
+    X(engine_wanted, f->open_count = 1; SET(f->open[0].model, "m"); f->open[0].wanted = true;      \
+      SET(f->open[0].address, "[::]:9000"))                                                        \
+    X(engine_second, f->open_count = 2; f->open[0].wanted = true; SET(f->open[1].model, "n"))      \
+    X(data_group, f->data.mode = 0770)                                                             \
+    X(data_world, f->data.mode = 0757)                                                             \
+    X(data_other_root, f->data.uid = 7; f->user.uid = 0)                                           \
     X(files_few, f->nofile_hard = 4096)                                                            \
     X(files_none, f->nofile_hard = 128)                                                            \
     X(files_endless, f->nofile_hard = UINT64_MAX)                                                  \
@@ -229,7 +266,10 @@ static const struct {
      "sudo install -d -o ada -m 0750 /home/ada/data"},
     {data_denied, "data", HOST_FAIL, "/home/ada/data cannot be written",
      "sudo chown -R ada /home/ada/data"},
-    {data_other, "data", HOST_WARN, "owner 0", "sudo chown -R ada"},
+    {data_other, "data", HOST_FAIL, "owner 0", "sudo chown -R ada /home/ada/data"},
+    {data_other_root, "data", HOST_OK, "owner 7", ""},
+    {data_group, "data", HOST_FAIL, "mode 0770", "chmod go-w /home/ada/data"},
+    {data_world, "data", HOST_FAIL, "mode 0757", "chmod go-w /home/ada/data"},
     {data_open, "data", HOST_WARN, "mode 0755", "chmod o-rwx /home/ada/data"},
     {data_unnamed, "data", HOST_SKIP, "", ""},
     {nothing, "space", HOST_OK, "100.0 GiB free of 200.0 GiB", ""},
@@ -252,6 +292,37 @@ static const struct {
     {clock_off, "clock", HOST_WARN, "unsynchronised", "sudo timedatectl set-ntp true"},
     {clock_off_inside, "clock", HOST_WARN, "unsynchronised", "on the host: sudo"},
     {clock_unknown, "clock", HOST_SKIP, "", ""},
+    {clock_old, "clock", HOST_WARN,
+     "it says 2020-01-01T00:00:00Z, and this plexus was made after 2026-11-01T00:00:00Z",
+     "sudo timedatectl set-ntp true"},
+    {clock_old_unlooked, "clock", HOST_OK, "synchronised", ""},
+    {clock_back, "clock", HOST_FAIL,
+     "it says 2026-10-31T23:58:59Z, and this node's certificate begins at 2026-11-01T00:00:00Z",
+     "sudo timedatectl set-ntp true"},
+    {clock_back_inside, "clock", HOST_FAIL, "begins at", "on the host: sudo timedatectl"},
+    {clock_skewed, "clock", HOST_OK, "synchronised", ""},
+    {clock_ahead, "clock", HOST_WARN, "ended at 2026-11-01T01:00:00Z", "sudo timedatectl"},
+    {clock_at_end, "clock", HOST_OK, "synchronised", ""},
+    {nothing, "secrets", HOST_OK, "2 files, readable by the node alone", ""},
+    {no_secrets, "secrets", HOST_SKIP, "no keys", ""},
+    {only_folder, "secrets", HOST_SKIP, "no keys", ""},
+    {secret_group, "secrets", HOST_FAIL, "/home/ada/data/mesh/member.json, owner 1000, mode 0640",
+     "chmod go-rwx /home/ada/data/mesh/member.json"},
+    {secret_world, "secrets", HOST_FAIL, "keys.json, owner 1000, mode 0604",
+     "chmod go-rwx /home/ada/data/keys.json"},
+    {secret_both, "secrets", HOST_FAIL, "mode 0644, and others like it", "keys.json"},
+    {secret_other, "secrets", HOST_FAIL, "member.json, owner 1001",
+     "sudo chown ada /home/ada/data/mesh/member.json"},
+    {secret_root, "secrets", HOST_OK, "2 files", ""},
+    {secret_folder, "secrets", HOST_FAIL, "/home/ada/data/mesh, owner 1000, mode 0775",
+     "chmod go-w /home/ada/data/mesh"},
+    {secret_nobody, "secrets", HOST_OK, "2 files", ""},
+    {nothing, "listeners", HOST_OK, "2 running, all of them reachable from this machine alone", ""},
+    {no_engines, "listeners", HOST_SKIP, "no engine runs", ""},
+    {engine_open, "listeners", HOST_FAIL, "the engine of m listens on 0.0.0.0:9000",
+     "let it listen on 127.0.0.1, or set expose: true for the model"},
+    {engine_wanted, "listeners", HOST_WARN, "m listens on [::]:9000", "127.0.0.1"},
+    {engine_second, "listeners", HOST_FAIL, "the engine of n", "expose: true"},
     {nothing, "files", HOST_OK, "262112 streams", ""},
     {files_few, "files", HOST_WARN, "2016 streams", "LimitNOFILE=65536"},
     {files_none, "files", HOST_FAIL, "32 streams", "LimitNOFILE=65536"},
@@ -299,6 +370,35 @@ static void every_state(void **state)
     }
 }
 
+// What stops a start is what fails among these, and nothing else.
+static void boots(void **state)
+{
+    static const struct {
+        void (*change)(struct host_facts *f, struct host_profile *p);
+        const char *stopped_by; // NULL: the node starts
+    } starts[] = {
+        {nothing, NULL},       {no_engine, NULL},         {clock_off, NULL},   {clock_ahead, NULL},
+        {data_open, NULL},     {data_other, "data"},      {full, NULL},        {port_used, NULL},
+        {clock_back, "clock"}, {secret_world, "secrets"}, {engine_open, NULL}, {no_secrets, NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(starts); i++) {
+        struct host_facts facts;
+        struct host_profile profile;
+        struct host_finding list[HOST_FINDINGS_MAX];
+        const char *found = NULL;
+        well(&facts, &profile);
+        starts[i].change(&facts, &profile);
+        size_t n = host_boot_check(list, &facts);
+        assert_int_equal(n, 3);
+        for (size_t k = 0; k < n; k++)
+            found = list[k].status == HOST_FAIL ? list[k].id : found;
+        assert_int_equal(found != NULL, starts[i].stopped_by != NULL);
+        if (found)
+            assert_string_equal(found, starts[i].stopped_by);
+    }
+}
+
 static void as_json(void **state)
 {
     struct host_facts facts;
@@ -329,13 +429,17 @@ static void gathers(void **state)
         "{\"facts\":{\"uname sysname\":\"Linux\",\"user uid\":\"1000\",\"user "
         "gid\":\"1001\",\"user name\":\"ada\","
         "\"exec docker\":\"/usr/bin/docker\",\"exec nvidia-ctk\":\"/usr/bin/nvidia-ctk\","
+        "\"stat /srv/plexus/data/keys.json\":\"5 5 640 f\","
+        "\"stat /srv/plexus/data/mesh\":\"6 6 700 d\","
+        "\"stat /srv/plexus/data/mesh/member.json\":\"7 7 600 f\",\"listens 77\":\"[::]:1\","
         "\"stat /srv\":\"0 0 755 d\",\"access /srv\":\"r\",\"free /srv\":\"1000 4000\",\"inodes "
         "/srv\":\"5 9\","
         "\"port 8000\":\"used\",\"port 80\":\"denied\",\"clock\":\"unsynchronised\",\"nofile "
         "soft\":\"1024\","
         "\"nofile hard\":\"4096\",\"nproc soft\":\"77\",\"memlock soft\":\"65536\","
         "\"access /sys/fs/cgroup/a/cgroup.procs\":\"rw\"},"
-        "\"files\":{\"/var/run/cdi/other.yaml\":\"\",\"/var/run/cdi/nvidia.yaml\":"
+        "\"files\":{\"/srv/plexus/data/mesh/member.json\":\"{}\",\"/var/run/cdi/"
+        "other.yaml\":\"\",\"/var/run/cdi/nvidia.yaml\":"
         "[\"- containerPath: /usr/lib/libcuda.so.1\",\"- hostPath: "
         "/usr/lib/libcuda.so.550.90.07\"],"
         "\"/proc/self/cgroup\":\"0::/a\",\"/sys/fs/cgroup/cgroup.controllers\":\"cpu memory pids\","
@@ -348,8 +452,16 @@ static void gathers(void **state)
         "\"docker compose version --short\":\"2.29.1\\n\",\"docker version --format "
         "{{.Server.Version}}\":1}}";
     static const uint16_t ports[] = {8000, 80};
-    struct host_doctor_args args = {
-        .data_dir = "/srv/plexus/data", .ports = ports, .port_count = 2, .containers = true};
+    static const struct host_engine engines[] = {{"shut", 76, false}, {"open", 77, true}};
+    struct host_doctor_args args = {.data_dir = "/srv/plexus/data",
+                                    .ports = ports,
+                                    .port_count = 2,
+                                    .containers = true,
+                                    .wall_s = 5,
+                                    .cert_from_s = 6,
+                                    .cert_to_s = 7,
+                                    .engines = engines,
+                                    .engine_count = 2};
     struct profiles_machine m;
     struct host_profile h = {0};
     struct host_facts f;
@@ -376,6 +488,22 @@ static void gathers(void **state)
     assert_string_equal(f.huge_pages, "always");
     assert_true(f.cgroup_memory && f.cgroup_writable);
     assert_int_equal(f.user.gid, 1001);
+    assert_int_equal(f.secret_count, 3);
+    assert_string_equal(f.secrets[0].path, "/srv/plexus/data/keys.json");
+    assert_int_equal(f.secrets[0].mode, 0640);
+    assert_int_equal(f.secrets[2].uid, 7);
+    assert_true(f.secrets[1].folder && !f.secrets[2].folder);
+    assert_int_equal(f.wall_s * 100 + f.cert_from_s * 10 + f.cert_to_s, 567);
+    assert_int_equal(f.engine_count, 2);
+    assert_int_equal(f.open_count, 1);
+    assert_string_equal(f.open[0].model, "open");
+    assert_string_equal(f.open[0].address, "[::]:1");
+    assert_true(f.open[0].wanted);
+    struct host_facts boot;
+    host_boot_gather(&boot, &m.probe, &args);
+    assert_int_equal(boot.secret_count, 3);
+    assert_int_equal(boot.user.uid, 1000);
+    assert_int_equal(boot.cert_to_s, 7);
     profiles_close(&m);
 
     profiles_parse(&m, BYTES("{}"));
@@ -411,10 +539,8 @@ static void here(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_state),
-        cmocka_unit_test(as_json),
-        cmocka_unit_test(gathers),
-        cmocka_unit_test(here),
+        cmocka_unit_test(every_state), cmocka_unit_test(boots), cmocka_unit_test(as_json),
+        cmocka_unit_test(gathers),     cmocka_unit_test(here),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -227,15 +227,25 @@ static int fact_clock(const char *what, struct buf *out)
 #endif
 }
 
+static int fact_listens(const char *what, struct buf *out)
+{
+    char address[HOST_ADDRESS_MAX];
+    uint64_t pid;
+    if (!bytes_u64(bytes_of(what), &pid) || pid > INT32_MAX)
+        return E_UNSUPPORTED;
+    return host_listens_openly((int64_t)pid, address) ? buf_str(out, address) : E_NOTFOUND;
+}
+
 static const struct {
     const char *name;
     int (*fn)(const char *what, struct buf *out);
 } facts[] = {
-    {"uname", fact_uname},   {"cpus", fact_affinity}, {"sysctl", fact_sysctl},
-    {"env", fact_env},       {"exec", fact_exec},     {"user", fact_user},
-    {"nofile", fact_nofile}, {"nproc", fact_nproc},   {"memlock", fact_memlock},
-    {"stat", fact_stat},     {"access", fact_access}, {"free", fact_space},
-    {"inodes", fact_inodes}, {"port", fact_port},     {"clock", fact_clock},
+    {"uname", fact_uname},     {"cpus", fact_affinity}, {"sysctl", fact_sysctl},
+    {"env", fact_env},         {"exec", fact_exec},     {"user", fact_user},
+    {"nofile", fact_nofile},   {"nproc", fact_nproc},   {"memlock", fact_memlock},
+    {"stat", fact_stat},       {"access", fact_access}, {"free", fact_space},
+    {"inodes", fact_inodes},   {"port", fact_port},     {"clock", fact_clock},
+    {"listens", fact_listens},
 };
 
 int host_live_fact(void *self, const char *name, struct buf *out)

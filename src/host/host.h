@@ -60,8 +60,9 @@ struct host_probe {
     // "sysctl NAME", "env NAME", "exec NAME" (path of a program), "user name|uid|gid",
     // "nofile soft|hard", "nproc soft", "memlock soft", "stat PATH" ("uid gid mode(octal) d|f"),
     // "access PATH" ("rw", "r", ""), "free PATH" ("bytes total"), "inodes PATH" ("free total"),
-    // "port N" ("free", "used", "denied"), "clock" ("synchronised", "unsynchronised"),
-    // "locked" never asked. E_NOTFOUND when there is none, E_UNSUPPORTED for unknown names.
+    // "port N" ("free", "used", "denied"), "listens PID" (host_listens_openly), "clock"
+    // ("synchronised", "unsynchronised"), "locked" never asked. E_NOTFOUND when there is none,
+    // E_UNSUPPORTED for unknown names.
     int (*fact)(void *self, const char *name, struct buf *out);
     // Standard output of a program (argv ends in NULL), at most 64 KiB, in a child with a deadline.
     // E_NOTFOUND: no such program; E_TIMEOUT; E_UNAVAILABLE: it failed.
@@ -146,6 +147,12 @@ int host_profile_json(struct buf *out, const struct host_profile *p);
 // ---- doctor -------------------------------------------------------------------------------------
 enum host_status { HOST_OK, HOST_WARN, HOST_FAIL, HOST_SKIP };
 
+struct host_engine { // a running one
+    const char *model;
+    int64_t pid;
+    bool expose; // the configuration says that others may reach it
+};
+
 struct host_doctor_args {
     const char *data_dir; // absolute; may not exist yet
     const uint16_t *ports; // that the node will listen on
@@ -154,9 +161,28 @@ struct host_doctor_args {
     bool local_engines; // the config has engines on this machine
     bool node_running; // then the ports are rightly taken
     const char *engine; // engine that was found (path or name); NULL: look for llama-server
+    int64_t wall_s; // since 1970; 0: the clock is not looked at
+    int64_t cert_from_s, cert_to_s; // life of the node's certificate; 0: it has none
+    const struct host_engine *engines;
+    size_t engine_count;
 };
 
 #define HOST_PORTS_MAX 16
+#define HOST_SECRETS_MAX 32
+#define HOST_OPEN_MAX 8
+#define HOST_ADDRESS_MAX 64
+// No clock is right that is before this: when this version was begun (2026-11-01 UTC).
+#define HOST_SINCE_S 1793491200
+
+struct host_secret { // a file of the data folder that holds keys, or its folder
+    char path[256];
+    uint32_t uid, mode;
+    bool folder;
+};
+struct host_open { // an engine that other machines can reach
+    char model[129], address[HOST_ADDRESS_MAX];
+    bool wanted;
+};
 struct host_facts { // all that the checks look at beside the profile
     struct {
         char ctk[160], docker[32], compose[32], llama_server[160]; // "": not found
@@ -184,6 +210,11 @@ struct host_facts { // all that the checks look at beside the profile
         char state[8]; // "free", "used", "denied", ""
     } ports[HOST_PORTS_MAX];
     bool node_running;
+    uint32_t secret_count;
+    struct host_secret secrets[HOST_SECRETS_MAX];
+    int64_t wall_s, cert_from_s, cert_to_s; // as in the arguments
+    uint32_t engine_count, open_count;
+    struct host_open open[HOST_OPEN_MAX];
     char clock[20]; // "synchronised", "unsynchronised", "": not known
     uint64_t nofile_soft, nofile_hard, nproc_soft, memlock_soft, pids_max; // 0: not known
     bool cgroup_memory, cgroup_writable;
@@ -209,6 +240,13 @@ void host_doctor_gather(struct host_facts *ret, const struct host_probe *probe,
 // Pure: judges facts. Returns the number of findings, in a fixed order (one for each check).
 size_t host_doctor_check(struct host_finding ret[HOST_FINDINGS_MAX], const struct host_facts *facts,
                          const struct host_profile *profile);
+// What a start depends on: a part of the two above, without programs and slow files.
+void host_boot_gather(struct host_facts *ret, const struct host_probe *probe,
+                      const struct host_doctor_args *args);
+size_t host_boot_check(struct host_finding ret[HOST_FINDINGS_MAX], const struct host_facts *facts);
+// The first address that is not loopback on which this process, or one below it, listens for TCP.
+// false: there is none, or it is not known (other systems than Linux). Some milliseconds at most.
+bool host_listens_openly(int64_t pid, char ret_address[HOST_ADDRESS_MAX]);
 const char *host_status_text(enum host_status s); // "ok", "warn", "fail", "skip"
 int host_doctor_exit(const struct host_finding *findings, size_t count); // 0: nothing failed; 1
 int host_doctor_json(struct buf *out, const struct host_finding *findings, size_t count);

@@ -103,6 +103,8 @@ int links_tls(struct links *l, struct err *e)
 static void on_tick(struct timer *t)
 {
     struct links *l = t->user;
+    if (l->args.ops->load)
+        l->args.ops->load(l->args.user);
     mesh_tick(l->args.mesh, links_now(l));
     links_run(l);
 }

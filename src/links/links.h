@@ -25,7 +25,7 @@
 
 struct links;
 
-// Called on the loop thread, also from inside links_* calls. All are needed.
+// Called on the loop thread, also from inside links_* calls. All but load are needed.
 struct links_ops {
     int64_t (*wall_ms)(void *user);
     // They changed: on the disk before this returns 0. An error is told to who asked.
@@ -40,6 +40,9 @@ struct links_ops {
     void (*want)(void *user, const char *model); // replicas: load it here
     void (*drain)(void *user, bool on); // the authority's admin asks
     void (*rotated)(void *user); // a new certificate is in use
+    // Before beats go out: mesh_load and mesh_model_load, so that they tell what is so now. May be
+    // NULL.
+    void (*load)(void *user);
     void (*removed)(void *user); // this node is no member any more
 };
 

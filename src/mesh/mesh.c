@@ -141,6 +141,16 @@ int mesh_self(struct mesh *m, const struct mesh_sheet *s, int64_t now_ms, struct
     return 1;
 }
 
+void mesh_model_load(struct mesh *m, size_t i, struct bytes model, uint32_t active,
+                     uint32_t waiting)
+{
+    struct mesh_node *self = m->self;
+    if (i >= self->sheet.model_count || !bytes_is(model, self->sheet.models[i].name))
+        return;
+    self->models[i].active = active;
+    self->models[i].waiting = waiting;
+}
+
 int mesh_self_raw(struct mesh *m, struct bytes raw, struct err *e)
 {
     struct mesh_node *self = m->self;

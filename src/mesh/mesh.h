@@ -117,6 +117,10 @@ int mesh_self(struct mesh *m, const struct mesh_sheet *s, int64_t now_ms, struct
 int mesh_self_raw(struct mesh *m, struct bytes raw,
                   struct err *e); // copies; for mesh_raw, mesh_newer
 void mesh_load(struct mesh *m, uint32_t active, uint32_t waiting, uint64_t memory_free);
+// Requests of the i-th model of this node's sheet, when that still has this name: goes out with the
+// beats, a new sheet is not needed.
+void mesh_model_load(struct mesh *m, size_t i, struct bytes model, uint32_t active,
+                     uint32_t waiting);
 // A checked sheet of another node, with the signed text as it came (copied; handed on by
 // mesh_raw). 1: news, 0: known or older, E_*: refused (other environment's are kept but never
 // routed to). E_CONFLICT: it bears our own name. E_FULL: MESH_NODES_MAX, or too many models.

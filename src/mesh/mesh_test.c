@@ -122,6 +122,13 @@ static void world_init(struct world *w)
     mesh_tick(w->m, w->now);
 }
 
+static uint64_t digest(struct world *w)
+{
+    struct mesh_beat own;
+    mesh_beat_for(w->m, mesh_self_node(w->m), 1, &own);
+    return own.digest;
+}
+
 static void world_fini(struct world *w)
 {
     mesh_free(w->m);
@@ -283,7 +290,17 @@ static void numbers(void **state)
     assert_int_equal(put(&w, "a", 49, 7), 0);
     assert_int_equal(put(&w, "a", 51, 1), E_CONFLICT);
     assert_int_equal(put(&w, "x y", 1, 1), E_INVALID);
+    assert_int_equal(put(&w, "", 1, 1), E_INVALID);
     expect(&w, "");
+    static const char *const names[] = {"A-Z", "a.b", "a_b", "09", "...", "-"};
+    for (size_t i = 0; i < COUNT(names); i++)
+        assert_int_equal(put(&w, names[i], 1, 1), 1);
+    static const char *const bad[] = {".", "..", "a/b", "a:b", "@", "[", "`", "{", "/", "\xc3\xa4"};
+    for (size_t i = 0; i < COUNT(bad); i++)
+        assert_int_equal(put(&w, bad[i], 1, 1), E_INVALID);
+    for (size_t i = 0; i < COUNT(names); i++)
+        mesh_removed(w.m, bytes_of(names[i]), w.now);
+    forget(&w);
     assert_int_equal(mesh_count(w.m, MESH_ALIVE), 1);
     assert_int_equal(mesh_count(w.m, MESH_SUSPECT), 1);
     size_t count = 0;
@@ -292,7 +309,7 @@ static void numbers(void **state)
         mesh_set_user(n, &w);
         assert_ptr_equal(mesh_user(n), &w);
     }
-    assert_int_equal(count, 2);
+    assert_int_equal(count, 2 + COUNT(names));
     world_fini(&w);
 }
 
@@ -311,7 +328,7 @@ static void goodbye(void **state)
     beat(&w, "b", 9, 2); // its last ones
     assert_int_equal(put(&w, "b", 9, 3), 0);
     tick(&w, 2000);
-    expect(&w, ""); // no beats to it
+    expect(&w, "beat b"); // now and then: it may be back
     beat(&w, "b", 10, 1); // it is back
     expect(&w, "left>alive b, fetch b");
     assert_int_equal(put(&w, "b", 10, 1), 1);
@@ -420,6 +437,28 @@ static void full(void **state)
     }
     assert_int_equal(rc, E_FULL);
     assert_int_equal(view(&w, name).seq, 1); // what was there stays
+    world_fini(&w);
+}
+
+// The graves are many, not endless: the oldest is written over.
+static void graves(void **state)
+{
+    struct world w;
+    char name[16];
+    (void)state;
+    world_init(&w);
+    int count = MESH_NODES_MAX - 1 + 1024 + 10; // the last 255 are not forgotten
+    for (int i = 0; i < count; i++, w.now++) {
+        (void)snprintf(name, sizeof name, "n%d", i);
+        assert_int_equal(put(&w, name, 9, 1), 1);
+        mesh_removed(w.m, bytes_of(name), w.now);
+        forget(&w);
+    }
+    assert_int_equal(mesh_count(w.m, MESH_REMOVED), MESH_NODES_MAX - 1);
+    assert_int_equal(put(&w, "n1033", 9, 2), 0);
+    assert_int_equal(put(&w, "n10", 9, 2), 0);
+    assert_int_equal(put(&w, "n9", 9, 2), 1); // nobody remembers
+    assert_int_equal(put(&w, "n1033", 10, 1), 1);
     world_fini(&w);
 }
 
@@ -768,7 +807,10 @@ static void sheet_ends(void **state)
     struct bytes raw;
     (void)state;
     world_init(&w);
+    uint64_t none = digest(&w);
     (void)put(&w, "b", 9, 1);
+    uint64_t with_b = digest(&w);
+    assert_true(none != with_b);
     struct mesh_node *b = mesh_find(w.m, BYTES("b"));
     for (int i = 0; i < 300; i++, tick(&w, 50)) // 15 s, renewed
         beat(&w, "b", 9, 1);
@@ -780,6 +822,7 @@ static void sheet_ends(void **state)
     tick(&w, 200);
     assert_false(mesh_raw(w.m, b, &raw));
     assert_non_null(view(&w, "b").sheet); // its addresses are still good
+    assert_true(digest(&w) == none);
     tick(&w, 9000);
     forget(&w);
     assert_int_equal(put(&w, "b", 9, 1), 0); // kept by another: not renewed by that
@@ -787,6 +830,7 @@ static void sheet_ends(void **state)
     beat(&w, "b", 9, 1); // but by itself
     expect(&w, "dead>alive b, changed b");
     assert_true(mesh_raw(w.m, b, &raw));
+    assert_true(digest(&w) == with_b);
     world_fini(&w);
 }
 
@@ -880,14 +924,15 @@ static void many_suspects(void **state)
 
 static void replicas(void **state)
 {
+    // Of the model: W(arm), U(nloaded), F(ailed); of the node: D(raining), S(ilent).
     static const struct {
-        const char *nodes; // state of the model at b, c, d, e: W, U, F(ailed), D(raining), S(ilent)
+        const char *nodes; // b, c, d, e
         uint32_t min;
         const char *own;
     } rows[] = {{"", 0, "U"},     {"", 1, "U"},     {"", 1, "W"},     {"", 1, "F"},
-                {"UUUU", 5, "U"}, {"DDDD", 1, "U"}, {"FFFF", 1, "U"}, {"SSSS", 1, "U"},
-                {"UUUU", 1, "U"}, {"UUUU", 2, "U"}, {"WWWW", 3, "U"}};
-    static const char *const wants[] = {"0", "1", "0", "0", "1", "1", "1", "1", "?", "?", "?"};
+                {"", 1, "D"},     {"UUUU", 5, "U"}, {"DDDD", 1, "U"}, {"FFFF", 1, "U"},
+                {"SSSS", 1, "U"}, {"UUUU", 1, "U"}, {"UUUU", 2, "U"}, {"WWWW", 3, "U"}};
+    static const char *const wants[] = {"0", "1", "0", "0", "0", "1", "1", "1", "1", "?", "?", "?"};
     int chosen = 0, total = 0;
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++)
@@ -898,14 +943,15 @@ static void replicas(void **state)
             (void)snprintf(model, sizeof model, "model%d", k);
             struct mesh_model x = {.name = model,
                                    .kind = "chat",
-                                   .state = rows[i].own[0] == 'U'   ? "UNLOADED"
-                                            : rows[i].own[0] == 'F' ? "FAILED"
-                                                                    : "WARM",
+                                   .state = strchr("UD", rows[i].own[0]) ? "UNLOADED"
+                                            : rows[i].own[0] == 'F'      ? "FAILED"
+                                                                         : "WARM",
                                    .fits = true,
                                    .replicas_min = rows[i].min};
             struct mesh_sheet s = plain("a", 1, 1);
             s.models = &x;
             s.model_count = 1;
+            s.draining = rows[i].own[0] == 'D';
             (void)mesh_self(w.m, &s, w.now, NULL);
             for (const char *p = rows[i].nodes; *p != '\0'; p++) {
                 char name[2] = {(char)('b' + (p - rows[i].nodes)), '\0'};
@@ -1107,6 +1153,7 @@ int main(void)
         cmocka_unit_test(removal),
         cmocka_unit_test(forgotten),
         cmocka_unit_test(full),
+        cmocka_unit_test(graves),
         cmocka_unit_test(summaries),
         cmocka_unit_test(unknown_sender),
         cmocka_unit_test(lives),

@@ -444,9 +444,11 @@ static void prefix_goes_where_it_was(void **state)
         mesh_sent(w.m, mesh_find(w.m, bytes_of(first)));
     assert_string_not_equal(route(&w, "m prefix=77", out, NULL), first);
     world_fini(&w);
-    world_init(&w, "b");
-    assert_string_equal(route(&w, "m prefix=5 here=warm", out, NULL), "here");
-    assert_string_equal(route(&w, "m prefix=5 here=warm", out, NULL), "here");
+    world_init(&w, "b tier=edge; c active=1");
+    assert_string_equal(route(&w, "m prefix=5 here=warm not=b", out, NULL), "here");
+    assert_string_equal(route(&w, "m prefix=5 here=warm", out, NULL), "here"); // else b
+    assert_string_equal(route(&w, "m prefix=6 here=warm", out, NULL), "b");
+    assert_string_equal(route(&w, "m prefix=6 here=edge", out, NULL), "b"); // else here
     world_fini(&w);
 }
 

@@ -49,8 +49,8 @@ struct bus_args {
     int (*may)(void *user, const struct bus_crossing *x,
                struct err *e); // 0 or E_SECURITY with both
                                // labels; NULL: all may
-    // CONNECTED once, then LOST and BACK; e: why it was lost. BUS_CLOSED: the last callback, after
-    // it the bus's memory is gone.
+    // CONNECTING with e: a first try failed, more come. CONNECTED once, then LOST (e: why) and
+    // BACK. BUS_CLOSED: the last callback, after it the bus's memory is gone.
     void (*on_status)(void *user, enum bus_status status, const struct err *e);
     void (*on_drain)(void *user); // there is room again after a publish gave 1 or E_FULL; or NULL
     void *user;
@@ -195,7 +195,7 @@ static inline int bus_subscribe(struct bus *b, const struct bus_sub_args *args,
     return b->ops->subscribe(b, args, ret, e);
 }
 // No message comes any more. What a durable had not acknowledged goes to other members or later
-// ones.
+// ones; having been given back need not count as a try.
 static inline void bus_unsubscribe(struct bus_sub *s)
 {
     s->bus->ops->unsubscribe(s);

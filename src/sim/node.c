@@ -146,8 +146,8 @@ static int make_gate(struct play_node *n, struct err *e)
     if (rc < 0)
         return rc;
     gate_doors(n->gate, doors, 2);
-    gate_labels(n->gate, &(struct gate_labels){.names = n->names,
-                                               .standard = {.level = LABEL_INTERNAL}});
+    gate_labels(n->gate,
+                &(struct gate_labels){.names = n->names, .standard = {.level = LABEL_INTERNAL}});
     return 0;
 }
 

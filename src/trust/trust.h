@@ -74,6 +74,9 @@ int keys_check(struct keys *k, struct bytes text, unsigned scope, int64_t now_ms
                struct key **ret_key, int64_t *ret_retry_ms, struct err *e);
 // What its owner may read; the label of a request that brings none: the key's own, else standard,
 // but of what the owner may not know no more than the clearance holds.
+// A handle that is in no table: for callers that prove themselves by a token of the mesh instead.
+struct key *key_guest_new(const char *name, struct label clearance); // NULL: no memory
+void key_guest_free(struct key *key);
 struct label key_clearance(const struct key *key);
 struct label key_label(const struct key *key, struct label standard);
 bool key_has_labels(const struct key *key); // one of the two was given

@@ -19,10 +19,15 @@ const chosen = () => rows.get($("try-model").value);
 let drawn = "";
 
 export function draw(store) {
-  // Any node answers for all: also what only another node has can be asked here.
-  rows = new Map([...elsewhere().map((m) => [m.name, m]), ...store.models]);
-  const all = [...store.models.values(), ...[...rows.values()].filter((m) => m.node)];
-  const want = JSON.stringify(all.map((m) => [m.name, m.kind, m.node]));
+  // Any node answers for all: also what only other nodes have can be asked here.
+  rows = new Map(store.models);
+  for (const m of elsewhere()) {
+    const known = rows.get(m.name);
+    if (!known) rows.set(m.name, { ...m, nodes: [m.node] });
+    else if (known.nodes) known.nodes.push(m.node);
+  }
+  const all = [...rows.values()];
+  const want = JSON.stringify(all.map((m) => [m.name, m.kind, m.nodes]));
   if (want !== drawn) {
     drawn = want;
     drawChoice(all);
@@ -35,7 +40,7 @@ function drawChoice(all) {
   const had = select.value;
   const group = (label, models) => (models.length
     ? h("optgroup", { label }, ...models.map((m) =>
-      h("option", { value: m.name }, m.node ? `${m.name} (on ${m.node})` : m.name))) : null);
+      h("option", { value: m.name }, m.nodes ? `${m.name} (on ${m.nodes.join(", ")})` : m.name))) : null);
   const chats = all.filter((m) => !isEmbedding(m));
   select.replaceChildren(...[group("Chat", chats), group("Compare texts", all.filter(isEmbedding))].filter(Boolean));
   if (!all.length) select.append(h("option", {}, "no model"));

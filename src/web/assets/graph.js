@@ -6,6 +6,7 @@ import { attr, h, keyed, svg, text } from "/assets/dom.js";
 import { curve, layout } from "/assets/layout.js";
 import * as format from "/assets/format.js";
 
+const TIP = 1.1;        // the corners of a diamond, beside the rim of a circle
 const DOTS = 9;         // models and engines around a small hub
 const MOVING = 48;      // so many lines move at most: the picture stays quiet, the fan too
 
@@ -125,17 +126,18 @@ function makeHub(p, on) {
 
 // A weak node that only delegates is a diamond, all others are round.
 const shape = (n, r) => (n.profile === "edge"
-  ? `M0 ${-r * 1.15}L${r * 1.15} 0L0 ${r * 1.15}L${-r * 1.15} 0Z`
+  ? `M0 ${-r * TIP}L${r * TIP} 0L0 ${r * TIP}L${-r * TIP} 0Z`
   : `M${-r} 0A${r} ${r} 0 1 1 ${r} 0A${r} ${r} 0 1 1 ${-r} 0Z`);
 
 function drawHub(item, p, few, letters, env) {
   const n = p.node, load = loadOf(n), r = p.r, busy = load.active > 0;
-  attr(item.el, "class", `hub ${n.state}${n.draining ? " draining" : ""}${n.self ? " self" : ""}${busy ? " busy" : ""}${p.label === "hover" ? " bare" : ""}${n.environment !== env ? " foreign" : ""}`);
+  attr(item.el, "class", `hub ${n.state}${n.draining ? " draining" : ""}${n.self ? " self" : ""}${busy ? " busy" : ""}${p.label === "hover" ? " bare" : ""}${n.environment && n.environment !== env ? " foreign" : ""}`);
   attr(item.el, "transform", `translate(${p.x.toFixed(1)} ${p.y.toFixed(1)})`);
   attr(item.el, "aria-label", sentence(n));
   attr(item.el, "data-env", n.environment || null);
   attr(item.halo, "r", r + (few ? 17 : 9));
-  attr(item.own, "r", n.self ? r + 4.5 : 0);
+  const rim = n.profile === "edge" ? r * TIP : r;
+  attr(item.own, "r", n.self ? rim + 4.5 : 0);
   attr(item.body, "d", shape(n, r));
   const share = load.slots ? load.active / load.slots : busy ? 1 : 0;
   attr(item.load, "d", share && !isGone(n) ? ringPath(r, share) : "M0 0");
@@ -147,7 +149,7 @@ function drawHub(item, p, few, letters, env) {
   for (const [el, dy] of [[item.label, few ? 18 : 15], [item.sub, 33]]) {
     attr(el, "text-anchor", beside ? "start" : "middle");
     attr(el, "x", beside ? r + 28 : 0);
-    attr(el, "y", beside ? p.titleY + 4 : r + dy);
+    attr(el, "y", beside ? p.titleY + 4 : rim + dy);
   }
   if (beside) attr(item.sub, "dx", `${cut(n.name, 22).length * 0.64 + 0.9}em`);
   keyed(item.parts, rowsFor(p, few), (x) => x.key, makePart, (row, x) => drawPart(row, x, p, few));
@@ -169,7 +171,7 @@ function makePart(x) {
 }
 
 function drawPart(item, x, p, few) {
-  attr(item.el, "class", `part ${x.what} ${x.state || ""}${x.active ? " busy" : ""}`);
+  attr(item.el, "class", `part is-${x.what} ${x.state || ""}${x.active ? " busy" : ""}`);
   text(item.title, x.what === "more" ? x.name : `${x.what} ${x.name}${x.state ? `, ${x.state.toLowerCase()}` : ""}`);
   let px, py, size;
   if (few) {

@@ -153,7 +153,7 @@ function drawCard(item, n) {
     n.breaker_open ? "resting" : ""].filter(Boolean);
   const word = n.draining && !gone ? "draining" : n.state;
   item.el.dataset.state = word;
-  attr(item.el, "data-env", n.environment !== mesh.environment ? n.environment : null);
+  attr(item.el, "data-env", n.environment && n.environment !== mesh.environment ? n.environment : null);
   item.el.classList.toggle("open", open);
   text(item.chip, word);
   item.chip.dataset.state = word;
@@ -241,6 +241,11 @@ function drawCards() {
 
 // ---- the whole -----------------------------------------------------------------------------------
 
+function holder(what) {
+  const node = mesh[what];
+  return node === mesh.self ? `this node is the ${what}` : node ? `${what} ${node}` : "";
+}
+
 function drawHead() {
   const many = mesh.nodes.length > 1;
   document.documentElement.dataset.mesh = many ? "many" : "one";
@@ -249,6 +254,7 @@ function drawHead() {
   show($("mesh-add"), Boolean(mesh.joined && mesh.is_authority));
   show($("mesh-alone"), !many && !mesh.joined);
   show($("mesh-first"), !many && Boolean(mesh.joined));
+  text($("models-empty"), many ? "This node has no model of its own: it asks the others." : "No model is configured yet.");
   show($("mesh-states"), many);
   show($("mesh-legend"), many);
   text($("talk-empty"), `Ask something. The answer is made on ${many ? "your own machines" : "this machine"}.`);
@@ -256,8 +262,7 @@ function drawHead() {
   show($("mesh-find"), mesh.nodes.length > FIND);
   const until = mesh.svid ? Date.parse(mesh.svid.expires) - Date.now() : 0;
   text($("mesh-line"), mesh.joined ? [
-    mesh.is_authority ? "this node is the authority" : mesh.authority ? `authority ${mesh.authority}` : "",
-    mesh.standby ? `standby ${mesh.standby}` : "",
+    holder("authority"), holder("standby"),
     mesh.svid ? until > 0 ? `identity renews itself, good for ${format.clock(until)}` : "identity has expired: the authority is away" : "",
   ].filter(Boolean).join(" · ") : "");
   $("mesh-line").classList.toggle("bad", Boolean(mesh.svid) && until <= 0);

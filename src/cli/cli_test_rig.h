@@ -1,8 +1,8 @@
-// cli_test_priv.h: what the tests of commands share: a small server of our own in a child process,
+// cli_test_rig.h: what the tests of commands share: a small server of our own in a child process,
 // and a command from argv to output and exit code. Outputs are held against the files in golden/
 // (GOLDEN_WRITE=1 writes them). SPDX-License-Identifier: Apache-2.0
-#ifndef PLEXUS_CLI_TEST_PRIV_H
-#define PLEXUS_CLI_TEST_PRIV_H
+#ifndef PLEXUS_CLI_TEST_RIG_H
+#define PLEXUS_CLI_TEST_RIG_H
 
 #include "base/file.h"
 #include "cli/cli_priv.h"
