@@ -120,7 +120,16 @@ static int one(int argc, char **argv)
             args.seconds = (unsigned)atoi(argv[i]);
     }
     play_schedule(&args, stdout);
-    return !play(args.seed, &args, true);
+    if (play(args.seed, &args, true))
+        return 0;
+    char path[64];
+    (void)snprintf(path, sizeof path, "build/sim-%" PRIu64 ".trace", args.seed);
+    if (args.trace == NULL && freopen(path, "w", stderr) != NULL) { // once more, to be read
+        args.trace = stderr;
+        (void)play(args.seed, &args, false);
+        printf("its trace is in %s\n", path);
+    }
+    return 1;
 }
 
 int main(int argc, char **argv)
