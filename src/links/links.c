@@ -462,8 +462,10 @@ int links_removal(struct links *l, struct bytes text, struct err *e)
     if (status <= 0)
         return status;
     member_view(l->args.member, &v);
-    if (l->args.ops->save_member(l->args.user, e) < 0)
-        return E_IO;
+    struct err why = {0};
+    // A full disk is no reason to keep it: it counts from now on, and is saved with the next change.
+    if (l->args.ops->save_member(l->args.user, &why) < 0)
+        log_event(LOG_ERROR, "mesh.save", LOG_STR("why", why.text));
     log_event(LOG_WARN, "mesh.removed", LOG_STR("node", r.node), LOG_UINT("epoch", r.epoch));
     bool self = strcmp(r.node, v.node) == 0 && v.epoch <= r.epoch;
     struct mesh_node *n = mesh_find(l->args.mesh, bytes_of(r.node));
