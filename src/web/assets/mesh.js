@@ -124,6 +124,14 @@ function makeCard(n) {
   return item;
 }
 
+// Rebuilt only when it says something else: what is selected there stays so.
+function fill(el, rows, make) {
+  const key = JSON.stringify(rows);
+  if (el.filled === key) return;
+  el.filled = key;
+  el.replaceChildren(...rows.map(make));
+}
+
 function nowWords(n) {
   const load = loadOf(n), words = [];
   if (n.state === "suspect") return `not heard for ${format.span(n.heard_ms)}: no new work goes there`;
@@ -139,7 +147,7 @@ function facts(n) {
   const names = (list) => (list || []).map((x) => x.name + (x.address ? ` (${x.address})` : "")).join(", ");
   return [
     ["Identity", n.id], ["Address", (n.addresses || []).join(", ")], ["Clearance", n.clearance],
-    ["Version", n.version], ["Heard", n.self || isGone(n) || n.heard_ms === undefined ? "" : `${format.span(n.heard_ms)} ago`],
+    ["Version", n.version],
     ["Sent there", n.requests ? `${format.count(n.requests)}, ${format.count(n.failures || 0)} failed` : ""],
     ["Engines", names(n.engines)], ["Services", names(n.services)], ["Queues", names(n.queues)],
   ].filter((row) => row[1]);
@@ -157,7 +165,7 @@ function drawCard(item, n) {
   item.el.classList.toggle("open", open);
   text(item.chip, word);
   item.chip.dataset.state = word;
-  item.tags.replaceChildren(...tags.map((t) => h("span", { class: "tag" }, t)));
+  fill(item.tags, tags, (t) => h("span", { class: "tag" }, t));
   show(item.tags, tags.length > 0);
   text(item.what, [n.context, ...(n.roles || [])].filter(Boolean).join(" · "));
   text(item.now, nowWords(n));
@@ -177,7 +185,7 @@ function drawCard(item, n) {
     text(row.state, m.more ? "" : m.active ? `${m.active}${m.slots ? ` of ${m.slots}` : ""}` : (m.state || "").toLowerCase());
   });
   show(item.more, open);
-  if (open) item.more.replaceChildren(...facts(n).map(([a, b]) => h("div", {}, h("dt", {}, a), h("dd", {}, b))));
+  if (open) fill(item.more, facts(n), ([a, b]) => h("div", {}, h("dt", {}, a), h("dd", {}, b)));
   attr(item.open, "aria-expanded", open);
   attr(item.open, "aria-label", `${open ? "Less" : "More"} of ${n.name}`);
   text(item.open, open ? "Less" : "More");
