@@ -4,6 +4,7 @@
 import contextlib
 import json
 import sys
+import threading
 import time
 
 import netns
@@ -203,3 +204,34 @@ class Stream:
 
     def __repr__(self):
         return f"<{self.status}, {self.events} events, done {self.done}, error {self.error}, cut {self.cut}, {self.end_s:.2f} s>"
+
+
+class Load:
+    """Clients of one node, one after the other in each thread; all ends are kept."""
+
+    def __init__(self, node, threads, pause_s=0.0, **more):
+        self.node, self.pause_s, self.more = node, pause_s, more
+        self.stop, self.streams, self.lock = threading.Event(), [], threading.Lock()
+        self.threads = [threading.Thread(target=self.run, args=(i,), daemon=True) for i in range(threads)]
+
+    def run(self, i):
+        while not self.stop.is_set():
+            one = Stream(self.node, "tiny-chat", f"{i}: hello", timeout=20, max_tokens=8, temperature=0, **self.more)
+            with self.lock:
+                self.streams.append(one)
+            self.stop.wait(self.pause_s)
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *exc):
+        self.stop.set()
+        for thread in self.threads:
+            thread.join(20)
+
+    @property
+    def failed(self):
+        with self.lock:
+            return [s for s in self.streams if not s.done]

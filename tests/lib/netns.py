@@ -111,7 +111,7 @@ class Host:
     def __init__(self, net, name, number, relay):
         self.net, self.name, self.space = net, name, f"{net.name}-{name}"
         self.address, self.address6, self.port = f"10.77.0.{number}", f"fd77::{number:x}", f"to-{name}"[:15]
-        self.relay, self.lost, self.blocked = None, (0, 0), {}
+        self.relay, self.lost, self.blocked, self.no_udp = None, (0, 0), {}, False
         run("ip", "netns", "add", self.space)
         net.spaces.append(self.space)
         if relay:
@@ -152,11 +152,18 @@ class Host:
         self.blocked = {h.name: h for h in hosts}
         self.filter()
 
+    def firewall(self, no_udp=True):
+        """Datagrams do not get through, as behind many firewalls; TCP does."""
+        self.no_udp = no_udp
+        self.filter()
+
     def filter(self):
         rules = {"input": [], "output": []}
         for (chain, field, device), percent in zip((("input", "saddr", "iif"), ("output", "daddr", "oif")), self.lost):
             for h in self.blocked.values():
                 rules[chain] += [f"ip {field} {h.address} drop", f"ip6 {field} {h.address6} drop"]
+            if self.no_udp:
+                rules[chain].append("meta l4proto udp drop")
             if percent:
                 rules[chain].append(f"{device}name eth0 numgen random mod 10000 < {round(percent * 100)} drop")
         chains = "".join(f"chain {c} {{ type filter hook {c} priority 0; {'; '.join(r)}; }}\n" if r else "" for c, r in rules.items())

@@ -14,7 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import mesh  # noqa: E402
 import netns  # noqa: E402
 import plexus  # noqa: E402
-from mesh import Mesh, Stream, refused, tiny, view  # noqa: E402
+from mesh import Load, Mesh, Stream, refused, tiny, view  # noqa: E402
 from plexus import scripted, wait_until  # noqa: E402
 
 netns.need()
@@ -24,37 +24,6 @@ TTL = 4
 def slow():
     """An engine that streams as long as the test says."""
     return {"engine": "command", "command": scripted(name="slow"), "health": "/health", "kind": "chat", "slots": 8}
-
-
-class Load:
-    """Clients of one node, one after the other in each thread; all ends are kept."""
-
-    def __init__(self, node, threads, pause_s=0.0, **more):
-        self.node, self.pause_s, self.more = node, pause_s, more
-        self.stop, self.streams, self.lock = threading.Event(), [], threading.Lock()
-        self.threads = [threading.Thread(target=self.run, args=(i,), daemon=True) for i in range(threads)]
-
-    def run(self, i):
-        while not self.stop.is_set():
-            one = Stream(self.node, "tiny-chat", f"{i}: hello", timeout=20, max_tokens=8, temperature=0, **self.more)
-            with self.lock:
-                self.streams.append(one)
-            self.stop.wait(self.pause_s)
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *exc):
-        self.stop.set()
-        for thread in self.threads:
-            thread.join(20)
-
-    @property
-    def failed(self):
-        with self.lock:
-            return [s for s in self.streams if not s.done]
 
 
 def serials(m, *names):

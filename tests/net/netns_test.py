@@ -102,6 +102,21 @@ def test_split():
         assert arrives(a, b) and arrives(c, a)
 
 
+def test_firewall():
+    with Net() as net:
+        a, b = net.hosts("a", "b")
+        assert arrives(a, b)
+        b.firewall()
+        assert not arrives(a, b, tries=6)
+        server = b.socket()
+        server.bind((b.address, 0))
+        server.listen()
+        a.connect(b.address, server.getsockname()[1]).close()
+        server.close()
+        b.firewall(False)
+        assert arrives(a, b)
+
+
 def test_loss():
     with Net() as net:
         a, b = net.hosts("a", "b")
