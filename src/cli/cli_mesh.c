@@ -68,8 +68,7 @@ static const struct cli_command subs[] = {
      .run = standby},
     {.name = NULL},
 };
-static const char *const examples[] = {"plexus mesh init --domain home.internal --listen "
-                                       "192.168.1.10:7946",
+static const char *const examples[] = {"plexus mesh init --domain home.internal",
                                        "a mesh begins with its first node",
                                        "plexus token new",
                                        "a token, and the line that joins another machine",
