@@ -13,6 +13,7 @@ const FIND = 8;         // more nodes than this can be searched
 let mesh = null;
 let picture = null;
 let chosen = null;      // name of the node whose card is open
+let removing = "";      // name of the node that the question is about
 let only = "";          // only cards of this state
 let counted = null;     // {at, requests: Map} of a while ago
 let rates = new Map();
@@ -60,16 +61,19 @@ function drain(n) {
 }
 
 function askRemove(n) {
-  const dialog = $("remove");
+  removing = n.name;
   text($("remove-name"), n.name);
   text($("remove-what"), isGone(n)
     ? "Its name becomes free, and its identity is refused from now on."
     : `It is ${stateWords(n)} now. All nodes refuse its identity within seconds, and what runs there for others is cut.`);
-  dialog.returnValue = "";
-  dialog.onclose = () => {
-    if (dialog.returnValue === "remove") act(n.name, "DELETE", nodePath(n.name, ""), "is removed");
-  };
-  dialog.showModal();
+  $("remove").showModal();
+}
+
+function remove(yes) {
+  const name = removing;
+  removing = "";
+  $("remove").close();
+  if (yes && name) act(name, "DELETE", nodePath(name, ""), "is removed");
 }
 
 async function makeToken() {
@@ -308,5 +312,5 @@ $("join-close").addEventListener("click", () => {
   $("mesh-add").focus();
 });
 $("mesh-find").addEventListener("input", drawCards);
-for (const id of ["remove-no", "remove-yes"])
-  $(id).addEventListener("click", () => $("remove").close(id === "remove-yes" ? "remove" : ""));
+$("remove-no").addEventListener("click", () => remove(false));
+$("remove-yes").addEventListener("click", () => remove(true));
