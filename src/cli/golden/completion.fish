@@ -49,7 +49,7 @@ complete -c plexus -n '__fish_seen_subcommand_from mesh; and __fish_seen_subcomm
 complete -c plexus -n '__fish_seen_subcommand_from mesh; and __fish_seen_subcommand_from init' -l listen -s l -x -d 'where the other nodes reach this one, host:port (TCP and UDP)'
 complete -c plexus -n '__fish_seen_subcommand_from mesh; and __fish_seen_subcommand_from init' -l svid-ttl -x -d 'how long a node\'s identity lasts, default 1h'
 complete -c plexus -n '__fish_seen_subcommand_from mesh; and __fish_seen_subcommand_from svid' -l jwt -d 'a JWT for clients that cannot do mTLS, instead of a certificate'
-complete -c plexus -n '__fish_seen_subcommand_from mesh; and __fish_seen_subcommand_from svid' -l audience -s a -x -d 'who the JWT is for; may be given several times'
+complete -c plexus -n '__fish_seen_subcommand_from mesh; and __fish_seen_subcommand_from svid' -l audience -s a -x -d 'who the JWT is for; may be given several times; default plexus: the nodes'
 complete -c plexus -n '__fish_seen_subcommand_from mesh; and __fish_seen_subcommand_from svid' -l scopes -s s -x -a "models read admin" -d 'what the JWT may do at the API: models, read, admin; default models'
 complete -c plexus -n '__fish_seen_subcommand_from mesh; and __fish_seen_subcommand_from svid' -l ttl -x -d 'how long it lasts'
 complete -c plexus -n '__fish_seen_subcommand_from mesh; and __fish_seen_subcommand_from svid' -l out -s o -rF -d 'write cert.pem, key.pem and bundle.pem (or token.jwt) there'
