@@ -432,7 +432,7 @@ def part_false(sheet, args):
 # ---- certificates that change under load ----
 
 def part_rotation(sheet, args):
-    """1,000 requests a second from a to b, and once a second 80 at once, for which new connections are made with the certificate
+    """1,000 requests a second from a to b, and once a second 70 at once (64 are kept), for which new connections are made with the certificate
     of then; certificates of four seconds, renewed every two; ten streams that outlive several."""
     engine = rig.engine_start(rig.work_folder())
     with Mesh(["a", "b"], {"b": {"bench": remote(engine)}}, config={"mesh": {"svid_ttl": "4s"}}) as mesh:
@@ -454,7 +454,7 @@ def part_rotation(sheet, args):
             t.start()
         loads = [subprocess.Popen([str(w) for w in [rig.LOAD, "paced", "--seconds", args.seconds, *more, target]],
                                   stdout=subprocess.PIPE, text=True)
-                 for more in (["--rate", args.rate, "--connections", 32], ["--rate", 80, "--burst", 80, "--connections", 80])]
+                 for more in (["--rate", args.rate, "--connections", 32], ["--rate", 70, "--burst", 70, "--connections", 70])]
         even, bursts = [dict(line.split() for line in p.communicate(timeout=args.seconds + 60)[0].splitlines()) for p in loads]
         for t in threads:
             t.join(30)
