@@ -231,7 +231,7 @@ fuzz-replay: fuzz-build ## each fuzz target over its corpus
 fuzz-smoke: fuzz-build ## each fuzz target for FUZZ_S seconds (60), from its corpus (T=word picks)
 	@for f in $(foreach w,$(or $(T),/),$(foreach f,$(FUZZERS),$(if $(findstring $(w),$(f)),$(f)))); do sh tools/fuzz $$f $(or $(FUZZ_S),60) || exit 1; done
 
-bench: all bench-build ## make bench BENCH=gateway: the marks, `name value unit`
+bench: all bench-build ## make bench BENCH=gateway (or mesh): the marks, `name value unit`
 	@sh tools/setup bench >&2
 	@python3 bench/$(BENCH).py
 .PHONY: bench

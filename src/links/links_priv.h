@@ -10,6 +10,9 @@
 #define LINKS_ANSWER_MAX ((size_t)8 << 20) // sheets of a whole mesh
 #define LINKS_CONTROL_MS 3000  // an answer between nodes that is not a model's
 #define LINKS_CONNECT_MS 3000
+// Kept connections to one peer, as many as it had requests at once in the last minute: a new one
+// costs both sides a millisecond of CPU (OpenSSL 3.0), fifty times what a request costs.
+#define LINKS_IDLE_MAX 1024
 #define LINKS_HELLO_MS 100     // first pause after a hello that failed, doubled ...
 #define LINKS_HELLO_MAX_MS 2000 // ... up to this
 #define LINKS_ECHO_MS 250      // so long without an echo: datagrams do not get through
