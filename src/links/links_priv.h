@@ -10,6 +10,7 @@
 #define LINKS_ANSWER_MAX ((size_t)8 << 20) // sheets of a whole mesh
 #define LINKS_CONTROL_MS 3000  // an answer between nodes that is not a model's
 #define LINKS_CONNECT_MS 3000
+#define LINKS_DIALS_MAX 16 // handshakes with one peer at once: its beats shall not wait for them
 #define LINKS_HELLO_MS 100     // first pause after a hello that failed, doubled ...
 #define LINKS_HELLO_MAX_MS 2000 // ... up to this
 #define LINKS_ECHO_MS 250      // so long without an echo: datagrams do not get through
