@@ -45,6 +45,7 @@ struct gate_want {
 };
 struct gate_route {
     bool here;
+    bool soon; // with E_UNAVAILABLE: who has it is silent for a moment; asking again may help
     char node[GATE_NODE_MAX];
     char model[129]; // its own name there
     struct gate_upstream up;

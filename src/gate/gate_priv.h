@@ -35,6 +35,7 @@ struct greq {
     // Another node serves it, or did. node[0] == 0: this one.
     bool hop;      // came from another node: goes no further
     bool not_here; // this node was tried
+    uint8_t looks; // for a node, while those that have the model are silent
     uint8_t not_count;
     char node[GATE_NODE_MAX];
     char not[GATE_TRIES_MAX][GATE_NODE_MAX];
@@ -103,6 +104,7 @@ struct bytes embed_gate_completions(void);
 struct bytes embed_gate_embeddings(void);
 void greq_no_model(struct greq *r, const char *name);
 void greq_want(struct greq *r); // asks models for it: here
+bool greq_prefers_no_wait(const struct greq *r); // "Prefer: wait=0"
 void greq_tell(struct greq *r); // a view of it, for the console
 // gate_route.c
 // Picks here or another node. true: it is on its way there, or answered; false: here.

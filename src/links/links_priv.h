@@ -13,6 +13,7 @@
 // Kept connections to one peer, as many as it had requests at once in the last minute: a new one
 // costs both sides a millisecond of CPU (OpenSSL 3.0), fifty times what a request costs.
 #define LINKS_IDLE_MAX 1024
+#define LINKS_DIALS_MAX 16 // handshakes with one peer at once: its beats shall not wait for them
 #define LINKS_HELLO_MS 100     // first pause after a hello that failed, doubled ...
 #define LINKS_HELLO_MAX_MS 2000 // ... up to this
 #define LINKS_ECHO_MS 250      // so long without an echo: datagrams do not get through
