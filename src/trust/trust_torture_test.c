@@ -1,5 +1,5 @@
-// trust_torture_test.c: memory runs out at each allocation of each operation in turn: it fails with a
-// text, nothing is lost, nothing has changed, and the same thing works right after.
+// trust_torture_test.c: memory runs out at each allocation of each operation in turn: it fails with
+// a text, nothing is lost, nothing has changed, and the same thing works right after.
 // SPDX-License-Identifier: Apache-2.0
 #include "trust/trust.h"
 #include "trust/trust_rig.h"
@@ -8,7 +8,7 @@ static struct {
     struct authority *authority;
     struct member *member, *joiner;
     struct buf authority_text, member_text, joiner_text; // what the three are made from each time
-    struct token token, named;                           // for a new name; for n1
+    struct token token, named; // for a new name; for n1
     struct buf join, take_over, answer, renewal, renewed, sheet, jwt, removal, copy;
 } rig;
 
@@ -214,7 +214,7 @@ static const struct {
     {"svid", svid, true},
     {"jwt", jwt, true},
     {"export", export, false}, // a number may have been picked
-    {"merge", merge, false},   // what came in stays
+    {"merge", merge, false}, // what came in stays
     {"check", check, true},
     {"sheet", sheet, true},
     {"open_sheet", open_sheet, true},
