@@ -15,6 +15,7 @@ _plexus() {
     esac
     case "$path $prev" in
         "up --config" | "up -c") COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        "up --context") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
         "up --log-level") COMPREPLY=($(compgen -W "debug info warn error" -- "$cur")); return ;;
         "down --timeout" | "down -t") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
         "run --system" | "run -s") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
@@ -56,7 +57,7 @@ _plexus() {
     esac
     case "$path" in
         "") words="up down ps top models run logs mesh token join nodes resolve detect doctor env config key bench version help completion man"; options=" --version" ;;
-        "up") words=""; options=" --config --daemon --log-level"; files=0 ;;
+        "up") words=""; options=" --config --context --daemon --log-level"; files=0 ;;
         "down") words=""; options=" --timeout --no-wait"; files=0 ;;
         "ps") words=""; options=" --all"; files=0 ;;
         "top") words=""; options=""; files=0 ;;

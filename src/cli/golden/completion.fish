@@ -6,6 +6,7 @@ complete -c plexus  -l node -x -d 'a node elsewhere, http://host:port, with the 
 complete -c plexus  -l help -s h -d 'what a command does and takes'
 complete -c plexus -n __fish_use_subcommand -f -a up -d 'start the node'
 complete -c plexus -n '__fish_seen_subcommand_from up' -l config -s c -rF -d 'the config (else PLEXUS_CONFIG, ./plexus.yaml, or one made from what is found)'
+complete -c plexus -n '__fish_seen_subcommand_from up' -l context -x -d 'environment.class.node of this machine (else PLEXUS_CONTEXT, node.context)'
 complete -c plexus -n '__fish_seen_subcommand_from up' -l daemon -s d -d 'go to the background when the node is ready'
 complete -c plexus -n '__fish_seen_subcommand_from up' -l log-level -x -a "debug info warn error" -d 'debug, info, warn or error'
 complete -c plexus -n __fish_use_subcommand -f -a down -d 'end the node when its requests have finished'
