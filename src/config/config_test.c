@@ -563,9 +563,9 @@ static void test_contexts(void **state)
         {"contexts: { dev: { models: {} } }",
          "p.yaml: contexts says what holds where, but which context this machine has is said "
          "nowhere: plexus up --context dev.CLASS.NODE, PLEXUS_CONTEXT, or node.context"},
-        {"contexts: { test.x: {} }",
-         "p.yaml:1:13: contexts.\"test.x\": expected a context or its beginning such as dev, dev.aipc "
-         "or *.aipc"},
+        {"contexts: { test.x: {} }", "p.yaml:1:13: contexts.\"test.x\": expected a context or its "
+                                     "beginning such as dev, dev.aipc "
+                                     "or *.aipc"},
         {"contexts: { prod: { limits: { quue: 1 } } }", // found where it does not hold, too
          "p.yaml:1:31: contexts.prod.limits.quue: unknown key; nearest: queue"},
         {"contexts: { dev: { data: x } }",

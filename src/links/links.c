@@ -476,7 +476,8 @@ int links_removal(struct links *l, struct bytes text, struct err *e)
         return status;
     member_view(l->args.member, &v);
     struct err why = {0};
-    // A full disk is no reason to keep it: it counts from now on, and is saved with the next change.
+    // A full disk is no reason to keep it: it counts from now on, and is saved with the next
+    // change.
     if (l->args.ops->save_member(l->args.user, &why) < 0)
         log_event(LOG_ERROR, "mesh.save", LOG_STR("why", why.text));
     log_event(LOG_WARN, "mesh.removed", LOG_STR("node", r.node), LOG_UINT("epoch", r.epoch));
