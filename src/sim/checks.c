@@ -160,7 +160,7 @@ static bool events_are_right(struct play_request *r, unsigned *ret_tokens, bool 
             ++*ret_tokens;
         else if (bytes_is(frame, "data: [DONE]\n\n") && !*ret_done)
             *ret_done = true;
-        else if (bytes_find(frame, BYTES("\"error\"")) >= 0)
+        else if (bytes_starts(frame, BYTES("data: {\"error\":")))
             *ret_error = true;
         else
             return false;

@@ -327,6 +327,21 @@ static void plan(struct play *p, struct play_fault *f)
         (void)sim_after(p->w, f->at + f->lasts - sim_now(p->w), end, f);
 }
 
+// One node at a time, long enough to be dead for the others, who are not dead for it.
+static void make_long_pauses(struct play *p)
+{
+    struct rng *g = &p->rng;
+    p->faults_until = p->faults_from + 11 * SIM_S;
+    for (unsigned k = 0; k < 2; k++) {
+        struct play_fault *f = &p->faults[p->fault_count++];
+        *f = (struct play_fault){
+            .play = p, .kind = FAULT_PAUSE, .node = (unsigned)rng_below(g, p->count)};
+        f->at = p->faults_from + (2 + 5 * k) * SIM_S;
+        f->lasts = (500 + rng_below(g, 2500)) * SIM_MS;
+        plan(p, f);
+    }
+}
+
 // Up to 0.9 s each, with as much time between two of one node.
 static void make_pauses(struct play *p)
 {
@@ -346,8 +361,8 @@ static void make_pauses(struct play *p)
 void play_faults_make(struct play *p)
 {
     struct rng *g = &p->rng;
-    if (p->args.no_deaths) {
-        make_pauses(p);
+    if (p->args.no_deaths || p->args.long_pauses) {
+        (p->args.no_deaths ? make_pauses : make_long_pauses)(p);
         return;
     }
     unsigned count = p->args.quiet_faults ? 0 : 2 + (unsigned)rng_below(g, 4 + 2 * p->args.seconds);
