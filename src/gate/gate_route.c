@@ -74,8 +74,8 @@ static bool may(struct greq *r, const struct gate_route *to, struct err *e)
     return !r->key || key_model(r->key, bytes_of(to->model), e) == 0;
 }
 
-// A node that has it was not heard for a moment. It comes back, or it is dead: the request waits for
-// that, not its client.
+// A node that has it was not heard for a moment. It comes back, or it is dead: the request waits
+// for that, not its client.
 static void on_look(struct timer *t)
 {
     struct greq *r = t->user;

@@ -339,9 +339,12 @@ static void test_all_wait_for_two(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_kept),        cmocka_unit_test(test_stale),
-        cmocka_unit_test(test_too_much),    cmocka_unit_test(test_idle),
-        cmocka_unit_test(test_slow_reader), cmocka_unit_test(test_one_after_the_other),
+        cmocka_unit_test(test_kept),
+        cmocka_unit_test(test_stale),
+        cmocka_unit_test(test_too_much),
+        cmocka_unit_test(test_idle),
+        cmocka_unit_test(test_slow_reader),
+        cmocka_unit_test(test_one_after_the_other),
         cmocka_unit_test(test_all_wait_for_two),
     };
     return cmocka_run_group_tests_name("client", tests, NULL, NULL);
