@@ -28,13 +28,15 @@ static void here_of(const struct node_mesh *m, const struct gate_want *w, struct
     struct mesh_node_view self;
     struct gate_model_labels labels;
     node_model_labels(m->node, w->here, &labels);
+    const struct label_crossing told = {.op = labels.cloud ? LABEL_ASK_CLOUD : LABEL_ASK_MODEL,
+                                        .data = w->label,
+                                        .clearance = labels.clearance};
     mesh_node_view(m->mesh, mesh_self_node(m->mesh), now_of(m), &self);
     for (size_t i = 0; self.sheet && i < self.sheet->model_count && !own; i++)
         if (strcmp(self.sheet->models[i].name, v.name) == 0)
             own = &self.sheet->models[i];
     *ret = (struct mesh_here){.have = true,
-                              .may = !m->draining && !n->draining &&
-                                     label_dominates(labels.clearance, w->label),
+                              .may = !m->draining && !n->draining && label_decide(&told, NULL) == 0,
                               .fits = v.state != MODEL_FAILED && (!own || own->fits) &&
                                       (!budget || v.memory_bytes <= budget),
                               .warm = v.state == MODEL_WARM,

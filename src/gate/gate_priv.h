@@ -119,6 +119,8 @@ bool gate_label_take(struct greq *r); // label and clearance of a request; first
 bool gate_label_may(struct greq *r);  // its model here may be told, its answer be read
 // The answer of another node begins; called before anything of it goes on.
 bool gate_label_came(struct greq *r, const struct http_head *head);
+// The mesh knows no place that may get it (E_SECURITY): event, figure, answer.
+void gate_label_nowhere(struct greq *r, const struct err *e);
 void gate_label_put(const struct greq *r, struct buf *extra); // a header line, when it is due
 struct label gate_label_of(const struct greq *r);             // of the request: for the next hop
 void greq_walk_begin(struct gate *g, struct greq_walk *w);

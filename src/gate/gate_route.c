@@ -103,8 +103,12 @@ bool route_out(struct greq *r)
     if (status == 0 && to.here)
         return false;
     // With a model of its own this node says by itself why not; without, what the mesh says counts.
+    if (status == E_SECURITY) {
+        gate_label_nowhere(r, &e);
+        return true;
+    }
     if (status < 0 && (r->model || status == E_NOTFOUND))
-        return status == E_SECURITY ? (greq_fail(r, status, e.text, "model", -1), true) : false;
+        return false;
     if (status < 0 && to.soon && look_again(r))
         return true;
     if (status < 0 || !may(r, &to, &e))
