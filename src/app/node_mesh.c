@@ -298,6 +298,13 @@ static void op_removed(void *user)
     (void)timer_start(loop_timers(m->node->loop), &m->ending, 0);
 }
 
+static void op_refused(void *user, enum links_refusal what, const char *who, const char *why)
+{
+    struct node_mesh *m = user;
+    (void)what, (void)who, (void)why;
+    meter_node(m->node->meter)->links_refused++;
+}
+
 // ---- the sheet ---------------------------------------------------------------------------------
 
 static void tell_now(struct node_mesh *m)
@@ -310,8 +317,10 @@ static void tell_now(struct node_mesh *m)
         return;
     struct arena *a = arena_new(SHEET_ARENA);
     int status = a ? node_mesh_sheet(m, a, &sheet) : E_NOMEM;
-    if (status == 0)
+    if (status == 0) {
+        node_labels_own(m->node, sheet.clearance); // as the grant says
         status = links_tell(m->links, &sheet, &e);
+    }
     if (status < 0)
         log_event(LOG_ERROR, "mesh.sheet", LOG_STR("why", e.n ? e.text : err_info(status)->text));
     arena_free(a);
@@ -384,7 +393,8 @@ static const struct links_ops links_ops = {.wall_ms = op_wall,
                                            .drain = op_drain,
                                            .rotated = op_rotated,
                                            .load = op_load,
-                                           .removed = op_removed};
+                                           .removed = op_removed,
+                                           .refused = op_refused};
 
 // ---- life --------------------------------------------------------------------------------------
 
@@ -516,6 +526,7 @@ void node_mesh_end(struct node_mesh *m, bool forget)
     m->old_mesh = m->mesh;
     m->links = NULL;
     m->mesh = NULL;
+    node_labels_own(m->node, LABEL_ALL);
     member_free(m->member);
     authority_free(m->authority);
     m->member = NULL;

@@ -35,6 +35,7 @@ struct node_paths { // below the data folder
 
 struct node_labels {
     struct label standard, cloud;
+    struct label own; // what this node may know: its grant's clearance; LABEL_ALL in no mesh
     struct label_subjects *subjects; // clearances on the bus: label_subject(subjects, ...)
     struct label_signers *signers;   // NULL: none
     bool in_use;
@@ -99,6 +100,7 @@ int node_labels_make(struct node *n, const struct config *c, struct node_labels 
                      struct err *e);
 void node_labels_take(struct node *n, const struct node_labels *fresh); // takes what it holds
 void node_labels_drop(struct node_labels *l);
+void node_labels_own(struct node *n, struct label clearance);
 void node_labels_free(struct node *n);
 void node_model_labels(void *user, const struct model *m, struct gate_model_labels *ret);
 // node_reload.c
@@ -130,6 +132,7 @@ bool node_bus_ended(const struct node *n);
 void node_bus_free(struct node *n);
 void node_bus_model(struct node *n, const struct model *m); // its state changed
 void node_bus_labels(struct node *n);                       // labels mean something else now
+void node_mesh_meter(struct node *n); // gauges
 // A listener's place in the table, taken for the mesh.
 int door_reserve_mesh(struct node *n);
 // node_stop.c

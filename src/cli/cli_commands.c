@@ -23,6 +23,7 @@ const struct cli_command *const *cli_commands(void)
         &cli_env_command,
         &cli_config_command,
         &cli_key_command,
+        &cli_declassify_command,
         &cli_bench_command,
         &cli_version_command,
         &cli_help_command_row,

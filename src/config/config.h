@@ -74,6 +74,7 @@ struct config {
     struct secret bus_password, bus_token;
     uint64_t bus_keep_msgs, bus_keep_bytes;
     int64_t bus_keep_ms;
+    const char **parts; // of `contexts` that hold here, the most specific last; NULL: none asked
     const char *data;           // absolute folder
     struct config_door *doors;
     size_t door_count;

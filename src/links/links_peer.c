@@ -130,6 +130,8 @@ int link_dial(struct link *x, struct err *e)
                                   .addr = addr,
                                   .tls = l->client_tls,
                                   .connect_ms = LINKS_CONNECT_MS,
+                                  .idle_max = LINKS_IDLE_MAX,
+                                  .dials_max = LINKS_DIALS_MAX,
                                   .check = check,
                                   .user = x};
     return http_pool_new(&x->pool, &args, e);
@@ -415,8 +417,11 @@ void links_news_take(struct links *l, struct bytes lines)
         int status = bytes_is(word, "S")   ? links_take(l, line, &e)
                      : bytes_is(word, "R") ? links_removal(l, line, &e)
                                            : 0;
-        if (status < 0)
+        if (status < 0) {
             log_event(LOG_WARN, "mesh.refused", LOG_BYTES("what", word), LOG_STR("why", e.text));
+            links_refused(l, LINKS_REFUSED_NEWS, bytes_is(word, "S") ? "a sheet" : "a removal",
+                          e.text);
+        }
     }
 }
 
