@@ -298,6 +298,13 @@ static void op_removed(void *user)
     (void)timer_start(loop_timers(m->node->loop), &m->ending, 0);
 }
 
+static void op_refused(void *user, enum links_refusal what, const char *who, const char *why)
+{
+    struct node_mesh *m = user;
+    (void)what, (void)who, (void)why;
+    meter_node(m->node->meter)->links_refused++;
+}
+
 // ---- the sheet ---------------------------------------------------------------------------------
 
 static void tell_now(struct node_mesh *m)
@@ -386,7 +393,8 @@ static const struct links_ops links_ops = {.wall_ms = op_wall,
                                            .drain = op_drain,
                                            .rotated = op_rotated,
                                            .load = op_load,
-                                           .removed = op_removed};
+                                           .removed = op_removed,
+                                           .refused = op_refused};
 
 // ---- life --------------------------------------------------------------------------------------
 

@@ -292,6 +292,7 @@ static void before_metrics(void *user)
     m->uptime_s = (time_mono_ns() - n->started_mono_ns) / 1000000000u;
     m->log_dropped =
         log_sink_dropped(n->log) + (n->access_log ? log_sink_dropped(n->access_log) : 0);
+    node_mesh_meter(n);
     int64_t now = timers_now_ms(loop_timers(n->loop));
     for (struct model *x = NULL; (x = models_each(n->models, x)) != NULL;) {
         struct model_view v;

@@ -124,6 +124,7 @@ bool node_mesh_quiet(struct node *n);  // and have heard so
 void node_mesh_tick(struct node *n);   // once a second
 void node_mesh_op(void *user, const struct ctl_mesh_ask *ask, struct ctl_answer *a);
 int node_mesh_put(void *user, struct buf *out);
+void node_mesh_meter(struct node *n); // gauges
 // A listener's place in the table, taken for the mesh.
 int door_reserve_mesh(struct node *n);
 // node_stop.c

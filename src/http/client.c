@@ -178,7 +178,8 @@ static void call_finish(struct http_call *c, int status, const struct err *e)
 static void call_later(struct timer *t)
 {
     struct http_call *c = t->user;
-    call_finish(c, c->status, c->status ? &c->err : NULL);
+    struct err e = c->err;
+    call_finish(c, c->status, c->status ? &e : NULL);
 }
 
 // Ends the call in a later round, so that nothing ends inside its own start or cancel.
@@ -517,15 +518,18 @@ void http_call_read(struct http_call *c, bool on)
 void http_call_cancel(struct http_call *c)
 {
     struct link *l = c->link;
-    if (c->ending)
+    struct err e = {0};
+    (void)err_set(&e, E_CANCELLED, "cancelled");
+    if (c->ending) { // its end waits for the next round: it says so then, whatever it was
+        c->status = E_CANCELLED;
+        c->err = e;
         return;
+    }
     c->link = NULL;
     if (l) {
         l->call = NULL;
         link_close(l, true);
     }
-    struct err e = {0};
-    (void)err_set(&e, E_CANCELLED, "cancelled");
     call_end_later(c, E_CANCELLED, &e);
 }
 

@@ -55,10 +55,17 @@ static int verify_client(void *user, const struct bytes *der, int count, char *r
     return links_verify(user, der, count, ret_id, ret_epoch, e);
 }
 
+void links_refused(struct links *l, enum links_refusal what, const char *who, const char *why)
+{
+    if (l->args.ops->refused)
+        l->args.ops->refused(l->args.user, what, who, why);
+}
+
 static void on_refused(void *user, const struct net_peer *peer, const struct err *e)
 {
-    (void)user;
+    struct links *l = user;
     log_event(LOG_WARN, "mesh.refused", LOG_STR("peer", peer->text), LOG_STR("why", e->text));
+    links_refused(l, LINKS_REFUSED_PEER, peer->text, e->text);
 }
 
 int links_tls(struct links *l, struct err *e)
@@ -270,7 +277,7 @@ struct http_pool *links_pool(struct links *l, struct mesh_node *n)
     return x ? x->pool : NULL;
 }
 
-int links_peer(struct links *l, const struct net_peer *peer, struct err *e)
+static int peer_check(const struct links *l, const struct net_peer *peer, struct err *e)
 {
     struct spiffe_id id;
     if (!peer->id || !*peer->id)
@@ -284,6 +291,18 @@ int links_peer(struct links *l, const struct net_peer *peer, struct err *e)
     if (spiffe_node(&id).n == 0)
         return err_set(e, E_FORBIDDEN, "%s is no node", peer->id);
     return 0;
+}
+
+int links_peer(struct links *l, const struct net_peer *peer, struct err *e)
+{
+    struct err why = {0};
+    int status = peer_check(l, peer, &why);
+    if (status == 0)
+        return 0;
+    if (status != E_UNAVAILABLE)
+        links_refused(l, LINKS_REFUSED_PEER, peer->id && *peer->id ? peer->id : peer->text,
+                      why.text);
+    return err_set(e, status, "%s", why.text);
 }
 
 // ---- what the mesh decides ---------------------------------------------------------------------

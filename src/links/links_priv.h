@@ -91,6 +91,7 @@ struct link *links_link(struct links *l, struct bytes name); // NULL: none
 struct link *links_link_of(struct links *l, struct mesh_node *n); // made when absent
 void links_forget_keys(struct links *l);
 void links_cut_removed(struct links *l); // removals that came with an answer of the authority
+void links_refused(struct links *l, enum links_refusal what, const char *who, const char *why);
 
 // links_peer.c
 int link_dial(struct link *x, struct err *e); // its pool, made or remade

@@ -71,6 +71,7 @@ static void op_join(struct ask *a)
     log_event(status < 0 ? LOG_WARN : LOG_INFO, "mesh.join", LOG_STR("peer", peer.text),
               LOG_STR("why", status < 0 ? e.text : "ok"));
     if (status < 0) {
+        links_refused(l, LINKS_REFUSED_JOIN, peer.text, e.text);
         fail(a, &e);
     } else {
         struct member_view v;
@@ -107,7 +108,10 @@ static void op_renew(struct ask *a)
     buf_init(&out, MEMBER_TEXT_MAX);
     int status = authority_renew(a->l->args.authority, a->body, links_wall(a->l), &out, &e);
     if (status < 0) {
+        struct net_peer peer;
+        http_peer(a->x, &peer);
         log_event(LOG_WARN, "mesh.renew.refused", LOG_STR("why", e.text));
+        links_refused(a->l, LINKS_REFUSED_RENEWAL, peer.text, e.text);
         fail(a, &e);
     } else {
         reply(a, "application/json", &out);
@@ -130,6 +134,7 @@ static void op_hello(struct ask *a)
         http_peer(a->x, &peer);
         log_event(LOG_WARN, "mesh.refused", LOG_BYTES("id", a->id), LOG_STR("peer", peer.text),
                   LOG_STR("why", e.text));
+        links_refused(l, LINKS_REFUSED_PEER, peer.id && *peer.id ? peer.id : peer.text, e.text);
         fail(a, &e);
     } else {
         x->hello_not_before_ms = 0;
