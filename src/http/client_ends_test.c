@@ -340,9 +340,12 @@ static void test_cancel_of_a_due_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_garbage), cmocka_unit_test(test_early_answer),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_deadlines),
-        cmocka_unit_test(test_held),    cmocka_unit_test(test_acts),
+        cmocka_unit_test(test_garbage),
+        cmocka_unit_test(test_early_answer),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_deadlines),
+        cmocka_unit_test(test_held),
+        cmocka_unit_test(test_acts),
         cmocka_unit_test(test_cancel_of_a_due_end),
     };
     return cmocka_run_group_tests_name("client_ends", tests, NULL, NULL);
