@@ -34,10 +34,10 @@ static bool healthy(const struct play_node *n, const struct play_node *x, uint64
     return is_since(n, x, n->healthy_since[x->index], ms);
 }
 
-// The same, but n may have been paused.
+// The same of what n hears of x, but n may have been paused.
 static bool way_good(const struct play_node *n, const struct play_node *x, uint64_t ms)
 {
-    return is_since(n, x, n->way_since[x->index], ms) && is_since(x, n, x->way_since[n->index], ms);
+    return is_since(n, x, n->way_since[x->index], ms);
 }
 
 static void check_death(struct play_node *n, struct play_node *x, int64_t silence_ms)
