@@ -119,7 +119,7 @@ programs: $(TESTS) # test programs of this MODE
 	@:
 # Only goals that need clang, the clients and a browser fetch them; `make up` does not.
 CLANG ?= clang
-TEST_GOALS := check test test-run unit unit-run integration format reformat second-compiler programs \
+TEST_GOALS := sim sim-many check test test-run unit unit-run integration format reformat second-compiler programs \
               asan tsan tsan-run valgrind valgrind-run torture tidy fuzz-build fuzz-replay fuzz-smoke cover mutate
 build/test.mk: deps/pins.txt tools/setup
 	@sh tools/setup test
@@ -164,6 +164,16 @@ test: build/test.mk ## everything that CI runs
 	@$(MAKE) MODE=san test-run
 test-run:
 	@build/suite $(TESTS) $(INTEGRATION) -- $(T)
+
+# ---- the simulator: many nodes in virtual time, everything from one seed ------------------------
+.PHONY: sim sim-many
+SIM = build/san-$(notdir $(CC))/test/sim/mesh_sim_test
+sim: ## one play of the simulator: SEED=n, also NODES=, SECONDS=, TRACE=1
+	@$(MAKE) -j$(JOBS) MODE=san $(SIM)
+	@$(SIM) one $(or $(SEED),1) $(or $(NODES),0) $(or $(SECONDS),0) $(if $(TRACE),trace)
+sim-many: ## N=200 plays from FIRST=1 on
+	@$(MAKE) -j$(JOBS) MODE=san $(SIM)
+	@$(SIM) many $(or $(N),200) $(or $(FIRST),1)
 
 # ---- the same tests, looked at harder ----------------------------------------------------------
 .PHONY: asan tsan valgrind torture tidy
@@ -221,7 +231,7 @@ fuzz-replay: fuzz-build ## each fuzz target over its corpus
 fuzz-smoke: fuzz-build ## each fuzz target for FUZZ_S seconds (60), from its corpus (T=word picks)
 	@for f in $(foreach w,$(or $(T),/),$(foreach f,$(FUZZERS),$(if $(findstring $(w),$(f)),$(f)))); do sh tools/fuzz $$f $(or $(FUZZ_S),60) || exit 1; done
 
-bench: all bench-build ## make bench BENCH=gateway: the marks, `name value unit`
+bench: all bench-build ## make bench BENCH=gateway (or mesh): the marks, `name value unit`
 	@sh tools/setup bench >&2
 	@python3 bench/$(BENCH).py
 .PHONY: bench

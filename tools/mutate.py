@@ -22,7 +22,7 @@ import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-ROOMS = ("text", "models", "mesh", "sup", "trust", "config", "gate")
+ROOMS = ("crypto", "text", "models", "mesh", "sup", "trust", "config", "gate")
 TEST_S = 60     # deadline of one test program
 LEAST = 80      # caught of 100
 

@@ -545,13 +545,16 @@ static void end_subs(struct mem_bus *b)
 
 static void tell_ready(struct mem_bus *b)
 {
-    list_each_safe (it, &b->subs) {
+    for (struct list *it = b->subs.next; b->untold && it != &b->subs;) {
         struct mem_sub *s = container_of(it, struct mem_sub, link);
+        it = it->next;
         if (s->told_ready)
             continue;
         s->told_ready = true;
+        b->untold--;
         if (s->args.on_ready)
             s->args.on_ready(&s->sub);
+        it = b->subs.next; // who was told may have ended others
     }
 }
 
@@ -684,6 +687,7 @@ static int op_subscribe(struct bus *base, const struct bus_sub_args *args, struc
     }
     list_add_tail(&b->subs, &s->link);
     b->core.stats.subs++;
+    b->untold++;
     bus_memory_pump_soon(b);
     *ret = &s->sub;
     return 0;
@@ -696,6 +700,7 @@ static void op_unsubscribe(struct bus_sub *sub)
     if (s->dead)
         return;
     s->dead = true;
+    b->untold -= !s->told_ready;
     if (s->cursor)
         bus_memory_store_unsub(s);
     else

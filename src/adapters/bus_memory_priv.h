@@ -72,7 +72,7 @@ struct mem_bus {
     struct bus_core core; // first
     struct list subs, ending, wild, exact[MEM_BUCKETS];
     struct mem_topic **topics; // buckets
-    uint32_t topic_count;
+    uint32_t topic_count, untold; // untold: subscriptions that wait for on_ready
     uint64_t generation, stamp, seed;
     struct mem_topic *last; // the topic of the last publish
     struct mem_chunk *head, *tail, *spare;

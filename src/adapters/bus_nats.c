@@ -102,8 +102,8 @@ static void put_sub(struct nats_bus *b, struct nats_sub *s)
     }
     (void)nats1_put_sub(bus_link_out(&b->link), s->pattern, bytes_of(s->args.queue), s->sid);
     bus_link_flush(&b->link);
-    if (!s->told_ready && nats_ping_put(b, NATS_PING_READY, s->sid, NULL))
-        nats_sub_ready(s); // more than so many at once: not exactly, then
+    if (!s->told_ready)
+        s->unasked = nats_ping_put(b, NATS_PING_READY, s->sid, NULL) != 0; // the beat tries again
 }
 
 static void came_up(struct nats_bus *b)
@@ -374,6 +374,11 @@ static void on_beat(struct timer *t)
     (void)timer_start(b->core.args.timers, t, BEAT_MS);
     if (!is_up(b))
         return;
+    list_each (it, &b->subs) {
+        struct nats_sub *s = container_of(it, struct nats_sub, link);
+        if (s->unasked)
+            s->unasked = nats_ping_put(b, NATS_PING_READY, s->sid, NULL) != 0;
+    }
     nats_js_beat(b, now);
     if (is_up(b) && now - b->alive_ms >= ALIVE_MS) {
         b->alive_ms = now;

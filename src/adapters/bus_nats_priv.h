@@ -35,7 +35,7 @@ struct nats_sub {
     struct bytes pattern, who;
     struct list link;
     uint64_t sid;
-    bool dead, told_ready, failed;
+    bool dead, told_ready, failed, unasked;
     // Out of the store:
     enum nats_sub_state state;
     char consumer[80]; // its name on the server

@@ -8,6 +8,8 @@ const struct bus_engine *bus_engines(void)
     static const struct bus_engine table[] = {
         {"embedded", "inside this node; its store is memory and ends with it", bus_memory_open},
         {"nats", "NATS, and JetStream as its store", bus_nats_open},
+        {"redis", "Redis: Streams as its store, publish and subscribe for the rest",
+         bus_redis_open},
         {NULL, NULL, NULL},
     };
     return table;

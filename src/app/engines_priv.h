@@ -14,6 +14,7 @@
 #define ENGINES_PLAN_BYTES ((size_t)4 << 20)  // one start's command line and environment
 #define ENGINES_PROBE_MS 2000   // one probe; the next comes after it
 #define ENGINES_PROBE_IDLE_MS 500 // its connection goes soon after the last probe
+#define ENGINES_TLS_IDLE_MAX 1024 // kept connections to an engine behind TLS
 #define ENGINES_FIGURE_MS 100   // from asking for the memory figure to reading it
 
 // One probe on its way. It outlives its engine: its end comes when it comes.

@@ -60,6 +60,9 @@ static int open_pool(struct engine *x, struct err *e)
         .timers = x->all->args.timers,
         .addr = {.port = x->plan.port},
         .tls = x->tls,
+        // A handshake costs more than a kept connection. Without TLS the default: some engines give
+        // each open connection a thread.
+        .idle_max = x->tls ? ENGINES_TLS_IDLE_MAX : 0,
     };
     size_t n = strlen(x->plan.host);
     if (n >= sizeof args.addr.host)

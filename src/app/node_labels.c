@@ -5,6 +5,7 @@
 int node_labels_new(struct node *n, struct err *e)
 {
     n->label_names = label_names_new();
+    n->labels.own = LABEL_ALL;
     return n->label_names ? 0 : err_set(e, E_NOMEM, "out of memory");
 }
 
@@ -73,17 +74,30 @@ int node_labels_make(struct node *n, const struct config *c, struct node_labels 
     return rc;
 }
 
+static void tell_gate(struct node *n)
+{
+    const struct node_labels *l = &n->labels;
+    gate_labels(n->gate, &(struct gate_labels){.names = n->label_names,
+                                               .standard = l->standard,
+                                               .own = l->own,
+                                               .in_use = l->in_use,
+                                               .verify = l->signers ? label_signers_verify : NULL,
+                                               .verify_user = l->signers});
+}
+
 void node_labels_take(struct node *n, const struct node_labels *fresh)
 {
     struct node_labels old = n->labels;
     n->labels = *fresh;
-    gate_labels(n->gate,
-                &(struct gate_labels){.names = n->label_names,
-                                      .standard = fresh->standard,
-                                      .in_use = fresh->in_use,
-                                      .verify = fresh->signers ? label_signers_verify : NULL,
-                                      .verify_user = fresh->signers});
+    n->labels.own = old.own;
+    tell_gate(n);
     node_labels_drop(&old);
+}
+
+void node_labels_own(struct node *n, struct label clearance)
+{
+    n->labels.own = clearance;
+    tell_gate(n);
 }
 
 void node_model_labels(void *user, const struct model *m, struct gate_model_labels *ret)

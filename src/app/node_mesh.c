@@ -318,8 +318,10 @@ static void tell_now(struct node_mesh *m)
         return;
     struct arena *a = arena_new(SHEET_ARENA);
     int status = a ? node_mesh_sheet(m, a, &sheet) : E_NOMEM;
-    if (status == 0)
+    if (status == 0) {
+        node_labels_own(m->node, sheet.clearance); // as the grant says
         status = links_tell(m->links, &sheet, &e);
+    }
     if (status < 0)
         log_event(LOG_ERROR, "mesh.sheet", LOG_STR("why", e.n ? e.text : err_info(status)->text));
     arena_free(a);
@@ -526,6 +528,7 @@ void node_mesh_end(struct node_mesh *m, bool forget)
     m->old_mesh = m->mesh;
     m->links = NULL;
     m->mesh = NULL;
+    node_labels_own(m->node, LABEL_ALL);
     member_free(m->member);
     authority_free(m->authority);
     m->member = NULL;

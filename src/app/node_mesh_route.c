@@ -28,13 +28,15 @@ static void here_of(const struct node_mesh *m, const struct gate_want *w, struct
     struct mesh_node_view self;
     struct gate_model_labels labels;
     node_model_labels(m->node, w->here, &labels);
+    const struct label_crossing told = {.op = labels.cloud ? LABEL_ASK_CLOUD : LABEL_ASK_MODEL,
+                                        .data = w->label,
+                                        .clearance = labels.clearance};
     mesh_node_view(m->mesh, mesh_self_node(m->mesh), now_of(m), &self);
     for (size_t i = 0; self.sheet && i < self.sheet->model_count && !own; i++)
         if (strcmp(self.sheet->models[i].name, v.name) == 0)
             own = &self.sheet->models[i];
     *ret = (struct mesh_here){.have = true,
-                              .may = !m->draining && !n->draining &&
-                                     label_dominates(labels.clearance, w->label),
+                              .may = !m->draining && !n->draining && label_decide(&told, NULL) == 0,
                               .fits = v.state != MODEL_FAILED && (!own || own->fits) &&
                                       (!budget || v.memory_bytes <= budget),
                               .warm = v.state == MODEL_WARM,
@@ -56,6 +58,37 @@ static int put_headers(struct node_mesh *m, const struct gate_want *w)
     return buf_str(&m->hop, "\r\n");
 }
 
+// Is somebody who has it silent, but not dead? Soon it is one or the other.
+static bool silent_has(const struct node_mesh *m, struct bytes model, struct mesh_node *const *not,
+                       size_t not_count)
+{
+    for (struct mesh_node *x = NULL; (x = mesh_each(m->mesh, x)) != NULL;) {
+        struct mesh_node_view v;
+        bool tried = false;
+        mesh_node_view(m->mesh, x, now_of(m), &v);
+        for (size_t i = 0; i < not_count; i++)
+            tried = tried || not[i] == x;
+        if (tried || v.state != MESH_SUSPECT || !v.sheet || !v.same_environment || v.draining)
+            continue;
+        for (size_t i = 0; i < v.sheet->model_count; i++) {
+            const struct mesh_model *y = &v.sheet->models[i];
+            if (bytes_is(model, y->name))
+                return true;
+            for (size_t k = 0; y->aliases && y->aliases[k]; k++)
+                if (bytes_is(model, y->aliases[k]))
+                    return true;
+        }
+    }
+    return false;
+}
+
+static bool alone(const struct node_mesh *m)
+{
+    return mesh_count(m->mesh, MESH_ALIVE) + mesh_count(m->mesh, MESH_SUSPECT) +
+               mesh_count(m->mesh, MESH_DEAD) <=
+           1;
+}
+
 static int route(void *user, const struct gate_want *w, struct gate_route *ret, struct err *e)
 {
     struct node *n = user;
@@ -64,7 +97,7 @@ static int route(void *user, const struct gate_want *w, struct gate_route *ret, 
     struct mesh_choice choice;
     struct mesh_here here;
     *ret = (struct gate_route){0};
-    if (!m || !m->links || mesh_count(m->mesh, MESH_ALIVE) <= 1) {
+    if (!m || !m->links || alone(m)) {
         ret->here = w->here && !w->not_here;
         return ret->here ? 0 : err_set(e, E_NOTFOUND, "no other node has it");
     }
@@ -76,8 +109,10 @@ static int route(void *user, const struct gate_want *w, struct gate_route *ret, 
             want.not_count++;
     for (int tries = 0; tries < GATE_TRIES_MAX; tries++) {
         int status = mesh_route(m->mesh, &want, &here, now_of(m), &choice, e);
-        if (status < 0)
+        if (status < 0) {
+            ret->soon = status == E_UNAVAILABLE && silent_has(m, w->model, not, want.not_count);
             return status;
+        }
         if (!choice.node) {
             ret->here = true;
             return 0;

@@ -35,6 +35,7 @@ struct node_paths { // below the data folder
 
 struct node_labels {
     struct label standard, cloud;
+    struct label own; // what this node may know: its grant's clearance; LABEL_ALL in no mesh
     struct label_subjects *subjects; // clearances on the bus: label_subject(subjects, ...)
     struct label_signers *signers;   // NULL: none
     bool in_use;
@@ -99,6 +100,7 @@ int node_labels_make(struct node *n, const struct config *c, struct node_labels 
                      struct err *e);
 void node_labels_take(struct node *n, const struct node_labels *fresh); // takes what it holds
 void node_labels_drop(struct node_labels *l);
+void node_labels_own(struct node *n, struct label clearance);
 void node_labels_free(struct node *n);
 void node_model_labels(void *user, const struct model *m, struct gate_model_labels *ret);
 // node_reload.c

@@ -185,6 +185,9 @@ int node_prepare(struct node *n, struct cli *c, struct err *e)
     if (n->log_level && !level_of(n->log_level, &least))
         return err_set(e, E_USAGE, "--log-level is debug, info, warn or error, not \"%s\"",
                        n->log_level);
+    const char *context = cli_option(c, "context");
+    if (context && setenv("PLEXUS_CONTEXT", context, 1) != 0) // also for each reload
+        return err_errno(e, errno, "--context");
     int status = find_config(n, c, e);
     if (status == 0)
         status = take_lock(n, e);

@@ -110,6 +110,12 @@ static int check(struct cli *c, struct err *e)
         (void)printf("%s is valid: %zu model%s, %zu listener%s\n", path, conf->model_count,
                      conf->model_count == 1 ? "" : "s", conf->door_count,
                      conf->door_count == 1 ? "" : "s");
+        if (conf->parts)
+            (void)printf("context %s: ", conf->context);
+        for (size_t i = 0; conf->parts && conf->parts[i]; i++)
+            (void)printf("%s%s", i ? ", " : "", conf->parts[i]);
+        if (conf->parts)
+            (void)printf("%s\n", conf->parts[0] ? " hold here" : "no part of contexts holds here");
     }
     config_free(conf);
     buf_fini(&findings);

@@ -15,12 +15,10 @@ static const struct cli_option options[] = {
      NULL},
     CLI_OPTIONS_END,
 };
-static const char *const examples[] = {"plexus join 192.168.1.10:7946 plxj_...",
-                                       "as `plexus token new` printed it there",
-                                       "plexus join 192.168.1.10:7946 - < token",
-                                       "the token from a file, so that no list of "
-                                       "processes shows it",
-                                       NULL};
+static const char *const examples[] = {
+    "plexus join 192.168.1.10:8001 plxj_...", "as `plexus token new` printed it there",
+    "plexus join 192.168.1.10:8001 - < token",
+    "with the token from a file: no list of processes shows it", NULL};
 
 const struct cli_command cli_join_command = {
     .name = "join",

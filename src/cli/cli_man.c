@@ -97,6 +97,7 @@ static void put_page(struct buf *out, const struct cli *c)
         out,
         ".SH ENVIRONMENT\n"
         ".TP\n.B PLEXUS_DATA\nThe data folder when \\-\\-data is not given.\n"
+        ".TP\n.B PLEXUS_CONTEXT\nThe context of this machine when \\-\\-context is not given.\n"
         ".TP\n.B PLEXUS_CONFIG\nThe config when \\-\\-config is not given.\n"
         ".TP\n.B PLEXUS_API_KEY\nThe key for a node that needs one (\\-\\-node).\n"
         ".TP\n.B NO_COLOR\nWhen set, tables have no colours.\n"

@@ -21,17 +21,18 @@ static const struct cli_option init_options[] = {
 };
 static const struct cli_option svid_options[] = {
     {"jwt", 0, NULL, "a JWT for clients that cannot do mTLS, instead of a certificate", NULL},
-    {"audience", 'a', "NAME", "who the JWT is for; may be given several times", NULL},
+    {"audience", 'a', "NAME",
+     "who the JWT is for; may be given several times; default plexus: the nodes", NULL},
     {"scopes", 's', "LIST", "what the JWT may do at the API: models, read, admin; default models",
      "models|read|admin"},
     {"ttl", 0, "TIME", "how long it lasts", NULL},
     {"out", 'o', "DIR", "write cert.pem, key.pem and bundle.pem (or token.jwt) there", "dir"},
     CLI_OPTIONS_END,
 };
-static const char *const svid_examples[] = {"plexus mesh svid agent/planner --out planner",
-                                            "certificate, key and the mesh's roots as files",
-                                            "plexus mesh svid user/ann --jwt --audience plexus",
-                                            "a token for the header Authorization: Bearer", NULL};
+static const char *const svid_examples[] = {
+    "plexus mesh svid agent/planner --out planner",
+    "certificate, key and the mesh's roots as files", "plexus mesh svid user/ann --jwt",
+    "a token for any node's API: Authorization: Bearer eyJ...", NULL};
 static const struct cli_command subs[] = {
     {.name = "init",
      .summary = "make a mesh; this node becomes its authority",
@@ -68,8 +69,7 @@ static const struct cli_command subs[] = {
      .run = standby},
     {.name = NULL},
 };
-static const char *const examples[] = {"plexus mesh init --domain home.internal --listen "
-                                       "192.168.1.10:7946",
+static const char *const examples[] = {"plexus mesh init --domain home.internal",
                                        "a mesh begins with its first node",
                                        "plexus token new",
                                        "a token, and the line that joins another machine",
@@ -248,6 +248,8 @@ static void put_jwt(struct cli *c, struct json_w *w)
     for (size_t i = 0; i < c->parsed.given_count; i++)
         if (!strcmp(c->parsed.given[i].option->name, "audience"))
             json_w_cstr(w, NULL, c->parsed.given[i].value);
+    if (!cli_option(c, "audience"))
+        json_w_cstr(w, NULL, "plexus"); // what the nodes of a mesh take at their API
     json_w_end(w);
 }
 
@@ -286,8 +288,6 @@ static int svid(struct cli *c, struct err *e)
     struct json_w w;
     if (!jwt && (cli_option(c, "audience") || cli_option(c, "scopes")))
         return err_set(e, E_USAGE, "--audience and --scopes belong to --jwt");
-    if (jwt && !cli_option(c, "audience"))
-        return err_set(e, E_USAGE, "--jwt needs --audience NAME: who the token is for");
     buf_init(&body, CLI_TEXT_MAX);
     buf_init(&raw, CLI_TEXT_MAX);
     json_w_init(&w, &body);

@@ -137,7 +137,8 @@ static void cell_note(struct cli_table *t, const struct json *mesh, const struct
     add_note(&b, !strcmp(get(n, "profile"), "edge"), "edge");
     add_note(&b, json_bool(json_get(n, "draining"), false), "draining");
     add_note(&b, json_bool(json_get(n, "breaker_open"), false), "resting after failures");
-    add_note(&b, *get(n, "environment") && strcmp(get(n, "environment"), get(mesh, "environment")),
+    const char *environment = get(n, "environment");
+    add_note(&b, *environment && strcmp(environment, get(mesh, "environment")) != 0,
              "other environment");
     cli_cell(t, PAINT_NONE, "%s", buf_cstr(&b));
     buf_fini(&b);

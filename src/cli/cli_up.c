@@ -5,6 +5,8 @@
 static const struct cli_option options[] = {
     {"config", 'c', "FILE",
      "the config (else PLEXUS_CONFIG, ./plexus.yaml, or one made from what is found)", "file"},
+    {"context", 0, "CONTEXT",
+     "environment.class.node of this machine (else PLEXUS_CONTEXT, node.context)", NULL},
     {"daemon", 'd', NULL, "go to the background when the node is ready", NULL},
     {"log-level", 0, "LEVEL", "debug, info, warn or error", "debug|info|warn|error"},
     CLI_OPTIONS_END,

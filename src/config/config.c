@@ -82,7 +82,7 @@ static int check(struct config_work *w, const struct json *root, struct err *e)
     if (rc != 0 && rc != E_SCHEMA)
         return err_set(e, rc, "%s: %s", w->name, err_info(rc)->text);
     config_explain(w, NULL, w->schema, root);
-    config_rules(w, root);
+    config_parts_rules(w, root);
     if (!w->fits && !w->count) // the schema knows a rule that explain.c does not: no value is shown
         config_find(w, NULL, false, "%s does not fit the schema at %s", first.instance,
                     first.keyword);
@@ -106,6 +106,29 @@ static int fill(struct config_work *w, const struct json *root, struct config *c
     return rc;
 }
 
+// Parts of it may hold only elsewhere: rules between keys are looked at where all is together.
+static int rest(struct config_work *w, const struct json *root, struct config *c, struct err *e)
+{
+    struct json_doc *merged = NULL;
+    int rc = w->fits && !w->count ? config_contexts(w, c, root, &merged, e) : 0;
+    if (merged)
+        root = json_root(merged);
+    if (rc == 0 && merged) { // what came from outside is checked as if it stood there
+        struct schema_error first = {0};
+        struct schema *s = NULL;
+        rc = schema_new(&s, &(struct schema_args){.doc = w->schema}, e);
+        w->fits = rc == 0 && schema_check(s, root, &first) == 0;
+        schema_free(s);
+        config_explain(w, NULL, w->schema, root);
+    }
+    if (rc == 0)
+        config_rules(w, root);
+    if (rc == 0 && !w->count)
+        rc = fill(w, root, c, e);
+    json_free(merged);
+    return rc;
+}
+
 static int load(struct config_work *w, struct config *c, struct bytes text,
                 struct buf *ret_findings, struct err *e)
 {
@@ -120,8 +143,8 @@ static int load(struct config_work *w, struct config *c, struct bytes text,
         rc = parse_error(w->name, &why, ret_findings, e);
     } else {
         rc = check(w, yaml_root(w->yaml), e);
-        if (rc == 0 && !w->count)
-            rc = fill(w, yaml_root(w->yaml), c, e);
+        if (rc == 0)
+            rc = rest(w, yaml_root(w->yaml), c, e);
         if (rc == 0)
             rc = config_findings(w, ret_findings, e);
     }

@@ -69,6 +69,7 @@ struct config {
     const char *mesh_listen;    // address, or NULL
     const char *const *mesh_advertise;
     int64_t beat_ms, suspect_ms, dead_ms, svid_ttl_ms;
+    const char **parts; // of `contexts` that hold here, the most specific last; NULL: none asked
     const char *data;           // absolute folder
     struct config_door *doors;
     size_t door_count;

@@ -75,6 +75,14 @@ bool config_for_engine(const struct json *note, struct bytes engine);
 void config_explain(struct config_work *w, const struct config_at *at, const struct json *schema,
                     const struct json *value);
 
+void config_parts_rules(struct config_work *w, const struct json *given); // rules.c: of `contexts`
+
+// ---- contexts.c ----
+// The document with the parts of `contexts` that hold here; *ret stays NULL when it is as it was.
+// Fills c->parts. E_CONFIG: nobody says which context this is.
+int config_contexts(struct config_work *w, struct config *c, const struct json *root,
+                    struct json_doc **ret, struct err *e);
+
 // ---- defaults.c ----
 // value NULL: only defaults. The result is JSON text.
 int config_defaults(struct config_work *w, struct buf *out, const struct json *value);

@@ -238,6 +238,8 @@ static void models(struct config_work *w, const struct config_at *up, const stru
     while (json_is(list, JSON_OBJ) && json_each(list, &it, &name, &m)) {
         struct config_at at = {.up = up, .key = name},
                          aliases = {.up = &at, .key = BYTES("aliases")};
+        if (json_is(m, JSON_NULL))
+            config_find(w, &at, false, "expected keys and values, found nothing");
         if (!json_is(m, JSON_OBJ))
             continue;
         engine(w, &at, m);
@@ -311,6 +313,34 @@ static void edge(struct config_work *w, const struct json *given)
                         "node.profile edge runs no engine of its own: only engine remote; models "
                         "of other nodes need no entry here");
     }
+}
+
+// A part within a part could hold nowhere that the outer one does not name.
+static void parts(struct config_work *w, const struct json *list)
+{
+    struct config_at top = {.key = BYTES("contexts")};
+    struct json_iter it = {0};
+    struct bytes name;
+    const struct json *v;
+    while (json_is(list, JSON_OBJ) && json_each(list, &it, &name, &v)) {
+        struct config_at at = {.up = &top, .key = name};
+        static const char *const no[] = {"contexts", "data"};
+        for (size_t i = 0; i < sizeof no / sizeof *no; i++) {
+            struct config_at below = {.up = &at, .key = bytes_of(no[i])};
+            if (json_get(v, no[i]))
+                config_find(w, &below, true, "does not belong into a part of contexts");
+        }
+        if (json_get(json_get(v, "node"), "context")) {
+            struct config_at node = {.up = &at, .key = BYTES("node")},
+                             below = {.up = &node, .key = BYTES("context")};
+            config_find(w, &below, true, "a part of contexts cannot change the context it is for");
+        }
+    }
+}
+
+void config_parts_rules(struct config_work *w, const struct json *given)
+{
+    parts(w, json_get(given, "contexts"));
 }
 
 void config_rules(struct config_work *w, const struct json *given)

@@ -7,6 +7,7 @@
 #include "crypto/sign.h"
 #include "crypto/x509_rig.h"
 #include <openssl/err.h>
+#include <openssl/hmac.h>
 #include <openssl/rsa.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -78,6 +79,30 @@ static void test_hmac(void **state)
         assert_false(hmac_fits(&ready, t, (struct bytes){longer, sizeof longer}));
         hmac_key_fini(&ready);
     }
+}
+
+// Every length of a key around the block's size, against another implementation.
+static void test_hmac_keys(void **state)
+{
+    (void)state;
+    char secret[140];
+    for (size_t i = 0; i < sizeof secret; i++)
+        secret[i] = (char)(i * 11 + 1);
+    for (size_t n = 0; n <= sizeof secret; n++) {
+        uint8_t mac[HMAC_LEN], theirs[HMAC_LEN];
+        unsigned size = 0;
+        hmac_sum((struct bytes){secret, n}, BYTES("text"), mac);
+        assert_non_null(
+            HMAC(EVP_sha256(), secret, (int)n, (const uint8_t *)"text", 4, theirs, &size));
+        assert_memory_equal(mac, theirs, sizeof mac);
+    }
+    static const struct hmac_key none;
+    struct hmac_key key;
+    memset(&key, 0, sizeof key);
+    hmac_key_init(&key, BYTES("secret"));
+    assert_memory_not_equal(&key, &none, sizeof key);
+    hmac_key_fini(&key);
+    assert_memory_equal(&key, &none, sizeof key);
 }
 
 // RFC 8032, section 7.1, tests 1 to 3.
@@ -213,6 +238,12 @@ static void test_keys(void **state)
     buf_init(&pem, CRYPTO_PEM_MAX);
     assert_int_equal(crypto_key_pem(a, &pem, NULL), 0);
     assert_true(bytes_starts(buf_bytes(&pem), BYTES("-----BEGIN PRIVATE KEY-----\n")));
+    struct buf small;
+    buf_init(&small, 20);
+    assert_int_equal(crypto_key_pem(a, &small, &e), E_TOOBIG);
+    buf_clear(&small);
+    assert_int_equal(crypto_key_spki(a, &small, &e), E_TOOBIG);
+    buf_fini(&small);
     assert_int_equal(crypto_key_open(&b, buf_bytes(&pem), NULL), 0);
     assert_true(crypto_key_same(a, b));
     for (int i = 0; i < 64; i++) { // short r and s are padded
@@ -295,8 +326,9 @@ static void test_rs256(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hmac), cmocka_unit_test(test_ed25519), cmocka_unit_test(test_es256),
-        cmocka_unit_test(test_keys), cmocka_unit_test(test_rs256),
+        cmocka_unit_test(test_hmac),    cmocka_unit_test(test_hmac_keys),
+        cmocka_unit_test(test_ed25519), cmocka_unit_test(test_es256),
+        cmocka_unit_test(test_keys),    cmocka_unit_test(test_rs256),
     };
     return cmocka_run_group_tests_name("signatures", tests, NULL, NULL);
 }

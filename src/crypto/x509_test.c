@@ -155,6 +155,17 @@ static void test_authority(void **state)
     struct bytes bad = BYTES("x");
     assert_int_equal(x509_roots_new(&roots, &bad, 1, &e), E_PARSE);
     assert_int_equal(x509_roots_new(&roots, &bad, 0, &e), E_INVALID);
+    struct bytes many[X509_ROOTS_MAX + 1];
+    for (int i = 0; i <= X509_ROOTS_MAX; i++)
+        many[i] = buf_bytes(&a.der);
+    assert_int_equal(x509_roots_new(&roots, many, X509_ROOTS_MAX + 1, &e), E_INVALID);
+    assert_int_equal(x509_roots_new(&roots, many, X509_ROOTS_MAX, NULL), 0);
+    x509_roots_free(roots);
+    struct buf small;
+    buf_init(&small, 20);
+    assert_int_equal(x509_csr_make(a.key, &small, &e), E_TOOBIG);
+    assert_int_equal(x509_pem_put(&small, "CERTIFICATE", many[0]), E_TOOBIG);
+    buf_fini(&small);
     clean();
     crypto_key_free(other);
     authority_fini(&a);

@@ -10,6 +10,7 @@ int gate_new(struct gate **ret, const struct gate_args *args, struct err *e)
     if (!g)
         return err_set(e, E_NOMEM, "gate: out of memory");
     g->args = *args;
+    g->labels.own = LABEL_ALL;
     list_init(&g->requests);
     list_init(&g->free);
     buf_init(&g->line, 64 * 1024);

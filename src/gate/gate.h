@@ -45,6 +45,7 @@ struct gate_want {
 };
 struct gate_route {
     bool here;
+    bool soon; // with E_UNAVAILABLE: who has it is silent for a moment; asking again may help
     char node[GATE_NODE_MAX];
     char model[129]; // its own name there
     struct gate_upstream up;
@@ -71,6 +72,7 @@ struct gate_model_labels {
 struct gate_labels {
     struct label_names *names; // NULL: no labels here: a request that brings one is refused
     struct label standard;     // of a request that brings none
+    struct label own;          // clearance of this node
     bool in_use; // every model's answer says its label, not only when asked with one
     // Whose signature a declassification bears (label_declass_args.verify).
     int (*verify)(void *user, struct bytes who, struct bytes signed_text,

@@ -170,6 +170,29 @@ static bool not_lowered(struct greq *r, const struct err *e)
     return false;
 }
 
+// Who asks could never read the answer to a request above the own clearance, and this node may not
+// hold one above its own.
+static bool may_come(struct greq *r)
+{
+    struct label_crossing read = {.op = LABEL_READ_REPLY,
+                                  .data = r->label,
+                                  .clearance = r->clearance},
+                          come = {
+                              .op = LABEL_HOP, .data = r->label, .clearance = r->gate->labels.own};
+    struct label_crossing *no = label_decide(&read, NULL) < 0   ? &read
+                                : label_decide(&come, NULL) < 0 ? &come
+                                                                : NULL;
+    struct err e = {0};
+    char who[WHO_MAX] = "this node";
+    if (!no)
+        return true;
+    if (no == &read)
+        who_asks(r, who);
+    refused(r, no, "the request", who, &e);
+    greq_fail(r, e.code, e.text, label_header, -1);
+    return false;
+}
+
 bool gate_label_take(struct greq *r)
 {
     const struct http_head *h = http_request(r->x);
@@ -186,22 +209,22 @@ bool gate_label_take(struct greq *r)
         return bad(r, rc, e.text);
     r->answer = r->label;
     r->labelled = g->labels.in_use || text.p || (r->key && key_has_labels(r->key));
-    if (!label_dominates(r->clearance, r->label)) { // it could never read its own answer
-        struct label_crossing x = {
-            .op = LABEL_READ_REPLY, .data = r->label, .clearance = r->clearance};
-        char who[WHO_MAX];
-        who_asks(r, who);
-        refused(r, &x, "the request", who, &e);
-        greq_fail(r, e.code, e.text, label_header, -1);
-        return false;
-    }
     if (!signed_text.p)
-        return true;
+        return may_come(r);
     r->labelled = true;
+    if (!may_come(r))
+        return false;
     if (lower(r, signed_text, &e) < 0)
         return not_lowered(r, &e);
     r->answer = r->label;
     return true;
+}
+
+void gate_label_nowhere(struct greq *r, const struct err *e)
+{
+    struct label_crossing x = {.op = LABEL_HOP, .data = r->label, .clearance = r->clearance};
+    report(r, &x, e);
+    greq_fail(r, e->code, e->text, "model", -1);
 }
 
 // ---- its model here ----

@@ -35,6 +35,7 @@ struct greq {
     // Another node serves it, or did. node[0] == 0: this one.
     bool hop;      // came from another node: goes no further
     bool not_here; // this node was tried
+    uint8_t looks; // for a node, while those that have the model are silent
     uint8_t not_count;
     char node[GATE_NODE_MAX];
     char not[GATE_TRIES_MAX][GATE_NODE_MAX];
@@ -103,6 +104,7 @@ struct bytes embed_gate_completions(void);
 struct bytes embed_gate_embeddings(void);
 void greq_no_model(struct greq *r, const char *name);
 void greq_want(struct greq *r); // asks models for it: here
+bool greq_prefers_no_wait(const struct greq *r); // "Prefer: wait=0"
 void greq_tell(struct greq *r); // a view of it, for the console
 // gate_route.c
 // Picks here or another node. true: it is on its way there, or answered; false: here.
@@ -117,6 +119,8 @@ bool gate_label_take(struct greq *r); // label and clearance of a request; first
 bool gate_label_may(struct greq *r);  // its model here may be told, its answer be read
 // The answer of another node begins; called before anything of it goes on.
 bool gate_label_came(struct greq *r, const struct http_head *head);
+// The mesh knows no place that may get it (E_SECURITY): event, figure, answer.
+void gate_label_nowhere(struct greq *r, const struct err *e);
 void gate_label_put(const struct greq *r, struct buf *extra); // a header line, when it is due
 struct label gate_label_of(const struct greq *r);             // of the request: for the next hop
 void greq_walk_begin(struct gate *g, struct greq_walk *w);

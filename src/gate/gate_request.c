@@ -343,6 +343,11 @@ static int64_t prefer_wait(const struct http_head *h)
     return -1;
 }
 
+bool greq_prefers_no_wait(const struct greq *r)
+{
+    return prefer_wait(http_request(r->x)) == 0;
+}
+
 static void refuse_wait(struct greq *r)
 {
     struct gate *g = r->gate;

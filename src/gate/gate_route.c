@@ -3,6 +3,8 @@
 #include "gate/gate_priv.h"
 #include <string.h>
 
+#define LOOK_MS 50
+#define LOOKS_MAX 30 // about as long as a silence lasts until it is a death
 #define PREFIX_BYTES 1024 // of the prompt's start: what an engine may still have in its cache
 
 static uint64_t mix(uint64_t hash, struct bytes text)
@@ -72,6 +74,27 @@ static bool may(struct greq *r, const struct gate_route *to, struct err *e)
     return !r->key || key_model(r->key, bytes_of(to->model), e) == 0;
 }
 
+// A node that has it was not heard for a moment. It comes back, or it is dead: the request waits
+// for that, not its client.
+static void on_look(struct timer *t)
+{
+    struct greq *r = t->user;
+    if (!route_out(r))
+        greq_no_model(r, r->name);
+}
+
+static bool look_again(struct greq *r)
+{
+    if (r->looks == LOOKS_MAX || greq_prefers_no_wait(r))
+        return false;
+    r->looks++;
+    r->waited = true;
+    r->stage = ST_WAITING;
+    r->speak.fn = on_look;
+    r->speak.user = r;
+    return timer_start(r->gate->args.timers, &r->speak, LOOK_MS) == 0;
+}
+
 bool route_out(struct greq *r)
 {
     struct gate_route to = {0};
@@ -80,8 +103,14 @@ bool route_out(struct greq *r)
     if (status == 0 && to.here)
         return false;
     // With a model of its own this node says by itself why not; without, what the mesh says counts.
+    if (status == E_SECURITY) {
+        gate_label_nowhere(r, &e);
+        return true;
+    }
     if (status < 0 && (r->model || status == E_NOTFOUND))
-        return status == E_SECURITY ? (greq_fail(r, status, e.text, "model", -1), true) : false;
+        return false;
+    if (status < 0 && to.soon && look_again(r))
+        return true;
     if (status < 0 || !may(r, &to, &e))
         greq_fail(r, e.code, e.text, "model", e.code == E_UNAVAILABLE ? 1 : -1);
     else

@@ -220,13 +220,16 @@ static void gather_limits(struct host_facts *f, const struct host_probe *p)
     buf_fini(&b);
 }
 
-static void gather_clock(struct host_facts *f, const struct host_probe *p,
-                         const struct host_doctor_args *args)
+static void take_times(struct host_facts *f, const struct host_doctor_args *args)
 {
-    struct buf b;
     f->wall_s = args->wall_s;
     f->cert_from_s = args->cert_from_s;
     f->cert_to_s = args->cert_to_s;
+}
+
+static void gather_clock(struct host_facts *f, const struct host_probe *p)
+{
+    struct buf b;
     buf_init(&b, 4096);
     (void)host_fact_into(p, f->clock, sizeof f->clock, "clock");
     // systemd-timesyncd says it by a file, also where the kernel's flag is not kept.
@@ -249,7 +252,8 @@ void host_doctor_gather(struct host_facts *ret, const struct host_probe *probe,
     gather_secrets(ret, probe, args->data_dir);
     gather_engines(ret, probe, args);
     gather_limits(ret, probe);
-    gather_clock(ret, probe, args);
+    gather_clock(ret, probe);
+    take_times(ret, args);
     for (size_t i = 0; i < args->port_count && ret->port_count < HOST_PORTS_MAX; i++) {
         uint32_t at = ret->port_count++;
         ret->ports[at].port = args->ports[i];
@@ -265,5 +269,5 @@ void host_boot_gather(struct host_facts *ret, const struct host_probe *probe,
     gather_user(ret, probe);
     gather_data(ret, probe, args->data_dir);
     gather_secrets(ret, probe, args->data_dir);
-    gather_clock(ret, probe, args);
+    take_times(ret, args); // whether it is kept right is the doctor's question, not the start's
 }

@@ -504,6 +504,7 @@ static void gathers(void **state)
     assert_int_equal(boot.secret_count, 3);
     assert_int_equal(boot.user.uid, 1000);
     assert_int_equal(boot.cert_to_s, 7);
+    assert_string_equal(boot.clock, "");
     profiles_close(&m);
 
     profiles_parse(&m, BYTES("{}"));

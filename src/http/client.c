@@ -19,7 +19,7 @@ struct link { // one connection
     struct buf in;          // an answer's head in pieces
     struct http1 parser;
     int64_t idle_since_ms;
-    bool open, closed, reading, has_head, keep, until_close, seen_bytes;
+    bool dialing, open, closed, reading, has_head, keep, until_close, seen_bytes;
 };
 
 struct http_call {
@@ -34,6 +34,7 @@ struct http_call {
     size_t body_offset;
     int64_t first_byte_ms, silence_ms, due_ms;
     bool sent, has_head, reused, retried, held, ending;
+    bool queued; // for a connection: one that gets free, or its turn to make one
     int status;
     struct err err;
     struct timer later;
@@ -43,11 +44,11 @@ struct http_pool {
     struct http_pool_args args;
     char *host_header;
     struct list idle, busy, calls;
-    size_t idle_count, links;
+    size_t idle_count, links, dialing;
     size_t ends; // calls whose on_end is running
     struct timer sweep;
     struct http1_fields fields;
-    bool sweeping, freed;
+    bool sweeping, ending, freed;
 };
 
 static void on_open(struct net_stream *s, int status, const struct err *e);
@@ -56,6 +57,8 @@ static void on_end(struct net_stream *s, int status);
 static void on_drain(struct net_stream *s);
 static void on_closed(struct net_stream *s);
 static int call_connect(struct http_call *c, struct err *e);
+static int call_dial(struct http_call *c, int64_t timeout_ms, struct err *e);
+static void link_dialed(struct link *l);
 
 static const struct net_handler handler = {.on_open = on_open,
                                            .on_data = on_data,
@@ -121,6 +124,7 @@ static void link_close(struct link *l, bool abort)
     l->closed = true;
     list_del(&l->node);
     net_close(l->stream, abort);
+    link_dialed(l);
 }
 
 void http_pool_drop_idle(struct http_pool *p)
@@ -140,6 +144,7 @@ void http_pool_free(struct http_pool *p)
 {
     if (!p || p->freed)
         return;
+    p->ending = true;
     http_pool_drop_idle(p);
     list_each_safe (it, &p->calls)
         http_call_cancel(container_of(it, struct http_call, node));
@@ -173,7 +178,8 @@ static void call_finish(struct http_call *c, int status, const struct err *e)
 static void call_later(struct timer *t)
 {
     struct http_call *c = t->user;
-    call_finish(c, c->status, c->status ? &c->err : NULL);
+    struct err e = c->err;
+    call_finish(c, c->status, c->status ? &e : NULL);
 }
 
 // Ends the call in a later round, so that nothing ends inside its own start or cancel.
@@ -217,12 +223,29 @@ static void link_fail(struct link *l, int status, const struct err *e)
         call_finish(c, status, e);
 }
 
+static struct http_call *first_queued(struct http_pool *p)
+{
+    list_each (it, &p->calls) {
+        struct http_call *c = container_of(it, struct http_call, node);
+        if (c->queued && !c->ending)
+            return c;
+    }
+    return NULL;
+}
+
+static void link_take(struct link *l, struct http_call *c);
+
 static void link_idle(struct link *l)
 {
     struct http_pool *p = l->pool;
+    struct http_call *next = first_queued(p);
     l->call = NULL;
     l->has_head = false;
     l->seen_bytes = false;
+    if (next && l->keep) {
+        link_take(l, next);
+        return;
+    }
     list_del(&l->node);
     if (!l->keep || p->freed || p->idle_count >= p->args.idle_max) {
         list_add_tail(&p->busy, &l->node);
@@ -243,7 +266,7 @@ static struct http_call *overdue(struct http_pool *p, int64_t now)
 {
     list_each (it, &p->calls) {
         struct http_call *c = container_of(it, struct http_call, node);
-        if (c->due_ms <= now && !c->held && c->link && !c->ending)
+        if (c->due_ms <= now && !c->held && (c->link || c->queued) && !c->ending)
             return c;
     }
     return NULL;
@@ -266,6 +289,12 @@ static void pool_sweep(struct timer *t)
     p->ends++;
     while (!p->freed && (c = overdue(p, now)) != NULL) {
         struct err e = {0};
+        if (c->queued) {
+            (void)err_set(&e, E_TIMEOUT, "no connection after %lld ms",
+                          (long long)p->args.connect_ms);
+            call_finish(c, E_TIMEOUT, &e);
+            continue;
+        }
         (void)err_set(&e, E_TIMEOUT,
                       c->has_head ? "the answer stalled for %lld ms" : "no answer after %lld ms",
                       (long long)(c->has_head ? c->silence_ms : c->first_byte_ms));
@@ -323,7 +352,50 @@ static void link_attach(struct link *l, struct http_call *c)
     list_add_tail(&l->pool->busy, &l->node);
 }
 
-static int call_connect(struct http_call *c, struct err *e)
+// A kept connection serves this call.
+static void link_take(struct link *l, struct http_call *c)
+{
+    c->queued = false;
+    c->reused = true;
+    link_attach(l, c);
+    if (!l->reading && l->open) {
+        l->reading = true;
+        net_read(l->stream, true);
+    }
+    // A dead kept connection shows when its end is read: the retry is made there.
+    int sent = call_send(c);
+    if (sent < 0 && sent != E_CLOSED) {
+        c->link = NULL;
+        l->call = NULL;
+        link_close(l, true);
+        call_end_later(c, sent, NULL);
+    }
+}
+
+// A connection was made, or was not: the next call that waits has its turn.
+static void link_dialed(struct link *l)
+{
+    struct http_pool *p = l->pool;
+    struct http_call *c;
+    if (!l->dialing)
+        return;
+    l->dialing = false;
+    p->dialing--;
+    while (!p->ending && p->dialing < p->args.dials_max && (c = first_queued(p)) != NULL) {
+        struct err e = {0};
+        int64_t left = c->due_ms - timers_now_ms(p->args.timers);
+        c->queued = false;
+        if (left < p->args.connect_ms / 10) {
+            (void)err_set(&e, E_TIMEOUT, "no connection after %lld ms",
+                          (long long)p->args.connect_ms);
+            call_end_later(c, E_TIMEOUT, &e);
+        } else if (call_dial(c, left, &e) < 0) {
+            call_end_later(c, e.code, &e);
+        }
+    }
+}
+
+static int call_dial(struct http_call *c, int64_t timeout_ms, struct err *e)
 {
     struct http_pool *p = c->pool;
     struct link *l = mem_new(struct link);
@@ -334,7 +406,7 @@ static int call_connect(struct http_call *c, struct err *e)
     buf_init(&l->in, p->args.head_bytes);
     struct net_connect_args args = {.addr = p->args.addr,
                                     .tls = p->args.tls,
-                                    .timeout_ms = p->args.connect_ms,
+                                    .timeout_ms = timeout_ms,
                                     .queue_bytes_max = QUEUE_BYTES_MAX,
                                     .handler = &handler,
                                     .user = l};
@@ -344,8 +416,21 @@ static int call_connect(struct http_call *c, struct err *e)
         return status;
     }
     p->links++;
+    p->dialing++;
+    l->dialing = true;
+    c->due_ms = TIME_NEVER; // the connection has its own deadline
     c->reused = false;
     link_attach(l, c);
+    return 0;
+}
+
+static int call_connect(struct http_call *c, struct err *e)
+{
+    struct http_pool *p = c->pool;
+    if (!p->args.dials_max || p->dialing < p->args.dials_max)
+        return call_dial(c, p->args.connect_ms, e);
+    c->queued = true;
+    c->due_ms = due(p, p->args.connect_ms);
     return 0;
 }
 
@@ -395,16 +480,7 @@ int http_call_start(struct http_pool *p, const struct http_call_args *args, stru
     if (status == 0 && !list_empty(&p->idle)) {
         struct link *l = container_of(p->idle.prev, struct link, node); // the one used last
         p->idle_count--;
-        c->reused = true;
-        link_attach(l, c);
-        // A dead kept connection shows when its end is read: the retry is made there.
-        int sent = call_send(c);
-        if (sent < 0 && sent != E_CLOSED) {
-            c->link = NULL;
-            l->call = NULL;
-            link_close(l, true);
-            call_end_later(c, sent, NULL);
-        }
+        link_take(l, c);
     } else if (status == 0) {
         status = call_connect(c, e);
     }
@@ -442,15 +518,18 @@ void http_call_read(struct http_call *c, bool on)
 void http_call_cancel(struct http_call *c)
 {
     struct link *l = c->link;
-    if (c->ending)
+    struct err e = {0};
+    (void)err_set(&e, E_CANCELLED, "cancelled");
+    if (c->ending) { // its end waits for the next round: it says so then, whatever it was
+        c->status = E_CANCELLED;
+        c->err = e;
         return;
+    }
     c->link = NULL;
     if (l) {
         l->call = NULL;
         link_close(l, true);
     }
-    struct err e = {0};
-    (void)err_set(&e, E_CANCELLED, "cancelled");
     call_end_later(c, E_CANCELLED, &e);
 }
 
@@ -459,6 +538,7 @@ void http_call_cancel(struct http_call *c)
 static void on_open(struct net_stream *s, int status, const struct err *e)
 {
     struct link *l = s->user;
+    link_dialed(l);
     if (status < 0) {
         link_fail(l, status, e);
         return;

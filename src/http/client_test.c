@@ -265,12 +265,87 @@ static void test_slow_reader(void **state)
     rig_fini(&r);
 }
 
+// ---- connections that are made at once ---------------------------------------------------------
+
+static void serve_each(struct peer *p)
+{
+    int fds[RIG_CALLS];
+    for (int i = 0; i < RIG_CALLS; i++) // none gets free before all are there
+        fds[i] = peer_accept(p);
+    for (int i = 0; i < RIG_CALLS; i++) {
+        (void)peer_hear(p, fds[i]);
+        peer_say(fds[i], "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    }
+    for (int i = 0; i < RIG_CALLS; i++)
+        peer_bye(fds[i]);
+}
+
+static void next_all(struct rig *r, int round)
+{
+    for (int i = 0; round == 0 && i < RIG_CALLS; i++)
+        (void)ask(r, i);
+    if (round == 1)
+        rig_done(r);
+}
+
+static void test_one_after_the_other(void **state)
+{
+    (void)state;
+    static struct rig r;
+    r = (struct rig){0};
+    rig_run(&r, next_all, serve_each, &(struct http_pool_args){.dials_max = 1});
+    for (int i = 0; i < RIG_CALLS; i++)
+        is_whole(&r.calls[i], "ok");
+    assert_int_equal(r.peer.accepted, RIG_CALLS);
+    rig_fini(&r);
+}
+
+// A peer that never ends a handshake: no more than two are tried, and all hear of it in time.
+static void serve_mute(struct peer *p)
+{
+    int fds[RIG_CALLS] = {peer_accept(p), peer_accept(p)};
+    peer_bye(fds[0]);
+    peer_bye(fds[1]);
+}
+
+static void next_mute(struct rig *r, int round)
+{
+    if (round == 0)
+        next_all(r, 0);
+    if (round == 0)
+        http_call_cancel(r->calls[7].c); // one that waits
+    if (round == 1)
+        rig_done(r);
+}
+
+static void test_all_wait_for_two(void **state)
+{
+    (void)state;
+    static struct rig r;
+    struct net_tls *tls = NULL;
+    r = (struct rig){0};
+    assert_int_equal(net_tls_new(&tls, &(struct net_tls_args){.insecure = true}, NULL), 0);
+    int64_t from = time_mono_ms();
+    rig_run(&r, next_mute, serve_mute,
+            &(struct http_pool_args){.dials_max = 2, .connect_ms = 300, .tls = tls});
+    for (int i = 0; i < RIG_CALLS; i++)
+        ended_with(&r.calls[i], i == 7 ? E_CANCELLED : E_TIMEOUT);
+    assert_int_equal(r.peer.accepted, 2);
+    assert_in_range(time_mono_ms() - from, 250, 2000);
+    net_tls_free(tls);
+    rig_fini(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_kept),        cmocka_unit_test(test_stale),
-        cmocka_unit_test(test_too_much),    cmocka_unit_test(test_idle),
+        cmocka_unit_test(test_kept),
+        cmocka_unit_test(test_stale),
+        cmocka_unit_test(test_too_much),
+        cmocka_unit_test(test_idle),
         cmocka_unit_test(test_slow_reader),
+        cmocka_unit_test(test_one_after_the_other),
+        cmocka_unit_test(test_all_wait_for_two),
     };
     return cmocka_run_group_tests_name("client", tests, NULL, NULL);
 }

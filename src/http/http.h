@@ -136,6 +136,9 @@ struct http_pool_args {
     size_t idle_max; // kept connections, default 64
     int64_t idle_ms; // default 60 s
     int64_t connect_ms; // default 10 s
+    // Connections that are being made at once, 0: any number. Calls beyond wait for one of them,
+    // or for one that gets free: many handshakes side by side would all be late.
+    size_t dials_max;
     size_t head_bytes; // ceiling of an answer's head, default 64 KiB
     // Looks at each new connection before anything is sent on it: 0, or E_* and it is closed. May
     // be NULL.

@@ -472,6 +472,19 @@ static void spread(struct links *l, struct bytes text)
     }
 }
 
+static void cut_removed(struct links *l, struct mesh_node *n)
+{
+    char id[SPIFFE_ID_MAX + 1];
+    struct mesh_node_view node;
+    struct member_view v;
+    member_view(l->args.member, &v);
+    mesh_node_view(l->args.mesh, n, links_now(l), &node);
+    (void)snprintf(id, sizeof(id), "spiffe://%s/node/%s", v.domain, node.name);
+    mesh_removed(l->args.mesh, bytes_of(node.name), links_now(l));
+    links_run(l);
+    (void)http_server_close_peer(l->args.server, bytes_of(id));
+}
+
 int links_removal(struct links *l, struct bytes text, struct err *e)
 {
     struct grant_removal r;
@@ -481,27 +494,55 @@ int links_removal(struct links *l, struct bytes text, struct err *e)
     if (status <= 0)
         return status;
     member_view(l->args.member, &v);
-    if (l->args.ops->save_member(l->args.user, e) < 0)
-        return E_IO;
+    struct err why = {0};
+    // A full disk is no reason to keep it: it counts from now on, and is saved with the next
+    // change.
+    if (l->args.ops->save_member(l->args.user, &why) < 0)
+        log_event(LOG_ERROR, "mesh.save", LOG_STR("why", why.text));
     log_event(LOG_WARN, "mesh.removed", LOG_STR("node", r.node), LOG_UINT("epoch", r.epoch));
     bool self = strcmp(r.node, v.node) == 0 && v.epoch <= r.epoch;
     struct mesh_node *n = mesh_find(l->args.mesh, bytes_of(r.node));
-    struct mesh_node_view node = {0};
     // First it is told to the one removed, too: it shall know why nobody answers any more.
     spread(l, text);
     if (self) {
         l->args.ops->removed(l->args.user);
         return 1;
     }
-    if (n) {
-        char id[SPIFFE_ID_MAX + 1];
-        mesh_node_view(l->args.mesh, n, links_now(l), &node);
-        mesh_removed(l->args.mesh, bytes_of(r.node), links_now(l));
-        links_run(l);
-        (void)snprintf(id, sizeof(id), "spiffe://%s/node/%s", v.domain, r.node);
-        (void)http_server_close_peer(l->args.server, bytes_of(id));
-    }
+    if (n)
+        cut_removed(l, n);
     return 1;
+}
+
+// A node whose sheet is void by what this node knows of removals, NULL: none.
+static struct mesh_node *void_node(struct links *l)
+{
+    for (struct mesh_node *n = NULL; (n = mesh_each(l->args.mesh, n)) != NULL;) {
+        struct mesh_node_view v;
+        struct grant_removal r;
+        struct bytes raw;
+        size_t at = 0;
+        bool named = false;
+        mesh_node_view(l->args.mesh, n, links_now(l), &v);
+        while (!named && grant_removals_each(member_removals(l->args.member), &at, &r, NULL))
+            named = strcmp(r.node, v.name) == 0;
+        if (v.self || v.state == MESH_REMOVED || !named || !mesh_raw(l->args.mesh, n, &raw))
+            continue;
+        struct arena *a = arena_new(SHEET_ARENA);
+        struct bytes payload;
+        struct grant grant;
+        int status = a ? member_sheet_open(l->args.member, raw, a, &payload, &grant, NULL) : 0;
+        arena_free(a);
+        if (status == E_SECURITY)
+            return n;
+    }
+    return NULL;
+}
+
+void links_cut_removed(struct links *l)
+{
+    struct mesh_node *n;
+    while (!l->closed && (n = void_node(l)) != NULL)
+        cut_removed(l, n);
 }
 
 static void on_standby(struct links_call *c, int status, const struct err *e)

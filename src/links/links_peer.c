@@ -130,6 +130,8 @@ int link_dial(struct link *x, struct err *e)
                                   .addr = addr,
                                   .tls = l->client_tls,
                                   .connect_ms = LINKS_CONNECT_MS,
+                                  .idle_max = LINKS_IDLE_MAX,
+                                  .dials_max = LINKS_DIALS_MAX,
                                   .check = check,
                                   .user = x};
     return http_pool_new(&x->pool, &args, e);

@@ -10,6 +10,10 @@
 #define LINKS_ANSWER_MAX ((size_t)8 << 20) // sheets of a whole mesh
 #define LINKS_CONTROL_MS 3000  // an answer between nodes that is not a model's
 #define LINKS_CONNECT_MS 3000
+// Kept connections to one peer, as many as it had requests at once in the last minute: a new one
+// costs both sides a millisecond of CPU (OpenSSL 3.0), fifty times what a request costs.
+#define LINKS_IDLE_MAX 1024
+#define LINKS_DIALS_MAX 16 // handshakes with one peer at once: its beats shall not wait for them
 #define LINKS_HELLO_MS 100     // first pause after a hello that failed, doubled ...
 #define LINKS_HELLO_MAX_MS 2000 // ... up to this
 #define LINKS_ECHO_MS 250      // so long without an echo: datagrams do not get through
@@ -86,6 +90,7 @@ int links_tls(struct links *l, struct err *e); // contexts from the member's cer
 struct link *links_link(struct links *l, struct bytes name); // NULL: none
 struct link *links_link_of(struct links *l, struct mesh_node *n); // made when absent
 void links_forget_keys(struct links *l);
+void links_cut_removed(struct links *l); // removals that came with an answer of the authority
 void links_refused(struct links *l, enum links_refusal what, const char *who, const char *why);
 
 // links_peer.c

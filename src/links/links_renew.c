@@ -51,6 +51,7 @@ void links_renewed(struct links *l)
     }
     l->args.ops->rotated(l->args.user);
     links_renew_plan(l);
+    links_cut_removed(l);
 }
 
 static void failed(struct links *l, const struct err *e)

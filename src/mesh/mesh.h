@@ -45,7 +45,7 @@ void mesh_free(struct mesh *m);
 // ---- sheets: what a node says of itself ---------------------------------------------------------
 
 struct mesh_model { // a record of kind "model"
-    const char *name, *kind;
+    const char *name, *kind; // kind "": not known
     const char *const *aliases; // NULL-terminated or NULL
     const char *state; // "UNLOADED", "LOADING", "WARM", "DRAINING", "FAILED"
     const char *tier; // "node" (default), "edge", "cloud"

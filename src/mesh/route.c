@@ -51,7 +51,7 @@ static bool is_tried(const struct mesh_want *w, const struct mesh_node *n)
 static const char *why_cannot(const struct mesh_want *w, const struct mesh_place *p)
 {
     const struct mesh_model *x = p->model;
-    if (w->kind != NULL && strcmp(x->kind, w->kind) != 0)
+    if (w->kind != NULL && *x->kind != 0 && strcmp(x->kind, w->kind) != 0)
         return "is of another kind";
     if (w->context != 0 && x->context != 0 && x->context < w->context)
         return "has too short a context";
@@ -80,15 +80,24 @@ static const char *why_gone(const struct mesh_want *w, const struct mesh_place *
     return NULL;
 }
 
-static bool label_allows(const struct mesh_want *w, const struct mesh_place *p)
-{
-    return label_dominates(p->model->clearance, w->label) &&
-           label_dominates(p->node->sheet.clearance, w->label);
-}
-
 static bool is_cloud(const struct mesh_place *p)
 {
     return strcmp(p->model->tier, "cloud") == 0;
+}
+
+static bool node_may(const struct mesh_want *w, const struct mesh_place *p)
+{
+    const struct label_crossing x = {
+        .op = LABEL_HOP, .data = w->label, .clearance = p->node->sheet.clearance};
+    return label_decide(&x, NULL) == 0;
+}
+
+static bool model_may(const struct mesh_want *w, const struct mesh_place *p)
+{
+    const struct label_crossing x = {.op = is_cloud(p) ? LABEL_ASK_CLOUD : LABEL_ASK_MODEL,
+                                     .data = w->label,
+                                     .clearance = p->model->clearance};
+    return label_decide(&x, NULL) == 0;
 }
 
 static enum verdict judge(const struct mesh_want *w, const struct mesh_place *p, int64_t now_ms,
@@ -101,7 +110,7 @@ static enum verdict judge(const struct mesh_want *w, const struct mesh_place *p,
         *ret_why = "cloud is not allowed for it";
         return FORBIDDEN;
     }
-    if (!label_allows(w, p)) {
+    if (!model_may(w, p) || !node_may(w, p)) {
         *ret_why = NULL; // the text has the labels
         return FORBIDDEN;
     }
@@ -302,7 +311,7 @@ static void put_reason(const struct search *s, struct buf *b, const struct mesh_
     if (why != NULL) {
         (void)buf_str(b, why);
     } else if (v == FORBIDDEN) {
-        bool model = !label_dominates(*clearance, s->w->label);
+        bool model = !model_may(s->w, p);
         put_label(b, s->m, model ? "model cleared for " : "node cleared for ",
                   model ? *clearance : p->node->sheet.clearance);
     }
@@ -315,7 +324,8 @@ static int refuse(const struct search *s, const struct mesh_name *x, struct err 
         const char *text;
     } heads[] = {
         [CANNOT] = {E_NOTFOUND, "no node can serve model"},
-        [FORBIDDEN] = {E_SECURITY, "no place may get the request for model"},
+        [FORBIDDEN] = {E_SECURITY,
+                       "SecurityViolationError: no place may get the request for model"},
         [GONE] = {E_UNAVAILABLE, "no node can serve now model"},
     };
     enum verdict v = s->seen[GONE] ? GONE : s->seen[FORBIDDEN] ? FORBIDDEN : CANNOT;

@@ -127,8 +127,11 @@ static void model(struct reader *r, const struct json *v, struct mesh_model *x)
     static const char *const states[] = {"UNLOADED", "LOADING", "WARM", "DRAINING", "FAILED", NULL};
     static const char *const tiers[] = {"node", "edge", "cloud", NULL};
     const struct json *tier = json_get(v, "tier"), *replicas = json_get(v, "replicas");
+    const struct json *kind = json_get(v, "kind");
     x->name = text(r, json_get(v, "name"), "model's name", MESH_MODEL_NAME_MAX);
-    x->kind = text(r, json_get(v, "kind"), "model's kind", WORD_MAX);
+    x->kind = json_is(kind, JSON_STR) && json_str(kind).n == 0
+                  ? "" // its node does not know
+                  : text(r, kind, "model's kind", WORD_MAX);
     x->aliases = texts(r, json_get(v, "aliases"), "aliases", MESH_ALIASES_MAX, MESH_MODEL_NAME_MAX);
     x->state = word(r, json_get(v, "state"), "model's state", states);
     x->tier = tier != NULL ? word(r, tier, "tier", tiers) : tiers[0];

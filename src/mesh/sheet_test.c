@@ -61,6 +61,8 @@ static void refused(void **state)
         {"{" HEAD ",\"models\":{}}", E_INVALID, "models"},
         {"{" HEAD ",\"models\":[7]}", E_INVALID, "model's name"},
         {"{" HEAD ",\"models\":[{\"name\":\"m\"}]}", E_INVALID, "model's kind"},
+        {"{" HEAD ",\"models\":[{\"name\":\"m\",\"kind\":\"\",\"state\":\"HOT\"}]}", E_INVALID,
+         "model's state"},
         {"{" HEAD ",\"models\":[{\"name\":\"m\",\"kind\":\"chat\",\"state\":\"HOT\"}]}", E_INVALID,
          "model's state"},
         {"{" HEAD ",\"models\":[{\"name\":\"m\",\"kind\":\"chat\",\"state\":\"WARM\"}]}", E_INVALID,

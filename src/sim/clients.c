@@ -107,7 +107,10 @@ void play_request_at(struct play *p, uint64_t at, unsigned entry, bool quiet)
         return;
     struct play_request *r = &p->requests[p->request_count];
     *r = (struct play_request){.play = p, .id = p->request_count++, .entry = entry, .quiet = quiet};
+    const struct play_node *has = &p->nodes[rng_below(g, p->count)]; // mostly what somebody has
     r->model = (unsigned)rng_below(g, PLAY_MODELS);
+    if (has->engine_count > 0 && rng_below(g, 8) != 0)
+        r->model = has->engines[rng_below(g, has->engine_count)].model;
     r->tokens = 1 + (unsigned)rng_below(g, rng_below(g, 8) ? 40 : 400);
     r->stream = rng_below(g, 4) != 0;
     r->cancel = !quiet && rng_below(g, 20) == 0;

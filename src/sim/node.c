@@ -146,8 +146,9 @@ static int make_gate(struct play_node *n, struct err *e)
     if (rc < 0)
         return rc;
     gate_doors(n->gate, doors, 2);
-    gate_labels(n->gate,
-                &(struct gate_labels){.names = n->names, .standard = {.level = LABEL_INTERNAL}});
+    gate_labels(n->gate, &(struct gate_labels){.names = n->names,
+                                               .standard = {.level = LABEL_INTERNAL},
+                                               .own = LABEL_ALL});
     return 0;
 }
 

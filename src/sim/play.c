@@ -80,6 +80,13 @@ static void choose(struct play *p)
     p->link = (struct sim_link){.delay_ns = 50000 + rng_below(g, 3 * SIM_MS)};
     p->link.jitter_ns = rng_below(g, p->link.delay_ns);
     p->link.loss_ppm = rng_below(g, 2) ? 0 : (uint32_t)rng_below(g, 20000);
+    uint64_t only = p->args.quiet_faults ? 9 : rng_below(g, 20);
+    p->args.no_deaths = p->args.no_deaths || only < 2;
+    p->args.long_pauses = p->args.long_pauses || only == 2;
+    if (p->args.no_deaths)
+        p->link.loss_ppm = 50000;
+    if (p->args.long_pauses && p->args.nodes == 0 && rng_below(g, 2) == 0)
+        p->count = 2;
     p->faults_from = JOIN_MS * SIM_MS;
     p->faults_until = p->faults_from + p->args.seconds * SIM_S;
 }
@@ -238,6 +245,10 @@ void play_schedule(const struct play_args *args, FILE *out)
                   "seed %" PRIu64 ": %u nodes, %u requests, link %.2f ms + %.2f ms, loss %.2f %%",
                   args->seed, p->count, p->request_count, (double)p->link.delay_ns / 1e6,
                   (double)p->link.jitter_ns / 1e6, (double)p->link.loss_ppm / 1e4);
+    if (p->args.no_deaths)
+        (void)fprintf(out, ", only short pauses: nobody may be declared dead");
+    if (p->args.long_pauses)
+        (void)fprintf(out, ", only long pauses");
     if (p->svid_ttl_ms != 0)
         (void)fprintf(out, ", certificates of %.1f s", (double)p->svid_ttl_ms / 1e3);
     (void)fputc('\n', out);

@@ -82,7 +82,9 @@ struct play_node {
     uint64_t boots; // lives so far
     int64_t true_wall_ms; // the error that its clock had before a jump
     bool clock_off;   // its clock is far off
-    uint64_t down_since, healthy_since[PLAY_NODES_MAX]; // of the way from each other node
+    uint64_t down_since;
+    uint64_t healthy_since[PLAY_NODES_MAX]; // of the way from each other node, and of both
+    uint64_t way_since[PLAY_NODES_MAX]; // the same without this node's own pauses
 };
 
 struct play_request {

@@ -177,6 +177,11 @@ static void conn_shake(struct sim_event *ev)
 {
     struct sim_conn *c = container_of(ev, struct sim_conn, shake);
     struct sim_host *client = c->end[0].host, *server = c->end[1].host;
+    if (c->end[0].stream == NULL && !c->end[0].open) { // who dialed lost its power meanwhile
+        c->end[1].closed = true;
+        conn_check(c);
+        return;
+    }
     switch ((enum stage)c->stage) {
     case SYN: shake_syn(c, client, server); return;
     case REFUSED:

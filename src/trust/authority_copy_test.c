@@ -95,6 +95,14 @@ static void test_standby(void **state)
     assert_int_equal(authority_epoch(c) & 0xffff, authority_epoch(b) & 0xffff);
     assert_true((authority_epoch(d) & 0xffff) != (authority_epoch(b) & 0xffff));
     assert_true((authority_epoch(d) & 0xffff) != 0);
+    // Also a standby that a standby made: the first learns its number.
+    struct authority *of_b = standby_of(b, "n3");
+    assert_int_equal(merges(a, b, NULL), 1);
+    struct authority *of_a = standby_of(a, "n3");
+    assert_int_equal(authority_epoch(of_a) & 0xffff, authority_epoch(of_b) & 0xffff);
+    assert_int_equal(merges(a, b, NULL), 0);
+    authority_free(of_a);
+    authority_free(of_b);
     authority_free(a);
     authority_free(b);
     authority_free(c);

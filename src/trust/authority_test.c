@@ -201,6 +201,11 @@ static void test_join_proof(void **state)
         assert_int_equal(
             authority_join(a, bytes_first(buf_bytes(&body), n), NOW, &answer, NULL, &e), E_PARSE);
     assert_int_equal(authority_join(a, BYTES("{}"), NOW, &answer, NULL, &e), E_PARSE);
+    struct buf empty = made();
+    static const char none[] = "{\"csr\":\"\"}";
+    swap_member(buf_bytes(&body), BYTES(none), "csr", &empty);
+    assert_int_equal(authority_join(a, buf_bytes(&empty), NOW, &answer, NULL, &e), E_PARSE);
+    buf_fini(&empty);
     assert_int_equal(authority_join(a, BYTES("[]"), NOW, &answer, NULL, &e), E_PARSE);
     assert_int_equal(answer.n, 0);
     assert_int_equal(authority_join(a, buf_bytes(&body), NOW, &answer, NULL, NULL), 0);
@@ -489,6 +494,7 @@ static void test_svid_rules(void **state)
         {NULL, 0, "agent/x", 0, 0},
         {NULL, 0, "node/n1", 0, 0},
         {NULL, 0, "node/n3", 0, E_NOTFOUND},
+        {NULL, 0, "node/x", 0, E_NOTFOUND},
         {NULL, 0, "", 0, E_INVALID},
         {NULL, 0, "spiffe://example.org", 0, E_INVALID},
     };

@@ -116,6 +116,11 @@ void label_signers_free(struct label_signers *s);
 // key: Ed25519 public key, base64url. E_INVALID, E_EXISTS (name), E_FULL.
 int label_signers_add(struct label_signers *s, struct bytes name, struct bytes key,
                       struct label clearance, struct err *e);
+// A new key: 32 secret bytes and the public key, both as base64url.
+int label_signer_make(struct buf *ret_secret, struct buf *ret_public, struct err *e);
+// The whole text of a statement about these data (d->data is not looked at). E_INVALID: the secret.
+int label_declass_sign(struct buf *out, const struct label_names *n, const struct label_declass *d,
+                       struct bytes data, struct bytes secret, struct err *e);
 int label_signers_verify(void *signers, struct bytes who, struct bytes signed_text,
                          const uint8_t sig[LABEL_SIG_LEN], struct label *ret_clearance,
                          struct err *e);

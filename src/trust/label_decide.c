@@ -13,7 +13,7 @@ static const struct {
     [LABEL_READ_RECORD] = {"read_record", "a record may not be read"},
     [LABEL_ASK_MODEL] = {"ask_model", "a model may not be asked"},
     [LABEL_ASK_CLOUD] = {"ask_cloud", "a model in the cloud may not be asked"},
-    [LABEL_HOP] = {"hop", "a request may not go to another node"},
+    [LABEL_HOP] = {"hop", "a request may not go to a node"},
     [LABEL_PUBLISH] = {"publish", "a message may not be published"},
     [LABEL_DELIVER] = {"deliver", "a message may not be delivered"},
     [LABEL_WRITE_RECORD] = {"write_record", "a record may not be written"},

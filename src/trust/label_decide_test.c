@@ -194,7 +194,7 @@ static void test_sentences(void **state)
     struct label_crossing x = {
         LABEL_HOP, {LABEL_RESTRICTED, UINT64_MAX}, {0, 0}, {0, 0}, n, "the request", "the node n2"};
     assert_int_equal(label_decide(&x, &e), E_SECURITY);
-    assert_string_equal(e.text, "SecurityViolationError: a request may not go to another node: the "
+    assert_string_equal(e.text, "SecurityViolationError: a request may not go to a node: the "
                                 "request has the label restricted:*, the node n2 has the clearance "
                                 "public");
     x = (struct label_crossing){LABEL_DECLASSIFY, {1, 0}, LABEL_ALL, {2, 0}, n, NULL, NULL};

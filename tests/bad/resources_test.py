@@ -73,7 +73,7 @@ def start_and_fail(node_config, folder=None, words=(), closed=False, user=None):
 
 
 def test_disk_full_while_serving():
-    with small_disk("size=256k") as folder:
+    with small_disk("size=256k,mode=0700") as folder:
         if folder is None:
             return
         with Node(config(model("m"), log={"access_flush": "50ms"}), folder=folder) as node:
@@ -110,7 +110,7 @@ def test_disk_full_while_serving():
 
 
 def test_full_disk_from_the_start():
-    with small_disk("size=64k") as folder:
+    with small_disk("size=64k,mode=0700") as folder:
         if folder is None:
             return
         fill(folder)
@@ -121,7 +121,7 @@ def test_full_disk_from_the_start():
 
 
 def test_no_file_can_be_made():
-    with small_disk("size=64k,nr_inodes=3") as folder:
+    with small_disk("size=64k,nr_inodes=3,mode=0700") as folder:
         if folder is None:
             return
         code, text = start_and_fail(config(model("m")), folder)
@@ -129,7 +129,7 @@ def test_no_file_can_be_made():
 
 
 def test_read_only_disk():
-    with small_disk("size=64k,ro") as folder:
+    with small_disk("size=64k,ro,mode=0700") as folder:
         if folder is None:
             return
         code, text = start_and_fail(config(model("m")), folder)

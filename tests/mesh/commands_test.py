@@ -229,7 +229,10 @@ def test_svid():
         cert = openssl("x509", "-in", str(folder / "cert.pem"), "-noout", "-pubkey")[1]
         assert cert == openssl("pkey", "-in", str(folder / "key.pem"), "-pubout")[1], "the key is not the certificate's"
     refused("two", "mesh", "svid", "user/ann", "--jwt", "--audience", "plexus", code=77, says="may not have")
-    token = run("one", "mesh", "svid", "user/ann", "--jwt", "--audience", "plexus").stdout.strip()
+    token = run("one", "mesh", "svid", "user/ann", "--jwt").stdout.strip()
+    for node, bearer, status in (("two", token, 200), ("three", token, 200), ("two", token[:-8] + "AAAAAAAA", 401)):
+        got = at(node).get("/v1/models", headers={"Authorization": "Bearer " + bearer})
+        assert got.status == status, (node, got)
     claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
     assert claims["sub"] == "spiffe://test.internal/user/ann" and "plexus" in claims["aud"], claims
     refused("one", "mesh", "svid", "nonsense/../x", code=65, says="nonsense|path|identity|name")

@@ -115,6 +115,7 @@ class Machines:
     def type(self, line):
         if line.words == "plexus up":
             return self.up(line)
+        time.sleep(0.4)  # nobody types faster; a mesh settles in a heartbeat or two
         words = TOKEN.sub(self.token, line.words)
         argv, folder = self.argv(line.where, words)
         got = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder, env=self.env, timeout=60)
@@ -168,8 +169,6 @@ def test_every_line_of_the_document():
         machines.write_files()
         for block in blocks:
             if block[0].where != "host":
-                if block is not blocks[0]:
-                    time.sleep(0.5)  # nobody types faster; a mesh settles in a heartbeat or two
                 wrong += follow(machines, block)
     except BaseException:
         for log in machines.folder.glob("*.log"):

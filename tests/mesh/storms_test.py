@@ -5,6 +5,7 @@
 import pathlib
 import random
 import sys
+import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
@@ -100,6 +101,27 @@ def test_without_datagrams():
         for name in m.nodes:
             m[name].host.firewall(False)
         m.settled()
+
+
+def test_the_only_one_that_has_it_is_silent_for_a_moment():
+    with Mesh(a=models(), b={}) as m:
+        assert m["b"].chat("tiny-chat", "hello").status == 200
+        got = []
+        with m["a"].paused():
+            m.sees("b", "a", "suspect", 3)
+            thread = threading.Thread(target=lambda: got.append(m["b"].chat("tiny-chat", "hello", timeout=10)), daemon=True)
+            thread.start()
+            nowait = m["b"].chat("tiny-chat", "hello", headers={"Prefer": "wait=0"})
+            assert nowait.status == 503 and nowait.headers["Retry-After"], nowait
+            time.sleep(0.15)
+        thread.join(10)
+        assert got and got[0].status == 200, got
+        with m["a"].paused():
+            m.sees("b", "a", "suspect", 3)
+            began = time.monotonic()
+            late = m["b"].chat("tiny-chat", "hello", timeout=10)
+            assert late.status == 503, late  # not 404: it is there, only not now
+            assert time.monotonic() - began < 3
 
 
 def test_drain():

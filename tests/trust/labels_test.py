@@ -319,6 +319,32 @@ def test_not_declassified():
         assert answer.status == 400 and "not a declassification" in answer.json["error"]["message"], answer
 
 
+def test_declassified_by_the_command():
+    with Node({"models": {"m": engine("m", clearance="internal")}, "log": {"access_flush": "20ms"}}) as n:
+        public = n.command("declassify", "key", "officer.key").stdout.strip()
+        assert (n.folder / "officer.key").stat().st_mode & 0o777 == 0o600
+        again = n.command("declassify", "key", "officer.key", check=False)
+        assert again.returncode == 73 and "never written over" in again.stderr, again
+        n.config["labels"] = {"declassifiers": [{"name": "officer", "key": public}]}
+        n.write()
+        assert n.owner("POST", "/api/config/reload", {}).status == 200
+        body = body_for("m", "what may be said")
+        (n.folder / "body.json").write_bytes(body)
+        words = ["declassify", "sign", "body.json", "--key", "officer.key", "--who", "officer", "--reason", "said in public"]
+        signed = n.command(*words, "--from", "confidential", "--to", "internal").stdout.strip()
+        headers = {"X-Plexus-Label": "confidential"}
+        assert n.ask("POST", CHAT, body, headers).status == 403
+        answer = n.ask("POST", CHAT, body, {**headers, "X-Plexus-Declassify": signed})
+        assert answer.status == 200 and answer.headers["X-Plexus-Label"] == "internal", answer
+        row = json.loads(n.command(*words, "--from", "confidential", "--to", "public", "--ttl", "1h", "--json").stdout)
+        assert 3500 < row["expires"] - time.time() < 3700 and row["declassification"].count(".") == 1, row
+        for more, code, why in ((["--from", "internal", "--to", "confidential"], 77, "is not below it"),
+                                (["--from", "internal"], 64, "--to is missing"),
+                                (["--from", "internal", "--to", "secret"], 65, "no label")):
+            got = n.command(*words, *more, check=False)
+            assert got.returncode == code and why in got.stderr, got
+
+
 # ---- configuration -----------------------------------------------------------------------------
 
 def test_reload():

@@ -6,7 +6,7 @@ _plexus() {
         w=${COMP_WORDS[i]}
         [[ $w == -* ]] && continue
         if [[ -z $path ]]; then path=$w
-        elif [[ $path =~ ^(models|mesh|token|nodes|config|key)$ ]]; then path="$path $w"; fi
+        elif [[ $path =~ ^(models|mesh|token|nodes|config|key|declassify)$ ]]; then path="$path $w"; fi
     done
     case "$prev" in
         --data) COMPREPLY=($(compgen -d -- "$cur")); return ;;
@@ -15,6 +15,7 @@ _plexus() {
     esac
     case "$path $prev" in
         "up --config" | "up -c") COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        "up --context") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
         "up --log-level") COMPREPLY=($(compgen -W "debug info warn error" -- "$cur")); return ;;
         "down --timeout" | "down -t") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
         "run --system" | "run -s") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
@@ -49,14 +50,20 @@ _plexus() {
         "key new --label") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
         "key new --requests-per-minute") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
         "key new --tokens-per-minute") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "declassify sign --key" | "declassify sign -k") COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        "declassify sign --who" | "declassify sign -w") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "declassify sign --from" | "declassify sign -f") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "declassify sign --to" | "declassify sign -t") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "declassify sign --reason" | "declassify sign -r") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "declassify sign --ttl") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
         "bench --requests" | "bench -n") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
         "bench --concurrency" | "bench -c") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
         "bench --prompt" | "bench -p") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
         "bench --max-tokens") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
     esac
     case "$path" in
-        "") words="up down ps top models run logs mesh token join nodes resolve detect doctor env config key bench version help completion man"; options=" --version" ;;
-        "up") words=""; options=" --config --daemon --log-level"; files=0 ;;
+        "") words="up down ps top models run logs mesh token join nodes resolve detect doctor env config key declassify bench version help completion man"; options=" --version" ;;
+        "up") words=""; options=" --config --context --daemon --log-level"; files=0 ;;
         "down") words=""; options=" --timeout --no-wait"; files=0 ;;
         "ps") words=""; options=" --all"; files=0 ;;
         "top") words=""; options=""; files=0 ;;
@@ -97,9 +104,12 @@ _plexus() {
         "key new") words=""; options=" --scopes --models --expires --clearance --label --requests-per-minute --tokens-per-minute"; files=0 ;;
         "key ls") words=""; options=""; files=0 ;;
         "key rm") words=""; options=""; files=0 ;;
+        "declassify") words="key sign "; options=""; files=0 ;;
+        "declassify key") words=""; options=""; files=1 ;;
+        "declassify sign") words=""; options=" --key --who --from --to --reason --ttl"; files=1 ;;
         "bench") words="$(plexus models ls --quiet 2>/dev/null)"; options=" --requests --concurrency --prompt --max-tokens"; files=0 ;;
         "version") words=""; options=""; files=0 ;;
-        "help") words="up down ps top models run logs mesh token join nodes resolve detect doctor env config key bench version help completion man"; options=""; files=0 ;;
+        "help") words="up down ps top models run logs mesh token join nodes resolve detect doctor env config key declassify bench version help completion man"; options=""; files=0 ;;
         "completion") words="bash zsh fish"; options=""; files=0 ;;
         "man") words=""; options=""; files=0 ;;
     esac

@@ -6,6 +6,7 @@ complete -c plexus  -l node -x -d 'a node elsewhere, http://host:port, with the 
 complete -c plexus  -l help -s h -d 'what a command does and takes'
 complete -c plexus -n __fish_use_subcommand -f -a up -d 'start the node'
 complete -c plexus -n '__fish_seen_subcommand_from up' -l config -s c -rF -d 'the config (else PLEXUS_CONFIG, ./plexus.yaml, or one made from what is found)'
+complete -c plexus -n '__fish_seen_subcommand_from up' -l context -x -d 'environment.class.node of this machine (else PLEXUS_CONTEXT, node.context)'
 complete -c plexus -n '__fish_seen_subcommand_from up' -l daemon -s d -d 'go to the background when the node is ready'
 complete -c plexus -n '__fish_seen_subcommand_from up' -l log-level -x -a "debug info warn error" -d 'debug, info, warn or error'
 complete -c plexus -n __fish_use_subcommand -f -a down -d 'end the node when its requests have finished'
@@ -48,7 +49,7 @@ complete -c plexus -n '__fish_seen_subcommand_from mesh; and __fish_seen_subcomm
 complete -c plexus -n '__fish_seen_subcommand_from mesh; and __fish_seen_subcommand_from init' -l listen -s l -x -d 'where the other nodes reach this one, host:port (TCP and UDP)'
 complete -c plexus -n '__fish_seen_subcommand_from mesh; and __fish_seen_subcommand_from init' -l svid-ttl -x -d 'how long a node\'s identity lasts, default 1h'
 complete -c plexus -n '__fish_seen_subcommand_from mesh; and __fish_seen_subcommand_from svid' -l jwt -d 'a JWT for clients that cannot do mTLS, instead of a certificate'
-complete -c plexus -n '__fish_seen_subcommand_from mesh; and __fish_seen_subcommand_from svid' -l audience -s a -x -d 'who the JWT is for; may be given several times'
+complete -c plexus -n '__fish_seen_subcommand_from mesh; and __fish_seen_subcommand_from svid' -l audience -s a -x -d 'who the JWT is for; may be given several times; default plexus: the nodes'
 complete -c plexus -n '__fish_seen_subcommand_from mesh; and __fish_seen_subcommand_from svid' -l scopes -s s -x -a "models read admin" -d 'what the JWT may do at the API: models, read, admin; default models'
 complete -c plexus -n '__fish_seen_subcommand_from mesh; and __fish_seen_subcommand_from svid' -l ttl -x -d 'how long it lasts'
 complete -c plexus -n '__fish_seen_subcommand_from mesh; and __fish_seen_subcommand_from svid' -l out -s o -rF -d 'write cert.pem, key.pem and bundle.pem (or token.jwt) there'
@@ -106,6 +107,15 @@ complete -c plexus -n '__fish_seen_subcommand_from key; and __fish_seen_subcomma
 complete -c plexus -n '__fish_seen_subcommand_from key; and __fish_seen_subcommand_from new' -l label -x -d 'of requests that bring none; default labels.default'
 complete -c plexus -n '__fish_seen_subcommand_from key; and __fish_seen_subcommand_from new' -l requests-per-minute -x -d 'a limit; 0: none'
 complete -c plexus -n '__fish_seen_subcommand_from key; and __fish_seen_subcommand_from new' -l tokens-per-minute -x -d 'a limit; 0: none'
+complete -c plexus -n __fish_use_subcommand -f -a declassify -d 'sign that data have a lower label'
+complete -c plexus -n '__fish_seen_subcommand_from declassify' -f -a key -d 'make a key that may sign; prints the public key for labels.declassifiers'
+complete -c plexus -n '__fish_seen_subcommand_from declassify' -f -a sign -d 'sign that the body in this file has a lower label; prints the header\'s value'
+complete -c plexus -n '__fish_seen_subcommand_from declassify; and __fish_seen_subcommand_from sign' -l key -s k -rF -d 'the secret key, as `plexus declassify key` made it'
+complete -c plexus -n '__fish_seen_subcommand_from declassify; and __fish_seen_subcommand_from sign' -l who -s w -x -d 'the key\'s name in labels.declassifiers'
+complete -c plexus -n '__fish_seen_subcommand_from declassify; and __fish_seen_subcommand_from sign' -l from -s f -x -d 'the label of the data now'
+complete -c plexus -n '__fish_seen_subcommand_from declassify; and __fish_seen_subcommand_from sign' -l to -s t -x -d 'the label that they get'
+complete -c plexus -n '__fish_seen_subcommand_from declassify; and __fish_seen_subcommand_from sign' -l reason -s r -x -d 'why that is right; it is logged'
+complete -c plexus -n '__fish_seen_subcommand_from declassify; and __fish_seen_subcommand_from sign' -l ttl -x -d 'how long the statement may be used, default 10m'
 complete -c plexus -n __fish_use_subcommand -f -a bench -d 'measure a model: time to first token, tokens per second'
 complete -c plexus -n '__fish_seen_subcommand_from bench' -l requests -s n -x -d 'how many requests, default 20'
 complete -c plexus -n '__fish_seen_subcommand_from bench' -l concurrency -s c -x -d 'how many at once, default 1'
@@ -114,7 +124,7 @@ complete -c plexus -n '__fish_seen_subcommand_from bench' -l max-tokens -x -d 'l
 complete -c plexus -n '__fish_seen_subcommand_from bench' -f -a "(plexus models ls --quiet 2>/dev/null)"
 complete -c plexus -n __fish_use_subcommand -f -a version -d 'the version of this program'
 complete -c plexus -n __fish_use_subcommand -f -a help -d 'what a command does and takes'
-complete -c plexus -n '__fish_seen_subcommand_from help' -f -a "up down ps top models run logs mesh token join nodes resolve detect doctor env config key bench version help completion man"
+complete -c plexus -n '__fish_seen_subcommand_from help' -f -a "up down ps top models run logs mesh token join nodes resolve detect doctor env config key declassify bench version help completion man"
 complete -c plexus -n __fish_use_subcommand -f -a completion -d 'print the completion script of a shell'
 complete -c plexus -n '__fish_seen_subcommand_from completion' -f -a "bash zsh fish"
 complete -c plexus -n __fish_use_subcommand -f -a man -d 'print the manual page'

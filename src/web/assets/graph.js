@@ -151,7 +151,7 @@ function drawHub(item, p, few, letters, env) {
     attr(el, "x", beside ? r + 28 : 0);
     attr(el, "y", beside ? p.titleY + 4 : rim + dy);
   }
-  if (beside) attr(item.sub, "dx", `${cut(n.name, 22).length * 0.64 + 0.9}em`);
+  if (beside) attr(item.sub, "x", Math.round(r + 36 + item.label.getComputedTextLength()));
   keyed(item.parts, rowsFor(p, few), (x) => x.key, makePart, (row, x) => drawPart(row, x, p, few));
 }
 

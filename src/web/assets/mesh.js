@@ -13,6 +13,7 @@ const FIND = 8;         // more nodes than this can be searched
 let mesh = null;
 let picture = null;
 let chosen = null;      // name of the node whose card is open
+let removing = "";      // name of the node that the question is about
 let only = "";          // only cards of this state
 let counted = null;     // {at, requests: Map} of a while ago
 let rates = new Map();
@@ -60,16 +61,19 @@ function drain(n) {
 }
 
 function askRemove(n) {
-  const dialog = $("remove");
+  removing = n.name;
   text($("remove-name"), n.name);
   text($("remove-what"), isGone(n)
     ? "Its name becomes free, and its identity is refused from now on."
     : `It is ${stateWords(n)} now. All nodes refuse its identity within seconds, and what runs there for others is cut.`);
-  dialog.returnValue = "";
-  dialog.onclose = () => {
-    if (dialog.returnValue === "remove") act(n.name, "DELETE", nodePath(n.name, ""), "is removed");
-  };
-  dialog.showModal();
+  $("remove").showModal();
+}
+
+function remove(yes) {
+  const name = removing;
+  removing = "";
+  $("remove").close();
+  if (yes && name) act(name, "DELETE", nodePath(name, ""), "is removed");
 }
 
 async function makeToken() {
@@ -124,6 +128,14 @@ function makeCard(n) {
   return item;
 }
 
+// Rebuilt only when it says something else: what is selected there stays so.
+function fill(el, rows, make) {
+  const key = JSON.stringify(rows);
+  if (el.filled === key) return;
+  el.filled = key;
+  el.replaceChildren(...rows.map(make));
+}
+
 function nowWords(n) {
   const load = loadOf(n), words = [];
   if (n.state === "suspect") return `not heard for ${format.span(n.heard_ms)}: no new work goes there`;
@@ -139,7 +151,7 @@ function facts(n) {
   const names = (list) => (list || []).map((x) => x.name + (x.address ? ` (${x.address})` : "")).join(", ");
   return [
     ["Identity", n.id], ["Address", (n.addresses || []).join(", ")], ["Clearance", n.clearance],
-    ["Version", n.version], ["Heard", n.self || isGone(n) || n.heard_ms === undefined ? "" : `${format.span(n.heard_ms)} ago`],
+    ["Version", n.version],
     ["Sent there", n.requests ? `${format.count(n.requests)}, ${format.count(n.failures || 0)} failed` : ""],
     ["Engines", names(n.engines)], ["Services", names(n.services)], ["Queues", names(n.queues)],
   ].filter((row) => row[1]);
@@ -157,7 +169,7 @@ function drawCard(item, n) {
   item.el.classList.toggle("open", open);
   text(item.chip, word);
   item.chip.dataset.state = word;
-  item.tags.replaceChildren(...tags.map((t) => h("span", { class: "tag" }, t)));
+  fill(item.tags, tags, (t) => h("span", { class: "tag" }, t));
   show(item.tags, tags.length > 0);
   text(item.what, [n.context, ...(n.roles || [])].filter(Boolean).join(" · "));
   text(item.now, nowWords(n));
@@ -177,7 +189,7 @@ function drawCard(item, n) {
     text(row.state, m.more ? "" : m.active ? `${m.active}${m.slots ? ` of ${m.slots}` : ""}` : (m.state || "").toLowerCase());
   });
   show(item.more, open);
-  if (open) item.more.replaceChildren(...facts(n).map(([a, b]) => h("div", {}, h("dt", {}, a), h("dd", {}, b))));
+  if (open) fill(item.more, facts(n), ([a, b]) => h("div", {}, h("dt", {}, a), h("dd", {}, b)));
   attr(item.open, "aria-expanded", open);
   attr(item.open, "aria-label", `${open ? "Less" : "More"} of ${n.name}`);
   text(item.open, open ? "Less" : "More");
@@ -300,5 +312,5 @@ $("join-close").addEventListener("click", () => {
   $("mesh-add").focus();
 });
 $("mesh-find").addEventListener("input", drawCards);
-for (const id of ["remove-no", "remove-yes"])
-  $(id).addEventListener("click", () => $("remove").close(id === "remove-yes" ? "remove" : ""));
+$("remove-no").addEventListener("click", () => remove(false));
+$("remove-yes").addEventListener("click", () => remove(true));
