@@ -283,5 +283,7 @@ void node_mesh_gate(struct node *n, struct gate_args *args)
 
 bool node_mesh_handle(struct node *n, struct http_exchange *x)
 {
-    return n->mesh && n->mesh->links && links_handle(n->mesh->links, x);
+    // Through its own door only: another one may be without TLS.
+    return n->mesh && n->mesh->links && http_tag(x) == n->mesh->tag &&
+           links_handle(n->mesh->links, x);
 }
