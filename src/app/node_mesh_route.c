@@ -194,15 +194,9 @@ static void outcome(void *user, const char *node, const char *model, bool good)
     struct mesh_node_view before, after;
     mesh_node_view(m->mesh, x, now_of(m), &before);
     mesh_outcome(m->mesh, x, good, now_of(m));
-<<<<<<< HEAD
     mesh_node_view(m->mesh, x, now_of(m), &after);
     meter_node(n->meter)->hop_failures += !good;
     meter_node(n->meter)->breaker_opens += after.breaker_open && !before.breaker_open;
-    struct mesh_traffic *t = row_of(m, node, model);
-    if (t->active)
-        t->active--;
-=======
->>>>>>> review
     ctl_mesh_changed(n->ctl);
 }
 

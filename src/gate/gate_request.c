@@ -560,12 +560,8 @@ void gate_model_request(struct gate *g, struct http_exchange *x, struct key *key
     r->endpoint = EP_OTHER;
     r->path = http_request(x)->path;
     r->in_bytes = http_body(x).n;
-<<<<<<< HEAD
-    r->hop = gate_is_hop(g, x);
-    meter_node(g->args.meter)->hops_received += r->hop;
-=======
     r->hop = hop;
->>>>>>> review
+    meter_node(g->args.meter)->hops_received += hop;
     http_own(x, r, on_drain, on_gone);
     take_id(r);
     for (size_t i = 0; i < sizeof(endpoints) / sizeof(endpoints[0]); i++)

@@ -293,17 +293,13 @@ struct http_pool *links_pool(struct links *l, struct mesh_node *n)
     return x ? x->pool : NULL;
 }
 
-<<<<<<< HEAD
-static int peer_check(const struct links *l, const struct net_peer *peer, struct err *e)
-=======
 struct bytes links_node_of(const struct spiffe_id *id)
 {
     struct bytes node = spiffe_node(id);
     return id->path.n == sizeof("/node/") - 1 + node.n ? node : BYTES_NONE;
 }
 
-int links_peer(struct links *l, const struct net_peer *peer, struct err *e)
->>>>>>> review
+static int peer_check(const struct links *l, const struct net_peer *peer, struct err *e)
 {
     struct spiffe_id id;
     if (!peer->id || !*peer->id)

@@ -85,7 +85,8 @@ int64_t links_wall(const struct links *l);
 // alert when time is the reason (net.h: E_TIMEOUT), not just "bad certificate".
 int links_verify(void *user, const struct bytes *der, int count, char *ret_id, uint64_t *ret_epoch,
                  struct err *e);
-// Its name when it is a node itself; empty for what it hosts (/node/NAME/worker/QUEUE) and all else.
+// Its name when it is a node itself; empty for what it hosts (/node/NAME/worker/QUEUE) and all
+// else.
 struct bytes links_node_of(const struct spiffe_id *id);
 int links_judge(int status, const struct bytes *der, int count, int64_t wall_ms);
 int links_tls(struct links *l, struct err *e); // contexts from the member's certificate of now
