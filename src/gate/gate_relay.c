@@ -312,11 +312,12 @@ static void send_wrapped(struct greq *r)
     (void)http_send(r->x, &frame, 1);
 }
 
-static void failure(struct greq *r, int status, const struct err *e)
+// handed: it went out. Then a timeout is the answer, as the other one may be at work on it yet.
+static void failure(struct greq *r, bool handed, int status, const struct err *e)
 {
     struct gate *g = r->gate;
     const char *why = NULL;
-    if (!r->first_ns && status != E_TIMEOUT && route_again(r))
+    if (!r->first_ns && (status != E_TIMEOUT || !handed) && route_again(r))
         return;
     if (r->node[0]) {
         char text[ERR_TEXT_MAX + 200];
@@ -343,7 +344,7 @@ static void on_end(struct http_call *c, int status, const struct err *e)
     if (status == E_REFUSED && greq_again(r))
         return;
     if (status < 0) {
-        failure(r, status, e);
+        failure(r, http_call_handed(c), status, e);
         return;
     }
     if (r->wrapped) {
