@@ -187,6 +187,25 @@ static void set_listen(struct node_mesh *m)
     buf_fini(&text);
 }
 
+// The number of this life: later than that of any earlier one, also when the clock went back in
+// between, because others take the life with the higher number for the present one.
+static uint64_t next_boot(struct node_mesh *m)
+{
+    char number[24];
+    struct buf text;
+    struct err e = {0};
+    uint64_t boot = (uint64_t)time_wall_ms(), last = 0;
+    buf_init(&text, SETTINGS_MAX);
+    if (read_file(m, "boot", &text, NULL) == 1 &&
+        bytes_u64(bytes_trim(buf_bytes(&text)), &last) && boot <= last)
+        boot = last + 1;
+    buf_fini(&text);
+    (void)snprintf(number, sizeof(number), "%llu", (unsigned long long)boot);
+    if (node_mesh_save(m, "boot", put_text, number, &e) < 0)
+        log_event(LOG_WARN, "mesh.save", LOG_STR("why", e.text));
+    return boot;
+}
+
 // ---- what links ask for ------------------------------------------------------------------------
 
 static int64_t op_wall(void *user)
@@ -432,7 +451,7 @@ int node_mesh_start(struct node_mesh *m, struct err *e)
     int status = listen_addr(m, &addr, e);
     if (status < 0)
         return status;
-    m->boot = (uint64_t)time_wall_ms();
+    m->boot = next_boot(m);
     m->peers_read = false;
     if (m->tag < 0)
         m->tag = door_reserve_mesh(n);

@@ -423,13 +423,13 @@ static int take(struct links *l, struct arena *a, struct bytes text, struct err 
 {
     struct bytes payload;
     struct grant grant;
-    struct mesh_sheet s;
+    struct mesh_sheet s = {0};
     int status = member_sheet_open(l->args.member, text, a, &payload, &grant, e);
     if (status == 0)
         status = mesh_sheet_parse(&s, a, l->args.names, payload, e);
     if (status < 0)
         return status;
-    if (strcmp(s.node, grant.node) != 0)
+    if (!s.node || strcmp(s.node, grant.node) != 0)
         return err_set(e, E_SECURITY, "a sheet of node %s, signed by node %s", s.node, grant.node);
     s.clearance = (struct label){.level = LABEL_INTERNAL};
     if (grant.clearance && *grant.clearance)

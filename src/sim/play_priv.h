@@ -71,6 +71,7 @@ struct play_node {
     struct mesh *old_mesh;
     struct links_join *join;
     struct timer models_due, tick, tell, join_again, ending;
+    bool heard[PLAY_NODES_MAX]; // was alive to this one once
     bool peers_read, telling, draining, leaving, effects;
     struct buf hop;
     uint64_t boot, up_at, peers_sign;
