@@ -196,8 +196,8 @@ static uint64_t next_boot(struct node_mesh *m)
     struct err e = {0};
     uint64_t boot = (uint64_t)time_wall_ms(), last = 0;
     buf_init(&text, SETTINGS_MAX);
-    if (read_file(m, "boot", &text, NULL) == 1 &&
-        bytes_u64(bytes_trim(buf_bytes(&text)), &last) && boot <= last)
+    if (read_file(m, "boot", &text, NULL) == 1 && bytes_u64(bytes_trim(buf_bytes(&text)), &last) &&
+        boot <= last)
         boot = last + 1;
     buf_fini(&text);
     (void)snprintf(number, sizeof(number), "%llu", (unsigned long long)boot);
