@@ -191,7 +191,7 @@ static bool whole_is_right(const struct play_request *r)
 static bool may_break(const struct play_request *r)
 {
     const struct play_node *n = &r->play->nodes[r->entry];
-    return r->cancel || !n->running || n->boots != r->entry_life || r->hurt;
+    return r->cancel || !n->running || n->boots != r->entry_life;
 }
 
 static void check_stream(struct play_request *r)
