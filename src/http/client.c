@@ -33,7 +33,11 @@ struct http_call {
     int body_count, body_at;
     size_t body_offset;
     int64_t first_byte_ms, silence_ms, due_ms;
-    bool sent, has_head, reused, retried, held, ending;
+<<<<<<< HEAD
+    bool begun, sent, has_head, reused, retried, held, ending;
+=======
+    bool sent, handed, has_head, reused, retried, held, ending;
+>>>>>>> marks
     bool queued; // for a connection: one that gets free, or its turn to make one
     int status;
     struct err err;
@@ -178,7 +182,8 @@ static void call_finish(struct http_call *c, int status, const struct err *e)
 static void call_later(struct timer *t)
 {
     struct http_call *c = t->user;
-    call_finish(c, c->status, c->status ? &c->err : NULL);
+    struct err e = c->err;
+    call_finish(c, c->status, c->status ? &e : NULL);
 }
 
 // Ends the call in a later round, so that nothing ends inside its own start or cancel.
@@ -335,9 +340,11 @@ static int call_send(struct http_call *c)
             if (part.n)
                 parts[n++] = part;
         }
+        c->begun = true;
         c->sent = c->body_at == c->body_count;
         c->due_ms = due(c->pool, c->first_byte_ms);
         int status = n ? net_write(c->link->stream, parts, n) : 0;
+        c->handed = c->handed || status >= 0;
         if (status != 0 || c->sent)
             return status < 0 ? status : 0;
     }
@@ -497,9 +504,19 @@ void *http_call_user(const struct http_call *c)
     return c->user;
 }
 
+bool http_call_begun(const struct http_call *c)
+{
+    return c->begun;
+}
+
 bool http_call_reused(const struct http_call *c)
 {
     return c->reused;
+}
+
+bool http_call_handed(const struct http_call *c)
+{
+    return c->handed;
 }
 
 void http_call_read(struct http_call *c, bool on)
@@ -517,15 +534,18 @@ void http_call_read(struct http_call *c, bool on)
 void http_call_cancel(struct http_call *c)
 {
     struct link *l = c->link;
-    if (c->ending)
+    struct err e = {0};
+    (void)err_set(&e, E_CANCELLED, "cancelled");
+    if (c->ending) { // its end waits for the next round: it says so then, whatever it was
+        c->status = E_CANCELLED;
+        c->err = e;
         return;
+    }
     c->link = NULL;
     if (l) {
         l->call = NULL;
         link_close(l, true);
     }
-    struct err e = {0};
-    (void)err_set(&e, E_CANCELLED, "cancelled");
     call_end_later(c, E_CANCELLED, &e);
 }
 

@@ -121,6 +121,7 @@ static void test_refused(void **state)
     r = (struct rig){0};
     rig_run(&r, next_one, NULL, &(struct http_pool_args){.addr.port = gone.port});
     ended_with(&r.calls[0], E_REFUSED);
+    assert_false(r.calls[0].handed);
     rig_fini(&r);
 }
 
@@ -159,6 +160,7 @@ static void test_deadlines(void **state)
         int64_t began = time_mono_ms();
         rig_run(&r, next_deadline, serve_silence, NULL);
         ended_with(&r.calls[0], E_TIMEOUT);
+        assert_true(r.calls[0].handed);
         assert_string_equal(r.calls[0].why, cases[i].why);
         assert_true(time_mono_ms() - began >= 100);
         rig_fini(&r);
@@ -298,12 +300,56 @@ static void test_acts(void **state)
     }
 }
 
+// A call whose end is due in the next round, when the end of another one cancels it: whoever gave
+// it up may be gone by then, so it must say nothing else.
+static void serve_mute(struct peer *p)
+{
+    peer_bye(peer_accept(p));
+}
+
+static void cancel_other(struct call *c)
+{
+    if (c == &c->rig->calls[0])
+        http_call_cancel(c->rig->calls[1].c);
+}
+
+static void next_two(struct rig *r, int round)
+{
+    if (round > 0) {
+        rig_done(r);
+        return;
+    }
+    (void)ask(r, 0); // its handshake never ends ...
+    (void)ask(r, 1); // ... so there is no time left to make a connection for this one
+}
+
+static void test_cancel_of_a_due_end(void **state)
+{
+    (void)state;
+    static struct rig r;
+    struct net_tls *tls = NULL;
+    struct err e = {0};
+    assert_int_equal(net_tls_new(&tls, &(struct net_tls_args){.insecure = true}, &e), 0);
+    r = (struct rig){.on_end = cancel_other};
+    rig_run(&r, next_two, serve_mute,
+            &(struct http_pool_args){.tls = tls, .connect_ms = 200, .dials_max = 1});
+    net_tls_free(tls);
+    ended_with(&r.calls[0], E_TIMEOUT);
+    assert_false(r.calls[0].handed); // another one may be asked: nobody has seen it
+    ended_with(&r.calls[1], E_CANCELLED);
+    rig_fini(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_garbage), cmocka_unit_test(test_early_answer),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_deadlines),
-        cmocka_unit_test(test_held),    cmocka_unit_test(test_acts),
+        cmocka_unit_test(test_garbage),
+        cmocka_unit_test(test_early_answer),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_deadlines),
+        cmocka_unit_test(test_held),
+        cmocka_unit_test(test_acts),
+        cmocka_unit_test(test_cancel_of_a_due_end),
     };
     return cmocka_run_group_tests_name("client_ends", tests, NULL, NULL);
 }
