@@ -1,5 +1,5 @@
-// bus_sim_test.c: the bus in memory under pauses and consumers that fail: nothing that was stored is
-// lost, nothing comes again once it was acknowledged, order holds, a seed is a run.
+// bus_sim_test.c: the bus in memory under pauses and consumers that fail: nothing that was stored
+// is lost, nothing comes again once it was acknowledged, order holds, a seed is a run.
 // SPDX-License-Identifier: Apache-2.0
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +16,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MESSAGES = 400, DURABLES = 2, MEMBERS = 3, SUBJECTS = 4, ACK_WAIT_MS = 400, MAX_DELIVER = 4 };
+enum {
+    MESSAGES = 400,
+    DURABLES = 2,
+    MEMBERS = 3,
+    SUBJECTS = 4,
+    ACK_WAIT_MS = 400,
+    MAX_DELIVER = 4
+};
 
 struct world {
     struct sim *w;
