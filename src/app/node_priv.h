@@ -126,6 +126,7 @@ void node_mesh_tick(struct node *n);   // once a second
 void node_mesh_op(void *user, const struct ctl_mesh_ask *ask, struct ctl_answer *a);
 int node_mesh_put(void *user, struct buf *out);
 void node_mesh_meter(struct node *n); // gauges
+void node_mesh_doctor(const struct node *n, struct host_mesh *ret);
 // A listener's place in the table, taken for the mesh.
 int door_reserve_mesh(struct node *n);
 // node_alerts.c: what somebody should hear of at once
@@ -144,16 +145,7 @@ void node_alerts_meter(struct node *n);
 // Never waits, never fails; quiet when no webhook is configured or it is not asked for.
 void node_alert(struct node *n, enum node_alert_on on, const char *type, const char *severity,
                 const char *subject, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
-// How the webhook does: tries that failed in a row, since when (mono ms), and why.
-struct node_alerts_view {
-    const char *webhook; // NULL: none
-    uint32_t failures;
-    int64_t failing_since_ms;
-    size_t waiting;
-    uint64_t dropped;
-    const char *why;
-};
-void node_alerts_view(const struct node *n, struct node_alerts_view *ret);
+void node_alerts_doctor(const struct node *n, struct host_webhook *ret); // how the webhook does
 // node_stop.c
 void node_stop(struct node *n, const char *why);
 void node_check_ended(struct node *n);
