@@ -106,6 +106,7 @@ void node_model_labels(void *user, const struct model *m, struct gate_model_labe
 // node_reload.c
 int node_reload(struct node *n, struct buf *changes, struct err *e);
 void node_put_models(struct node *n, const struct config *c);
+void node_prices(struct node *n, const struct config *c); // for the meter
 // node_ops.c: what ctl and gate ask the node for
 extern const struct ctl_ops node_ctl_ops;
 int keys_read(struct node *n, struct err *e);
