@@ -36,7 +36,6 @@ struct node_mesh {
     struct links_join *joining;  // a join on its way ...
     struct member *joiner;
     struct ctl_answer *join_answer;
-    struct ctl_answer *leave_answer;
     struct links_ask ask;        // leave, or a question to the authority
     struct ctl_answer *ask_answer;
     bool ask_busy;
@@ -57,6 +56,7 @@ int node_mesh_save(struct node_mesh *m, const char *name, int (*put)(const void 
 int node_mesh_save_member(struct node_mesh *m, struct err *e);
 int node_mesh_save_authority(struct node_mesh *m, struct err *e);
 int node_mesh_save_listen(struct node_mesh *m, const char *listen, struct err *e);
+void node_mesh_put_away(struct node_mesh *m, const char *name); // a file that counts no more
 void node_mesh_save_peers(struct node_mesh *m); // when who is where has changed
 void node_mesh_tell(struct node_mesh *m); // the sheet, soon
 void node_mesh_drain(struct node_mesh *m, bool on);

@@ -71,6 +71,7 @@ struct node {
     uint64_t started_mono_ns, last_requests;
     double requests_per_s;
     struct node_mesh *mesh; // node_mesh_priv.h
+    struct node_bus *bus;   // node_bus_priv.h
     struct node_alerts *alerts; // node_alerts.c
     int lock_fd, ready_fd;    // ready_fd: of the parent of a daemon, -1
     bool echo, draining, drained, ended, hurry;
@@ -128,6 +129,13 @@ void node_mesh_op(void *user, const struct ctl_mesh_ask *ask, struct ctl_answer 
 int node_mesh_put(void *user, struct buf *out);
 void node_mesh_meter(struct node *n); // gauges
 void node_mesh_doctor(const struct node *n, struct host_mesh *ret);
+// node_bus.c: the bus, and what the node tells on it
+int node_bus_open(struct node *n, struct err *e);
+void node_bus_close(struct node *n); // node_check_ended when it has
+bool node_bus_ended(const struct node *n);
+void node_bus_free(struct node *n);
+void node_bus_model(struct node *n, const struct model *m); // its state changed
+void node_bus_labels(struct node *n);                       // labels mean something else now
 // A listener's place in the table, taken for the mesh.
 int door_reserve_mesh(struct node *n);
 // node_alerts.c: what somebody should hear of at once
