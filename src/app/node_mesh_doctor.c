@@ -47,9 +47,7 @@ void node_mesh_doctor(const struct node *n, struct host_mesh *ret)
     ret->port = links_port(m->links);
     (void)snprintf(ret->version, sizeof(ret->version), "%s", PLEXUS_VERSION);
     (void)snprintf(ret->authority, sizeof(ret->authority), "%s", member_authority(m->member));
-    (void)snprintf(
-        ret->bus, sizeof(ret->bus), "%s",
-        json_cstr(json_get(json_get(json_root(n->config->doc), "bus"), "engine"), "embedded"));
+    (void)snprintf(ret->bus, sizeof(ret->bus), "%s", n->config->bus_engine);
     for (struct mesh_node *x = NULL; (x = mesh_each(m->mesh, x)) != NULL;) {
         struct mesh_node_view v;
         mesh_node_view(m->mesh, x, timers_now_ms(loop_timers(n->loop)), &v);

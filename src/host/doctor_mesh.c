@@ -164,7 +164,8 @@ void host_doctor_streams(const struct host_doctor *d, struct host_finding *f)
         return;
     if (!strcmp(m->bus, "embedded"))
         SEEN(f, "the bus is inside each node: requests, records and heartbeats go between nodes; "
-                "durable streams across machines need NATS (bus.engine: nats)");
+                "durable streams across machines need NATS: bus: { engine: nats }, and on the "
+                "other nodes its url");
     else
         SEEN(f, "durable streams go over %s", m->bus);
 }
