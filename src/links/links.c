@@ -273,6 +273,7 @@ struct link *links_link_of(struct links *l, struct mesh_node *n)
     x->all = l;
     x->mesh = n;
     x->hello_pause_ms = LINKS_HELLO_MS;
+    x->datagram_ms = links_now(l);
     list_init(&x->node);
     list_add_tail(&l->links, &x->node);
     mesh_set_user(n, x);
