@@ -12,6 +12,7 @@
 #define SHEET_ARENA ((size_t)4 << 20)
 #define QUEUE_BYTES_MAX (1 << 20)
 #define HANDSHAKE_MS 5000
+#define LOGS_A_SECOND 20
 #define ASK_ANSWER_MAX ((size_t)1 << 20)
 #define REMOVED_MAX ((size_t)MESH_NODES_MAX * (SPIFFE_ID_MAX + 1))
 
@@ -57,10 +58,26 @@ static int verify_client(void *user, const struct bytes *der, int count, char *r
     return links_verify(user, der, count, ret_id, ret_epoch, e);
 }
 
+bool links_may_log(struct links *l)
+{
+    int64_t second = links_now(l) / 1000;
+    if (second != l->log_second) {
+        if (l->unsaid)
+            log_event(LOG_WARN, "mesh.refused", LOG_STR("why", "and more like these"),
+                      LOG_UINT("count", l->unsaid));
+        l->log_second = second;
+        l->logged = l->unsaid = 0;
+    }
+    bool may = l->logged < LOGS_A_SECOND;
+    l->logged += may;
+    l->unsaid += !may;
+    return may;
+}
+
 static void on_refused(void *user, const struct net_peer *peer, const struct err *e)
 {
-    (void)user;
-    log_event(LOG_WARN, "mesh.refused", LOG_STR("peer", peer->text), LOG_STR("why", e->text));
+    if (links_may_log(user))
+        log_event(LOG_WARN, "mesh.refused", LOG_STR("peer", peer->text), LOG_STR("why", e->text));
 }
 
 int links_tls(struct links *l, struct err *e)

@@ -81,12 +81,8 @@ static void on_answer(void *user, int status, struct bytes answer, const struct 
         status = member_renew_accept(l->args.member, answer, links_wall(l), &e);
     if (status == 0)
         links_renewed(l);
-    else if (status == E_SECURITY || status == E_FORBIDDEN || status == E_UNAUTH) {
-        log_event(LOG_ERROR, "mesh.renew.refused", LOG_STR("why", e.text));
+    else
         failed(l, &e);
-    } else {
-        failed(l, &e);
-    }
     links_anon_free(done);
 }
 

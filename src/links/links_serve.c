@@ -68,7 +68,8 @@ static void op_join(struct ask *a)
     int status = authority_join(l->args.authority, a->body, links_wall(l), &answer, &removed, &e);
     if (status == 0)
         status = l->args.ops->save_authority(l->args.user, &e);
-    log_event(status < 0 ? LOG_WARN : LOG_INFO, "mesh.join", LOG_STR("peer", peer.text),
+    if (status == 0 || links_may_log(l))
+        log_event(status < 0 ? LOG_WARN : LOG_INFO, "mesh.join", LOG_STR("peer", peer.text),
               LOG_STR("why", status < 0 ? e.text : "ok"));
     if (status < 0) {
         fail(a, &e);
@@ -107,7 +108,8 @@ static void op_renew(struct ask *a)
     buf_init(&out, MEMBER_TEXT_MAX);
     int status = authority_renew(a->l->args.authority, a->body, links_wall(a->l), &out, &e);
     if (status < 0) {
-        log_event(LOG_WARN, "mesh.renew.refused", LOG_STR("why", e.text));
+        if (links_may_log(a->l))
+            log_event(LOG_WARN, "mesh.renew.refused", LOG_STR("why", e.text));
         fail(a, &e);
     } else {
         reply(a, "application/json", &out);
@@ -128,8 +130,9 @@ static void op_hello(struct ask *a)
         (void)err_set(&e, status, "out of memory");
     if (status < 0) {
         http_peer(a->x, &peer);
-        log_event(LOG_WARN, "mesh.refused", LOG_BYTES("id", a->id), LOG_STR("peer", peer.text),
-                  LOG_STR("why", e.text));
+        if (links_may_log(l))
+            log_event(LOG_WARN, "mesh.refused", LOG_BYTES("id", a->id), LOG_STR("peer", peer.text),
+                      LOG_STR("why", e.text));
         fail(a, &e);
     } else {
         x->hello_not_before_ms = 0;
