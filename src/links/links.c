@@ -13,6 +13,7 @@
 #define QUEUE_BYTES_MAX (1 << 20)
 #define HANDSHAKE_MS 5000
 #define LOGS_A_SECOND 20
+#define CUT_MS 250 // between a removal and the end of the connections to and from that node
 #define ASK_ANSWER_MAX ((size_t)1 << 20)
 #define REMOVED_MAX ((size_t)MESH_NODES_MAX * (SPIFFE_ID_MAX + 1))
 
@@ -104,7 +105,7 @@ int links_tls(struct links *l, struct err *e)
     }
     // Connections that are there go on with the old one; new ones begin with this.
     if (l->listener)
-        net_listener_tls(l->listener, server);
+        http_server_tls(l->args.server, l->listener, server);
     list_each (it, &l->links) {
         struct link *x = container_of(it, struct link, node);
         if (x->pool)
@@ -136,6 +137,13 @@ static void on_cut(struct timer *t)
     for (struct bytes rest = buf_bytes(&ids); rest.n;)
         (void)http_server_close_peer(l->args.server, bytes_cut(&rest, '\n'));
     buf_fini(&ids);
+    list_each_safe (it, &l->links) {
+        struct link *x = container_of(it, struct link, node);
+        struct mesh_node_view v;
+        mesh_node_view(l->args.mesh, x->mesh, links_now(l), &v);
+        if (v.state == MESH_REMOVED)
+            link_drop(x);
+    }
 }
 
 int links_new(struct links **ret, const struct links_args *args, struct err *e)
@@ -351,7 +359,7 @@ static void state_changed(struct links *l, const struct mesh_effect *fx)
         char why[MESH_NAME_MAX + 80];
         (void)snprintf(why, sizeof(why), "node %s is %s", v.name, mesh_state_name(v.state));
         l->args.ops->cut(l->args.user, v.name, why);
-        if (x)
+        if (x && v.state == MESH_DEAD) // one that was removed is told so first: on_cut
             link_drop(x);
     }
     l->args.ops->state(l->args.user, fx->node, fx->before, fx->silence_ms);
@@ -501,9 +509,10 @@ static void cut_removed(struct links *l, struct mesh_node *n)
     mesh_node_view(l->args.mesh, n, links_now(l), &node);
     (void)snprintf(id, sizeof(id), "spiffe://%s/node/%s", v.domain, node.name);
     mesh_removed(l->args.mesh, bytes_of(node.name), links_now(l));
-    // Not now: the request that brought the news may have come over one of them.
+    // Not now: the request that brought the news may have come over one of them, and it shall hear
+    // of it itself.
     (void)buf_fmt(&l->removed, "%s\n", id);
-    (void)timer_start(l->args.timers, &l->cut, 0);
+    (void)timer_start(l->args.timers, &l->cut, CUT_MS);
     links_run(l);
 }
 

@@ -99,6 +99,40 @@ static void op_join(struct ask *a)
     buf_fini(&news);
 }
 
+// It was away when it was removed, or does not hear the others: here is the text that says so.
+static void refuse_renewal(struct ask *a, const struct err *e)
+{
+    struct json_doc *doc = NULL;
+    struct grant_removal r;
+    struct bytes text, node;
+    struct buf out;
+    struct json_w w;
+    size_t at = 0;
+    char slug[ERR_SLUG_MAX];
+    if (e->code != E_SECURITY || json_parse(&doc, a->body, 0, NULL) < 0) {
+        fail(a, e);
+        return;
+    }
+    node = json_str(json_get(json_root(doc), "node"));
+    err_slug(e->code, slug);
+    buf_init(&out, MEMBER_TEXT_MAX);
+    json_w_init(&w, &out);
+    json_w_obj(&w, NULL);
+    json_w_obj(&w, "error");
+    json_w_cstr(&w, "message", e->text);
+    json_w_cstr(&w, "code", slug);
+    json_w_end(&w);
+    json_w_arr(&w, "removals");
+    while (grant_removals_each(authority_removals(a->l->args.authority), &at, &r, &text))
+        if (bytes_is(node, r.node))
+            json_w_str(&w, NULL, text);
+    json_w_end(&w);
+    json_w_end(&w);
+    http_reply(a->x, err_info(e->code)->http, "application/json", BYTES_NONE, buf_bytes(&out));
+    buf_fini(&out);
+    json_free(doc);
+}
+
 static void op_renew(struct ask *a)
 {
     struct buf out;
@@ -110,7 +144,7 @@ static void op_renew(struct ask *a)
     if (status < 0) {
         if (links_may_log(a->l))
             log_event(LOG_WARN, "mesh.renew.refused", LOG_STR("why", e.text));
-        fail(a, &e);
+        refuse_renewal(a, &e);
     } else {
         reply(a, "application/json", &out);
     }
