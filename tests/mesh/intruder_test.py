@@ -194,7 +194,7 @@ def test_strangers_cost_little():
     with Two() as m:
         for head in ("Content-Length: 33554432", "Transfer-Encoding: chunked"):
             link = m.dial("a")
-            link.sendall(f"POST /mesh/v1/join HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n".encode())
+            link.sendall(f"POST /mesh/v1/join HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{head}\r\n\r\n".encode())
             try:
                 if "chunked" in head:
                     for _ in range(40):
