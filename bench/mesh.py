@@ -208,25 +208,28 @@ def part_hop(sheet, args):
         pairs = [a - b for a, b in zip(blocks["a"], blocks["b"])]
         sheet.line("hop_added_p50_us", found["a"][0] - found["b"][0], "us", quartile_distance(pairs), 200, noisy)
         sheet.line("hop_added_p99_us", found["a"][1] - found["b"][1], "us")
-        hop_cpu(sheet, mesh)
+        hop_cpu(sheet, mesh, 16, "")
         worst = {name: rig.memory_kb(node.process.pid) for name, node in mesh.nodes.items()}
         sheet.line("node_rss_mb", max(rss for rss, _ in worst.values()) / 1024, "MB", None, 16)
         sheet.line("node_pss_mb", max(pss for _, pss in worst.values()) / 1024, "MB")
+        hop_cpu(sheet, mesh, 200, "_200")
     engine.stop()
 
 
-def hop_cpu(sheet, mesh):
-    """CPU time of all nodes for a request with and without the hop, 16 connections."""
-    cost = {"b": [], "a": []}
+def hop_cpu(sheet, mesh, connections, suffix):
+    """CPU time of all nodes for a request with and without the hop."""
+    cost, rate = {"b": [], "a": []}, []
     for _ in range(6):
         for name, values in cost.items():
             before = sum(rig.cpu_ns(n.process.pid) for n in mesh.nodes.values())
-            got = dict(rig.run([rig.LOAD, "closed", "--requests", 5000, "--connections", 16, mesh.target(name)]))
+            got = dict(rig.run([rig.LOAD, "closed", "--requests", 5000, "--connections", connections, mesh.target(name)]))
             if got["bad"] != "0":
                 raise RuntimeError(f"{name}: {got['bad']} answers were not 200")
             values.append((sum(rig.cpu_ns(n.process.pid) for n in mesh.nodes.values()) - before) / 5000 / 1000)
-    sheet.line("local_cpu_us", statistics.median(cost["b"]), "us", quartile_distance(cost["b"]))
-    sheet.line("hop_cpu_us", statistics.median(cost["a"]), "us", quartile_distance(cost["a"]))
+            rate += [float(got["rps"])] if name == "a" else []
+    sheet.line(f"local{suffix}_cpu_us", statistics.median(cost["b"]), "us", quartile_distance(cost["b"]))
+    sheet.line(f"hop{suffix}_cpu_us", statistics.median(cost["a"]), "us", quartile_distance(cost["a"]))
+    sheet.line(f"hop{suffix}_rps", statistics.median(rate), "1/s", quartile_distance(rate))
 
 
 # ---- joining ----

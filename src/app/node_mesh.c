@@ -216,6 +216,25 @@ static void set_listen(struct node_mesh *m)
     buf_fini(&text);
 }
 
+// The number of this life: later than that of any earlier one, also when the clock went back in
+// between, because others take the life with the higher number for the present one.
+static uint64_t next_boot(struct node_mesh *m)
+{
+    char number[24];
+    struct buf text;
+    struct err e = {0};
+    uint64_t boot = (uint64_t)time_wall_ms(), last = 0;
+    buf_init(&text, SETTINGS_MAX);
+    if (read_file(m, "boot", &text, NULL) == 1 && bytes_u64(bytes_trim(buf_bytes(&text)), &last) &&
+        boot <= last)
+        boot = last + 1;
+    buf_fini(&text);
+    (void)snprintf(number, sizeof(number), "%llu", (unsigned long long)boot);
+    if (node_mesh_save(m, "boot", put_text, number, &e) < 0)
+        log_event(LOG_WARN, "mesh.save", LOG_STR("why", e.text));
+    return boot;
+}
+
 // ---- what links ask for ------------------------------------------------------------------------
 
 static int64_t op_wall(void *user)
@@ -264,12 +283,12 @@ static void op_state(void *user, struct mesh_node *node, enum mesh_state before,
 {
     struct node_mesh *m = user;
     struct mesh_node_view v;
-    (void)silence_ms;
     mesh_node_view(m->mesh, node, timers_now_ms(loop_timers(m->node->loop)), &v);
     const char *standby = m->authority ? authority_standby(m->authority) : "";
     bool other = strcmp(v.name, standby) == 0 || strcmp(v.name, member_authority(m->member)) == 0;
     if (v.state == MESH_ALIVE && before != MESH_ALIVE && m->authority && *standby && other)
         tell_other(m); // it may have missed something
+    node_mesh_alert_state(m, &v, before, silence_ms);
     ctl_mesh_changed(m->node->ctl);
 }
 
@@ -322,9 +341,17 @@ static void op_removed(void *user)
     log_event(LOG_ERROR, "mesh.removed",
               LOG_STR("why", "this node was removed from the mesh; it serves on by itself, and can "
                              "join again with a new token"));
+    node_mesh_alert_removed(m);
     m->ending.fn = on_ending; // not from inside the links
     m->ending.user = m;
     (void)timer_start(loop_timers(m->node->loop), &m->ending, 0);
+}
+
+static void op_refused(void *user, enum links_refusal what, const char *who, const char *why)
+{
+    struct node_mesh *m = user;
+    meter_node(m->node->meter)->links_refused++;
+    node_mesh_alert_refused(m, what, who, why);
 }
 
 // ---- the sheet ---------------------------------------------------------------------------------
@@ -402,6 +429,7 @@ void node_mesh_tick(struct node *n)
         return;
     node_mesh_save_peers(m);
     node_mesh_tell(m);
+    node_mesh_alert_tick(m);
 }
 
 static const struct links_ops links_ops = {.wall_ms = op_wall,
@@ -415,7 +443,8 @@ static const struct links_ops links_ops = {.wall_ms = op_wall,
                                            .drain = op_drain,
                                            .rotated = op_rotated,
                                            .load = op_load,
-                                           .removed = op_removed};
+                                           .removed = op_removed,
+                                           .refused = op_refused};
 
 // ---- life --------------------------------------------------------------------------------------
 
@@ -453,7 +482,7 @@ int node_mesh_start(struct node_mesh *m, struct err *e)
     int status = listen_addr(m, &addr, e);
     if (status < 0)
         return status;
-    m->boot = (uint64_t)time_wall_ms();
+    m->boot = next_boot(m);
     m->peers_read = false;
     if (m->tag < 0)
         m->tag = door_reserve_mesh(n);

@@ -83,8 +83,9 @@ static bool alone(const struct node_mesh *m, struct ctl_answer *a)
     if (!m->links && !m->joining && ended)
         return true;
     if (m->joining || !m->links)
-        (void)err_set(&e, E_BUSY, m->joining ? "a join is on its way"
-                                             : "the last membership is just ending: ask again");
+        (void)err_set(&e, E_BUSY,
+                      m->joining ? "a join is on its way"
+                                 : "the last membership is just ending: ask again");
     else
         (void)err_set(&e, E_CONFLICT,
                       "this node is already a node of a mesh: plexus mesh shows it, "

@@ -173,6 +173,7 @@ static void sent(void *user, const char *node, const char *model)
     if (!x)
         return;
     mesh_sent(m->mesh, x);
+    meter_node(n->meter)->hops_sent++;
     struct mesh_traffic *t = row_of(m, node, model);
     t->active++;
     t->requests++;
@@ -190,7 +191,12 @@ static void outcome(void *user, const char *node, const char *model, bool good)
         t->active--;
     if (!x)
         return;
+    struct mesh_node_view before, after;
+    mesh_node_view(m->mesh, x, now_of(m), &before);
     mesh_outcome(m->mesh, x, good, now_of(m));
+    mesh_node_view(m->mesh, x, now_of(m), &after);
+    meter_node(n->meter)->hop_failures += !good;
+    meter_node(n->meter)->breaker_opens += after.breaker_open && !before.breaker_open;
     ctl_mesh_changed(n->ctl);
 }
 

@@ -117,6 +117,14 @@ static int op_reload(void *user, struct buf *changes, struct err *e)
     return node_reload(user, changes, e);
 }
 
+// The gate's word: an exchange that is handed on is owned by its key, if there is one.
+static struct label op_clearance(void *user, const struct http_exchange *x)
+{
+    const struct key *key = http_owner(x);
+    (void)user;
+    return key ? key_clearance(key) : LABEL_ALL;
+}
+
 static void op_down(void *user)
 {
     node_stop(user, "plexus down");
@@ -225,6 +233,7 @@ const struct ctl_ops node_ctl_ops = {
     .doctor = op_doctor,
     .mesh = node_mesh_op,
     .mesh_put = node_mesh_put,
+    .clearance = op_clearance,
     .wake = op_wake,
 };
 
@@ -274,6 +283,18 @@ static bool gate_ready(void *user)
     return !((struct node *)user)->draining;
 }
 
+// "the client 127.0.0.1:50000": the port is another one each time.
+static void gate_violation(void *user, const char *operation, const char *who, const char *why)
+{
+    char subject[300];
+    const char *port = strrchr(who, ':');
+    bool digits = port && port[1] && strspn(port + 1, "0123456789") == strlen(port + 1);
+    (void)snprintf(subject, sizeof(subject), "%s: %.*s", operation,
+                   digits ? (int)(port - who) : (int)strlen(who), who);
+    node_alert(user, NODE_ALERT_SECURITY, "plexus.security.violation", "critical", subject, "%s",
+               why);
+}
+
 static void before_metrics(void *user)
 {
     struct node *n = user;
@@ -292,6 +313,8 @@ static void before_metrics(void *user)
     m->uptime_s = (time_mono_ns() - n->started_mono_ns) / 1000000000u;
     m->log_dropped =
         log_sink_dropped(n->log) + (n->access_log ? log_sink_dropped(n->access_log) : 0);
+    node_mesh_meter(n);
+    node_alerts_meter(n);
     int64_t now = timers_now_ms(loop_timers(n->loop));
     for (struct model *x = NULL; (x = models_each(n->models, x)) != NULL;) {
         struct model_view v;
@@ -326,6 +349,7 @@ void node_gate_args(struct node *n, struct gate_args *args)
                                .model_labels = node_model_labels,
                                .ready = gate_ready,
                                .before_metrics = before_metrics,
+                               .violation = gate_violation,
                                .user = n};
     node_mesh_gate(n, args);
 }
@@ -340,8 +364,12 @@ static void on_changed(void *user, struct model *m)
     struct meter_model *row = meter_model(n->meter, v.name, v.engine);
     if (row && v.loads > row->loads && v.last_load_ms >= 0)
         hist_add(&row->load, (uint64_t)v.last_load_ms * 1000000u);
+    bool news = !row || row->state != v.state || v.loads != row->loads;
     if (row && row->state != v.state) {
         row->load_failures += v.state == MODEL_FAILED;
+        if (v.state == MODEL_FAILED)
+            node_alert(n, NODE_ALERT_MODEL, "plexus.model.failed", "critical", v.name, "%s",
+                       v.failure && *v.failure ? v.failure : "it could not be started");
         if (v.state == MODEL_WARM)
             log_event(LOG_INFO, "model.state", LOG_STR("model", v.name), LOG_STR("state", "WARM"),
                       LOG_INT("load_ms", v.last_load_ms));
@@ -356,6 +384,8 @@ static void on_changed(void *user, struct model *m)
         row->state = v.state;
     }
     ctl_model_changed(n->ctl, m);
+    if (news)
+        node_bus_model(n, m);
     node_mesh_models(n);
     node_check_ended(n);
 }

@@ -324,7 +324,7 @@ static void failure(struct greq *r, const struct http_call *c, int status, const
     struct gate *g = r->gate;
     const char *why = NULL;
     // A connection that was not made in time is none; an answer that did not come is late anywhere.
-    bool late = status == E_TIMEOUT && http_call_begun(c);
+    bool late = status == E_TIMEOUT && http_call_handed(c);
     if (!r->first_ns && !late && route_again(r))
         return;
     if (r->node[0]) {

@@ -561,6 +561,7 @@ void gate_model_request(struct gate *g, struct http_exchange *x, struct key *key
     r->path = http_request(x)->path;
     r->in_bytes = http_body(x).n;
     r->hop = hop;
+    meter_node(g->args.meter)->hops_received += hop;
     http_own(x, r, on_drain, on_gone);
     take_id(r);
     for (size_t i = 0; i < sizeof(endpoints) / sizeof(endpoints[0]); i++)

@@ -156,6 +156,7 @@ bool route_again(struct greq *r)
     log_event(LOG_INFO, "gate.elsewhere", LOG_STR("request", r->id), LOG_STR("model", r->name),
               LOG_STR("from", r->node[0] ? r->node : "here"),
               LOG_STR("to", to.here ? "here" : to.node));
+    meter_node(g->args.meter)->rerouted++;
     let_go(r);
     r->ticket = (struct model_ticket){0};
     r->waited = true; // its time is no measure of our own share

@@ -33,7 +33,7 @@ struct http_call {
     int body_count, body_at;
     size_t body_offset;
     int64_t first_byte_ms, silence_ms, due_ms;
-    bool begun, sent, has_head, reused, retried, held, ending;
+    bool handed, sent, has_head, reused, retried, held, ending;
     bool queued; // for a connection: one that gets free, or its turn to make one
     int status;
     struct err err;
@@ -336,10 +336,10 @@ static int call_send(struct http_call *c)
             if (part.n)
                 parts[n++] = part;
         }
-        c->begun = true;
         c->sent = c->body_at == c->body_count;
         c->due_ms = due(c->pool, c->first_byte_ms);
         int status = n ? net_write(c->link->stream, parts, n) : 0;
+        c->handed = c->handed || status >= 0;
         if (status != 0 || c->sent)
             return status < 0 ? status : 0;
     }
@@ -499,14 +499,14 @@ void *http_call_user(const struct http_call *c)
     return c->user;
 }
 
-bool http_call_begun(const struct http_call *c)
-{
-    return c->begun;
-}
-
 bool http_call_reused(const struct http_call *c)
 {
     return c->reused;
+}
+
+bool http_call_handed(const struct http_call *c)
+{
+    return c->handed;
 }
 
 void http_call_read(struct http_call *c, bool on)

@@ -75,10 +75,18 @@ bool links_may_log(struct links *l)
     return may;
 }
 
+void links_refused(struct links *l, enum links_refusal what, const char *who, const char *why)
+{
+    if (l->args.ops->refused)
+        l->args.ops->refused(l->args.user, what, who, why);
+}
+
 static void on_refused(void *user, const struct net_peer *peer, const struct err *e)
 {
-    if (links_may_log(user))
+    struct links *l = user;
+    if (links_may_log(l))
         log_event(LOG_WARN, "mesh.refused", LOG_STR("peer", peer->text), LOG_STR("why", e->text));
+    links_refused(l, LINKS_REFUSED_PEER, peer->text, e->text);
 }
 
 int links_tls(struct links *l, struct err *e)
@@ -317,7 +325,7 @@ struct bytes links_node_of(const struct spiffe_id *id)
     return id->path.n == sizeof("/node/") - 1 + node.n ? node : BYTES_NONE;
 }
 
-int links_peer(struct links *l, const struct net_peer *peer, struct err *e)
+static int peer_check(const struct links *l, const struct net_peer *peer, struct err *e)
 {
     struct spiffe_id id;
     if (!peer->id || !*peer->id)
@@ -331,6 +339,18 @@ int links_peer(struct links *l, const struct net_peer *peer, struct err *e)
     if (links_node_of(&id).n == 0)
         return err_set(e, E_FORBIDDEN, "%s is no node", peer->id);
     return 0;
+}
+
+int links_peer(struct links *l, const struct net_peer *peer, struct err *e)
+{
+    struct err why = {0};
+    int status = peer_check(l, peer, &why);
+    if (status == 0)
+        return 0;
+    if (status != E_UNAVAILABLE)
+        links_refused(l, LINKS_REFUSED_PEER, peer->id && *peer->id ? peer->id : peer->text,
+                      why.text);
+    return err_set(e, status, "%s", why.text);
 }
 
 // ---- what the mesh decides ---------------------------------------------------------------------
@@ -451,13 +471,13 @@ static int take(struct links *l, struct arena *a, struct bytes text, struct err 
 {
     struct bytes payload;
     struct grant grant;
-    struct mesh_sheet s;
+    struct mesh_sheet s = {0};
     int status = member_sheet_open(l->args.member, text, a, &payload, &grant, e);
     if (status == 0)
         status = mesh_sheet_parse(&s, a, l->args.names, payload, e);
     if (status < 0)
         return status;
-    if (strcmp(s.node, grant.node) != 0)
+    if (!s.node || strcmp(s.node, grant.node) != 0)
         return err_set(e, E_SECURITY, "a sheet of node %s, signed by node %s", s.node, grant.node);
     s.clearance = (struct label){.level = LABEL_INTERNAL};
     if (grant.clearance && *grant.clearance)

@@ -25,7 +25,14 @@
 
 struct links;
 
-// Called on the loop thread, also from inside links_* calls. All but load are needed.
+enum links_refusal { // of another's wish
+    LINKS_REFUSED_PEER, // a link: no certificate that is good here, or no member
+    LINKS_REFUSED_JOIN,
+    LINKS_REFUSED_RENEWAL,
+    LINKS_REFUSED_NEWS // a sheet or removal
+};
+
+// Called on the loop thread, also from inside links_* calls. All but load and refused are needed.
 struct links_ops {
     int64_t (*wall_ms)(void *user);
     // They changed: on the disk before this returns 0. An error is told to who asked.
@@ -44,6 +51,8 @@ struct links_ops {
     // NULL.
     void (*load)(void *user);
     void (*removed)(void *user); // this node is no member any more
+    // Told to the log already. who: an address or a SPIFFE ID. May be NULL.
+    void (*refused)(void *user, enum links_refusal what, const char *who, const char *why);
 };
 
 struct links_args {

@@ -438,8 +438,13 @@ void links_news_take(struct links *l, struct bytes lines)
         int status = bytes_is(word, "S")   ? links_take(l, line, &e)
                      : bytes_is(word, "R") ? links_removal(l, line, &e)
                                            : 0;
-        if (status < 0 && links_may_log(l))
-            log_event(LOG_WARN, "mesh.refused", LOG_BYTES("what", word), LOG_STR("why", e.text));
+        if (status < 0) {
+            if (links_may_log(l))
+                log_event(LOG_WARN, "mesh.refused", LOG_BYTES("what", word),
+                          LOG_STR("why", e.text));
+            links_refused(l, LINKS_REFUSED_NEWS, bytes_is(word, "S") ? "a sheet" : "a removal",
+                          e.text);
+        }
     }
 }
 

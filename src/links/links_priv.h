@@ -89,7 +89,8 @@ bool links_may_log(struct links *l);
 // alert when time is the reason (net.h: E_TIMEOUT), not just "bad certificate".
 int links_verify(void *user, const struct bytes *der, int count, char *ret_id, uint64_t *ret_epoch,
                  struct err *e);
-// Its name when it is a node itself; empty for what it hosts (/node/NAME/worker/QUEUE) and all else.
+// Its name when it is a node itself; empty for what it hosts (/node/NAME/worker/QUEUE) and all
+// else.
 struct bytes links_node_of(const struct spiffe_id *id);
 int links_judge(int status, const struct bytes *der, int count, int64_t wall_ms);
 int links_tls(struct links *l, struct err *e); // contexts from the member's certificate of now
@@ -97,6 +98,7 @@ struct link *links_link(struct links *l, struct bytes name); // NULL: none
 struct link *links_link_of(struct links *l, struct mesh_node *n); // made when absent
 void links_forget_keys(struct links *l);
 void links_cut_removed(struct links *l); // removals that came with an answer of the authority
+void links_refused(struct links *l, enum links_refusal what, const char *who, const char *why);
 
 // links_peer.c
 int link_dial(struct link *x, struct err *e); // its pool, made or remade

@@ -51,6 +51,36 @@ static bool need_authority(struct ask *a)
     return false;
 }
 
+// Two that sign at once could let two machines in with the same token: a standby takes joins only
+// while the authority is not heard.
+static bool authority_is_heard(const struct links *l)
+{
+    const char *who = member_authority(l->args.member);
+    struct mesh_node *n = mesh_find(l->args.mesh, bytes_of(who));
+    struct mesh_node_view v;
+    if (!n || n == mesh_self_node(l->args.mesh))
+        return false;
+    mesh_node_view(l->args.mesh, n, links_now(l), &v);
+    return v.state == MESH_ALIVE;
+}
+
+static bool joins_here(struct ask *a)
+{
+    struct err e = {0};
+    const struct links *l = a->l;
+    if (!need_authority(a))
+        return false;
+    if (!authority_is_heard(l))
+        return true;
+    const char *const *where = member_authority_addresses(l->args.member);
+    (void)err_set(&e, E_UNAVAILABLE,
+                  "this node is the standby, and the authority is there: join at node %s%s%s",
+                  member_authority(l->args.member), where && *where ? ", " : "",
+                  where && *where ? *where : "");
+    fail(a, &e);
+    return false;
+}
+
 static void op_join(struct ask *a)
 {
     struct links *l = a->l;
@@ -58,7 +88,7 @@ static void op_join(struct ask *a)
     struct err e = {0};
     struct json_w w;
     struct net_peer peer;
-    if (!need_authority(a))
+    if (!joins_here(a))
         return;
     buf_init(&answer, MEMBER_TEXT_MAX);
     buf_init(&removed, GRANT_TEXT_MAX);
@@ -72,6 +102,7 @@ static void op_join(struct ask *a)
         log_event(status < 0 ? LOG_WARN : LOG_INFO, "mesh.join", LOG_STR("peer", peer.text),
               LOG_STR("why", status < 0 ? e.text : "ok"));
     if (status < 0) {
+        links_refused(l, LINKS_REFUSED_JOIN, peer.text, e.text);
         fail(a, &e);
     } else {
         struct member_view v;
@@ -142,8 +173,11 @@ static void op_renew(struct ask *a)
     buf_init(&out, MEMBER_TEXT_MAX);
     int status = authority_renew(a->l->args.authority, a->body, links_wall(a->l), &out, &e);
     if (status < 0) {
+        struct net_peer peer;
+        http_peer(a->x, &peer);
         if (links_may_log(a->l))
             log_event(LOG_WARN, "mesh.renew.refused", LOG_STR("why", e.text));
+        links_refused(a->l, LINKS_REFUSED_RENEWAL, peer.text, e.text);
         refuse_renewal(a, &e);
     } else {
         reply(a, "application/json", &out);
@@ -167,6 +201,7 @@ static void op_hello(struct ask *a)
         if (links_may_log(l))
             log_event(LOG_WARN, "mesh.refused", LOG_BYTES("id", a->id), LOG_STR("peer", peer.text),
                       LOG_STR("why", e.text));
+        links_refused(l, LINKS_REFUSED_PEER, peer.id && *peer.id ? peer.id : peer.text, e.text);
         fail(a, &e);
     } else {
         x->hello_not_before_ms = 0;

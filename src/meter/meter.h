@@ -43,12 +43,18 @@ struct meter_model { // one series, label model and engine
 
 #define METER_VIOLATIONS 10 // kinds of crossings, in the order of enum label_op (trust/label.h)
 
+#define METER_NODE_STATES 5 // in the order of enum mesh_state (mesh/mesh.h)
+
 struct meter_node {
     uint64_t requests, refused, unauthorized, bad_requests, connections, connections_max,
         over_limit, body_bytes, memory_budget_bytes, memory_used_bytes, log_dropped;
     uint64_t loop_lag_ns, uptime_s;
     uint64_t violations[METER_VIOLATIONS]; // flows refused by labels
     uint64_t declassified;
+    // The mesh, as this node sees it; all 0 without one.
+    uint64_t mesh_member, mesh_nodes[METER_NODE_STATES], certificate_s, removals; // gauges
+    uint64_t alerts_sent, alerts_failed, alerts_dropped, alerts_waiting;
+    uint64_t hops_sent, hops_received, hop_failures, rerouted, breaker_opens, links_refused;
 };
 
 struct meter;

@@ -162,6 +162,9 @@ static void test_text(void **state)
     scrape_fini(&s);
     meter_node(m)->requests = 12345678901;
     meter_node(m)->loop_lag_ns = 1500000;
+    meter_node(m)->mesh_nodes[0] = 3; // in the order of the states
+    meter_node(m)->mesh_nodes[4] = 2;
+    meter_node(m)->hops_received = 41;
     struct meter_model *a = meter_model(m, "tiny \"chat\"\\\n", "llamacpp"),
                        *b = meter_model(m, "b", "remote");
     assert_ptr_equal(meter_model(m, "b", "remote"), b);
@@ -177,6 +180,10 @@ static void test_text(void **state)
 #define A "model=\"tiny \\\"chat\\\"\\\\\\n\",engine=\"llamacpp\""
     assert_true(value_of(&s, "plexus_requests_total") == 12345678901.0);
     assert_true(value_of(&s, "plexus_loop_lag_seconds") == 0.0015);
+    assert_true(value_of(&s, "plexus_mesh_nodes{state=\"alive\"}") == 3);
+    assert_true(value_of(&s, "plexus_mesh_nodes{state=\"removed\"}") == 2);
+    assert_true(value_of(&s, "plexus_mesh_nodes{state=\"dead\"}") == 0);
+    assert_true(value_of(&s, "plexus_mesh_requests_received_total") == 41);
     assert_true(value_of(&s, "plexus_model_requests_total{" A ",status=\"2xx\"}") == 7);
     assert_true(value_of(&s, "plexus_model_tokens_total{" A ",direction=\"out\"}") == 99);
     assert_true(value_of(&s, "plexus_ttft_own_seconds_bucket{" A ",le=\"1e-05\"}") == 0);

@@ -79,6 +79,7 @@ static void arrive(struct sim_event *ev)
         mem_free(p);
         return;
     }
+    sim_heard(p->from, p->to);
     d->buffered += p->n;
     list_add_tail(&d->buffer, &p->link);
     if (d->input.index == 0)

@@ -14,6 +14,7 @@ struct answer {
     struct play_engine *x;
     struct http_exchange *ex;
     unsigned id, tokens, sent;
+    size_t half; // of the present event: what went out already
     bool stream;
     struct timer timer;
 };
@@ -73,11 +74,18 @@ static void answer_tokens(struct answer *a)
     if (a->x->hangs)
         return;
     while (a->sent < a->tokens) {
-        struct bytes v = {frame, play_frame(a->id, a->sent, frame)};
+        struct bytes whole = {frame, play_frame(a->id, a->sent, frame)};
+        struct bytes v = bytes_from(whole, a->half);
+        if (a->half == 0 && rng_below(&a->x->play->w->chance, 4) == 0) // in two parts
+            v = bytes_first(v, 1 + (size_t)rng_below(&a->x->play->w->chance, v.n - 1));
         int rc = http_send(a->ex, &v, 1);
         if (rc < 0)
             return;
-        a->sent++;
+        a->half += v.n;
+        if (a->half == whole.n) {
+            a->half = 0;
+            a->sent++;
+        }
         if (rc == 1)
             return; // drain comes
         if (rng_below(&a->x->play->w->chance, 2) == 0) {

@@ -52,6 +52,17 @@ static void hurt(struct play *p, unsigned i, unsigned k, uint64_t until)
         p->nodes[k].healthy_since[i] = until;
 }
 
+// n's own pauses are no trouble of its ears.
+static void hurt_way(struct play *p, const struct play_fault *f, unsigned i, unsigned k,
+                     uint64_t until)
+{
+    bool pause = f->kind == FAULT_PAUSE || f->kind == FAULT_FREEZE;
+    if (p->nodes[k].way_since[i] < until)
+        p->nodes[k].way_since[i] = until;
+    if (!pause && p->nodes[i].way_since[k] < until)
+        p->nodes[i].way_since[k] = until;
+}
+
 static void hurt_node(struct play *p, unsigned i, uint64_t until)
 {
     for (unsigned k = 0; k < p->count; k++)
@@ -218,10 +229,15 @@ static void begin(struct sim *w, void *user)
         break;
     case FAULT_KINDS: break;
     }
-    if (f->kind == FAULT_LOSS || f->kind == FAULT_SPLIT || f->kind == FAULT_DGRAMS)
+    bool all = f->kind == FAULT_LOSS || f->kind == FAULT_SPLIT || f->kind == FAULT_DGRAMS;
+    if (all)
         hurt_all(p, until);
     else
         hurt_node(p, f->node, until);
+    for (unsigned i = 0; i < p->count; i++)
+        for (unsigned k = 0; k < p->count; k++)
+            if (all || i == f->node)
+                hurt_way(p, f, i, k, until);
 }
 
 static void end(struct sim *w, void *user)
@@ -266,6 +282,10 @@ static void end(struct sim *w, void *user)
     case FAULT_KINDS: break;
     }
     hurt_all(p, sim_now(w));
+    for (unsigned i = 0; i < p->count; i++)
+        for (unsigned k = 0; k < p->count; k++)
+            if (f->kind != FAULT_PAUSE && f->kind != FAULT_FREEZE)
+                hurt_way(p, f, i, k, sim_now(w));
 }
 
 // ---- the schedule
@@ -300,9 +320,51 @@ static int64_t amount_of(struct play *p, const struct play_fault *f)
     }
 }
 
+static void plan(struct play *p, struct play_fault *f)
+{
+    (void)sim_after(p->w, f->at - sim_now(p->w), begin, f);
+    if (f->lasts != 0)
+        (void)sim_after(p->w, f->at + f->lasts - sim_now(p->w), end, f);
+}
+
+// One node at a time, long enough to be dead for the others, who are not dead for it.
+static void make_long_pauses(struct play *p)
+{
+    struct rng *g = &p->rng;
+    p->faults_until = p->faults_from + 11 * SIM_S;
+    for (unsigned k = 0; k < 2; k++) {
+        struct play_fault *f = &p->faults[p->fault_count++];
+        *f = (struct play_fault){
+            .play = p, .kind = FAULT_PAUSE, .node = (unsigned)rng_below(g, p->count)};
+        f->at = p->faults_from + (2 + 5 * k) * SIM_S;
+        f->lasts = (500 + rng_below(g, 2500)) * SIM_MS;
+        plan(p, f);
+    }
+}
+
+// Up to 0.9 s each, with as much time between two of one node.
+static void make_pauses(struct play *p)
+{
+    struct rng *g = &p->rng;
+    for (uint64_t at = p->faults_from; at < p->faults_until; at += 2000 * SIM_MS)
+        for (unsigned i = 0; i < p->count && p->fault_count < PLAY_FAULTS_MAX; i++) {
+            if (rng_below(g, 2) == 0)
+                continue;
+            struct play_fault *f = &p->faults[p->fault_count++];
+            *f = (struct play_fault){.play = p, .kind = FAULT_PAUSE, .node = i};
+            f->at = at + rng_below(g, 200 * SIM_MS);
+            f->lasts = (10 + rng_below(g, 890)) * SIM_MS;
+            plan(p, f);
+        }
+}
+
 void play_faults_make(struct play *p)
 {
     struct rng *g = &p->rng;
+    if (p->args.no_deaths || p->args.long_pauses) {
+        (p->args.no_deaths ? make_pauses : make_long_pauses)(p);
+        return;
+    }
     unsigned count = p->args.quiet_faults ? 0 : 2 + (unsigned)rng_below(g, 4 + 2 * p->args.seconds);
     for (unsigned i = 0; i < count && i < PLAY_FAULTS_MAX; i++) {
         struct play_fault *f = &p->faults[p->fault_count++];
@@ -315,9 +377,7 @@ void play_faults_make(struct play *p)
         f->node = (unsigned)rng_below(g, p->count);
         f->other = (f->node + 1 + (unsigned)rng_below(g, p->count - 1)) % p->count;
         f->amount = amount_of(p, f);
-        (void)sim_after(p->w, f->at - sim_now(p->w), begin, f);
-        if (f->lasts != 0)
-            (void)sim_after(p->w, f->at + f->lasts - sim_now(p->w), end, f);
+        plan(p, f);
     }
     // Sometimes one never comes back: it must not be seen as a ghost.
     if (count > 0 && p->count > 3 && rng_below(g, 4) == 0) {
@@ -360,4 +420,7 @@ void play_mend(struct play *p)
             drain(n, false);
     }
     hurt_all(p, sim_now(p->w));
+    for (unsigned i = 0; i < p->count; i++)
+        for (unsigned k = 0; k < p->count; k++)
+            p->nodes[i].way_since[k] = sim_now(p->w);
 }

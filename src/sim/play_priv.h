@@ -71,6 +71,7 @@ struct play_node {
     struct mesh *old_mesh;
     struct links_join *join;
     struct timer models_due, tick, tell, join_again, ending;
+    bool heard[PLAY_NODES_MAX]; // was alive to this one once
     bool peers_read, telling, draining, leaving, effects;
     struct buf hop;
     uint64_t boot, up_at, peers_sign;
@@ -82,7 +83,9 @@ struct play_node {
     uint64_t boots; // lives so far
     int64_t true_wall_ms; // the error that its clock had before a jump
     bool clock_off;   // its clock is far off
-    uint64_t down_since, healthy_since[PLAY_NODES_MAX]; // of the way from each other node
+    uint64_t down_since;
+    uint64_t healthy_since[PLAY_NODES_MAX]; // of the way from each other node, and of both
+    uint64_t way_since[PLAY_NODES_MAX]; // the same without this node's own pauses
 };
 
 struct play_request {
@@ -101,7 +104,6 @@ struct play_request {
     bool sse;
     unsigned asked; // engines that were given it
     unsigned entry_life;
-    bool hurt; // its entry node or the way to it was in trouble meanwhile
 };
 
 enum play_fault_kind {

@@ -114,6 +114,8 @@ struct sim_counts {
     uint64_t bytes, queue_bytes_max; // of one stream's output queue
 };
 void sim_counts(const struct sim *w, struct sim_counts *ret);
+// How long no datagram of `from` came to the other, without the time in which that was paused.
+uint64_t sim_silent_ns(const struct sim_host *from, const struct sim_host *to);
 size_t sim_open_streams(const struct sim_host *h); // that were not told on_closed yet
 
 #endif

@@ -15,6 +15,7 @@
 enum sim_layer { SIM_WORLD, SIM_KERNEL, SIM_PROCESS };
 struct sim_event {
     uint64_t at, due, seq; // due: before it was put off
+    bool put_off;
     size_t index; // in the heap plus one, 0: not queued
     enum sim_layer layer;
     struct sim_host *host;
@@ -47,6 +48,7 @@ struct sim_work {
 void sim_clock_init(struct sim_host *h);
 void sim_clock_fini(struct sim_host *h);
 bool sim_is_work(const struct sim_event *ev);
+bool sim_is_timer(const struct sim_event *ev);
 
 // ---- tcp.c: connections as the kernels of both sides see them
 
@@ -207,7 +209,9 @@ struct sim_host {
     char name[64], address[48];
     bool up; // the machine
     bool muted; // the process has ended
-    uint64_t paused_until, frozen_until, last_arrival;
+    bool timers_first; // when it goes on after a pause
+    uint64_t paused_until, frozen_until;
+    uint64_t slept_ns; // paused or frozen in all, also what of a pause still comes
     uint64_t mono_ns; // its mono clock at the beginning of the world
     int64_t wall_ms; // its error
     struct sim_timers timers;
@@ -228,6 +232,7 @@ struct sim {
     struct sim_host *hosts[SIM_HOSTS_MAX];
     unsigned host_count;
     struct sim_link *links; // [from * SIM_HOSTS_MAX + to]
+    uint64_t *heard; // the same: when a datagram came last, in the receiver's time awake
     struct list names, conns;
     struct sim_counts counts;
     uint64_t same_time; // events at one moment: a loop that never ends
@@ -238,6 +243,7 @@ uint64_t sim_delay(struct sim_host *from, struct sim_host *to); // of one packet
 bool sim_passes(struct sim_host *from, struct sim_host *to); // by chance, and by cuts
 bool sim_chance(struct sim *w, uint32_t ppm);
 const char *sim_lookup(struct sim *w, const char *name); // NULL: unknown
+void sim_heard(struct sim_host *from, struct sim_host *to); // a datagram came
 uint64_t sim_mono_ns(const struct sim_host *h);
 void *sim_must(void *p); // the simulator itself never runs out of memory
 

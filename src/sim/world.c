@@ -106,6 +106,7 @@ void sim_event_at(struct sim *w, struct sim_event *ev, uint64_t at)
 {
     sim_event_stop(w, ev);
     ev->at = ev->due = at < w->now ? w->now : at;
+    ev->put_off = false;
     ev->seq = w->seq++;
     push(w, ev);
 }
@@ -129,7 +130,10 @@ static bool put_off(struct sim *w, struct sim_event *ev)
         until = h->paused_until;
     if (until <= w->now)
         return false;
+    if (h->timers_first && !sim_is_timer(ev))
+        ev->due = until;
     ev->at = until;
+    ev->put_off = true;
     push(w, ev);
     return true;
 }
@@ -204,7 +208,7 @@ static void settle(struct sim_host *h)
         struct sim_event *found = NULL;
         for (size_t i = 0; i < w->n; i++) { // the host's first event that is due
             struct sim_event *ev = w->heap[i];
-            bool due = ev->at <= w->now || sim_is_work(ev);
+            bool due = ev->at <= w->now || ev->put_off || sim_is_work(ev);
             if (ev->layer == SIM_PROCESS && ev->host == h && due && (!found || before(ev, found)))
                 found = ev;
         }
@@ -384,6 +388,7 @@ struct sim *sim_new(const struct sim_args *args)
     list_init(&w->names);
     list_init(&w->conns);
     w->links = sim_must(mem_array(SIM_HOSTS_MAX * SIM_HOSTS_MAX, sizeof *w->links));
+    w->heard = sim_must(mem_array(SIM_HOSTS_MAX * SIM_HOSTS_MAX, sizeof *w->heard));
     sim_name_add(w, "localhost", "127.0.0.1");
     take_base(w);
     return w;
@@ -473,6 +478,7 @@ void sim_free(struct sim *w)
     take_base(NULL);
     mem_free(w->failure);
     mem_free(w->links);
+    mem_free(w->heard);
     mem_free(w->heap);
     mem_free(w);
 }
@@ -545,9 +551,19 @@ void sim_wall_shift(struct sim_host *h, int64_t ms)
     h->wall_ms += ms;
 }
 
+static void sleep_until(struct sim_host *h, uint64_t until)
+{
+    uint64_t from = sim_paused_until(h);
+    from = from < h->w->now ? h->w->now : from;
+    h->slept_ns += until > from ? until - from : 0;
+    // A loop that was stopped in its poll looks at sockets first, else at its timers.
+    h->timers_first = rng_below(&h->w->chance, 2) == 0;
+}
+
 void sim_pause(struct sim_host *h, uint64_t ns)
 {
     sim_say(h->w, "%s: paused for %.3f s", h->name, (double)ns / 1e9);
+    sleep_until(h, h->w->now + ns);
     if (h->paused_until < h->w->now + ns)
         h->paused_until = h->w->now + ns;
 }
@@ -555,8 +571,26 @@ void sim_pause(struct sim_host *h, uint64_t ns)
 void sim_freeze(struct sim_host *h, uint64_t ns)
 {
     sim_say(h->w, "%s: frozen for %.3f s", h->name, (double)ns / 1e9);
+    sleep_until(h, h->w->now + ns);
     if (h->frozen_until < h->w->now + ns)
         h->frozen_until = h->w->now + ns;
+}
+
+// Its time without pauses.
+static uint64_t awake_ns(const struct sim_host *h)
+{
+    uint64_t until = sim_paused_until(h), now = h->w->now;
+    return now - h->slept_ns + (until > now ? until - now : 0);
+}
+
+void sim_heard(struct sim_host *from, struct sim_host *to)
+{
+    from->w->heard[from->index * SIM_HOSTS_MAX + to->index] = awake_ns(to);
+}
+
+uint64_t sim_silent_ns(const struct sim_host *from, const struct sim_host *to)
+{
+    return awake_ns(to) - from->w->heard[from->index * SIM_HOSTS_MAX + to->index];
 }
 
 uint64_t sim_paused_until(const struct sim_host *h)
@@ -569,6 +603,8 @@ void sim_down(struct sim_host *h, enum sim_how how)
     assert(the.here == NULL && !h->muted);
     sim_say(h->w, "%s: %s", h->name, how == SIM_POWER ? "power off" : "its process ends");
     h->muted = true;
+    uint64_t awake = sim_paused_until(h);
+    h->slept_ns -= awake > h->w->now ? awake - h->w->now : 0;
     h->paused_until = h->frozen_until = 0;
     if (how == SIM_POWER)
         h->up = false;

@@ -178,9 +178,21 @@ int member_check_peer(const struct member *m, const struct bytes *der, int count
 {
     char id[SPIFFE_ID_MAX + 1];
     uint64_t epoch = 0;
+    uint8_t hash[SHA256_LEN];
+    const struct member_seen *seen = NULL;
     int rc = joined(m, e);
-    if (rc == 0)
+    if (rc == 0) {
+        member_chain_hash(der, count, hash);
+        seen = member_seen_find(m->papers, hash, wall_ms);
+    }
+    if (seen) {
+        memcpy(id, seen->id, strlen(seen->id) + 1);
+        epoch = seen->epoch;
+    } else if (rc == 0) {
         rc = spiffe_x509_check(m->papers->bundle, der, count, wall_ms, id, &epoch, e);
+        if (rc == 0)
+            member_seen_put(m->papers, hash, der, count, wall_ms, id, epoch);
+    }
     if (rc == 0 && member_removed(m, bytes_of(id), epoch))
         rc = err_set(e, E_SECURITY, "%s was removed from the mesh (epoch %llu)", id,
                      (unsigned long long)epoch);

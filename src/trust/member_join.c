@@ -18,6 +18,7 @@ void member_papers_free(struct member_papers *p)
     mem_free(p->grant_text);
     arena_free(p->arena);
     spiffe_bundle_free(p->bundle);
+    member_seen_fini(p);
     mem_free(p);
 }
 

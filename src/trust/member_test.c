@@ -308,12 +308,62 @@ static void test_removals(void **state)
     grant_removals_free(r);
 }
 
+// What was good a moment ago is not looked at again, and is refused all the same when its time is
+// over, when a byte of it is another, and when its node was removed.
+static void test_seen(void **state)
+{
+    (void)state;
+    struct authority *a = mesh(15000), *other = mesh(0);
+    struct member *m = joined(a, "n1"), *peer = joined(a, "n2"), *third = joined(a, "n3"),
+                  *foreign = joined(other, "n2");
+    struct buf der[X509_CHAIN_MAX], removal = made();
+    struct bytes chain[X509_CHAIN_MAX];
+    char id[SPIFFE_ID_MAX + 1];
+    uint64_t first = 0, again = 0;
+    struct err e = {0};
+    int n = chain_of(peer, der, chain);
+    assert_int_equal(member_check_peer(m, chain, n, NOW, id, &first, &e), 0);
+    id[0] = 0;
+    assert_int_equal(member_check_peer(m, chain, n, NOW + 1, id, &again, &e), 0);
+    assert_string_equal(id, "spiffe://example.org/node/n2");
+    assert_true(again == first && first != 0);
+    assert_int_equal(sees(m, third, NOW, &e), 0); // and others are others
+    assert_int_equal(sees(m, foreign, NOW, &e), E_SECURITY);
+    for (size_t at = 0; at < chain[0].n; at += 7) {
+        der[0].p[at] ^= 1;
+        assert_true(member_check_peer(m, chain, n, NOW + 2, id, &again, &e) < 0);
+        der[0].p[at] ^= 1;
+    }
+    assert_int_equal(member_check_peer(m, chain, 0, NOW + 2, id, &again, &e), E_SECURITY);
+    assert_int_equal(sees(m, peer, NOW + 14999, &e), 0);
+    assert_int_equal(sees(m, peer, NOW + 15000, &e), E_SECURITY);
+    assert_non_null(strstr(e.text, "expired"));
+    assert_int_equal(sees(m, peer, NOW - HOUR, &e), E_SECURITY); // the clock was set back
+    assert_non_null(strstr(e.text, "not valid before"));
+    assert_int_equal(sees(m, peer, NOW + 1, &e), 0);
+    assert_int_equal(authority_remove(a, BYTES("n2"), NOW, &removal, NULL), 0);
+    assert_int_equal(member_removal_add(m, buf_bytes(&removal), NULL, NULL), 1);
+    assert_int_equal(sees(m, peer, NOW + 2, &e), E_SECURITY);
+    assert_non_null(strstr(e.text, "removed"));
+    assert_int_equal(renews(a, m, NOW + 2, NULL), 0); // other papers
+    assert_int_equal(sees(m, third, NOW + 3, &e), 0);
+    chain_fini(der, n);
+    buf_fini(&removal);
+    member_free(m);
+    member_free(peer);
+    member_free(third);
+    member_free(foreign);
+    authority_free(a);
+    authority_free(other);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_make),      cmocka_unit_test(test_alone),
         cmocka_unit_test(test_save),      cmocka_unit_test(test_sheet),
         cmocka_unit_test(test_join_peer), cmocka_unit_test(test_removals),
+        cmocka_unit_test(test_seen),
     };
     return cmocka_run_group_tests_name("members", tests, NULL, NULL);
 }
