@@ -80,6 +80,8 @@ struct gate {
     struct gate_labels labels;
     struct buf line, extra; // scratch
     struct key *guest; // who came with a token of the mesh
+    int64_t denied_second; // ...
+    uint32_t denied_logged; // ... and the lines about refusals in it
     bool others; // nodes: requests ask for a route
 };
 

@@ -77,12 +77,16 @@ struct links {
     struct buf sheet; // our own, signed
     bool running, closed, expired;
     struct buf scratch;
+    int64_t log_second; // of `logged` lines and `unsaid` ones
+    uint32_t logged, unsaid;
 };
 
 int64_t links_now(const struct links *l);
 int64_t links_wall(const struct links *l);
 
 // links.c
+// What others can bring about as often as they like is said some times a second, then counted.
+bool links_may_log(struct links *l);
 // net_tls_args.verify of a member, user: the links. Its verdict, so that the peer reads in its
 // alert when time is the reason (net.h: E_TIMEOUT), not just "bad certificate".
 int links_verify(void *user, const struct bytes *der, int count, char *ret_id, uint64_t *ret_epoch,
