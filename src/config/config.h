@@ -86,6 +86,9 @@ struct config {
     const struct config_declassifier *declassifiers;
     size_t declassifier_count;
     bool labels_given; // the section stands in the file
+    const char *alert_webhook; // NULL: none
+    struct secret alert_secret;
+    const char *const *alert_on; // "security", "node", "model", "certificate"
     struct config_model *models;
     size_t model_count;
     uint64_t

@@ -197,6 +197,14 @@ void relay_to(struct greq *r, const struct gate_route *to)
     buf_fini(&lines);
 }
 
+// The other node's own refusal, not its engine's: nothing was begun there, or its sheet here is
+// older than what it has. A deadline that ran out there is no reason to begin it all anew.
+static bool was_refused(const struct greq *r, const struct http_head *head)
+{
+    bool may_help = head->status == 404 || (head->status >= 500 && head->status != 504);
+    return r->node[0] && may_help && http_header(head, "X-Plexus-Error").p;
+}
+
 static bool is_sse(const struct http_head *head)
 {
     struct bytes type = http_header(head, "Content-Type");
@@ -208,9 +216,7 @@ static void on_head(struct http_call *c, const struct http_head *head)
     struct greq *r = http_call_user(c);
     struct gate *g = r->gate;
     uint64_t read_ns = now_ns(r);
-    // The other node's own refusal, not its engine's: nothing was begun there.
-    if (r->node[0] && head->status >= 500 && http_header(head, "X-Plexus-Error").p &&
-        route_again(r))
+    if (was_refused(r, head) && route_again(r))
         return;
     r->first_ns = read_ns;
     if (r->node[0] && !gate_label_came(r, head))
@@ -296,7 +302,8 @@ void relay_fail(struct greq *r, int code, const char *message)
     r->call = NULL;
     if (call)
         http_call_cancel(call);
-    greq_fail(r, code, message, NULL, err_info(code)->http == 503 ? 1 : -1);
+    int http = err_info(code)->http;
+    greq_fail(r, code, message, NULL, http == 502 || http == 503 ? 1 : -1);
 }
 
 // An answer that is not a stream, for a client whose stream began while it waited: as one event.
@@ -312,12 +319,22 @@ static void send_wrapped(struct greq *r)
     (void)http_send(r->x, &frame, 1);
 }
 
+<<<<<<< HEAD
+static void failure(struct greq *r, const struct http_call *c, int status, const struct err *e)
+{
+    struct gate *g = r->gate;
+    const char *why = NULL;
+    // A connection that was not made in time is none; an answer that did not come is late anywhere.
+    bool late = status == E_TIMEOUT && http_call_begun(c);
+    if (!r->first_ns && !late && route_again(r))
+=======
 // handed: it went out. Then a timeout is the answer, as the other one may be at work on it yet.
 static void failure(struct greq *r, bool handed, int status, const struct err *e)
 {
     struct gate *g = r->gate;
     const char *why = NULL;
     if (!r->first_ns && (status != E_TIMEOUT || !handed) && route_again(r))
+>>>>>>> marks
         return;
     if (r->node[0]) {
         char text[ERR_TEXT_MAX + 200];
@@ -344,7 +361,11 @@ static void on_end(struct http_call *c, int status, const struct err *e)
     if (status == E_REFUSED && greq_again(r))
         return;
     if (status < 0) {
+<<<<<<< HEAD
+        failure(r, c, status, e);
+=======
         failure(r, http_call_handed(c), status, e);
+>>>>>>> marks
         return;
     }
     if (r->wrapped) {

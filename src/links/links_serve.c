@@ -347,7 +347,7 @@ bool links_handle(struct links *l, struct http_exchange *x)
     http_peer(x, &peer);
     if (peer.id && *peer.id && spiffe_parse(&id, bytes_of(peer.id), NULL) == 0) {
         a.id = id.text;
-        a.node = spiffe_node(&id);
+        a.node = links_node_of(&id);
         a.epoch = peer.epoch;
     }
     for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
