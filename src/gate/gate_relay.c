@@ -319,22 +319,13 @@ static void send_wrapped(struct greq *r)
     (void)http_send(r->x, &frame, 1);
 }
 
-<<<<<<< HEAD
 static void failure(struct greq *r, const struct http_call *c, int status, const struct err *e)
 {
     struct gate *g = r->gate;
     const char *why = NULL;
     // A connection that was not made in time is none; an answer that did not come is late anywhere.
-    bool late = status == E_TIMEOUT && http_call_begun(c);
+    bool late = status == E_TIMEOUT && http_call_handed(c);
     if (!r->first_ns && !late && route_again(r))
-=======
-// handed: it went out. Then a timeout is the answer, as the other one may be at work on it yet.
-static void failure(struct greq *r, bool handed, int status, const struct err *e)
-{
-    struct gate *g = r->gate;
-    const char *why = NULL;
-    if (!r->first_ns && (status != E_TIMEOUT || !handed) && route_again(r))
->>>>>>> marks
         return;
     if (r->node[0]) {
         char text[ERR_TEXT_MAX + 200];
@@ -361,11 +352,7 @@ static void on_end(struct http_call *c, int status, const struct err *e)
     if (status == E_REFUSED && greq_again(r))
         return;
     if (status < 0) {
-<<<<<<< HEAD
         failure(r, c, status, e);
-=======
-        failure(r, http_call_handed(c), status, e);
->>>>>>> marks
         return;
     }
     if (r->wrapped) {

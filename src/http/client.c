@@ -33,11 +33,7 @@ struct http_call {
     int body_count, body_at;
     size_t body_offset;
     int64_t first_byte_ms, silence_ms, due_ms;
-<<<<<<< HEAD
-    bool begun, sent, has_head, reused, retried, held, ending;
-=======
-    bool sent, handed, has_head, reused, retried, held, ending;
->>>>>>> marks
+    bool handed, sent, has_head, reused, retried, held, ending;
     bool queued; // for a connection: one that gets free, or its turn to make one
     int status;
     struct err err;
@@ -340,7 +336,6 @@ static int call_send(struct http_call *c)
             if (part.n)
                 parts[n++] = part;
         }
-        c->begun = true;
         c->sent = c->body_at == c->body_count;
         c->due_ms = due(c->pool, c->first_byte_ms);
         int status = n ? net_write(c->link->stream, parts, n) : 0;
@@ -502,11 +497,6 @@ int http_call_start(struct http_pool *p, const struct http_call_args *args, stru
 void *http_call_user(const struct http_call *c)
 {
     return c->user;
-}
-
-bool http_call_begun(const struct http_call *c)
-{
-    return c->begun;
 }
 
 bool http_call_reused(const struct http_call *c)

@@ -121,7 +121,7 @@ static void test_refused(void **state)
     r = (struct rig){0};
     rig_run(&r, next_one, NULL, &(struct http_pool_args){.addr.port = gone.port});
     ended_with(&r.calls[0], E_REFUSED);
-    assert_false(r.calls[0].begun);
+    assert_false(r.calls[0].handed);
     rig_fini(&r);
 }
 
@@ -160,7 +160,7 @@ static void test_deadlines(void **state)
         int64_t began = time_mono_ms();
         rig_run(&r, next_deadline, serve_silence, NULL);
         ended_with(&r.calls[0], E_TIMEOUT);
-        assert_true(r.calls[0].begun);
+        assert_true(r.calls[0].handed);
         assert_string_equal(r.calls[0].why, cases[i].why);
         assert_true(time_mono_ms() - began >= 100);
         rig_fini(&r);
@@ -335,7 +335,7 @@ static void test_cancel_of_a_due_end(void **state)
             &(struct http_pool_args){.tls = tls, .connect_ms = 200, .dials_max = 1});
     net_tls_free(tls);
     ended_with(&r.calls[0], E_TIMEOUT);
-    assert_false(r.calls[0].begun); // another one may be asked: nobody has seen it
+    assert_false(r.calls[0].handed); // another one may be asked: nobody has seen it
     ended_with(&r.calls[1], E_CANCELLED);
     rig_fini(&r);
 }

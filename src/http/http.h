@@ -179,7 +179,6 @@ int http_call_start(struct http_pool *p, const struct http_call_args *args, stru
 void *http_call_user(const struct http_call *c);
 void http_call_read(struct http_call *c, bool on); // backpressure: hold the answer
 void http_call_cancel(struct http_call *c); // closes its connection; on_end E_CANCELLED comes
-bool http_call_begun(const struct http_call *c); // some of it was given to a connection
 bool http_call_reused(const struct http_call *c);
 // A part of the request went out: the other side may have begun with it. Else it never came there.
 bool http_call_handed(const struct http_call *c);
