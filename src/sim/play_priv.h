@@ -104,7 +104,6 @@ struct play_request {
     bool sse;
     unsigned asked; // engines that were given it
     unsigned entry_life;
-    bool hurt; // its entry node or the way to it was in trouble meanwhile
 };
 
 enum play_fault_kind {
