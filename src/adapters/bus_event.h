@@ -15,6 +15,5 @@ void bus_event_of(struct bus_core *c, const struct bus_msg *m, struct bus_event 
 // The other way: everything but the subject on the bus, reply and what deliveries have. An event of
 // a stranger that lacks things gets empty ones.
 void bus_event_msg(const struct cloudevent *c, struct bus_msg *m);
-int64_t bus_event_time(struct bytes rfc3339); // wall ms; 0: not one
 
 #endif

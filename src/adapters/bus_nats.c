@@ -288,8 +288,9 @@ static void on_msg(struct nats_bus *b, const struct nats1_op *op)
         nats_js_msg(s, op);
         return;
     }
-    if (bus_core_is_inbox(&b->core, op->subject))
-        return; // answers are for who asked
+    // Answers are for who asked; and what JetStream sends to an inbox has its own subject.
+    if (bus_core_is_inbox(&b->core, op->subject) || !subject_match(s->pattern, op->subject))
+        return;
     nats_msg_of(b, op, &m);
     if (bus_core_may(&b->core, true, m.subject, m.label, s->who, NULL))
         return;

@@ -745,8 +745,9 @@ static void kit_dedup(void **state)
 static void kit_replay(void **state)
 {
     struct kit *k = *state;
-    struct ear start = {0}, from = {0}, fresh = {0}, future = {0};
+    struct ear start = {0}, from = {0}, fresh = {0}, future = {0}, wide = {0};
     const char *subject = kit_name(k, "dev.organs.replay%u.x", k->serial);
+    ear_open(&wide, k, k->other, (struct bus_sub_args){.pattern = "dev.>"});
     for (int i = 0; i < 5; i++)
         (void)kit_store(k, subject, kit_text(k, "%d", i));
     kit_pass(k, 30);
@@ -769,6 +770,10 @@ static void kit_replay(void **state)
     for (unsigned i = 1; i < start.count; i++)
         assert_true(start.got[i].seq >= start.got[i - 1].seq);
     assert_int_equal(start.got[0].ack, 0);
+    kit_settle(k);
+    kit_until(k, wide.count >= 9);
+    assert_int_equal(wide.count, 9); // not what went to who replays
+    ear_fini(&wide);
     ear_fini(&start);
     ear_fini(&from);
     ear_fini(&fresh);

@@ -92,6 +92,7 @@ void node_labels_take(struct node *n, const struct node_labels *fresh)
     n->labels.own = old.own;
     tell_gate(n);
     node_labels_drop(&old);
+    node_bus_labels(n);
 }
 
 void node_labels_own(struct node *n, struct label clearance)

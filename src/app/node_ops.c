@@ -117,6 +117,14 @@ static int op_reload(void *user, struct buf *changes, struct err *e)
     return node_reload(user, changes, e);
 }
 
+// The gate's word: an exchange that is handed on is owned by its key, if there is one.
+static struct label op_clearance(void *user, const struct http_exchange *x)
+{
+    const struct key *key = http_owner(x);
+    (void)user;
+    return key ? key_clearance(key) : LABEL_ALL;
+}
+
 static void op_down(void *user)
 {
     node_stop(user, "plexus down");
@@ -225,6 +233,7 @@ const struct ctl_ops node_ctl_ops = {
     .doctor = op_doctor,
     .mesh = node_mesh_op,
     .mesh_put = node_mesh_put,
+    .clearance = op_clearance,
     .wake = op_wake,
 };
 
@@ -341,6 +350,7 @@ static void on_changed(void *user, struct model *m)
     struct meter_model *row = meter_model(n->meter, v.name, v.engine);
     if (row && v.loads > row->loads && v.last_load_ms >= 0)
         hist_add(&row->load, (uint64_t)v.last_load_ms * 1000000u);
+    bool news = !row || row->state != v.state || v.loads != row->loads;
     if (row && row->state != v.state) {
         row->load_failures += v.state == MODEL_FAILED;
         if (v.state == MODEL_WARM)
@@ -357,6 +367,8 @@ static void on_changed(void *user, struct model *m)
         row->state = v.state;
     }
     ctl_model_changed(n->ctl, m);
+    if (news)
+        node_bus_model(n, m);
     node_mesh_models(n);
     node_check_ended(n);
 }

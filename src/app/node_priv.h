@@ -71,6 +71,7 @@ struct node {
     uint64_t started_mono_ns, last_requests;
     double requests_per_s;
     struct node_mesh *mesh; // node_mesh_priv.h
+    struct node_bus *bus;   // node_bus_priv.h
     int lock_fd, ready_fd;    // ready_fd: of the parent of a daemon, -1
     bool echo, draining, drained, ended, hurry;
     bool json; // `up --json`: the address as JSON
@@ -124,6 +125,13 @@ bool node_mesh_quiet(struct node *n);  // and have heard so
 void node_mesh_tick(struct node *n);   // once a second
 void node_mesh_op(void *user, const struct ctl_mesh_ask *ask, struct ctl_answer *a);
 int node_mesh_put(void *user, struct buf *out);
+// node_bus.c: the bus, and what the node tells on it
+int node_bus_open(struct node *n, struct err *e);
+void node_bus_close(struct node *n); // node_check_ended when it has
+bool node_bus_ended(const struct node *n);
+void node_bus_free(struct node *n);
+void node_bus_model(struct node *n, const struct model *m); // its state changed
+void node_bus_labels(struct node *n);                       // labels mean something else now
 void node_mesh_meter(struct node *n); // gauges
 // A listener's place in the table, taken for the mesh.
 int door_reserve_mesh(struct node *n);

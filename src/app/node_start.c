@@ -363,6 +363,8 @@ int node_build(struct node *n, struct err *e)
     node_put_models(n, n->config);
     if ((status = node_mesh_open(n, e)) < 0)
         return err_wrap(e, "mesh");
+    if ((status = node_bus_open(n, e)) < 0)
+        return err_wrap(e, "bus");
     n->tick.fn = on_tick;
     n->tick.user = n;
     (void)timer_start(loop_timers(n->loop), &n->tick, TICK_MS);
@@ -386,6 +388,7 @@ void node_unbuild(struct node *n)
     http_server_free(n->server);
     loop_free(n->loop); // waits for helper threads, which may still look at bodies for the gate
     node_mesh_free(n);
+    node_bus_free(n);
     gate_free(n->gate);
     for (int i = 0; i < NODE_DOORS_MAX; i++)
         net_tls_free(n->doors[i].tls);

@@ -23,6 +23,9 @@ void node_check_ended(struct node *n)
         (void)timer_start(timers, &n->goodbye, 10);
         return;
     }
+    node_bus_close(n);
+    if (!node_bus_ended(n))
+        return; // it calls again
     n->ended = true;
     timer_stop(timers, &n->goodbye);
     timer_stop(timers, &n->stop_deadline);

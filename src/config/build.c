@@ -100,6 +100,26 @@ static void build_mesh(struct config_work *w, const struct json *root, struct co
     c->svid_ttl_ms = config_ms(json_get(mesh, "svid_ttl"), 3600000);
 }
 
+static void build_bus(struct config_work *w, const struct json *v, struct config *c)
+{
+    struct config_at top = {.key = BYTES("bus")};
+    struct config_at password = {.up = &top, .key = BYTES("password")};
+    struct config_at token = {.up = &top, .key = BYTES("token")};
+    const struct json *keep = json_get(v, "keep"), *ca = json_get(v, "ca");
+    const struct json *engine = json_get(v, "engine");
+    c->bus_engine = engine ? config_str(w, json_str(engine)) : "embedded";
+    c->bus_url = config_str_of(w, json_get(v, "url"));
+    c->bus_user = config_str_of(w, json_get(v, "user"));
+    c->bus_ca = ca ? config_path(w, json_str(ca)) : NULL;
+    if (json_get(v, "password"))
+        c->bus_password = config_secret(w, &password, json_get(v, "password"));
+    if (json_get(v, "token"))
+        c->bus_token = config_secret(w, &token, json_get(v, "token"));
+    c->bus_keep_msgs = (uint64_t)json_i64(json_get(keep, "messages"), 100000);
+    c->bus_keep_bytes = config_size(json_get(keep, "size"), (uint64_t)64 << 20);
+    c->bus_keep_ms = config_ms(json_get(keep, "time"), (int64_t)24 * 3600 * 1000);
+}
+
 void config_build(struct config_work *w, struct config *c)
 {
     const struct json *root = json_root(c->doc), *node = json_get(root, "node");
@@ -111,6 +131,7 @@ void config_build(struct config_work *w, struct config *c)
     c->data = config_path(w, json_str(json_get(root, "data")));
     build_doors(w, json_get(root, "listen"), c);
     build_mesh(w, root, c);
+    build_bus(w, json_get(root, "bus"), c);
     build_models(w, json_get(root, "models"), c);
     config_build_labels(w, json_get(root, "labels"), c);
     c->memory_bytes = config_size(json_get(json_get(root, "memory"), "budget"), 0);

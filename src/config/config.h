@@ -69,6 +69,11 @@ struct config {
     const char *mesh_listen;    // address, or NULL
     const char *const *mesh_advertise;
     int64_t beat_ms, suspect_ms, dead_ms, svid_ttl_ms;
+    const char *bus_engine;     // "embedded", "nats", "redis"
+    const char *bus_url, *bus_user, *bus_ca; // or NULL
+    struct secret bus_password, bus_token;
+    uint64_t bus_keep_msgs, bus_keep_bytes;
+    int64_t bus_keep_ms;
     const char **parts; // of `contexts` that hold here, the most specific last; NULL: none asked
     const char *data;           // absolute folder
     struct config_door *doors;

@@ -96,7 +96,13 @@ static const struct {
      "p.yaml:1:217: labels.cloud: too many compartments in this file: at most 63 names of together "
      "1008 characters"},
     {"models: { a: { file: x, card: 0 } }", "p.yaml:1:25: models.a.card: " LATER},
-    {"bus: { nats: { url: x } }", "p.yaml:1:8: bus.nats: " LATER},
+    {"bus: { url: 'nats://a:4222' }",
+     "p.yaml:1:13: bus.url: the embedded bus has no server: set engine to nats or redis"},
+    {"bus: { engine: redis, url: 'nats://a:4222' }",
+     "p.yaml:1:28: bus.url: it is of another kind than engine redis"},
+    {"bus: { engine: redis }",
+     "p.yaml:1:6: bus: engine redis needs a url such as redis://127.0.0.1:6379"},
+    {"bus: { engine: nats, url: 'tls://a:4222', user: x, password: { env: HOME } }", NULL},
     {"models:\n  a: { file: x, restarts: { maximum: 3 } }",
      "p.yaml:2:29: models.a.restarts.maximum: unknown key; known here: max, pause, failed_pause"},
     // types
@@ -162,7 +168,8 @@ static const struct {
     {"models: { a: { engine: vlm } }",
      "p.yaml:1:24: models.a.engine: expected llama.cpp, command or remote, found \"vlm\"; "
      "nearest: vllm (not there yet: " LATER_ENGINES ")"},
-    {"bus: { engine: nats }", "p.yaml:1:16: bus.engine: nats is not there yet; there is: embedded"},
+    {"bus: { engine: kafka }",
+     "p.yaml:1:16: bus.engine: expected embedded, nats or redis, found \"kafka\""},
     {"flows: { engine: x }",
      "p.yaml:1:18: flows.engine: expected embedded, found \"x\" (not there yet: temporal)"},
     // names

@@ -283,6 +283,22 @@ static void mesh(struct config_work *w, const struct config_at *at, const struct
         config_find(w, at, false, "dead must be longer than suspect");
 }
 
+static void bus(struct config_work *w, const struct json *v)
+{
+    struct config_at top = {.key = BYTES("bus")};
+    struct config_at at = {.up = &top, .key = BYTES("url")};
+    struct bytes engine = json_str(json_get(v, "engine")), url = json_str(json_get(v, "url"));
+    bool nats = bytes_starts(url, BYTES("nats://")) || bytes_starts(url, BYTES("tls://"));
+    if (!engine.n || bytes_is(engine, "embedded")) {
+        if (url.n)
+            config_find(w, &at, false, "the embedded bus has no server: set engine to nats or redis");
+    } else if (url.n && nats != bytes_is(engine, "nats")) {
+        config_find(w, &at, false, "it is of another kind than engine %.*s", BYTES_FMT(engine));
+    } else if (!url.n && bytes_is(engine, "redis")) {
+        config_find(w, &top, false, "engine redis needs a url such as redis://127.0.0.1:6379");
+    }
+}
+
 static void access_log(struct config_work *w, const struct config_at *up, struct bytes path)
 {
     struct config_at at = {.up = up, .key = BYTES("access")};
@@ -356,6 +372,7 @@ void config_rules(struct config_work *w, const struct json *given)
         limits(w, &at[2], json_get(given, "limits"));
     if (json_get(given, "mesh"))
         mesh(w, &at[4], json_get(given, "mesh"));
+    bus(w, json_get(given, "bus"));
     config_label_rules(w, given);
     access_log(w, &at[3], json_str(json_get(json_get(given, "log"), "access")));
 }

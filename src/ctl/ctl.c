@@ -64,6 +64,14 @@ static const struct row table[] = {
      ctl_op_node_undrain},
     {"GET", "/api/resolve", SCOPE_READ, "where a name leads to; name=NAME kind=model",
      ctl_op_resolve},
+    {"GET", "/api/bus", SCOPE_READ, "the bus: engine, state, figures", ctl_op_bus},
+    {"POST", "/api/bus/publish", SCOPE_ADMIN, "a message; stored=true keeps it",
+     ctl_op_bus_publish},
+    {"POST", "/api/bus/request", SCOPE_ADMIN, "a message, and the first answer to it",
+     ctl_op_bus_request},
+    {"GET", "/api/bus/subscribe", SCOPE_READ,
+     "messages as server-sent events; pattern= queue= durable= from=new|start|TIME",
+     ctl_op_bus_subscribe},
     {"POST", "/api/down", SCOPE_ADMIN, "drain and end the node", ctl_op_down},
 };
 #define ROWS (sizeof table / sizeof *table)
@@ -140,7 +148,7 @@ bool ctl_room(struct ctl_call *call)
     struct ctl *c = call->c;
     if (c->closed)
         http_reply_error(call->x, E_UNAVAILABLE, "the node is ending", NULL, -1);
-    else if (c->subscriber_count + c->tail_count >= c->args.readers_max)
+    else if (c->subscriber_count + c->tail_count + c->listener_count >= c->args.readers_max)
         http_reply_error(call->x, E_FULL, "too many readers of events and logs", NULL, 5);
     else
         return true;
@@ -246,6 +254,7 @@ int ctl_new(struct ctl **ret, const struct ctl_args *args, struct err *e)
         c->args.queue_bytes_max = 256 << 10;
     list_init(&c->subscribers);
     list_init(&c->tails);
+    list_init(&c->listeners);
     list_init(&c->waits);
     list_init(&c->answers);
     buf_init(&c->scratch, 256 << 10);
@@ -269,6 +278,7 @@ void ctl_close(struct ctl *c)
     ctl_waits_end(c);
     ctl_events_close(c);
     ctl_tails_close(c);
+    ctl_listeners_close(c);
 }
 
 void ctl_free(struct ctl *c)
@@ -280,6 +290,7 @@ void ctl_free(struct ctl *c)
     ctl_waits_detach(c);
     ctl_events_detach(c);
     ctl_tails_detach(c);
+    ctl_listeners_detach(c);
     ctl_answers_detach(c);
     ctl_ring_fini(&c->ring);
     buf_fini(&c->scratch);

@@ -101,6 +101,8 @@ struct ctl_ops {
     void (*mesh)(void *user, const struct ctl_mesh_ask *ask, struct ctl_answer *a);
     // The object of GET /api/mesh, for the event; 0 when there is nothing to tell.
     int (*mesh_put)(void *user, struct buf *out);
+    // What the caller may know, for who listens to the bus; NULL: everything.
+    struct label (*clearance)(void *user, const struct http_exchange *x);
     // May come from any thread: have ctl_wake called soon on the loop thread. NULL: ctl_log_line is
     // called by the loop thread alone.
     void (*wake)(void *user);
@@ -119,6 +121,8 @@ struct ctl_args {
     size_t log_bytes_max; // default 1 MiB
 };
 int ctl_new(struct ctl **ret, const struct ctl_args *args, struct err *e);
+struct bus;
+void ctl_set_bus(struct ctl *c, struct bus *b); // NULL: there is none any more
 // The node drains: readers get a last snapshot and their streams end, waiting loads get their
 // error.
 void ctl_close(struct ctl *c);

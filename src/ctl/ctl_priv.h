@@ -7,6 +7,7 @@
 #include "base/list.h"
 #include "base/thread.h"
 #include "ctl/ctl.h"
+#include "text/sse.h"
 
 #define CTL_JSON_MAX ((size_t)8 << 20) // ceiling of one answer
 #define CTL_JSON "application/json"
@@ -24,10 +25,11 @@ struct log_ring {
 struct ctl {
     struct ctl_args args;
     const struct ctl_ops *ops;
-    struct list subscribers, tails, waits, answers;
-    size_t subscriber_count, tail_count;
+    struct list subscribers, tails, waits, answers, listeners;
+    size_t subscriber_count, tail_count, listener_count;
+    struct bus *bus; // NULL: not there
     struct log_ring ring;
-    struct timer flush, second;
+    struct timer flush, second, listen_heart;
     bool flushing; // the flush timer runs
     int64_t flushed_ms, heart_ms;
     uint64_t dropped;
@@ -111,6 +113,13 @@ void ctl_op_keys(struct ctl_call *call);
 void ctl_op_key_new(struct ctl_call *call);
 void ctl_op_key_remove(struct ctl_call *call);
 void ctl_op_down(struct ctl_call *call);
+// ctl_bus.c
+void ctl_listeners_close(struct ctl *c);
+void ctl_listeners_detach(struct ctl *c);
+void ctl_op_bus(struct ctl_call *call);
+void ctl_op_bus_publish(struct ctl_call *call);
+void ctl_op_bus_request(struct ctl_call *call);
+void ctl_op_bus_subscribe(struct ctl_call *call);
 // ctl_mesh.c
 void ctl_op_mesh(struct ctl_call *call);
 void ctl_op_mesh_init(struct ctl_call *call);

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "ctl/ctl_priv.h"
 #include "loop/loop.h"
+#include "port/bus.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -51,8 +52,9 @@ struct rig {
     struct timer late, look;
     const struct step *step;
     struct stream once, streams[STREAMS + 1];
+    struct bus *bus;
     char failure[4096];
-    bool stopping;
+    bool stopping, cleared;
 };
 
 // ---- the node that ctl sees ---------------------------------------------------------------------
@@ -163,6 +165,12 @@ static void op_doctor(void *user, struct ctl_answer *a)
     ctl_answer_work(a, doctor_work, r->scopes == SCOPE_ADMIN ? r : NULL, NULL);
 }
 
+static struct label op_clearance(void *user, const struct http_exchange *x)
+{
+    (void)x;
+    return ((struct rig *)user)->cleared ? LABEL_ALL : (struct label){LABEL_INTERNAL, 0};
+}
+
 static const struct ctl_ops ops = {.config = op_config,
                                    .node = op_node,
                                    .totals = op_totals,
@@ -173,7 +181,8 @@ static const struct ctl_ops ops = {.config = op_config,
                                    .reload = op_reload,
                                    .down = op_down,
                                    .doctor = op_doctor,
-                                   .mesh = op_mesh};
+                                   .mesh = op_mesh,
+                                   .clearance = op_clearance};
 
 // ---- the rig ------------------------------------------------------------------------------------
 
@@ -504,6 +513,52 @@ static struct model *model(struct rig *r, const char *name)
 
 // ---- tests --------------------------------------------------------------------------------------
 
+// The real bus in memory; secrets go to who is cleared.
+static int bus_may(void *user, const struct bus_crossing *x, struct err *e)
+{
+    (void)user;
+    if (!bytes_is(x->label, "restricted") || (x->deliver && bytes_starts(x->who, BYTES("restr"))))
+        return 0;
+    return x->deliver || bytes_is(x->subject, "dev.a.b.open")
+               ? err_set(e, E_SECURITY, "SecurityViolationError: restricted is over internal")
+               : 0;
+}
+
+static void bus_answer(struct bus_sub *s, const struct bus_msg *m)
+{
+    struct bus_msg answer = {
+        .subject = m->reply, .data = BYTES("[1]"), .content = BYTES("application/json")};
+    assert_true(bus_publish(s->bus, &answer, NULL) >= 0);
+}
+
+static void bus_on(struct rig *r)
+{
+    struct bus_args args = {.timers = loop_timers(r->loop),
+                            .environment = "dev",
+                            .source = "/node/a",
+                            .may = bus_may,
+                            .user = r};
+    struct bus_sub *sub;
+    struct err e = {0};
+    if (bus_engine_find("embedded")->open(&args, &r->bus, &e) ||
+        bus_subscribe(r->bus,
+                      &(struct bus_sub_args){.pattern = "dev.a.b.ask", .on_msg = bus_answer}, &sub,
+                      &e))
+        fail_msg("%s", e.text);
+    ctl_set_bus(r->ctl, r->bus);
+}
+
+static void bus_off(struct rig *r)
+{
+    ctl_set_bus(r->ctl, NULL);
+    bus_close(r->bus);
+}
+
+static void cleared(struct rig *r)
+{
+    r->cleared = true;
+}
+
 static void only_read(struct rig *r)
 {
     r->scopes = SCOPE_READ;
@@ -568,6 +623,120 @@ static void test_dispatch(void **state)
 }
 
 // Bodies are checked before the node sees them.
+static void test_bus(void **state)
+{
+    (void)state;
+#define PUBLISH(text, code, says)                                                                  \
+    {                                                                                              \
+        .method = "POST", .target = "/api/bus/publish", .body = text, .status = code,              \
+        .contains = says                                                                           \
+    }
+    static const struct step steps[] = {
+        {.method = "GET", .target = "/api/bus", .status = 503, .contains = "not there"},
+        {.before = bus_on,
+         .method = "GET",
+         .target = "/api/bus",
+         .status = 200,
+         .contains = "{\"engine\":\"embedded\",\"environment\":\"dev\",\"status\":\"conn"},
+        {.method = "GET",
+         .target = "/api/bus/subscribe?pattern=dev.a.%3E",
+         .status = 200,
+         .contains = "event: ready",
+         .stream = 1},
+        PUBLISH("{\"subject\":\"dev.a.b.c\",\"data\":{\"x\": 1},\"id\":\"7\",\"type\":\"t.x\"}",
+                202, "{\"stored\":false}"),
+        {.stream = 1,
+         .contains = "event: message\ndata: {\"specversion\":\"1.0\",\"id\":\"7\",\"source\":"
+                     "\"/node/a\",\"type\":\"t.x\""},
+        {.stream = 1,
+         .contains = "\"datacontenttype\":\"application/json\",\"channel\":\"dev.a.b.c\",\"data\":"
+                     "{\"x\":1}}\n\n"},
+        PUBLISH("{\"subject\":\"dev.a.b.c\",\"data\":\"hi\",\"label\":\"public\",\"about\":\"k\"}",
+                202, NULL),
+        {.stream = 1, .contains = "\"subject\":\"k\""},
+        {.stream = 1, .contains = "\"label\":\"public\",\"data\":\"hi\"}"},
+        PUBLISH("{\"subject\":\"dev.a.b.c\",\"data_base64\":\"AAEC\"}", 202, NULL),
+        {.stream = 1, .contains = "\"data_base64\":\"AAEC\"}"},
+        PUBLISH("{\"subject\":\"dev.a.b.kept\",\"data\":\"one\",\"stored\":true,\"id\":\"i\"}", 200,
+                "{\"stored\":true,\"sequence\":\"1\",\"duplicate\":false}"),
+        PUBLISH("{\"subject\":\"dev.a.b.kept\",\"data\":\"two\",\"stored\":true,\"id\":\"i\"}", 200,
+                "{\"stored\":true,\"sequence\":\"1\",\"duplicate\":true}"),
+        {.method = "GET",
+         .target = "/api/bus/subscribe?pattern=dev.a.b.kept&durable=d&from=start",
+         .status = 200,
+         .contains = "\"sequence\":\"1\",\"data\":\"one\"}",
+         .stream = 2},
+        {.method = "GET",
+         .target = "/api/bus/subscribe?pattern=dev.a.b.kept&from=1h",
+         .status = 200,
+         .contains = "\"sequence\":\"1\",\"data\":\"one\"}",
+         .stream = 3},
+        {.method = "GET", .target = "/api/bus/subscribe?pattern=dev.a.b.x", .status = 503},
+        {.method = "POST",
+         .target = "/api/bus/request",
+         .body = "{\"subject\":\"dev.a.b.ask\"}",
+         .status = 200,
+         .contains = "\"data\":[1]}"},
+        {.method = "POST",
+         .target = "/api/bus/request",
+         .body = "{\"subject\":\"dev.b.b.nobody\",\"timeout\":\"2s\"}",
+         .status = 503,
+         .contains = "nobody answers on dev.b.b.nobody"},
+        // What is refused.
+        PUBLISH("{\"subject\":\"dev.a.b.open\",\"label\":\"restricted\"}", 403,
+                "SecurityViolationError"),
+        PUBLISH("{\"subject\":\"prod.a.b.c\"}", 403, "SecurityViolationError"),
+        PUBLISH("{\"subject\":\"dev.a\"}", 400, "{environment}.{domain}"),
+        PUBLISH("{}", 400, "subject: expected one"),
+        PUBLISH("[]", 400, "expected a JSON object"),
+        PUBLISH("{\"subject\":\"dev.a.b.c\",\"daat\":1}", 400, "nearest: \\\"data\\\""),
+        PUBLISH("{\"subject\":\"dev.a.b.c\",\"label\":1}", 400, "label: expected a text"),
+        PUBLISH("{\"subject\":\"dev.a.b.c\",\"stored\":1}", 400, "stored: expected true or false"),
+        PUBLISH("{\"subject\":\"dev.a.b.c\",\"data\":1,\"data_base64\":\"AA==\"}", 400, "exclude"),
+        PUBLISH("{\"subject\":\"dev.a.b.c\",\"data_base64\":\"A\"}", 400, "base64"),
+        PUBLISH("{\"subject\":\"dev.a.b.c\",\"timeout\":\"11m\"}", 400, "between 1ms and 10m"),
+        {.method = "GET",
+         .target = "/api/bus",
+         .status = 200,
+         .contains = "\"dead\":0,\"refused\":2"},
+        {.before = only_read, .method = "POST", .target = "/api/bus/publish", .status = 403},
+        {.before = bus_off, .stream = 1, .closed = true},
+        {.stream = 2, .closed = true},
+        {.method = "GET", .target = "/api/bus", .status = 503},
+        {0},
+    };
+    // Who listens gets what the caller's clearance holds.
+    static const struct step labels[] = {
+        {.before = bus_on,
+         .method = "GET",
+         .target = "/api/bus/subscribe?pattern=dev.a.b.c",
+         .status = 200,
+         .contains = "event: ready",
+         .stream = 1},
+        {.before = cleared,
+         .method = "GET",
+         .target = "/api/bus/subscribe?pattern=dev.a.b.c",
+         .status = 200,
+         .contains = "event: ready",
+         .stream = 2},
+        PUBLISH("{\"subject\":\"dev.a.b.c\",\"label\":\"restricted\",\"data\":\"hidden\"}", 202,
+                NULL),
+        PUBLISH("{\"subject\":\"dev.a.b.c\",\"data\":\"open\"}", 202, NULL),
+        {.stream = 1, .contains = "\"open\"}"},
+        {.stream = 2, .contains = "\"hidden\"}"},
+        {.method = "GET", .target = "/api/bus", .status = 200, .contains = "\"refused\":1"},
+        {.before = bus_off, .stream = 2, .closed = true},
+        {0},
+    };
+#undef PUBLISH
+    struct rig r;
+    rig_up(&r);
+    run_steps(&r, steps);
+    rig_up(&r);
+    run_steps(&r, labels);
+    assert_int_equal(bytes_find(buf_bytes(&r.streams[1].text), BYTES("hidden")), -1);
+}
+
 static void test_mesh(void **state)
 {
     (void)state;
@@ -1001,10 +1170,11 @@ static void test_slow_reader(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dispatch), cmocka_unit_test(test_mesh),
-        cmocka_unit_test(test_state),    cmocka_unit_test(test_models),
-        cmocka_unit_test(test_keys),     cmocka_unit_test(test_events),
-        cmocka_unit_test(test_logs),     cmocka_unit_test(test_slow_reader),
+        cmocka_unit_test(test_dispatch),    cmocka_unit_test(test_mesh),
+        cmocka_unit_test(test_bus),         cmocka_unit_test(test_state),
+        cmocka_unit_test(test_models),      cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_events),      cmocka_unit_test(test_logs),
+        cmocka_unit_test(test_slow_reader),
     };
     return cmocka_run_group_tests_name("ctl", tests, NULL, NULL);
 }

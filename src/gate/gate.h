@@ -93,7 +93,8 @@ struct gate_args {
     bool (*upstream)(void *user, struct model *m, struct gate_upstream *ret);
     // What the engine said last, when it died (NULL: nothing); for the client's error. May be NULL.
     const char *(*why)(void *user, struct model *m);
-    // Everything that is not the model API, /health or /metrics. true: answered or owned.
+    // Everything that is not the model API, /health or /metrics. true: answered or owned. Its
+    // http_owner is the caller's struct key, or NULL.
     bool (*other)(void *user, struct http_exchange *x, unsigned scopes);
     // A request began, got its first byte, or ended (only the console needs it); may be NULL.
     void (*on_request)(void *user, const struct gate_request_view *v);

@@ -3,6 +3,7 @@
 #include "text/cloudevent.h"
 
 #include "text/json.h"
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,7 +17,7 @@ static int bad(struct err *e, const char *name, const char *why)
 // Strings of the type system (spec 3.1): no control characters, no broken UTF-8.
 static bool is_text(struct bytes s)
 {
-    for (size_t i = 0; i < s.n; i++)
+    for (size_t i = 0; s.p && i < s.n; i++)
         if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f)
             return false;
     return bytes_is_utf8(s);
@@ -67,6 +68,38 @@ static bool is_time(struct bytes s) // RFC 3339, section 5.6
     if (sign(&s, "Zz"))
         return !s.n;
     return sign(&s, "+-") && digits(&s, 2, 0, 23) && sign(&s, ":") && digits(&s, 2, 0, 59) && !s.n;
+}
+
+// Days since 1970 of a date (Hinnant, "chrono-compatible low-level date algorithms").
+static int64_t days_of(int64_t y, int64_t m, int64_t d)
+{
+    y -= m <= 2;
+    int64_t era = (y >= 0 ? y : y - 399) / 400, yoe = y - era * 400;
+    int64_t doy = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1;
+    return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
+}
+
+int64_t cloudevent_time(struct bytes text)
+{
+    char s[48];
+    int y, mo, d, h, mi, sec, at = 0;
+    if (text.n >= sizeof s || !is_time(text))
+        return 0;
+    memcpy(s, text.p, text.n);
+    s[text.n] = 0;
+    if (sscanf(s, "%4d-%2d-%2d%*1[Tt]%2d:%2d:%2d%n", &y, &mo, &d, &h, &mi, &sec, &at) != 6 || !at)
+        return 0;
+    int64_t ms = 0, scale = 100;
+    const char *p = s + at;
+    if (*p == '.')
+        for (p++; *p >= '0' && *p <= '9'; p++, scale /= 10)
+            ms += (*p - '0') * scale;
+    int oh = 0, om = 0;
+    if (*p == '+' || *p == '-')
+        if (sscanf(p + 1, "%2d:%2d", &oh, &om) != 2)
+            return 0;
+    int64_t offset = (oh * 60 + om) * (*p == '-' ? -1 : 1);
+    return ((days_of(y, mo, d) * 24 + h) * 60 + mi - offset) * 60000 + sec * 1000 + ms;
 }
 
 static bool is_media_type(struct bytes s)
@@ -204,7 +237,7 @@ static struct bytes *core_of(struct cloudevent *c, struct bytes name)
 
 static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-static void put_base64(struct buf *out, struct bytes data)
+int cloudevent_put_base64(struct buf *out, struct bytes data)
 {
     for (size_t i = 0; i < data.n; i += 3) {
         const unsigned char *p = (const unsigned char *)data.p + i;
@@ -214,6 +247,7 @@ static void put_base64(struct buf *out, struct bytes data)
                         n > 2 ? letters[v & 63] : '='};
         (void)buf_add(out, four, 4);
     }
+    return out->failed;
 }
 
 static int value_of(char c)
@@ -222,7 +256,7 @@ static int value_of(char c)
     return at ? (int)(at - letters) : -1;
 }
 
-static int base64_parse(struct bytes *ret, struct arena *a, struct bytes text, struct err *e)
+int cloudevent_base64(struct bytes *ret, struct arena *a, struct bytes text, struct err *e)
 {
     size_t n = 0;
     char *out = arena_alloc(a, text.n / 4 * 3 + 1);
@@ -336,7 +370,7 @@ static int take_all(struct cloudevent *c, struct arena *a, const struct json *ro
         return bad(e, "data", "and data_base64 exclude each other");
     if (!rc && base64) {
         c->kind = CLOUDEVENT_BYTES;
-        rc = json_is(base64, JSON_STR) ? base64_parse(&c->data, a, json_str(base64), e)
+        rc = json_is(base64, JSON_STR) ? cloudevent_base64(&c->data, a, json_str(base64), e)
                                        : bad(e, "data_base64", "is not a string");
     } else if (!rc && data) {
         rc = take_data(c, a, data, e);
@@ -389,7 +423,7 @@ int cloudevent_put(struct buf *out, const struct cloudevent *c)
         json_w_str(&w, "data", c->data);
     } else if (c->kind == CLOUDEVENT_BYTES) {
         json_w_raw(&w, "data_base64", BYTES("\""));
-        put_base64(out, c->data);
+        (void)cloudevent_put_base64(out, c->data);
         (void)buf_chr(out, '"');
     }
     json_w_end(&w);
@@ -473,6 +507,7 @@ int cloudevent_header(struct cloudevent *ret, struct arena *a, struct bytes name
                       struct bytes value, struct err *e)
 {
     char lower[24];
+    assert(ret && a);
     if (bytes_iis(name, "content-type")) {
         int rc = keep(a, &ret->content, bytes_trim(value), e);
         return rc ? rc : 1;

@@ -50,4 +50,9 @@ int cloudevent_put_headers(struct buf *out, const struct cloudevent *c);
 int cloudevent_header(struct cloudevent *ret, struct arena *a, struct bytes name,
                       struct bytes value, struct err *e);
 
+// Bytes out of base64 (RFC 4648, section 4), strict. E_INVALID, E_NOMEM.
+int cloudevent_base64(struct bytes *ret, struct arena *a, struct bytes text, struct err *e);
+int cloudevent_put_base64(struct buf *out, struct bytes data);
+int64_t cloudevent_time(struct bytes rfc3339); // milliseconds since 1970 UTC; 0: not a time
+
 #endif

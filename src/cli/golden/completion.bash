@@ -6,7 +6,7 @@ _plexus() {
         w=${COMP_WORDS[i]}
         [[ $w == -* ]] && continue
         if [[ -z $path ]]; then path=$w
-        elif [[ $path =~ ^(models|mesh|token|nodes|config|key|declassify)$ ]]; then path="$path $w"; fi
+        elif [[ $path =~ ^(models|mesh|token|nodes|bus|config|key|declassify)$ ]]; then path="$path $w"; fi
     done
     case "$prev" in
         --data) COMPREPLY=($(compgen -d -- "$cur")); return ;;
@@ -39,6 +39,17 @@ _plexus() {
         "join --name" | "join -n") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
         "join --listen" | "join -l") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
         "resolve --kind" | "resolve -k") COMPREPLY=($(compgen -W "model engine service queue node chat completion embedding" -- "$cur")); return ;;
+        "bus pub --label" | "bus pub -l") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "bus pub --id") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "bus pub --type" | "bus pub -t") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "bus sub --queue" | "bus sub -q") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "bus sub --durable" | "bus sub -d") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "bus sub --from" | "bus sub -f") COMPREPLY=($(compgen -W "new start" -- "$cur")); return ;;
+        "bus sub --count" | "bus sub -n") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "bus tail --from" | "bus tail -f") COMPREPLY=($(compgen -W "new start" -- "$cur")); return ;;
+        "bus tail --count" | "bus tail -n") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "bus req --label" | "bus req -l") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "bus req --timeout") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
         "doctor --config" | "doctor -c") COMPREPLY=($(compgen -f -- "$cur")); return ;;
         "env --file" | "env -f") COMPREPLY=($(compgen -f -- "$cur")); return ;;
         "config check --config" | "config check -c") COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -62,7 +73,7 @@ _plexus() {
         "bench --max-tokens") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
     esac
     case "$path" in
-        "") words="up down ps top models run logs mesh token join nodes resolve detect doctor env config key declassify bench version help completion man"; options=" --version" ;;
+        "") words="up down ps top models run logs mesh token join nodes resolve bus detect doctor env config key declassify bench version help completion man"; options=" --version" ;;
         "up") words=""; options=" --config --context --daemon --log-level"; files=0 ;;
         "down") words=""; options=" --timeout --no-wait"; files=0 ;;
         "ps") words=""; options=" --all"; files=0 ;;
@@ -92,6 +103,11 @@ _plexus() {
         "nodes drain") words="$(plexus nodes ls --quiet 2>/dev/null)"; options=""; files=0 ;;
         "nodes undrain") words="$(plexus nodes ls --quiet 2>/dev/null)"; options=""; files=0 ;;
         "resolve") words="$(plexus models ls --quiet 2>/dev/null)"; options=" --kind --explain"; files=0 ;;
+        "bus") words="pub sub tail req "; options=""; files=0 ;;
+        "bus pub") words=""; options=" --label --id --type --durable"; files=0 ;;
+        "bus sub") words=""; options=" --queue --durable --from --count"; files=0 ;;
+        "bus tail") words=""; options=" --from --count"; files=0 ;;
+        "bus req") words=""; options=" --label --timeout"; files=0 ;;
         "detect") words=""; options=""; files=0 ;;
         "doctor") words=""; options=" --config --quiet"; files=0 ;;
         "env") words=""; options=" --file --print"; files=0 ;;
@@ -109,7 +125,7 @@ _plexus() {
         "declassify sign") words=""; options=" --key --who --from --to --reason --ttl"; files=1 ;;
         "bench") words="$(plexus models ls --quiet 2>/dev/null)"; options=" --requests --concurrency --prompt --max-tokens"; files=0 ;;
         "version") words=""; options=""; files=0 ;;
-        "help") words="up down ps top models run logs mesh token join nodes resolve detect doctor env config key declassify bench version help completion man"; options=""; files=0 ;;
+        "help") words="up down ps top models run logs mesh token join nodes resolve bus detect doctor env config key declassify bench version help completion man"; options=""; files=0 ;;
         "completion") words="bash zsh fish"; options=""; files=0 ;;
         "man") words=""; options=""; files=0 ;;
     esac

@@ -82,6 +82,23 @@ complete -c plexus -n __fish_use_subcommand -f -a resolve -d 'where a model, ser
 complete -c plexus -n '__fish_seen_subcommand_from resolve' -l kind -s k -x -a "model engine service queue node chat completion embedding" -d 'only this kind of thing'
 complete -c plexus -n '__fish_seen_subcommand_from resolve' -l explain -s x -d 'each step, what it looked at and what it found'
 complete -c plexus -n '__fish_seen_subcommand_from resolve' -f -a "(plexus models ls --quiet 2>/dev/null)"
+complete -c plexus -n __fish_use_subcommand -f -a bus -d 'messages: send, listen, ask; its state'
+complete -c plexus -n '__fish_seen_subcommand_from bus' -f -a pub -d 'send a message; DATA - or none: standard input'
+complete -c plexus -n '__fish_seen_subcommand_from bus' -f -a sub -d 'print the data of messages as they come, one a line, until Ctrl-C'
+complete -c plexus -n '__fish_seen_subcommand_from bus' -f -a tail -d 'show messages as they come, with time, subject, label and data; all when PATTERN is left out'
+complete -c plexus -n '__fish_seen_subcommand_from bus' -f -a req -d 'send a message and print the first answer\'s data'
+complete -c plexus -n '__fish_seen_subcommand_from bus; and __fish_seen_subcommand_from pub' -l label -s l -x -d 'such as confidential:eng; default: labels.default of the node'
+complete -c plexus -n '__fish_seen_subcommand_from bus; and __fish_seen_subcommand_from pub' -l id -x -d 'a stored message with an id seen lately is a duplicate'
+complete -c plexus -n '__fish_seen_subcommand_from bus; and __fish_seen_subcommand_from pub' -l type -s t -x -d 'of the event, such as org.example.detected'
+complete -c plexus -n '__fish_seen_subcommand_from bus; and __fish_seen_subcommand_from pub' -l durable -s d -d 'into the store, acknowledged'
+complete -c plexus -n '__fish_seen_subcommand_from bus; and __fish_seen_subcommand_from sub' -l queue -s q -x -d 'each message goes to one of the group\'s members'
+complete -c plexus -n '__fish_seen_subcommand_from bus; and __fish_seen_subcommand_from sub' -l durable -s d -x -d 'out of the store, by a cursor that is kept by this name'
+complete -c plexus -n '__fish_seen_subcommand_from bus; and __fish_seen_subcommand_from sub' -l from -s f -x -a "new start" -d 'out of the store: new, start, a time, or a duration ago such as 10m'
+complete -c plexus -n '__fish_seen_subcommand_from bus; and __fish_seen_subcommand_from sub' -l count -s n -x -d 'end after so many messages'
+complete -c plexus -n '__fish_seen_subcommand_from bus; and __fish_seen_subcommand_from tail' -l from -s f -x -a "new start" -d 'out of the store: new, start, a time, or a duration ago such as 10m'
+complete -c plexus -n '__fish_seen_subcommand_from bus; and __fish_seen_subcommand_from tail' -l count -s n -x -d 'end after so many messages'
+complete -c plexus -n '__fish_seen_subcommand_from bus; and __fish_seen_subcommand_from req' -l label -s l -x -d 'such as confidential:eng; default: labels.default of the node'
+complete -c plexus -n '__fish_seen_subcommand_from bus; and __fish_seen_subcommand_from req' -l timeout -x -d 'how long to wait; default 5s'
 complete -c plexus -n __fish_use_subcommand -f -a detect -d 'what this machine is: processor, memory, disks, cards, container'
 complete -c plexus -n __fish_use_subcommand -f -a doctor -d 'check this machine and print what mends it'
 complete -c plexus -n '__fish_seen_subcommand_from doctor' -l config -s c -rF -d 'the config whose ports and data folder are looked at'
@@ -124,7 +141,7 @@ complete -c plexus -n '__fish_seen_subcommand_from bench' -l max-tokens -x -d 'l
 complete -c plexus -n '__fish_seen_subcommand_from bench' -f -a "(plexus models ls --quiet 2>/dev/null)"
 complete -c plexus -n __fish_use_subcommand -f -a version -d 'the version of this program'
 complete -c plexus -n __fish_use_subcommand -f -a help -d 'what a command does and takes'
-complete -c plexus -n '__fish_seen_subcommand_from help' -f -a "up down ps top models run logs mesh token join nodes resolve detect doctor env config key declassify bench version help completion man"
+complete -c plexus -n '__fish_seen_subcommand_from help' -f -a "up down ps top models run logs mesh token join nodes resolve bus detect doctor env config key declassify bench version help completion man"
 complete -c plexus -n __fish_use_subcommand -f -a completion -d 'print the completion script of a shell'
 complete -c plexus -n '__fish_seen_subcommand_from completion' -f -a "bash zsh fish"
 complete -c plexus -n __fish_use_subcommand -f -a man -d 'print the manual page'
