@@ -408,7 +408,8 @@ static void consumer_put(struct nats_sub *s)
                        s->args.durable);
     else
         (void)snprintf(subject, sizeof subject, "$JS.API.CONSUMER.CREATE.%s", b->stream);
-    if (nats_call_start(b, (struct nats_call){.done = on_consumer_put, .sid = s->sid}, subject, &body))
+    if (nats_call_start(b, (struct nats_call){.done = on_consumer_put, .sid = s->sid}, subject,
+                        &body))
         sub_again(s);
     buf_fini(&body);
 }
@@ -460,7 +461,8 @@ static void consumer_ask(struct nats_sub *s)
     buf_init(&none, 1);
     (void)snprintf(s->consumer, sizeof s->consumer, "%s", s->args.durable);
     (void)snprintf(subject, sizeof subject, "$JS.API.CONSUMER.INFO.%s.%s", b->stream, s->consumer);
-    if (nats_call_start(b, (struct nats_call){.done = on_consumer_info, .sid = s->sid}, subject, &none))
+    if (nats_call_start(b, (struct nats_call){.done = on_consumer_info, .sid = s->sid}, subject,
+                        &none))
         sub_again(s);
 }
 
@@ -614,7 +616,7 @@ static void bury(struct nats_sub *s, struct nats_flight *f)
     (void)buf_fmt(&body, "{\"seq\":%" PRIu64 "}", f->seq);
     (void)snprintf(subject, sizeof subject, "$JS.API.DIRECT.GET.%s", b->stream);
     if (nats_call_start(b, (struct nats_call){.done = on_corpse, .sid = s->sid, .flight = f->id},
-                   subject, &body))
+                        subject, &body))
         flight_end(s, f);
     buf_fini(&body);
 }

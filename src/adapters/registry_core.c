@@ -170,8 +170,7 @@ void registry_core_expire(struct registry_core *c)
     }
 }
 
-void registry_core_status(struct registry_core *c, enum registry_status status,
-                          const struct err *e)
+void registry_core_status(struct registry_core *c, enum registry_status status, const struct err *e)
 {
     c->stats.status = status == REGISTRY_BACK ? REGISTRY_CONNECTED : status;
     c->stats.lost += status == REGISTRY_LOST;

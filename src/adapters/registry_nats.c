@@ -12,10 +12,10 @@
 #include <string.h>
 
 #define BEAT_MS 250
-#define AGAIN_MS 500       // after something failed
-#define HEARTBEAT_MS 5000  // the server's word that the watch stands
+#define AGAIN_MS 500 // after something failed
+#define HEARTBEAT_MS 5000 // the server's word that the watch stands
 #define SILENT_MS (3 * HEARTBEAT_MS)
-#define DEDUP_MS 120000    // the bucket's window, as every client of NATS makes it
+#define DEDUP_MS 120000 // the bucket's window, as every client of NATS makes it
 #define BODY_MAX 8192
 
 enum step { STEP_IDLE, STEP_STREAM, STEP_WATCH, STEP_READY };
@@ -190,7 +190,8 @@ static void watch_anew(struct kv *k)
     k->again_ms = 0;
 }
 
-// "NATS/1.0 100 Idle Heartbeat": the number of the last message is in it. Else: the consumer is gone.
+// "NATS/1.0 100 Idle Heartbeat": the number of the last message is in it. Else: the consumer is
+// gone.
 static void on_word(struct kv *k, int status, const struct nats1_op *op)
 {
     struct bytes last = nats1_header(op->headers, "Nats-Last-Consumer");

@@ -226,7 +226,8 @@ static void test_watch_gone(void **state)
     stranger_open(&x, k);
     (void)ask(&x, "$JS.API.CONSUMER.NAMES.KV_plexus_dev", "");
     for (int i = 0; i < 2; i++) {
-        const char *at = strstr(ask(&x, "$JS.API.CONSUMER.NAMES.KV_plexus_dev", ""), "consumers\":[\"");
+        const char *at =
+            strstr(ask(&x, "$JS.API.CONSUMER.NAMES.KV_plexus_dev", ""), "consumers\":[\"");
         assert_non_null(at);
         at += strlen("consumers\":[\"");
         (void)snprintf(name, sizeof name, "%.*s", (int)strcspn(at, "\""), at);

@@ -1,6 +1,6 @@
-// registry_rig.h: the conformance kit of port/registry.h: what each registry must do, run on each of
-// them by its x_test.c, with the real server where there is one. Included by tests, after cmocka.h.
-// SPDX-License-Identifier: Apache-2.0
+// registry_rig.h: the conformance kit of port/registry.h: what each registry must do, run on each
+// of them by its x_test.c, with the real server where there is one. Included by tests, after
+// cmocka.h. SPDX-License-Identifier: Apache-2.0
 #ifndef PLEXUS_ADAPTERS_REGISTRY_RIG_H
 #define PLEXUS_ADAPTERS_REGISTRY_RIG_H
 
@@ -358,10 +358,21 @@ static void kit_foreign(void **state)
     static const struct {
         const char *node, *environment;
         int64_t ttl_ms;
-    } bad[] = {{"x", "test", 0},  {"x", "", 0},       {"x", "dev.a", 0},  {"", "dev", 0},
-               {".x", "dev", 0},  {"x.", "dev", 0},   {"x..y", "dev", 0}, {"x y", "dev", 0},
-               {"x*", "dev", 0},  {">", "dev", 0},    {"x/y", "dev", 0},  {"\xc3\xa4", "dev", 0},
-               {"x", "dev", 999}, {"x", "dev", -1},   {"x", "dev", 3600001},
+    } bad[] = {{"x", "test", 0},
+               {"x", "", 0},
+               {"x", "dev.a", 0},
+               {"", "dev", 0},
+               {".x", "dev", 0},
+               {"x.", "dev", 0},
+               {"x..y", "dev", 0},
+               {"x y", "dev", 0},
+               {"x*", "dev", 0},
+               {">", "dev", 0},
+               {"x/y", "dev", 0},
+               {"\xc3\xa4", "dev", 0},
+               {"x", "dev", 999},
+               {"x", "dev", -1},
+               {"x", "dev", 3600001},
                {"1234567890123456789012345678901234567890123456789012345678901234", "dev", 0}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct side none = {.k = k};
@@ -471,10 +482,7 @@ static void kit_reconnect(void **state)
     side_close(c);
 }
 
-#define KIT_TEST(fn, kit)                                                                          \
-    {                                                                                              \
-#fn, fn, kit_setup, kit_teardown, kit                                                      \
-    }
+#define KIT_TEST(fn, kit) {#fn, fn, kit_setup, kit_teardown, kit}
 #define KIT_TESTS(kit)                                                                             \
     KIT_TEST(kit_put, kit), KIT_TEST(kit_remove, kit), KIT_TEST(kit_expire, kit),                  \
         KIT_TEST(kit_many, kit), KIT_TEST(kit_foreign, kit), KIT_TEST(kit_limits, kit),            \

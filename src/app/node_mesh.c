@@ -81,11 +81,44 @@ static void tell_other(struct node_mesh *m)
     buf_fini(&text);
 }
 
+static int read_file(struct node_mesh *m, const char *name, struct buf *text, struct err *e)
+{
+    char path[4200];
+    struct err why = {0};
+    path_of(m, name, path);
+    int status = file_read(path, text, &why);
+    if (status == E_NOTFOUND)
+        return 0;
+    if (status < 0 && e)
+        *e = why;
+    return status < 0 ? status : 1;
+}
+
+// What is not on the disk has not happened: whoever asked is told so, and may ask again.
+static void undo_authority(struct node_mesh *m)
+{
+    struct authority *saved = NULL;
+    struct buf text;
+    buf_init(&text, AUTHORITY_TEXT_MAX);
+    if (read_file(m, "authority.json", &text, NULL) == 1 &&
+        authority_load(&saved, buf_bytes(&text), NULL) == 0) {
+        authority_free(m->authority);
+        m->authority = saved;
+        if (m->links)
+            links_authority(m->links, saved);
+    }
+    if (text.p)
+        mem_wipe(text.p, text.cap);
+    buf_fini(&text);
+}
+
 int node_mesh_save_authority(struct node_mesh *m, struct err *e)
 {
     int status = node_mesh_save(m, "authority.json", put_authority, m->authority, e);
     if (status == 0)
         tell_other(m);
+    else if (m->links)
+        undo_authority(m);
     return status;
 }
 
@@ -128,19 +161,6 @@ void node_mesh_save_peers(struct node_mesh *m)
         log_event(LOG_WARN, "mesh.save", LOG_STR("why", e.text));
 }
 
-static int read_file(struct node_mesh *m, const char *name, struct buf *text, struct err *e)
-{
-    char path[4200];
-    struct err why = {0};
-    path_of(m, name, path);
-    int status = file_read(path, text, &why);
-    if (status == E_NOTFOUND)
-        return 0;
-    if (status < 0 && e)
-        *e = why;
-    return status < 0 ? status : 1;
-}
-
 static int load(struct node_mesh *m, struct err *e)
 {
     struct buf text;
@@ -151,10 +171,19 @@ static int load(struct node_mesh *m, struct err *e)
     if (text.p)
         mem_wipe(text.p, text.cap);
     buf_clear(&text);
-    if (status == 0)
+    // Without a membership, or of another mesh, it is of an attempt that failed: not ours to hold.
+    bool member = status == 0 && m->member && member_joined(m->member);
+    if (member)
         status = read_file(m, "authority.json", &text, e);
-    if (status == 1)
+    if (member && status == 1)
         status = authority_load(&m->authority, buf_bytes(&text), e);
+    if (status == 0 && m->authority) {
+        struct member_view v;
+        member_view(m->member, &v);
+        if (strcmp(v.domain, authority_domain(m->authority)) != 0)
+            status = err_set(e, E_CONFLICT, "authority.json is of %s, member.json of %s",
+                             authority_domain(m->authority), v.domain);
+    }
     if (text.p)
         mem_wipe(text.p, text.cap);
     buf_fini(&text);
@@ -185,6 +214,25 @@ static void set_listen(struct node_mesh *m)
     else
         (void)snprintf(m->listen, sizeof(m->listen), "0.0.0.0:%d", LINKS_PORT);
     buf_fini(&text);
+}
+
+// The number of this life: later than that of any earlier one, also when the clock went back in
+// between, because others take the life with the higher number for the present one.
+static uint64_t next_boot(struct node_mesh *m)
+{
+    char number[24];
+    struct buf text;
+    struct err e = {0};
+    uint64_t boot = (uint64_t)time_wall_ms(), last = 0;
+    buf_init(&text, SETTINGS_MAX);
+    if (read_file(m, "boot", &text, NULL) == 1 && bytes_u64(bytes_trim(buf_bytes(&text)), &last) &&
+        boot <= last)
+        boot = last + 1;
+    buf_fini(&text);
+    (void)snprintf(number, sizeof(number), "%llu", (unsigned long long)boot);
+    if (node_mesh_save(m, "boot", put_text, number, &e) < 0)
+        log_event(LOG_WARN, "mesh.save", LOG_STR("why", e.text));
+    return boot;
 }
 
 // ---- what links ask for ------------------------------------------------------------------------
@@ -235,12 +283,12 @@ static void op_state(void *user, struct mesh_node *node, enum mesh_state before,
 {
     struct node_mesh *m = user;
     struct mesh_node_view v;
-    (void)silence_ms;
     mesh_node_view(m->mesh, node, timers_now_ms(loop_timers(m->node->loop)), &v);
     const char *standby = m->authority ? authority_standby(m->authority) : "";
     bool other = strcmp(v.name, standby) == 0 || strcmp(v.name, member_authority(m->member)) == 0;
     if (v.state == MESH_ALIVE && before != MESH_ALIVE && m->authority && *standby && other)
         tell_other(m); // it may have missed something
+    node_mesh_alert_state(m, &v, before, silence_ms);
     ctl_mesh_changed(m->node->ctl);
 }
 
@@ -293,6 +341,7 @@ static void op_removed(void *user)
     log_event(LOG_ERROR, "mesh.removed",
               LOG_STR("why", "this node was removed from the mesh; it serves on by itself, and can "
                              "join again with a new token"));
+    node_mesh_alert_removed(m);
     m->ending.fn = on_ending; // not from inside the links
     m->ending.user = m;
     (void)timer_start(loop_timers(m->node->loop), &m->ending, 0);
@@ -301,8 +350,8 @@ static void op_removed(void *user)
 static void op_refused(void *user, enum links_refusal what, const char *who, const char *why)
 {
     struct node_mesh *m = user;
-    (void)what, (void)who, (void)why;
     meter_node(m->node->meter)->links_refused++;
+    node_mesh_alert_refused(m, what, who, why);
 }
 
 // ---- the sheet ---------------------------------------------------------------------------------
@@ -382,6 +431,7 @@ void node_mesh_tick(struct node *n)
         return;
     node_mesh_save_peers(m);
     node_mesh_tell(m);
+    node_mesh_alert_tick(m);
 }
 
 static const struct links_ops links_ops = {.wall_ms = op_wall,
@@ -434,7 +484,7 @@ int node_mesh_start(struct node_mesh *m, struct err *e)
     int status = listen_addr(m, &addr, e);
     if (status < 0)
         return status;
-    m->boot = (uint64_t)time_wall_ms();
+    m->boot = next_boot(m);
     m->peers_read = false;
     if (m->tag < 0)
         m->tag = door_reserve_mesh(n);
@@ -499,7 +549,7 @@ int node_mesh_open(struct node *n, struct err *e)
 }
 
 // The files of a membership that ended are kept under another name: nothing of the owner's is lost.
-static void put_away(struct node_mesh *m, const char *name)
+void node_mesh_put_away(struct node_mesh *m, const char *name)
 {
     char from[4200], to[4200], old[300];
     path_of(m, name, from);
@@ -537,9 +587,9 @@ void node_mesh_end(struct node_mesh *m, bool forget)
     m->authority = NULL;
     m->draining = m->leaving = false;
     m->traffic_count = 0;
-    put_away(m, "member.json");
-    put_away(m, "authority.json");
-    put_away(m, "peers");
+    node_mesh_put_away(m, "member.json");
+    node_mesh_put_away(m, "authority.json");
+    node_mesh_put_away(m, "peers");
     if (m->tag >= 0) {
         m->node->doors[m->tag] = (struct node_door){0};
         doors_tell(m->node);
@@ -572,6 +622,16 @@ bool node_mesh_ended(struct node *n)
     return !m || !m->registries;
 }
 
+// Nobody reads it any more, but it holds memory.
+static void unanswered(struct ctl_answer **a)
+{
+    struct err e = {0};
+    (void)err_set(&e, E_BUSY, "the node is stopping");
+    if (*a)
+        ctl_answer_error(*a, &e);
+    *a = NULL;
+}
+
 void node_mesh_close(struct node *n)
 {
     struct node_mesh *m = n->mesh;
@@ -580,6 +640,7 @@ void node_mesh_close(struct node *n)
     m->closed = true;
     links_join_free(m->joining);
     m->joining = NULL;
+    unanswered(&m->join_answer);
     node_mesh_end(m, false);
 }
 
@@ -590,6 +651,7 @@ void node_mesh_free(struct node *n)
         return;
     links_free(m->links);
     links_free(m->old_links);
+    unanswered(&m->ask_answer); // its call ended with the loop
     mesh_free(m->mesh);
     mesh_free(m->old_mesh);
     member_free(m->member);

@@ -79,10 +79,13 @@ static bool is_authority(const struct node_mesh *m, struct ctl_answer *a)
 static bool alone(const struct node_mesh *m, struct ctl_answer *a)
 {
     struct err e = {0};
-    if (!m->links && !m->joining)
+    bool ended = !m->old_links || links_quiet(m->old_links); // its calls look at it until then
+    if (!m->links && !m->joining && ended)
         return true;
-    if (m->joining)
-        (void)err_set(&e, E_BUSY, "a join is on its way");
+    if (m->joining || !m->links)
+        (void)err_set(&e, E_BUSY,
+                      m->joining ? "a join is on its way"
+                                 : "the last membership is just ending: ask again");
     else
         (void)err_set(&e, E_CONFLICT,
                       "this node is already a node of a mesh: plexus mesh shows it, "
@@ -194,6 +197,8 @@ static void op_init(struct node_mesh *m, const struct ctl_mesh_ask *ask, struct 
         status = node_mesh_start(m, &e);
     if (status < 0) {
         give_up(m);
+        node_mesh_put_away(m, "member.json"); // nobody else knows of this mesh: it never was
+        node_mesh_put_away(m, "authority.json");
         ctl_answer_error(a, &e);
         return;
     }
@@ -239,8 +244,8 @@ static void on_joined(void *user, int status, struct bytes sheets, const struct 
     m->joiner = NULL;
     if (status == 0)
         status = node_mesh_save_member(m, &e);
-    if (status == 0)
-        status = node_mesh_start(m, &e);
+    if (status == 0 && (status = node_mesh_start(m, &e)) < 0)
+        (void)err_wrap(&e, "the node is a member, and tries again when it is started anew");
     if (status < 0) {
         give_up(m);
         ctl_answer_error(a, &e);
@@ -321,8 +326,13 @@ static void on_left(struct links_ask *ask, int status, struct bytes answer, cons
     struct node_mesh *m = ask->user;
     char note[ERR_TEXT_MAX + 200];
     (void)answer;
-    if (status == E_CANCELLED && !m->links)
-        return; // the removal was quicker
+    if (m->closed) { // the node stops first: it is still a member, and leaves when asked again
+        m->ask_busy = false;
+        fail(m->ask_answer, E_BUSY, "the node is stopping");
+        m->ask_answer = NULL;
+        return;
+    }
+    // Also when the authority's removal was quicker than its answer: then only that is to be said.
     (void)snprintf(note, sizeof(note),
                    "the authority did not hear of it (%s): plexus nodes rm %s there frees the name",
                    e ? e->text : "", m->self);

@@ -36,7 +36,6 @@ struct node_mesh {
     struct links_join *joining;  // a join on its way ...
     struct member *joiner;
     struct ctl_answer *join_answer;
-    struct ctl_answer *leave_answer;
     struct links_ask ask;        // leave, or a question to the authority
     struct ctl_answer *ask_answer;
     bool ask_busy;
@@ -45,6 +44,10 @@ struct node_mesh {
     struct node_registry *registry; // NULL: the links alone
     unsigned registries; // that are not closed yet
     struct buf hop; // header lines of a request that goes out
+    uint32_t ill[MESH_NODES_MAX]; // hashes of nodes that an alert was raised for: suspect or dead
+    size_t ill_count;
+    char cert_serial[2 * X509_SERIAL_MAX + 1]; // an alert was raised for: ends soon ...
+    bool cert_over; // ... or is over
 };
 
 // node_mesh.c
@@ -55,6 +58,7 @@ int node_mesh_save(struct node_mesh *m, const char *name, int (*put)(const void 
 int node_mesh_save_member(struct node_mesh *m, struct err *e);
 int node_mesh_save_authority(struct node_mesh *m, struct err *e);
 int node_mesh_save_listen(struct node_mesh *m, const char *listen, struct err *e);
+void node_mesh_put_away(struct node_mesh *m, const char *name); // a file that counts no more
 void node_mesh_save_peers(struct node_mesh *m); // when who is where has changed
 void node_mesh_tell(struct node_mesh *m); // the sheet, soon
 void node_mesh_drain(struct node_mesh *m, bool on);
@@ -65,6 +69,13 @@ void node_registry_open(struct node_mesh *m); // where the configuration names o
 void node_registry_tell(struct node_mesh *m); // the sheet, where it is another
 void node_registry_close(struct node_mesh *m); // it is taken away there
 void node_registry_show(const struct node_mesh *m, struct json_w *w);
+// node_mesh_alert.c: what somebody should hear of
+void node_mesh_alert_state(struct node_mesh *m, const struct mesh_node_view *v,
+                           enum mesh_state before, int64_t silence_ms);
+void node_mesh_alert_removed(struct node_mesh *m); // this node
+void node_mesh_alert_refused(struct node_mesh *m, enum links_refusal what, const char *who,
+                             const char *why);
+void node_mesh_alert_tick(struct node_mesh *m); // its certificate
 // node_mesh_show.c
 int node_mesh_show(struct node_mesh *m, struct buf *out);
 

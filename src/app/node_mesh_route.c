@@ -140,13 +140,21 @@ static int route(void *user, const struct gate_want *w, struct gate_route *ret, 
 
 // ---- what went where ---------------------------------------------------------------------------
 
+static struct mesh_traffic *row_find(struct node_mesh *m, const char *node, const char *model)
+{
+    for (size_t i = 0; i < m->traffic_count; i++)
+        if (strcmp(m->traffic[i].node, node) == 0 && strcmp(m->traffic[i].model, model) == 0)
+            return &m->traffic[i];
+    return NULL;
+}
+
 static struct mesh_traffic *row_of(struct node_mesh *m, const char *node, const char *model)
 {
-    struct mesh_traffic *t, *oldest = &m->traffic[0];
+    struct mesh_traffic *t = row_find(m, node, model), *oldest = &m->traffic[0];
+    if (t)
+        return t;
     for (size_t i = 0; i < m->traffic_count; i++) {
         t = &m->traffic[i];
-        if (strcmp(t->node, node) == 0 && strcmp(t->model, model) == 0)
-            return t;
         if (oldest->active || (!t->active && t->last_ms < oldest->last_ms))
             oldest = t;
     }
@@ -178,6 +186,9 @@ static void outcome(void *user, const char *node, const char *model, bool good)
     struct node *n = user;
     struct node_mesh *m = n->mesh;
     struct mesh_node *x = m && m->mesh ? mesh_find(m->mesh, bytes_of(node)) : NULL;
+    struct mesh_traffic *t = m ? row_find(m, node, model) : NULL;
+    if (t && t->active) // also when the node is forgotten by now
+        t->active--;
     if (!x)
         return;
     struct mesh_node_view before, after;
@@ -186,9 +197,6 @@ static void outcome(void *user, const char *node, const char *model, bool good)
     mesh_node_view(m->mesh, x, now_of(m), &after);
     meter_node(n->meter)->hop_failures += !good;
     meter_node(n->meter)->breaker_opens += after.breaker_open && !before.breaker_open;
-    struct mesh_traffic *t = row_of(m, node, model);
-    if (t->active)
-        t->active--;
     ctl_mesh_changed(n->ctl);
 }
 
@@ -289,5 +297,7 @@ void node_mesh_gate(struct node *n, struct gate_args *args)
 
 bool node_mesh_handle(struct node *n, struct http_exchange *x)
 {
-    return n->mesh && n->mesh->links && links_handle(n->mesh->links, x);
+    // Through its own door only: another one may be without TLS.
+    return n->mesh && n->mesh->links && http_tag(x) == n->mesh->tag &&
+           links_handle(n->mesh->links, x);
 }

@@ -283,6 +283,18 @@ static bool gate_ready(void *user)
     return !((struct node *)user)->draining;
 }
 
+// "the client 127.0.0.1:50000": the port is another one each time.
+static void gate_violation(void *user, const char *operation, const char *who, const char *why)
+{
+    char subject[300];
+    const char *port = strrchr(who, ':');
+    bool digits = port && port[1] && strspn(port + 1, "0123456789") == strlen(port + 1);
+    (void)snprintf(subject, sizeof(subject), "%s: %.*s", operation,
+                   digits ? (int)(port - who) : (int)strlen(who), who);
+    node_alert(user, NODE_ALERT_SECURITY, "plexus.security.violation", "critical", subject, "%s",
+               why);
+}
+
 static void before_metrics(void *user)
 {
     struct node *n = user;
@@ -302,6 +314,7 @@ static void before_metrics(void *user)
     m->log_dropped =
         log_sink_dropped(n->log) + (n->access_log ? log_sink_dropped(n->access_log) : 0);
     node_mesh_meter(n);
+    node_alerts_meter(n);
     int64_t now = timers_now_ms(loop_timers(n->loop));
     for (struct model *x = NULL; (x = models_each(n->models, x)) != NULL;) {
         struct model_view v;
@@ -336,6 +349,7 @@ void node_gate_args(struct node *n, struct gate_args *args)
                                .model_labels = node_model_labels,
                                .ready = gate_ready,
                                .before_metrics = before_metrics,
+                               .violation = gate_violation,
                                .user = n};
     node_mesh_gate(n, args);
 }
@@ -353,6 +367,9 @@ static void on_changed(void *user, struct model *m)
     bool news = !row || row->state != v.state || v.loads != row->loads;
     if (row && row->state != v.state) {
         row->load_failures += v.state == MODEL_FAILED;
+        if (v.state == MODEL_FAILED)
+            node_alert(n, NODE_ALERT_MODEL, "plexus.model.failed", "critical", v.name, "%s",
+                       v.failure && *v.failure ? v.failure : "it could not be started");
         if (v.state == MODEL_WARM)
             log_event(LOG_INFO, "model.state", LOG_STR("model", v.name), LOG_STR("state", "WARM"),
                       LOG_INT("load_ms", v.last_load_ms));

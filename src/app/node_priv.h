@@ -72,6 +72,7 @@ struct node {
     double requests_per_s;
     struct node_mesh *mesh; // node_mesh_priv.h
     struct node_bus *bus;   // node_bus_priv.h
+    struct node_alerts *alerts; // node_alerts.c
     int lock_fd, ready_fd;    // ready_fd: of the parent of a daemon, -1
     bool echo, draining, drained, ended, hurry;
     bool json; // `up --json`: the address as JSON
@@ -126,6 +127,7 @@ bool node_mesh_ended(struct node *n);  // its record is taken away; node_check_e
 void node_mesh_tick(struct node *n);   // once a second
 void node_mesh_op(void *user, const struct ctl_mesh_ask *ask, struct ctl_answer *a);
 int node_mesh_put(void *user, struct buf *out);
+void node_mesh_meter(struct node *n); // gauges
 // node_bus.c: the bus, and what the node tells on it
 int node_bus_open(struct node *n, struct err *e);
 void node_bus_close(struct node *n); // node_check_ended when it has
@@ -133,9 +135,34 @@ bool node_bus_ended(const struct node *n);
 void node_bus_free(struct node *n);
 void node_bus_model(struct node *n, const struct model *m); // its state changed
 void node_bus_labels(struct node *n);                       // labels mean something else now
-void node_mesh_meter(struct node *n); // gauges
 // A listener's place in the table, taken for the mesh.
 int door_reserve_mesh(struct node *n);
+// node_alerts.c: what somebody should hear of at once
+enum node_alert_on {
+    NODE_ALERT_SECURITY = 1,
+    NODE_ALERT_NODE = 2,
+    NODE_ALERT_MODEL = 4,
+    NODE_ALERT_CERTIFICATE = 8
+};
+int node_alerts_open(struct node *n, struct err *e);
+void node_alerts_config(struct node *n); // the configuration is another one
+void node_alerts_close(struct node *n);  // before the loop ends
+void node_alerts_free(struct node *n);
+void node_alerts_meter(struct node *n);
+// type, severity ("info", "warning", "critical"): static texts. Equal when type and subject are.
+// Never waits, never fails; quiet when no webhook is configured or it is not asked for.
+void node_alert(struct node *n, enum node_alert_on on, const char *type, const char *severity,
+                const char *subject, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+// How the webhook does: tries that failed in a row, since when (mono ms), and why.
+struct node_alerts_view {
+    const char *webhook; // NULL: none
+    uint32_t failures;
+    int64_t failing_since_ms;
+    size_t waiting;
+    uint64_t dropped;
+    const char *why;
+};
+void node_alerts_view(const struct node *n, struct node_alerts_view *ret);
 // node_stop.c
 void node_stop(struct node *n, const char *why);
 void node_check_ended(struct node *n);

@@ -98,6 +98,7 @@ int node_reload(struct node *n, struct buf *changes, struct err *e)
     n->config = fresh;
     fresh->data = n->paths.data; // another folder needs another start
     node_labels_take(n, &labels);
+    node_alerts_config(n);
     apply_models(n, fresh, rows, count);
     node_limits(n);
     put_changes(changes, rows, count);

@@ -354,6 +354,8 @@ int node_build(struct node *n, struct err *e)
         (status = node_labels_make(n, n->config, &labels, e)) < 0)
         return status;
     node_labels_take(n, &labels);
+    if ((status = node_alerts_open(n, e)) < 0)
+        return status;
     struct engines_args engines = {0};
     node_engines_args(n, &engines);
     if ((status = engines_new(&n->engines, &engines, e)) < 0)
@@ -381,6 +383,7 @@ void node_unbuild(struct node *n)
     if (n->ctl_wake)
         loop_wake_free(n->ctl_wake);
     node_mesh_close(n);
+    node_alerts_close(n);
     engines_free(n->engines);
     if (n->keys && keys_count(n->keys) > 0) // their counters
         (void)keys_write(n, NULL);
@@ -389,6 +392,7 @@ void node_unbuild(struct node *n)
     loop_free(n->loop); // waits for helper threads, which may still look at bodies for the gate
     node_mesh_free(n);
     node_bus_free(n);
+    node_alerts_free(n);
     gate_free(n->gate);
     for (int i = 0; i < NODE_DOORS_MAX; i++)
         net_tls_free(n->doors[i].tls);

@@ -31,6 +31,7 @@ void node_check_ended(struct node *n)
     timer_stop(timers, &n->stop_deadline);
     timer_stop(timers, &n->tick);
     node_mesh_close(n);
+    node_alerts_close(n);
     http_server_abort(n->server);
     loop_stop(n->loop);
 }

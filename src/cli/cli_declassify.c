@@ -46,10 +46,11 @@ static const struct cli_command subs[] = {
      .run = sign},
     {.name = NULL},
 };
+#define SIGN_EXAMPLE                                                                               \
+    ("plexus declassify sign body.json --key officer.key --who officer --from confidential:hr "    \
+     "--to internal --reason 'names were taken out'")
 static const char *const examples[] = {
-    "plexus declassify key officer.key", "a key, once",
-    "plexus declassify sign body.json --key officer.key --who officer --from confidential:hr --to "
-    "internal --reason 'names were taken out'",
+    "plexus declassify key officer.key", "a key, once", SIGN_EXAMPLE,
     "the value of X-Plexus-Declassify for a request with exactly this body", NULL};
 
 const struct cli_command cli_declassify_command = {

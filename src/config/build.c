@@ -146,6 +146,15 @@ static void build_registry(struct config_work *w, const struct json *v, struct c
         c->registry_token = config_secret(w, &token, json_get(v, "token"));
 }
 
+static void build_alerts(struct config_work *w, const struct json *v, struct config *c)
+{
+    struct config_at at = {.key = BYTES("alerts")}, secret = {.up = &at, .key = BYTES("secret")};
+    c->alert_webhook = config_str_of(w, json_get(v, "webhook"));
+    c->alert_on = config_words(w, json_get(v, "on"));
+    if (json_get(v, "secret"))
+        c->alert_secret = config_secret(w, &secret, json_get(v, "secret"));
+}
+
 void config_build(struct config_work *w, struct config *c)
 {
     const struct json *root = json_root(c->doc), *node = json_get(root, "node");
@@ -161,6 +170,7 @@ void config_build(struct config_work *w, struct config *c)
     build_registry(w, json_get(root, "registry"), c);
     build_models(w, json_get(root, "models"), c);
     config_build_labels(w, json_get(root, "labels"), c);
+    build_alerts(w, json_get(root, "alerts"), c);
     c->memory_bytes = config_size(json_get(json_get(root, "memory"), "budget"), 0);
     build_limits(json_get(root, "limits"), c);
     c->log_level = config_str(w, json_str(json_get(log, "level")));

@@ -69,6 +69,7 @@ struct config {
     const char *mesh_listen;    // address, or NULL
     const char *const *mesh_advertise;
     int64_t beat_ms, suspect_ms, dead_ms, svid_ttl_ms;
+    const char **parts; // of `contexts` that hold here, the most specific last; NULL: none asked
     const char *bus_engine;     // "embedded", "nats", "redis"
     const char *bus_url, *bus_user, *bus_ca; // or NULL
     struct secret bus_password, bus_token;
@@ -79,7 +80,6 @@ struct config {
     const char *registry_user, *registry_ca; // or NULL
     struct secret registry_password, registry_token;
     int64_t registry_ttl_ms;
-    const char **parts; // of `contexts` that hold here, the most specific last; NULL: none asked
     const char *data;           // absolute folder
     struct config_door *doors;
     size_t door_count;
@@ -91,6 +91,9 @@ struct config {
     const struct config_declassifier *declassifiers;
     size_t declassifier_count;
     bool labels_given; // the section stands in the file
+    const char *alert_webhook; // NULL: none
+    struct secret alert_secret;
+    const char *const *alert_on; // "security", "node", "model", "certificate"
     struct config_model *models;
     size_t model_count;
     uint64_t

@@ -128,7 +128,8 @@ static void test_registry(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct config *c = good(rows[i].yaml);
         const char *token = secret_reveal(&c->registry_token);
-        assert_string_equal(c->registry_url ? c->registry_url : "-", rows[i].url ? rows[i].url : "-");
+        assert_string_equal(c->registry_url ? c->registry_url : "-",
+                            rows[i].url ? rows[i].url : "-");
         assert_string_equal(c->registry_user ? c->registry_user : "-",
                             rows[i].user ? rows[i].user : "-");
         assert_string_equal(token ? token : "-", rows[i].token ? rows[i].token : "-");
@@ -624,11 +625,11 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),    cmocka_unit_test(test_contexts),
-        cmocka_unit_test(test_registry), cmocka_unit_test(test_doors),       cmocka_unit_test(test_model),
-        cmocka_unit_test(test_show),        cmocka_unit_test(test_labels),
-        cmocka_unit_test(test_secret_file), cmocka_unit_test(test_fingerprint),
-        cmocka_unit_test(test_diff),        cmocka_unit_test(test_schema),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_registry),    cmocka_unit_test(test_doors),
+        cmocka_unit_test(test_model),       cmocka_unit_test(test_show),
+        cmocka_unit_test(test_labels),      cmocka_unit_test(test_secret_file),
+        cmocka_unit_test(test_fingerprint), cmocka_unit_test(test_diff),
+        cmocka_unit_test(test_schema),      cmocka_unit_test(test_no_memory),
     };
     if (setenv("PLEXUS_TEST_KEY", "s3cret", 1) != 0)
         return 1;

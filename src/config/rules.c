@@ -291,7 +291,8 @@ static void bus(struct config_work *w, const struct json *v)
     bool nats = bytes_starts(url, BYTES("nats://")) || bytes_starts(url, BYTES("tls://"));
     if (!engine.n || bytes_is(engine, "embedded")) {
         if (url.n)
-            config_find(w, &at, false, "the embedded bus has no server: set engine to nats or redis");
+            config_find(w, &at, false,
+                        "the embedded bus has no server: set engine to nats or redis");
     } else if (url.n && nats != bytes_is(engine, "nats")) {
         config_find(w, &at, false, "it is of another kind than engine %.*s", BYTES_FMT(engine));
     } else if (!url.n && bytes_is(engine, "redis")) {

@@ -64,7 +64,7 @@ void gate_labels(struct gate *g, const struct gate_labels *l)
     g->labels = *l;
 }
 
-static bool is_model_path(const struct http_head *h)
+bool gate_is_model_path(const struct http_head *h)
 {
     return bytes_starts(h->path, BYTES("/v1/")) && bytes_is(h->method, "POST");
 }
@@ -92,8 +92,9 @@ static int on_head(void *user, struct http_exchange *x)
         return 1;
     if (gate_admit(g, x, needs_of(http_request(x)), &scopes, &key) != 0)
         return 1;
-    // Until a request object owns the exchange, the key travels as its user.
-    http_own(x, key, NULL, NULL);
+    // Until a request object owns the exchange, the key travels as its user; the gate itself says
+    // that a node asks, also when its door is gone by the time the body is there.
+    http_own(x, gate_is_hop(g, x) ? (void *)g : (void *)key, NULL, NULL);
     return 0;
 }
 
@@ -101,17 +102,15 @@ static void on_request(void *user, struct http_exchange *x)
 {
     struct gate *g = *(void **)user;
     const struct http_head *h = http_request(x);
-    struct key *key = http_owner(x);
-    bool hop = gate_is_hop(g, x);
-    if (hop && bytes_starts(h->path, BYTES("/mesh/")) && g->args.other &&
-        g->args.other(g->args.user, x, SCOPE_MODELS))
-        return;
-    if (hop && !is_model_path(h)) {
-        http_reply_error(x, E_NOTFOUND, "nodes ask for /v1/ and /mesh/v1/ here", NULL, -1);
+    bool hop = http_owner(x) == g;
+    struct key *key = hop ? NULL : http_owner(x);
+    if (gate_is_model_path(h)) {
+        gate_model_request(g, x, key, hop);
         return;
     }
-    if (is_model_path(h)) {
-        gate_model_request(g, x, key);
+    if (hop) {
+        if (!g->args.other || !g->args.other(g->args.user, x, 0))
+            http_reply_error(x, E_UNAVAILABLE, "this node is in no mesh any more", NULL, -1);
         return;
     }
     if (gate_page(g, x))

@@ -117,6 +117,8 @@ struct gate_args {
     void (*model_labels)(void *user, const struct model *m, struct gate_model_labels *ret);
     bool (*ready)(void *user); // for /health/ready
     void (*before_metrics)(void *user); // fills gauges
+    // A flow that labels forbid was refused, and told to the log. May be NULL.
+    void (*violation)(void *user, const char *operation, const char *who, const char *why);
     void *user;
 };
 

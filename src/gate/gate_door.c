@@ -5,6 +5,11 @@
 #include "text/url.h"
 #include <string.h>
 
+// What a node sends to another (links.h): at most the authority's state. Who is no member yet may
+// ask for that only: a token or a signature, and a key.
+#define NODE_BODY_MAX ((size_t)8 << 20)
+#define STRANGER_BODY_MAX ((size_t)64 << 10)
+
 static struct bytes without_port(struct bytes host)
 {
     if (host.n && host.p[0] == '[') {
@@ -96,6 +101,26 @@ static int admit_jwt(struct gate *g, struct http_exchange *x, struct bytes token
     return 0;
 }
 
+static int admit_node(struct gate *g, struct http_exchange *x)
+{
+    const struct http_head *h = http_request(x);
+    struct err refused = {0};
+    struct net_peer peer;
+    http_peer(x, &peer);
+    bool control = bytes_starts(h->path, BYTES("/mesh/v1/")), stranger = !peer.id || !*peer.id;
+    // Who has no certificate yet may only ask for one; `other` looks at that.
+    if (!stranger || !control) {
+        int code = g->args.peer ? g->args.peer(g->args.user, &peer, &refused) : E_FORBIDDEN;
+        if (code < 0)
+            return deny(g, x, code, refused.text, 0);
+    }
+    if (!control && !gate_is_model_path(h)) // neither the page nor the node's own API
+        return deny(g, x, E_NOTFOUND, "nodes ask for /v1/ and /mesh/v1/ here", 0);
+    if (control && http_limit_body(x, stranger ? STRANGER_BODY_MAX : NODE_BODY_MAX) < 0)
+        return deny(g, x, E_TOOBIG, "nodes do not send so much to each other", 0);
+    return 0;
+}
+
 int gate_admit(struct gate *g, struct http_exchange *x, unsigned needs, unsigned *ret_scopes,
                struct key **ret_key)
 {
@@ -109,16 +134,8 @@ int gate_admit(struct gate *g, struct http_exchange *x, unsigned needs, unsigned
     meter_node(g->args.meter)->requests++;
     if (door->trusted)
         return 0;
-    if (door->mesh) {
-        struct err refused = {0};
-        struct net_peer peer;
-        http_peer(x, &peer);
-        // Who has no certificate yet may only ask for one; `other` looks at that.
-        if ((!peer.id || !*peer.id) && bytes_starts(h->path, BYTES("/mesh/v1/")))
-            return 0;
-        int code = g->args.peer ? g->args.peer(g->args.user, &peer, &refused) : E_FORBIDDEN;
-        return code < 0 ? deny(g, x, code, refused.text, 0) : 0;
-    }
+    if (door->mesh)
+        return admit_node(g, x);
     if (!host_allowed(g, door, h->host))
         return deny(g, x, E_HOST,
                     "this Host is not allowed (DNS rebinding); add it to listen.hosts in the "

@@ -55,6 +55,8 @@ static void report(const struct greq *r, const struct label_crossing *x, const s
               LOG_STR("operation", label_op_name(x->op)), LOG_STR("subject", who),
               LOG_STR("label", buf_cstr(&label)), LOG_STR("clearance", buf_cstr(&clearance)),
               LOG_STR("why", e->text));
+    if (g->args.violation)
+        g->args.violation(g->args.user, label_op_name(x->op), who, e->text);
     buf_fini(&label);
     buf_fini(&clearance);
 }

@@ -85,13 +85,14 @@ struct gate {
 // gate_door.c: 0 = may go on (*ret_scopes), else the answer was given.
 int gate_admit(struct gate *g, struct http_exchange *x, unsigned needs, unsigned *ret_scopes,
                struct key **ret_key);
+bool gate_is_model_path(const struct http_head *h);
 void gate_put_cors(struct gate *g, const struct http_exchange *x, struct buf *extra);
 // http_reply_error with the request's id (may be NULL) and what a page of an allowed origin needs.
 void gate_reply_error(struct gate *g, struct http_exchange *x, const char *id, int code,
                       const char *message, const char *param, int64_t retry_s);
 bool gate_preflight(struct gate *g, struct http_exchange *x);
 // gate_request.c
-void gate_model_request(struct gate *g, struct http_exchange *x, struct key *key);
+void gate_model_request(struct gate *g, struct http_exchange *x, struct key *key, bool hop);
 void greq_start(struct greq *r); // the model is WARM and ours
 void greq_fail(struct greq *r, int code, const char *message, const char *param, int64_t retry_s);
 void greq_refuse(struct greq *r, const struct err *e); // by the rules of models

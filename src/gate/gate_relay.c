@@ -197,6 +197,14 @@ void relay_to(struct greq *r, const struct gate_route *to)
     buf_fini(&lines);
 }
 
+// The other node's own refusal, not its engine's: nothing was begun there, or its sheet here is
+// older than what it has. A deadline that ran out there is no reason to begin it all anew.
+static bool was_refused(const struct greq *r, const struct http_head *head)
+{
+    bool may_help = head->status == 404 || (head->status >= 500 && head->status != 504);
+    return r->node[0] && may_help && http_header(head, "X-Plexus-Error").p;
+}
+
 static bool is_sse(const struct http_head *head)
 {
     struct bytes type = http_header(head, "Content-Type");
@@ -208,9 +216,7 @@ static void on_head(struct http_call *c, const struct http_head *head)
     struct greq *r = http_call_user(c);
     struct gate *g = r->gate;
     uint64_t read_ns = now_ns(r);
-    // The other node's own refusal, not its engine's: nothing was begun there.
-    if (r->node[0] && head->status >= 500 && http_header(head, "X-Plexus-Error").p &&
-        route_again(r))
+    if (was_refused(r, head) && route_again(r))
         return;
     r->first_ns = read_ns;
     if (r->node[0] && !gate_label_came(r, head))
@@ -296,7 +302,8 @@ void relay_fail(struct greq *r, int code, const char *message)
     r->call = NULL;
     if (call)
         http_call_cancel(call);
-    greq_fail(r, code, message, NULL, err_info(code)->http == 503 ? 1 : -1);
+    int http = err_info(code)->http;
+    greq_fail(r, code, message, NULL, http == 502 || http == 503 ? 1 : -1);
 }
 
 // An answer that is not a stream, for a client whose stream began while it waited: as one event.
@@ -312,11 +319,13 @@ static void send_wrapped(struct greq *r)
     (void)http_send(r->x, &frame, 1);
 }
 
-static void failure(struct greq *r, int status, const struct err *e)
+static void failure(struct greq *r, const struct http_call *c, int status, const struct err *e)
 {
     struct gate *g = r->gate;
     const char *why = NULL;
-    if (!r->first_ns && status != E_TIMEOUT && route_again(r))
+    // A connection that was not made in time is none; an answer that did not come is late anywhere.
+    bool late = status == E_TIMEOUT && http_call_handed(c);
+    if (!r->first_ns && !late && route_again(r))
         return;
     if (r->node[0]) {
         char text[ERR_TEXT_MAX + 200];
@@ -343,7 +352,7 @@ static void on_end(struct http_call *c, int status, const struct err *e)
     if (status == E_REFUSED && greq_again(r))
         return;
     if (status < 0) {
-        failure(r, status, e);
+        failure(r, c, status, e);
         return;
     }
     if (r->wrapped) {

@@ -546,7 +546,7 @@ static void parse_elsewhere(struct greq *r, const struct schema *schema)
     r->parsing = true;
 }
 
-void gate_model_request(struct gate *g, struct http_exchange *x, struct key *key)
+void gate_model_request(struct gate *g, struct http_exchange *x, struct key *key, bool hop)
 {
     struct greq *r = greq_new(g);
     if (!r) {
@@ -560,8 +560,8 @@ void gate_model_request(struct gate *g, struct http_exchange *x, struct key *key
     r->endpoint = EP_OTHER;
     r->path = http_request(x)->path;
     r->in_bytes = http_body(x).n;
-    r->hop = gate_is_hop(g, x);
-    meter_node(g->args.meter)->hops_received += r->hop;
+    r->hop = hop;
+    meter_node(g->args.meter)->hops_received += hop;
     http_own(x, r, on_drain, on_gone);
     take_id(r);
     for (size_t i = 0; i < sizeof(endpoints) / sizeof(endpoints[0]); i++)

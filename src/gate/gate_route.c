@@ -142,14 +142,17 @@ bool route_again(struct greq *r)
     struct err e = {0};
     if (!g->others || r->hop || r->first_ns || !r->name[0] || r->not_count >= GATE_TRIES_MAX)
         return false;
-    struct model *here = r->node[0] ? models_find(g->args.models, bytes_of(r->name)) : r->model;
+    struct model *before = r->model;
+    struct model *here = r->node[0] ? models_find(g->args.models, bytes_of(r->name)) : before;
     if (r->node[0])
         memcpy(r->not[r->not_count++], r->node, GATE_NODE_MAX);
     else
         r->not_here = true;
     r->model = here;
-    if (ask(r, &to, &e) < 0 || (!to.here && !may(r, &to, &e)))
+    if (ask(r, &to, &e) < 0 || (!to.here && !may(r, &to, &e))) {
+        r->model = before; // held by nothing here while another node has the request
         return false;
+    }
     log_event(LOG_INFO, "gate.elsewhere", LOG_STR("request", r->id), LOG_STR("model", r->name),
               LOG_STR("from", r->node[0] ? r->node : "here"),
               LOG_STR("to", to.here ? "here" : to.node));

@@ -33,7 +33,7 @@ struct http_call {
     int body_count, body_at;
     size_t body_offset;
     int64_t first_byte_ms, silence_ms, due_ms;
-    bool sent, has_head, reused, retried, held, ending;
+    bool handed, sent, has_head, reused, retried, held, ending;
     bool queued; // for a connection: one that gets free, or its turn to make one
     int status;
     struct err err;
@@ -339,6 +339,7 @@ static int call_send(struct http_call *c)
         c->sent = c->body_at == c->body_count;
         c->due_ms = due(c->pool, c->first_byte_ms);
         int status = n ? net_write(c->link->stream, parts, n) : 0;
+        c->handed = c->handed || status >= 0;
         if (status != 0 || c->sent)
             return status < 0 ? status : 0;
     }
@@ -501,6 +502,11 @@ void *http_call_user(const struct http_call *c)
 bool http_call_reused(const struct http_call *c)
 {
     return c->reused;
+}
+
+bool http_call_handed(const struct http_call *c)
+{
+    return c->handed;
 }
 
 void http_call_read(struct http_call *c, bool on)

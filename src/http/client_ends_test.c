@@ -121,6 +121,7 @@ static void test_refused(void **state)
     r = (struct rig){0};
     rig_run(&r, next_one, NULL, &(struct http_pool_args){.addr.port = gone.port});
     ended_with(&r.calls[0], E_REFUSED);
+    assert_false(r.calls[0].handed);
     rig_fini(&r);
 }
 
@@ -159,6 +160,7 @@ static void test_deadlines(void **state)
         int64_t began = time_mono_ms();
         rig_run(&r, next_deadline, serve_silence, NULL);
         ended_with(&r.calls[0], E_TIMEOUT);
+        assert_true(r.calls[0].handed);
         assert_string_equal(r.calls[0].why, cases[i].why);
         assert_true(time_mono_ms() - began >= 100);
         rig_fini(&r);
@@ -333,6 +335,7 @@ static void test_cancel_of_a_due_end(void **state)
             &(struct http_pool_args){.tls = tls, .connect_ms = 200, .dials_max = 1});
     net_tls_free(tls);
     ended_with(&r.calls[0], E_TIMEOUT);
+    assert_false(r.calls[0].handed); // another one may be asked: nobody has seen it
     ended_with(&r.calls[1], E_CANCELLED);
     rig_fini(&r);
 }
@@ -340,9 +343,12 @@ static void test_cancel_of_a_due_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_garbage), cmocka_unit_test(test_early_answer),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_deadlines),
-        cmocka_unit_test(test_held),    cmocka_unit_test(test_acts),
+        cmocka_unit_test(test_garbage),
+        cmocka_unit_test(test_early_answer),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_deadlines),
+        cmocka_unit_test(test_held),
+        cmocka_unit_test(test_acts),
         cmocka_unit_test(test_cancel_of_a_due_end),
     };
     return cmocka_run_group_tests_name("client_ends", tests, NULL, NULL);

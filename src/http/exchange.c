@@ -105,6 +105,15 @@ void http_own(struct http_exchange *x, void *user,
     x->owned = true;
 }
 
+int http_limit_body(struct http_exchange *x, size_t bytes_max)
+{
+    if (x->head.has_length && x->head.length > bytes_max)
+        return E_TOOBIG;
+    if (bytes_max < x->body_buf.max)
+        x->body_buf.max = bytes_max;
+    return 0;
+}
+
 void http_take_body(struct http_exchange *x, struct buf *ret)
 {
     *ret = x->body_buf;

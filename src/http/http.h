@@ -78,6 +78,9 @@ void http_server_stats(const struct http_server *s, struct http_server_stats *re
 
 const struct http_head *http_request(const struct http_exchange *x);
 struct bytes http_body(const struct http_exchange *x); // borrowed until the exchange ends
+// From on_head: this request's body may have so many bytes, when that is less than the server's
+// limit. E_TOOBIG: it says that it has more. Later bytes are counted, over it 413.
+int http_limit_body(struct http_exchange *x, size_t bytes_max);
 // Gives it (a body that came in pieces or not: it is moved, not copied).
 void http_take_body(struct http_exchange *x, struct buf *ret);
 void http_release_body(struct http_exchange *x); // gives its memory back before that
@@ -177,5 +180,7 @@ void *http_call_user(const struct http_call *c);
 void http_call_read(struct http_call *c, bool on); // backpressure: hold the answer
 void http_call_cancel(struct http_call *c); // closes its connection; on_end E_CANCELLED comes
 bool http_call_reused(const struct http_call *c);
+// A part of the request went out: the other side may have begun with it. Else it never came there.
+bool http_call_handed(const struct http_call *c);
 
 #endif

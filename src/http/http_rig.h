@@ -44,7 +44,7 @@ struct call {
     struct buf body;
     int status, ended, code; // HTTP status of the head; times on_end came; its status
     int heads;
-    bool reused;
+    bool reused, handed;
     char why[200];
 };
 
@@ -192,6 +192,7 @@ static void call_on_end(struct http_call *h, int status, const struct err *e)
     c->ended++;
     c->code = status;
     c->reused = http_call_reused(h);
+    c->handed = http_call_handed(h);
     assert_true((status == 0) == (e == NULL || e->code == 0));
     (void)snprintf(c->why, sizeof(c->why), "%.190s", e ? e->text : "");
     if (r->on_end)

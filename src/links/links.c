@@ -12,6 +12,8 @@
 #define SHEET_ARENA ((size_t)4 << 20)
 #define QUEUE_BYTES_MAX (1 << 20)
 #define HANDSHAKE_MS 5000
+#define ASK_ANSWER_MAX ((size_t)1 << 20)
+#define REMOVED_MAX ((size_t)MESH_NODES_MAX * (SPIFFE_ID_MAX + 1))
 
 int64_t links_now(const struct links *l)
 {
@@ -116,6 +118,16 @@ static void on_tick(struct timer *t)
     links_run(l);
 }
 
+static void on_cut(struct timer *t)
+{
+    struct links *l = t->user;
+    struct buf ids = l->removed;
+    buf_init(&l->removed, REMOVED_MAX);
+    for (struct bytes rest = buf_bytes(&ids); rest.n;)
+        (void)http_server_close_peer(l->args.server, bytes_cut(&rest, '\n'));
+    buf_fini(&ids);
+}
+
 int links_new(struct links **ret, const struct links_args *args, struct err *e)
 {
     struct links *l = mem_new(struct links);
@@ -129,6 +141,8 @@ int links_new(struct links **ret, const struct links_args *args, struct err *e)
     l->by_id = map_new(MESH_NODES_MAX * 2);
     l->tick = (struct timer){.fn = on_tick, .user = l};
     l->renew = (struct timer){.fn = links_renew_tick, .user = l};
+    l->cut = (struct timer){.fn = on_cut, .user = l};
+    buf_init(&l->removed, REMOVED_MAX);
     l->renew_pause_ms = LINKS_RENEW_MS;
     int status = l->by_id ? links_tls(l, e) : err_set(e, E_NOMEM, "out of memory");
     if (status < 0) {
@@ -209,6 +223,7 @@ void links_close(struct links *l)
     l->closed = true;
     timer_stop(l->args.timers, &l->tick);
     timer_stop(l->args.timers, &l->renew);
+    timer_stop(l->args.timers, &l->cut);
     if (l->udp)
         dgram_close(l->udp);
     l->udp = NULL;
@@ -238,6 +253,7 @@ void links_free(struct links *l)
     net_tls_free(l->client_tls);
     buf_fini(&l->sheet);
     buf_fini(&l->scratch);
+    buf_fini(&l->removed);
     mem_free(l);
 }
 
@@ -277,6 +293,12 @@ struct http_pool *links_pool(struct links *l, struct mesh_node *n)
     return x ? x->pool : NULL;
 }
 
+struct bytes links_node_of(const struct spiffe_id *id)
+{
+    struct bytes node = spiffe_node(id);
+    return id->path.n == sizeof("/node/") - 1 + node.n ? node : BYTES_NONE;
+}
+
 static int peer_check(const struct links *l, const struct net_peer *peer, struct err *e)
 {
     struct spiffe_id id;
@@ -288,7 +310,7 @@ static int peer_check(const struct links *l, const struct net_peer *peer, struct
         return E_SECURITY;
     if (member_removed(l->args.member, id.text, peer->epoch))
         return err_set(e, E_SECURITY, "%s was removed from the mesh", peer->id);
-    if (spiffe_node(&id).n == 0)
+    if (links_node_of(&id).n == 0)
         return err_set(e, E_FORBIDDEN, "%s is no node", peer->id);
     return 0;
 }
@@ -428,13 +450,13 @@ static int take(struct links *l, struct arena *a, struct bytes text, struct err 
 {
     struct bytes payload;
     struct grant grant;
-    struct mesh_sheet s;
+    struct mesh_sheet s = {0};
     int status = member_sheet_open(l->args.member, text, a, &payload, &grant, e);
     if (status == 0)
         status = mesh_sheet_parse(&s, a, l->args.names, payload, e);
     if (status < 0)
         return status;
-    if (strcmp(s.node, grant.node) != 0)
+    if (!s.node || strcmp(s.node, grant.node) != 0)
         return err_set(e, E_SECURITY, "a sheet of node %s, signed by node %s", s.node, grant.node);
     s.clearance = (struct label){.level = LABEL_INTERNAL};
     if (grant.clearance && *grant.clearance)
@@ -486,8 +508,10 @@ static void cut_removed(struct links *l, struct mesh_node *n)
     mesh_node_view(l->args.mesh, n, links_now(l), &node);
     (void)snprintf(id, sizeof(id), "spiffe://%s/node/%s", v.domain, node.name);
     mesh_removed(l->args.mesh, bytes_of(node.name), links_now(l));
+    // Not now: the request that brought the news may have come over one of them.
+    (void)buf_fmt(&l->removed, "%s\n", id);
+    (void)timer_start(l->args.timers, &l->cut, 0);
     links_run(l);
-    (void)http_server_close_peer(l->args.server, bytes_of(id));
 }
 
 int links_removal(struct links *l, struct bytes text, struct err *e)
@@ -601,6 +625,7 @@ int links_ask(struct links *l, struct mesh_node *n, const char *method, const ch
     buf_fini(&copy);
     if (!c)
         return e && e->code ? e->code : E_UNAVAILABLE;
+    buf_init(&c->answer, a->answer_max ? a->answer_max : ASK_ANSWER_MAX);
     c->ask = a;
     a->call = c;
     return 0;

@@ -67,8 +67,7 @@ struct links_call *links_call(struct link *x, const char *method, const char *ta
     c->done = done;
     c->body = *body;
     *body = (struct buf){.max = body->max};
-    c->answer_max = LINKS_ANSWER_MAX;
-    buf_init(&c->answer, c->answer_max);
+    buf_init(&c->answer, LINKS_ANSWER_MAX);
     (void)snprintf(c->peer, sizeof(c->peer), "%s", x->name);
     struct bytes content = buf_bytes(&c->body);
     struct http_call_args args = {.method = bytes_of(method),
@@ -120,8 +119,11 @@ int link_dial(struct link *x, struct err *e)
     memcpy(addr.host, a.host, sizeof(addr.host));
     if (x->pool && strcmp(addr.host, x->addr.host) == 0 && addr.port == x->addr.port)
         return 0;
-    if (x->pool)
+    if (x->pool) {
         link_drop(x);
+        if (x->pool) // made by a request that was moved
+            return 0;
+    }
     x->addr = addr;
     x->udp = addr;
     x->udp_known = addr.host[strspn(addr.host, "0123456789.:abcdefABCDEF")] == 0;
@@ -140,14 +142,15 @@ int link_dial(struct link *x, struct err *e)
 void link_drop(struct link *x)
 {
     struct links *l = x->all;
-    if (x->pool) {
-        l->args.ops->cut(l->args.user, x->name, "the link was closed");
-        http_pool_free(x->pool); // its calls end by themselves
-    }
-    x->pool = NULL;
+    struct http_pool *pool = x->pool;
+    x->pool = NULL; // what begins while requests are moved away gets a new one
     if (x->has_in)
         (void)map_del(l->by_id, (struct bytes){(const char *)&x->in_id, sizeof(x->in_id)});
     x->has_in = x->has_out = x->udp_known = false;
+    if (!pool)
+        return;
+    l->args.ops->cut(l->args.user, x->name, "the link was closed");
+    http_pool_free(pool); // its calls end by themselves
 }
 
 void link_free(struct link *x)

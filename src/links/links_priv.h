@@ -22,7 +22,6 @@
 #define LINKS_RENEW_MAX_MS 10000 // ... up to this while the certificate is good
 #define LINKS_KEY_LEN 16
 #define LINKS_MAC_LEN CRYPTO_SIP_LEN
-#define LINKS_SOON_MS 20       // changes within this go out together
 
 struct link { // to one peer
     struct links *all;
@@ -52,7 +51,6 @@ struct links_call { // one control request
     char about[MESH_NAME_MAX + 1]; // whose sheet is asked for
     struct http_call *call;
     struct buf body, answer;
-    size_t answer_max;
     int status; // of HTTP
     void (*done)(struct links_call *c, int status, const struct err *e);
     struct links_ask *ask; // NULL: ours
@@ -68,12 +66,14 @@ struct links {
     struct dgram *udp;
     uint16_t port;
     struct map *by_id; // 8 bytes of in_id → struct link
-    struct timer tick, renew, soon;
+    struct timer tick, renew;
+    struct timer cut; // closes the connections of `removed`: IDs, a line each
+    struct buf removed;
     int64_t renew_pause_ms;
     size_t renew_at; // which address is tried next
     struct links_anon *renewing;
     struct buf sheet; // our own, signed
-    bool running, again, closed, expired;
+    bool running, closed, expired;
     struct buf scratch;
 };
 
@@ -85,6 +85,9 @@ int64_t links_wall(const struct links *l);
 // alert when time is the reason (net.h: E_TIMEOUT), not just "bad certificate".
 int links_verify(void *user, const struct bytes *der, int count, char *ret_id, uint64_t *ret_epoch,
                  struct err *e);
+// Its name when it is a node itself; empty for what it hosts (/node/NAME/worker/QUEUE) and all
+// else.
+struct bytes links_node_of(const struct spiffe_id *id);
 int links_judge(int status, const struct bytes *der, int count, int64_t wall_ms);
 int links_tls(struct links *l, struct err *e); // contexts from the member's certificate of now
 struct link *links_link(struct links *l, struct bytes name); // NULL: none

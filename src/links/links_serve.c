@@ -51,6 +51,36 @@ static bool need_authority(struct ask *a)
     return false;
 }
 
+// Two that sign at once could let two machines in with the same token: a standby takes joins only
+// while the authority is not heard.
+static bool authority_is_heard(const struct links *l)
+{
+    const char *who = member_authority(l->args.member);
+    struct mesh_node *n = mesh_find(l->args.mesh, bytes_of(who));
+    struct mesh_node_view v;
+    if (!n || n == mesh_self_node(l->args.mesh))
+        return false;
+    mesh_node_view(l->args.mesh, n, links_now(l), &v);
+    return v.state == MESH_ALIVE;
+}
+
+static bool joins_here(struct ask *a)
+{
+    struct err e = {0};
+    const struct links *l = a->l;
+    if (!need_authority(a))
+        return false;
+    if (!authority_is_heard(l))
+        return true;
+    const char *const *where = member_authority_addresses(l->args.member);
+    (void)err_set(&e, E_UNAVAILABLE,
+                  "this node is the standby, and the authority is there: join at node %s%s%s",
+                  member_authority(l->args.member), where && *where ? ", " : "",
+                  where && *where ? *where : "");
+    fail(a, &e);
+    return false;
+}
+
 static void op_join(struct ask *a)
 {
     struct links *l = a->l;
@@ -58,7 +88,7 @@ static void op_join(struct ask *a)
     struct err e = {0};
     struct json_w w;
     struct net_peer peer;
-    if (!need_authority(a))
+    if (!joins_here(a))
         return;
     buf_init(&answer, MEMBER_TEXT_MAX);
     buf_init(&removed, GRANT_TEXT_MAX);
@@ -317,7 +347,7 @@ bool links_handle(struct links *l, struct http_exchange *x)
     http_peer(x, &peer);
     if (peer.id && *peer.id && spiffe_parse(&id, bytes_of(peer.id), NULL) == 0) {
         a.id = id.text;
-        a.node = spiffe_node(&id);
+        a.node = links_node_of(&id);
         a.epoch = peer.epoch;
     }
     for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {

@@ -53,6 +53,7 @@ struct meter_node {
     uint64_t declassified;
     // The mesh, as this node sees it; all 0 without one.
     uint64_t mesh_member, mesh_nodes[METER_NODE_STATES], certificate_s, removals; // gauges
+    uint64_t alerts_sent, alerts_failed, alerts_dropped, alerts_waiting;
     uint64_t hops_sent, hops_received, hop_failures, rerouted, breaker_opens, links_refused;
 };
 

@@ -13,8 +13,9 @@
 
 #define REGISTRY_NAME_MAX 63
 
-// CONNECTING with e: it did not come about yet, more tries follow. CONNECTED: the watch stands; once,
-// then LOST (e: why) and BACK. CLOSED: the last callback, after it the registry's memory is gone.
+// CONNECTING with e: it did not come about yet, more tries follow. CONNECTED: the watch stands;
+// once, then LOST (e: why) and BACK. CLOSED: the last callback, after it the registry's memory is
+// gone.
 enum registry_status {
     REGISTRY_CONNECTING,
     REGISTRY_CONNECTED,
@@ -28,7 +29,7 @@ struct registry_table; // of registries in one process (adapters/registry_memory
 struct registry_args {
     struct timers *timers;
     struct net *net;
-    const char *node;        // this one: letters, digits, '-', '_', single dots inside
+    const char *node; // this one: letters, digits, '-', '_', single dots inside
     const char *environment; // dev, staging or prod: each has a table of its own
     // Another node's text: all that are there at first, then each put and each renewal. It may be
     // told again after a loss.
@@ -39,27 +40,27 @@ struct registry_args {
     void *user;
     int64_t ttl_ms; // 1 s to 1 h, 0: 30 s; the same on every node
     // Limits; 0: the default. What is over them is dropped and counted.
-    uint32_t nodes_max;      // others, 4096
+    uint32_t nodes_max; // others, 4096
     uint32_t text_bytes_max; // 352 KiB
     struct registry_table *table; // in memory
     // A server.
-    const char *url;                           // as bus_args.url
-    const char *user_name, *password, *token;  // or NULL; copied, wiped at the end
+    const char *url; // as bus_args.url
+    const char *user_name, *password, *token; // or NULL; copied, wiped at the end
     struct net_tls *tls;
     int64_t connect_ms, retry_ms; // as bus_args'
 };
 
 struct registry_stats {
     enum registry_status status;
-    uint64_t puts;     // that arrived there, renewals too
-    uint64_t failed;   // that did not
+    uint64_t puts; // that arrived there, renewals too
+    uint64_t failed; // that did not
     uint64_t seen, deleted, expired;
-    uint64_t dropped;  // over a limit, or under a name that is none
-    uint64_t lost;     // connections
-    uint64_t watches;  // begun: more than 1: news might have been missed, all was read anew
-    uint32_t nodes;    // others that are there now
+    uint64_t dropped; // over a limit, or under a name that is none
+    uint64_t lost; // connections
+    uint64_t watches; // begun: more than 1: news might have been missed, all was read anew
+    uint32_t nodes; // others that are there now
     char server[128];
-    char note[200];    // why the last put or try failed, or empty
+    char note[200]; // why the last put or try failed, or empty
 };
 
 struct registry;

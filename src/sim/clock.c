@@ -45,6 +45,11 @@ static void timer_due(struct sim_event *ev)
     t->fn(t);
 }
 
+bool sim_is_timer(const struct sim_event *ev)
+{
+    return ev->fn == timer_due;
+}
+
 static void stop(struct timers *c, struct timer *t)
 {
     (void)c;

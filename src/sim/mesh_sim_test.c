@@ -151,6 +151,12 @@ int main(int argc, char **argv)
     (void)signal(SIGABRT, on_abort);
     if (argc > 2 && strcmp(argv[1], "one") == 0)
         return one(argc, argv);
+    if (argc > 3 && strcmp(argv[1], "join") == 0) { // nodes, link delay in ms
+        uint64_t delay = strtoull(argv[3], NULL, 10) * SIM_MS;
+        uint64_t ns = play_join_ns(1, (unsigned)atoi(argv[2]), delay);
+        printf("sim_join_ms %.3f\n", (double)ns / 1e6);
+        return ns == SIM_NEVER;
+    }
     if (argc > 2 && strcmp(argv[1], "many") == 0)
         return many(argc > 3 ? strtoull(argv[3], NULL, 10) : 1, (unsigned)atoi(argv[2])) != 0;
     return kept() + same() + many(1, COUNT) != 0;

@@ -181,6 +181,7 @@ void play_node_up(struct play_node *n)
     n->telling = n->leaving = n->effects = false;
     n->up_at = sim_now(w);
     n->boots++;
+    memset(n->heard, 0, sizeof n->heard);
     if (build(n, &e) < 0)
         sim_fail(w, "%s does not start: %s", n->name, e.text);
     n->running = true;

@@ -242,10 +242,26 @@ void play_tell(struct play_node *n)
 
 // ---- membership
 
+// Later than the number of any earlier life.
+static uint64_t next_boot(struct play_node *n)
+{
+    struct buf text;
+    uint64_t boot = (uint64_t)time_wall_ms(), last = 0;
+    buf_init(&text, 100);
+    if (sim_file_read(n->host, "boot", &text, NULL) == 0 && bytes_u64(buf_bytes(&text), &last) &&
+        boot <= last)
+        boot = last + 1;
+    buf_clear(&text);
+    (void)buf_u64(&text, boot);
+    (void)sim_file_write(n->host, "boot", buf_bytes(&text), NULL);
+    buf_fini(&text);
+    return boot;
+}
+
 int play_mesh_start(struct play_node *n, struct err *e)
 {
     struct net_addr addr = {.host = "0.0.0.0", .port = PLAY_MESH_PORT};
-    n->boot = (uint64_t)time_wall_ms();
+    n->boot = next_boot(n);
     n->peers_read = false;
     n->mesh = mesh_new(&(struct mesh_args){
         .self = n->name, .context = n->context, .boot = n->boot, .names = n->names});

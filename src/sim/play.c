@@ -235,6 +235,53 @@ void play_run(const struct play_args *args, struct play_report *ret)
     }
 }
 
+// Whoever does not know the last node as alive.
+static unsigned strangers(const struct play *p)
+{
+    const struct play_node *last = &p->nodes[p->count - 1];
+    unsigned count = 0;
+    for (unsigned i = 0; i + 1 < p->count; i++) {
+        struct mesh_node_view v = {0};
+        struct mesh_node *m = mesh_find(p->nodes[i].mesh, bytes_of(last->name));
+        if (m != NULL)
+            mesh_node_view(p->nodes[i].mesh, m, play_now_ms(&p->nodes[i]), &v);
+        count += m == NULL || v.sheet == NULL;
+    }
+    return count;
+}
+
+uint64_t play_join_ns(uint64_t seed, unsigned nodes, uint64_t delay_ns)
+{
+    struct play *p = sim_must(mem_new(struct play));
+    struct play_report r = {0};
+    uint64_t took = SIM_NEVER;
+    p->args = (struct play_args){.seed = seed, .nodes = nodes, .seconds = 1, .quiet_faults = true};
+    p->report = &r;
+    log_start(NULL, (enum log_level)(LOG_ERROR + 1));
+    choose(p);
+    p->link = (struct sim_link){.delay_ns = delay_ns};
+    p->w = sim_new(&(struct sim_args){.seed = seed, .link = p->link});
+    nodes_make(p);
+    for (unsigned i = 0; i + 1 < p->count; i++)
+        (void)sim_after(p->w, i * 20 * SIM_MS, node_first_up, &p->nodes[i]);
+    (void)sim_run(p->w, nodes * 20 * SIM_MS + SIM_S);
+    struct play_node *last = &p->nodes[p->count - 1];
+    (void)sim_after(p->w, 0, node_first_up, last);
+    while (last->mesh == NULL && sim_run(p->w, sim_now(p->w) + SIM_MS / 4)) // its join is answered
+        continue;
+    uint64_t from = sim_now(p->w), until = from + 2 * SIM_S;
+    while (sim_now(p->w) < until && sim_run(p->w, sim_now(p->w) + SIM_MS / 4))
+        if (strangers(p) == 0) {
+            took = sim_now(p->w) - from;
+            break;
+        }
+    tear_down(p);
+    sim_free(p->w);
+    log_stop();
+    mem_free(p);
+    return took;
+}
+
 void play_schedule(const struct play_args *args, FILE *out)
 {
     struct play *p = sim_must(mem_new(struct play));

@@ -26,6 +26,9 @@ struct play_report {
     struct sim_counts counts;
 };
 void play_run(const struct play_args *args, struct play_report *ret);
+// How long after its join was answered each other node knows the last of so many nodes; SIM_NEVER:
+// not within 2 s.
+uint64_t play_join_ns(uint64_t seed, unsigned nodes, uint64_t delay_ns);
 // The faults that the seed brings, a line each.
 void play_schedule(const struct play_args *args, FILE *out);
 

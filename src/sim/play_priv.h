@@ -71,6 +71,7 @@ struct play_node {
     struct mesh *old_mesh;
     struct links_join *join;
     struct timer models_due, tick, tell, join_again, ending;
+    bool heard[PLAY_NODES_MAX]; // was alive to this one once
     bool peers_read, telling, draining, leaving, effects;
     struct buf hop;
     uint64_t boot, up_at, peers_sign;
@@ -103,7 +104,6 @@ struct play_request {
     bool sse;
     unsigned asked; // engines that were given it
     unsigned entry_life;
-    bool hurt; // its entry node or the way to it was in trouble meanwhile
 };
 
 enum play_fault_kind {

@@ -15,6 +15,7 @@
 enum sim_layer { SIM_WORLD, SIM_KERNEL, SIM_PROCESS };
 struct sim_event {
     uint64_t at, due, seq; // due: before it was put off
+    bool put_off;
     size_t index; // in the heap plus one, 0: not queued
     enum sim_layer layer;
     struct sim_host *host;
@@ -47,6 +48,7 @@ struct sim_work {
 void sim_clock_init(struct sim_host *h);
 void sim_clock_fini(struct sim_host *h);
 bool sim_is_work(const struct sim_event *ev);
+bool sim_is_timer(const struct sim_event *ev);
 
 // ---- tcp.c: connections as the kernels of both sides see them
 
@@ -206,6 +208,7 @@ struct sim_host {
     char name[64], address[48];
     bool up; // the machine
     bool muted; // the process has ended
+    bool timers_first; // when it goes on after a pause
     uint64_t paused_until, frozen_until;
     uint64_t slept_ns; // paused or frozen in all, also what of a pause still comes
     uint64_t mono_ns; // its mono clock at the beginning of the world

@@ -106,6 +106,7 @@ void sim_event_at(struct sim *w, struct sim_event *ev, uint64_t at)
 {
     sim_event_stop(w, ev);
     ev->at = ev->due = at < w->now ? w->now : at;
+    ev->put_off = false;
     ev->seq = w->seq++;
     push(w, ev);
 }
@@ -129,7 +130,10 @@ static bool put_off(struct sim *w, struct sim_event *ev)
         until = h->paused_until;
     if (until <= w->now)
         return false;
+    if (h->timers_first && !sim_is_timer(ev))
+        ev->due = until;
     ev->at = until;
+    ev->put_off = true;
     push(w, ev);
     return true;
 }
@@ -204,7 +208,7 @@ static void settle(struct sim_host *h)
         struct sim_event *found = NULL;
         for (size_t i = 0; i < w->n; i++) { // the host's first event that is due
             struct sim_event *ev = w->heap[i];
-            bool due = ev->due <= w->now || sim_is_work(ev); // also what a pause put off
+            bool due = ev->at <= w->now || ev->put_off || sim_is_work(ev);
             if (ev->layer == SIM_PROCESS && ev->host == h && due && (!found || before(ev, found)))
                 found = ev;
         }
@@ -552,6 +556,8 @@ static void sleep_until(struct sim_host *h, uint64_t until)
     uint64_t from = sim_paused_until(h);
     from = from < h->w->now ? h->w->now : from;
     h->slept_ns += until > from ? until - from : 0;
+    // A loop that was stopped in its poll looks at sockets first, else at its timers.
+    h->timers_first = rng_below(&h->w->chance, 2) == 0;
 }
 
 void sim_pause(struct sim_host *h, uint64_t ns)

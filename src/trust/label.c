@@ -102,7 +102,10 @@ static int parse_names(struct label_names *n, const struct label_names *known, s
         struct bytes name = bytes_cut(&rest, ',');
         bool there;
         uint32_t at = place(known, name, &there);
-        *ret |= UINT64_C(1) << (there ? known->sorted[at] : add(n, name, at));
+        if (there)
+            *ret |= UINT64_C(1) << known->sorted[at];
+        else if (n) // always: an unknown name went no further without it
+            *ret |= UINT64_C(1) << add(n, name, at);
     }
     return 0;
 }

@@ -79,8 +79,10 @@ def test_killed_and_started_again_and_again():
             assert names(m, "a") == names(m, "b") == ["a", "b", "c"]
     assert all(s.honest for s in load.streams), [s for s in load.streams if not s.honest][:3]
     failed = [s for s in load.streams if not s.done]
-    print(f"      {len(load.streams)} requests, {len(failed)} cut in the middle")
+    worst = max(s.end_s for s in load.streams)
+    print(f"      {len(load.streams)} requests, {len(failed)} cut in the middle, the slowest took {worst:.2f} s")
     assert all(s.events > 0 for s in failed), [s for s in failed if not s.events][:3]
+    assert worst <= 2.5, worst
 
 
 def test_without_datagrams():
