@@ -401,6 +401,7 @@ void net_listener_close(struct net_listener *l)
 {
     if (l == NULL || l->fd < 0)
         return;
+    net_tls_unaccept(l->net, &l->args);
     uv_close((uv_handle_t *)&l->poll, listen_closed);
     listen_release(l);
 }

@@ -102,7 +102,9 @@ int net_listen(struct net *n, const struct net_listen_args *args, struct net_lis
 uint16_t net_listener_port(const struct net_listener *l);
 // From the next connection on: another context, or none (NULL). Connections that are there go on.
 void net_listener_tls(struct net_listener *l, struct net_tls *tls);
-void net_listener_close(struct net_listener *l); // also removes a unix socket's file
+// Also removes a unix socket's file. Ends the TLS handshakes that it began: on_accept does not come
+// any more.
+void net_listener_close(struct net_listener *l);
 
 #define NET_ID_MAX 2049 // a SPIFFE ID has at most 2048 bytes (SPIFFE-ID, section 2.3)
 
