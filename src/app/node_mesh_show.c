@@ -224,6 +224,7 @@ static void put_membership(const struct node_mesh *m, struct json_w *w, const st
     json_w_bool(w, "expired", v->not_after_ms < time_wall_ms());
     json_w_end(w);
     json_w_cstr(w, "listen", m->listen);
+    node_registry_show(m, w);
 }
 
 int node_mesh_show(struct node_mesh *m, struct buf *out)

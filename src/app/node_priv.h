@@ -124,6 +124,7 @@ bool node_mesh_handle(struct node *n, struct http_exchange *x);
 void node_mesh_models(struct node *n); // a model changed: told to others soon
 void node_mesh_leaving(struct node *n); // the node stops: others send no more work
 bool node_mesh_quiet(struct node *n);  // and have heard so
+bool node_mesh_ended(struct node *n);  // its record is taken away; node_check_ended when so
 void node_mesh_tick(struct node *n);   // once a second
 void node_mesh_op(void *user, const struct ctl_mesh_ask *ask, struct ctl_answer *a);
 int node_mesh_put(void *user, struct buf *out);

@@ -76,6 +76,11 @@ struct config {
     struct secret bus_password, bus_token;
     uint64_t bus_keep_msgs, bus_keep_bytes;
     int64_t bus_keep_ms;
+    const char *registry_url; // of NATS; NULL: the direct links alone
+    bool registry_of_bus; // url is the bus's, and so are account and certificates
+    const char *registry_user, *registry_ca; // or NULL
+    struct secret registry_password, registry_token;
+    int64_t registry_ttl_ms;
     const char *data;           // absolute folder
     struct config_door *doors;
     size_t door_count;

@@ -453,6 +453,11 @@ int links_tell(struct links *l, const struct mesh_sheet *s, struct err *e)
     return status;
 }
 
+struct bytes links_sheet(const struct links *l)
+{
+    return buf_bytes(&l->sheet);
+}
+
 // A grant with roles holds a node to them.
 static const char *const *roles_of(struct arena *a, const struct mesh_sheet *s,
                                    const struct grant *g)
