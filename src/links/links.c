@@ -185,7 +185,8 @@ static int open_once(struct links *l, const struct net_addr *addr, struct err *e
     struct net_listen_args args = {.addr = *addr,
                                    .tls = l->server_tls,
                                    .queue_bytes_max = QUEUE_BYTES_MAX,
-                                   .handshake_ms = HANDSHAKE_MS};
+                                   .handshake_ms = HANDSHAKE_MS,
+                                   .yields = true};
     int status = http_server_listen(l->args.server, &args, l->args.tag, &l->listener, e);
     if (status < 0)
         return status;
