@@ -239,7 +239,8 @@ static int peer_clearance(void *user, const struct net_peer *who, struct label *
     if (x)
         mesh_node_view(n->mesh->mesh, x, now_of(n->mesh), &v);
     if (!v.sheet)
-        return err_set(e, E_UNAVAILABLE, "nothing is known of node %s yet", who->id ? who->id : "?");
+        return err_set(e, E_UNAVAILABLE, "nothing is known of node %s yet",
+                       who->id ? who->id : "?");
     *ret = v.sheet->clearance;
     return 0;
 }

@@ -100,7 +100,7 @@ static void op_join(struct ask *a)
         status = l->args.ops->save_authority(l->args.user, &e);
     if (status == 0 || links_may_log(l))
         log_event(status < 0 ? LOG_WARN : LOG_INFO, "mesh.join", LOG_STR("peer", peer.text),
-              LOG_STR("why", status < 0 ? e.text : "ok"));
+                  LOG_STR("why", status < 0 ? e.text : "ok"));
     if (status < 0) {
         links_refused(l, LINKS_REFUSED_JOIN, peer.text, e.text);
         fail(a, &e);
