@@ -507,12 +507,13 @@ static void on_spread(struct links_call *c, int status, const struct err *e)
     (void)e; // who does not hear it now gets it with the next sync
 }
 
-static void spread(struct links *l, struct bytes text)
+// To all that are reached, and to the one that was removed, also when it only just came.
+static void spread(struct links *l, struct bytes text, const char *removed)
 {
     list_each_safe (it, &l->links) {
         struct link *x = container_of(it, struct link, node);
         struct buf body;
-        if (!x->has_out)
+        if (!x->has_out && strcmp(x->name, removed) != 0)
             continue;
         buf_init(&body, GRANT_TEXT_MAX);
         (void)buf_put(&body, text);
@@ -555,7 +556,9 @@ int links_removal(struct links *l, struct bytes text, struct err *e)
     bool self = strcmp(r.node, v.node) == 0 && v.epoch <= r.epoch;
     struct mesh_node *n = mesh_find(l->args.mesh, bytes_of(r.node));
     // First it is told to the one removed, too: it shall know why nobody answers any more.
-    spread(l, text);
+    if (n)
+        (void)links_link_of(l, n);
+    spread(l, text, r.node);
     if (self) {
         l->args.ops->removed(l->args.user);
         return 1;
