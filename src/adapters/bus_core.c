@@ -294,15 +294,10 @@ void bus_core_req_end_soon(struct bus_core *c, struct bus_req *r, int status, co
 static void on_soon(struct timer *t)
 {
     struct bus_core *c = t->user;
-    struct list now;
-    list_init(&now);
-    while (!list_empty(&c->ended)) {
-        struct list *first = c->ended.next;
-        list_del(first);
-        list_add_tail(&now, first);
-    }
-    while (!list_empty(&now)) {
-        struct bus_req *r = container_of(now.next, struct bus_req, link);
+    const struct list *last = c->ended.prev; // what comes now has its own round
+    for (bool more = !list_empty(&c->ended); more;) {
+        struct bus_req *r = container_of(c->ended.next, struct bus_req, link);
+        more = &r->link != last;
         struct err e = {0}, *why = r->why;
         list_del(&r->link);
         r->why = NULL;

@@ -338,7 +338,7 @@ static int may_publish(struct mem_bus *b, struct mem_topic *t, struct bytes labe
                           BYTES_NONE, e);
     *ret_stamp = 0;
     if (!rc && label.n <= LABEL_KEPT) {
-        if (label.n)
+        if (label.n && label.p)
             memcpy(t->label, label.p, label.n);
         t->label_n = (uint8_t)label.n;
         *ret_stamp = t->stamp = ++b->stamp;

@@ -87,7 +87,7 @@ static int make_room(struct mem_store *s, const struct bus_args *a)
     struct mem_entry *ring = mem_array(cap, sizeof *ring);
     if (!ring)
         return E_NOMEM;
-    for (uint64_t i = s->first; i < s->next; i++)
+    for (uint64_t i = s->first; s->cap && i < s->next; i++)
         ring[i % cap] = s->ring[i % s->cap];
     mem_free(s->ring);
     s->ring = ring;

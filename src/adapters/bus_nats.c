@@ -117,6 +117,8 @@ static void came_up(struct nats_bus *b)
     bus_core_lost(&b->core, b->ever ? BUS_BACK : BUS_CONNECTED, NULL);
     b->core.stats.status = BUS_CONNECTED;
     b->ever = true;
+    if (b->below)
+        b->below->up(b->below->user);
 }
 
 static void on_pong(struct nats_bus *b)
@@ -270,6 +272,11 @@ static void on_msg(struct nats_bus *b, const struct nats1_op *op)
     struct bus_msg m;
     if (op->sid == 1) {
         on_answer(b, op);
+        return;
+    }
+    if (op->sid >= NATS_BELOW) {
+        if (b->below)
+            b->below->msg(b->below->user, op);
         return;
     }
     struct nats_sub *s = nats_sub_of(b, op->sid);

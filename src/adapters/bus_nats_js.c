@@ -16,7 +16,7 @@
 #define API_MAX 65536
 
 // JetStream's error codes (server/errors.json).
-enum { JS_STREAM_NOT_FOUND = 10059, JS_CONSUMER_NOT_FOUND = 10014 };
+enum { JS_STREAM_NOT_FOUND = NATS_NO_STREAM, JS_CONSUMER_NOT_FOUND = 10014 };
 
 // ---- calls --------------------------------------------------------------------------------------
 
@@ -28,8 +28,8 @@ static void call_end(struct nats_call *c, int status, const struct json *root,
     mem_free(c);
 }
 
-static int call_start(struct nats_bus *b, struct nats_call call, const char *subject,
-                      const struct buf *body)
+int nats_call_start(struct nats_bus *b, struct nats_call call, const char *subject,
+                    const struct buf *body)
 {
     char reply[96];
     struct nats_call *c = body->failed ? NULL : mem_new(struct nats_call);
@@ -49,7 +49,7 @@ static int call_start(struct nats_bus *b, struct nats_call call, const char *sub
 }
 
 // {"error":{"code":404,"err_code":10059,"description":"stream not found"}}
-static int error_of(const struct json *root, int *ret_js, struct err *e)
+int nats_js_error(const struct json *root, int *ret_js, struct err *e)
 {
     const struct json *x = json_get(root, "error");
     int64_t code = json_i64(json_get(x, "code"), 500);
@@ -144,7 +144,7 @@ static void on_stream_put(struct nats_call *c, int status, const struct json *ro
     struct err why = {0};
     int js = 0;
     (void)op;
-    if (!status && !error_of(root, &js, &why))
+    if (!status && !nats_js_error(root, &js, &why))
         stream_ready(b);
     else
         stream_again(b, status ? e : &why);
@@ -157,7 +157,7 @@ static void stream_put(struct nats_bus *b, const char *verb, int64_t replicas)
     buf_init(&body, API_MAX);
     put_config(b, &body, replicas);
     (void)snprintf(subject, sizeof subject, "$JS.API.STREAM.%s.%s", verb, b->stream);
-    if (call_start(b, (struct nats_call){.done = on_stream_put}, subject, &body))
+    if (nats_call_start(b, (struct nats_call){.done = on_stream_put}, subject, &body))
         stream_again(b, NULL);
     buf_fini(&body);
 }
@@ -171,7 +171,7 @@ static void on_stream_info(struct nats_call *c, int status, const struct json *r
     struct err why = {0};
     int js = 0;
     (void)op;
-    if (status || (error_of(root, &js, &why) && js != JS_STREAM_NOT_FOUND)) {
+    if (status || (nats_js_error(root, &js, &why) && js != JS_STREAM_NOT_FOUND)) {
         stream_again(b, status ? e : &why);
         return;
     }
@@ -197,7 +197,7 @@ static void stream_ask(struct nats_bus *b)
     b->js_asking = true;
     b->js_again_ms = 0;
     (void)snprintf(subject, sizeof subject, "$JS.API.STREAM.INFO.%s", b->stream);
-    if (call_start(b, (struct nats_call){.done = on_stream_info}, subject, &none))
+    if (nats_call_start(b, (struct nats_call){.done = on_stream_info}, subject, &none))
         stream_again(b, NULL);
 }
 
@@ -283,7 +283,7 @@ void nats_js_stored(struct nats_bus *b, struct bus_req *r, const struct nats1_op
     }
     rc = json_parse(&doc, op->data, 0, &e);
     if (!rc)
-        rc = error_of(json_root(doc), &js, &e);
+        rc = nats_js_error(json_root(doc), &js, &e);
     if (rc == E_UNAVAILABLE) {
         x->sent_ms = timers_now_ms(b->core.args.timers) - RESEND_MS + AGAIN_MS;
         json_free(doc);
@@ -344,7 +344,7 @@ static void on_consumer_put(struct nats_call *c, int status, const struct json *
 {
     struct nats_sub *s = nats_sub_of(c->bus, c->sid);
     struct err why = {0};
-    int js = 0, rc = status ? status : error_of(root, &js, &why);
+    int js = 0, rc = status ? status : nats_js_error(root, &js, &why);
     (void)op;
     (void)e;
     if (!s)
@@ -408,7 +408,8 @@ static void consumer_put(struct nats_sub *s)
                        s->args.durable);
     else
         (void)snprintf(subject, sizeof subject, "$JS.API.CONSUMER.CREATE.%s", b->stream);
-    if (call_start(b, (struct nats_call){.done = on_consumer_put, .sid = s->sid}, subject, &body))
+    if (nats_call_start(b, (struct nats_call){.done = on_consumer_put, .sid = s->sid}, subject,
+                        &body))
         sub_again(s);
     buf_fini(&body);
 }
@@ -424,7 +425,7 @@ static void on_consumer_info(struct nats_call *c, int status, const struct json 
     (void)e;
     if (!s)
         return;
-    int rc = status ? status : error_of(root, &js, NULL);
+    int rc = status ? status : nats_js_error(root, &js, NULL);
     if (rc && js == JS_CONSUMER_NOT_FOUND) {
         consumer_put(s);
         return;
@@ -460,7 +461,8 @@ static void consumer_ask(struct nats_sub *s)
     buf_init(&none, 1);
     (void)snprintf(s->consumer, sizeof s->consumer, "%s", s->args.durable);
     (void)snprintf(subject, sizeof subject, "$JS.API.CONSUMER.INFO.%s.%s", b->stream, s->consumer);
-    if (call_start(b, (struct nats_call){.done = on_consumer_info, .sid = s->sid}, subject, &none))
+    if (nats_call_start(b, (struct nats_call){.done = on_consumer_info, .sid = s->sid}, subject,
+                        &none))
         sub_again(s);
 }
 
@@ -496,14 +498,15 @@ static void stream_ready(struct nats_bus *b)
 
 // "$JS.ACK.<stream>.<consumer>.<deliveries>.<stream seq>.<consumer seq>.<time>.<pending>"; newer
 // servers put domain and account before the stream.
-static bool read_ack(struct bytes reply, uint64_t *ret_deliveries, uint64_t *ret_seq)
+bool nats_read_ack(struct bytes reply, struct nats_place *ret)
 {
     struct bytes token[16], rest = reply;
     size_t n = 0;
     while (rest.p && n < 16)
         token[n++] = bytes_cut(&rest, '.');
     size_t at = n == 9 ? 4 : n >= 11 ? 6 : 0;
-    return at && bytes_u64(token[at], ret_deliveries) && bytes_u64(token[at + 1], ret_seq);
+    return at && bytes_u64(token[at], &ret->deliveries) && bytes_u64(token[at + 1], &ret->seq) &&
+           bytes_u64(token[at + 2], &ret->consumer_seq);
 }
 
 static void put_ack(struct nats_bus *b, const char *reply, const char *word)
@@ -612,8 +615,8 @@ static void bury(struct nats_sub *s, struct nats_flight *f)
     f->burying = true;
     (void)buf_fmt(&body, "{\"seq\":%" PRIu64 "}", f->seq);
     (void)snprintf(subject, sizeof subject, "$JS.API.DIRECT.GET.%s", b->stream);
-    if (call_start(b, (struct nats_call){.done = on_corpse, .sid = s->sid, .flight = f->id},
-                   subject, &body))
+    if (nats_call_start(b, (struct nats_call){.done = on_corpse, .sid = s->sid, .flight = f->id},
+                        subject, &body))
         flight_end(s, f);
     buf_fini(&body);
 }
@@ -664,19 +667,19 @@ static void deliver(struct nats_sub *s, const struct nats1_op *op, uint64_t deli
 void nats_js_msg(struct nats_sub *s, const struct nats1_op *op)
 {
     struct bytes text = BYTES_NONE;
-    uint64_t deliveries, seq;
+    struct nats_place place;
     int status = nats1_status(op->headers, &text);
     if (status) {
         on_pull_status(s, status, text);
         return;
     }
-    if (!read_ack(op->reply, &deliveries, &seq) || !bytes_starts(op->subject, BYTES(NATS_STORE)))
+    if (!nats_read_ack(op->reply, &place) || !bytes_starts(op->subject, BYTES(NATS_STORE)))
         return;
     s->asked -= s->asked > 0;
-    s->last_seq = seq;
+    s->last_seq = place.seq;
     uint64_t sid = s->sid;
     struct nats_bus *b = s->bus;
-    deliver(s, op, deliveries, seq);
+    deliver(s, op, place.deliveries, place.seq);
     if (nats_sub_of(b, sid) == s && b->link.up) // it may have left
         pull(s);
 }
@@ -684,8 +687,8 @@ void nats_js_msg(struct nats_sub *s, const struct nats1_op *op)
 // It was on its way when its subscription left: somebody else gets it now, not after ack_wait.
 void nats_js_late(struct nats_bus *b, const struct nats1_op *op)
 {
-    uint64_t deliveries, seq;
-    if (!read_ack(op->reply, &deliveries, &seq))
+    struct nats_place place;
+    if (!nats_read_ack(op->reply, &place))
         return;
     (void)nats1_put_pub(bus_link_out(&b->link), op->reply, BYTES_NONE, BYTES_NONE, BYTES("-NAK"));
     bus_link_flush(&b->link);
@@ -743,7 +746,8 @@ void nats_js_unsub(struct nats_sub *s)
 void nats_js_up(struct nats_bus *b)
 {
     b->js_ready = false;
-    stream_ask(b);
+    if (!b->below)
+        stream_ask(b);
 }
 
 static void calls_end(struct nats_bus *b, int64_t due_ms, int status)
@@ -777,6 +781,8 @@ void nats_js_down(struct nats_bus *b)
 void nats_js_beat(struct nats_bus *b, int64_t now)
 {
     calls_end(b, now, E_TIMEOUT);
+    if (b->below)
+        return;
     if (!b->js_ready && !b->js_asking && now >= b->js_again_ms)
         stream_ask(b);
     if (!b->js_ready)

@@ -16,6 +16,7 @@
 #define NATS_SUBJECT_MAX 512
 #define NATS_PINGS_MAX 256
 #define NATS_CALL_MS 5000 // an answer of JetStream's API
+#define NATS_NO_STREAM 10059 // its code: there is no such stream
 
 struct nats_bus;
 
@@ -65,6 +66,15 @@ struct nats_store { // waits for the server's word
     int64_t sent_ms; // 0: not yet
 };
 
+// Who uses the connection below the bus's messages, with subjects and streams of its own. Then the
+// bus's own stream is not asked for. Set right after bus_nats_open.
+struct nats_below {
+    void *user;
+    void (*up)(void *user); // connected (again): what was subscribed is forgotten
+    void (*msg)(void *user, const struct nats1_op *op); // of a sid from NATS_BELOW on
+};
+#define NATS_BELOW ((uint64_t)1 << 62)
+
 enum nats_ping { NATS_PING_OPEN, NATS_PING_ALIVE, NATS_PING_FLUSH, NATS_PING_READY };
 
 struct nats_bus {
@@ -88,6 +98,7 @@ struct nats_bus {
     size_t payload_max;
     uint32_t servers; // of the cluster, as INFO says
     char version[32], said[256]; // said: the server's last -ERR
+    const struct nats_below *below; // or NULL
     // JetStream:
     char stream[64];
     bool js_asking, js_ready;
@@ -109,6 +120,16 @@ void nats_sub_fail(struct nats_sub *s, int status, const struct err *e);
 void nats_sub_ready(struct nats_sub *s);
 
 // bus_nats_js.c
+// A request to JetStream: its API, or a message that a stream keeps. call.done comes once, at most
+// NATS_CALL_MS later. E_NOMEM: it does not come.
+int nats_call_start(struct nats_bus *b, struct nats_call call, const char *subject,
+                    const struct buf *body);
+// {"error":{...}} of an answer as E_*; 0: none. ret_js: JetStream's code (server/errors.json).
+int nats_js_error(const struct json *root, int *ret_js, struct err *e);
+struct nats_place { // of a message out of a stream
+    uint64_t deliveries, seq, consumer_seq;
+};
+bool nats_read_ack(struct bytes reply, struct nats_place *ret);
 void nats_js_up(struct nats_bus *b);   // connected (again)
 void nats_js_down(struct nats_bus *b); // lost
 void nats_js_beat(struct nats_bus *b, int64_t now);

@@ -62,8 +62,10 @@ static int write_conf(struct node_bus *b, struct err *e)
     (void)buf_fmt(&out, "\nmax_payload: %u\nauthorization { token: \"%s\" }\n", 2u << 20, c->token);
     (void)buf_str(&out, "jetstream {\n  store_dir: ");
     put_string(&out, path);
-    (void)buf_fmt(&out, "\n  max_memory_store: 0\n  max_file_store: %llu\n",
-                  (unsigned long long)(n->config->bus_keep_bytes * 2 + (64u << 20)));
+    uint64_t room = n->config->bus_keep_bytes * 2 + ((uint64_t)64 << 20);
+    (void)buf_str(&out, "\n  max_memory_store: 0\n  max_file_store: ");
+    (void)buf_u64(&out, room);
+    (void)buf_chr(&out, '\n');
     if (!c->old)
         (void)buf_str(&out, "  sync_interval: always\n"); // what was acknowledged is on the disk
     (void)buf_str(&out, "}\n");
@@ -255,6 +257,7 @@ int node_bus_child_tls(struct node_bus *b, const char *host, const char *cert_fi
     memcpy(c->ca, ca_file, strlen(ca_file) + 1);
     memcpy(c->host, host, strlen(host) + 1);
     (void)snprintf(c->url, sizeof(c->url), "nats://%.250s:%u", host, c->port);
+    net_tls_free(b->tls);
     b->tls = tls;
     b->reopen = true; // the bus comes anew, by TLS
     if (b->bus)

@@ -370,6 +370,8 @@ static void tell_now(struct node_mesh *m)
         node_labels_own(m->node, sheet.clearance); // as the grant says
         status = links_tell(m->links, &sheet, &e);
     }
+    if (status >= 0)
+        node_registry_tell(m);
     if (status < 0)
         log_event(LOG_ERROR, "mesh.sheet", LOG_STR("why", e.n ? e.text : err_info(status)->text));
     arena_free(a);
@@ -428,6 +430,7 @@ void node_mesh_tick(struct node *n)
     if (!m || !m->links)
         return;
     node_mesh_save_peers(m);
+    op_load(m); // without others there are no beats that would ask for it
     node_mesh_tell(m);
     node_mesh_alert_tick(m);
 }
@@ -523,6 +526,7 @@ int node_mesh_start(struct node_mesh *m, struct err *e)
     tell_now(m);
     gate_others(n->gate, true);
     read_peers(m);
+    node_registry_open(m);
     log_event(LOG_INFO, "mesh.open", LOG_STR("id", v.id), LOG_STR("listen", m->listen),
               LOG_UINT("port", links_port(m->links)));
     return 0;
@@ -564,6 +568,7 @@ void node_mesh_end(struct node_mesh *m, bool forget)
     m->telling = false;
     if (!m->links)
         return;
+    node_registry_close(m);
     gate_close_nodes(m->node->gate, "this node left the mesh");
     gate_others(m->node->gate, false);
     links_close(m->links);
@@ -608,6 +613,14 @@ bool node_mesh_quiet(struct node *n)
 {
     struct node_mesh *m = n->mesh;
     return !m || !m->links || links_quiet(m->links);
+}
+
+bool node_mesh_ended(struct node *n)
+{
+    struct node_mesh *m = n->mesh;
+    if (m)
+        node_registry_close(m);
+    return !m || !m->registries;
 }
 
 // Nobody reads it any more, but it holds memory.

@@ -41,6 +41,8 @@ struct node_mesh {
     bool ask_busy;
     struct mesh_traffic traffic[MESH_TRAFFIC_MAX];
     size_t traffic_count;
+    struct node_registry *registry; // NULL: the links alone
+    unsigned registries; // that are not closed yet
     struct buf hop; // header lines of a request that goes out
     uint32_t ill[MESH_NODES_MAX]; // hashes of nodes that an alert was raised for: suspect or dead
     size_t ill_count;
@@ -62,6 +64,11 @@ void node_mesh_tell(struct node_mesh *m); // the sheet, soon
 void node_mesh_drain(struct node_mesh *m, bool on);
 // node_mesh_sheet.c
 int node_mesh_sheet(struct node_mesh *m, struct arena *a, struct mesh_sheet *ret);
+// node_registry.c
+void node_registry_open(struct node_mesh *m); // where the configuration names one
+void node_registry_tell(struct node_mesh *m); // the sheet, where it is another
+void node_registry_close(struct node_mesh *m); // it is taken away there
+void node_registry_show(const struct node_mesh *m, struct json_w *w);
 // node_mesh_alert.c: what somebody should hear of
 void node_mesh_alert_state(struct node_mesh *m, const struct mesh_node_view *v,
                            enum mesh_state before, int64_t silence_ms);

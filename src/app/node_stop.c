@@ -24,8 +24,8 @@ void node_check_ended(struct node *n)
         return;
     }
     node_bus_close(n);
-    if (!node_bus_ended(n))
-        return; // it calls again
+    if (!node_mesh_ended(n) || !node_bus_ended(n))
+        return; // they call again
     n->ended = true;
     timer_stop(timers, &n->goodbye);
     timer_stop(timers, &n->stop_deadline);

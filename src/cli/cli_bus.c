@@ -117,7 +117,8 @@ static int show(struct cli *c, struct err *e)
         const char *server = json_cstr(json_get(r, "server"), NULL);
         (void)printf("%s bus of environment %s, ", json_cstr(json_get(r, "engine"), ""),
                      json_cstr(json_get(r, "environment"), ""));
-        cli_paint_put(c, strcmp(status, "connected") ? PAINT_YELLOW : PAINT_GREEN, status, stdout);
+        cli_paint_put(c, strcmp(status, "connected") != 0 ? PAINT_YELLOW : PAINT_GREEN, status,
+                      stdout);
         (void)printf("%s%s\n", server ? " " : "", server ? server : "");
         (void)printf("published %lld   stored %lld   delivered %lld   again %lld   dead %lld\n",
                      total(r, "published"), total(r, "stored"), total(r, "delivered"),
@@ -190,7 +191,7 @@ static int put_body(struct cli *c, struct buf *body, struct err *e)
     json_w_init(&w, body);
     json_w_obj(&w, NULL);
     json_w_cstr(&w, "subject", cli_arg(c, 0));
-    put_data(&w, word && strcmp(word, "-") ? bytes_of(word) : buf_bytes(&input));
+    put_data(&w, word && strcmp(word, "-") != 0 ? bytes_of(word) : buf_bytes(&input));
     put_option(c, &w, "label", "label");
     put_option(c, &w, "id", "id");
     put_option(c, &w, "type", "type");

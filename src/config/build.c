@@ -4,6 +4,7 @@
 #include "config/config_priv.h"
 #include "text/url.h"
 #include <stdlib.h>
+#include <string.h>
 
 static void build_door(struct config_work *w, const struct json *listen, const struct json *one,
                        struct config_door *d)
@@ -120,6 +121,31 @@ static void build_bus(struct config_work *w, const struct json *v, struct config
     c->bus_keep_ms = config_ms(json_get(keep, "time"), (int64_t)24 * 3600 * 1000);
 }
 
+// Where it names no server, that of the bus counts, with its account.
+static void build_registry(struct config_work *w, const struct json *v, struct config *c)
+{
+    struct config_at top = {.key = BYTES("registry")};
+    struct config_at password = {.up = &top, .key = BYTES("password")};
+    struct config_at token = {.up = &top, .key = BYTES("token")};
+    struct bytes engine = json_str(json_get(v, "engine"));
+    c->registry_ttl_ms = config_ms(json_get(v, "ttl"), 30000);
+    if (!bytes_is(engine, "nats") && (engine.n || strcmp(c->bus_engine, "nats") != 0))
+        return;
+    c->registry_url = config_str_of(w, json_get(v, "url"));
+    if (!c->registry_url) {
+        c->registry_url = c->bus_url;
+        c->registry_of_bus = true;
+        return;
+    }
+    c->registry_user = config_str_of(w, json_get(v, "user"));
+    if (json_get(v, "ca"))
+        c->registry_ca = config_path(w, json_str(json_get(v, "ca")));
+    if (json_get(v, "password"))
+        c->registry_password = config_secret(w, &password, json_get(v, "password"));
+    if (json_get(v, "token"))
+        c->registry_token = config_secret(w, &token, json_get(v, "token"));
+}
+
 static void build_alerts(struct config_work *w, const struct json *v, struct config *c)
 {
     struct config_at at = {.key = BYTES("alerts")}, secret = {.up = &at, .key = BYTES("secret")};
@@ -141,8 +167,10 @@ void config_build(struct config_work *w, struct config *c)
     build_doors(w, json_get(root, "listen"), c);
     build_mesh(w, root, c);
     build_bus(w, json_get(root, "bus"), c);
+    build_registry(w, json_get(root, "registry"), c);
     build_models(w, json_get(root, "models"), c);
     config_build_labels(w, json_get(root, "labels"), c);
+    c->currency = config_str(w, json_str(json_get(json_get(root, "meter"), "currency")));
     build_alerts(w, json_get(root, "alerts"), c);
     c->memory_bytes = config_size(json_get(json_get(root, "memory"), "budget"), 0);
     build_limits(json_get(root, "limits"), c);

@@ -40,6 +40,7 @@ struct config_model {
     const char *role; // that a node must have; NULL: any
     const char *label, *clearance; // texts of trust/label.h; NULL: not said
     uint32_t replicas_min, replicas_max; // 0: not said
+    uint64_t price_in, price_out; // of one token, in 10^-12 of config.currency; 0: none
     uint64_t fingerprint;       // of everything that needs a restart when changed
 };
 
@@ -75,6 +76,11 @@ struct config {
     struct secret bus_password, bus_token;
     uint64_t bus_keep_msgs, bus_keep_bytes;
     int64_t bus_keep_ms;
+    const char *registry_url; // of NATS; NULL: the direct links alone
+    bool registry_of_bus; // url is the bus's, and so are account and certificates
+    const char *registry_user, *registry_ca; // or NULL
+    struct secret registry_password, registry_token;
+    int64_t registry_ttl_ms;
     const char *data;           // absolute folder
     struct config_door *doors;
     size_t door_count;
@@ -88,6 +94,7 @@ struct config {
     bool labels_given; // the section stands in the file
     const char *alert_webhook; // NULL: none
     struct secret alert_secret;
+    const char *currency;
     const char *const *alert_on; // "security", "node", "model", "certificate"
     struct config_model *models;
     size_t model_count;

@@ -102,6 +102,43 @@ static const char *const full =
     "bus: { engine: embedded }\n"
     "flows: { engine: embedded }\n";
 
+// Whose server and account it is.
+static void test_registry(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *yaml, *url, *user, *token;
+        bool of_bus;
+        int64_t ttl_ms;
+    } rows[] = {
+        {"bus: { engine: embedded }", NULL, NULL, NULL, false, 30000},
+        {"bus: { engine: nats }", NULL, NULL, NULL, true, 30000}, // its own, for itself
+        {"bus: { engine: nats, url: 'nats://a:1', user: u }", "nats://a:1", NULL, NULL, true,
+         30000},
+        {"bus: { engine: nats, url: 'nats://a:1', user: u }\nregistry: { engine: links, ttl: 1m }",
+         NULL, NULL, NULL, false, 60000},
+        {"bus: { engine: nats, url: 'nats://a:1', user: u }\n"
+         "registry: { engine: nats, url: 'nats://b:1', token: { env: PLEXUS_TEST_KEY }, ttl: 3s }",
+         "nats://b:1", NULL, "s3cret", false, 3000},
+        {"registry: { engine: nats, url: 'nats://b:1', user: v }", "nats://b:1", "v", NULL, false,
+         30000},
+        {"bus: { engine: redis, url: 'redis://a:1', user: u }", NULL, NULL, NULL, false, 30000},
+    };
+    assert_int_equal(setenv("PLEXUS_TEST_KEY", "s3cret", 1), 0);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct config *c = good(rows[i].yaml);
+        const char *token = secret_reveal(&c->registry_token);
+        assert_string_equal(c->registry_url ? c->registry_url : "-",
+                            rows[i].url ? rows[i].url : "-");
+        assert_string_equal(c->registry_user ? c->registry_user : "-",
+                            rows[i].user ? rows[i].user : "-");
+        assert_string_equal(token ? token : "-", rows[i].token ? rows[i].token : "-");
+        assert_int_equal(c->registry_of_bus, rows[i].of_bus);
+        assert_int_equal(c->registry_ttl_ms, rows[i].ttl_ms);
+        config_free(c);
+    }
+}
+
 static void test_doors(void **state)
 {
     (void)state;
@@ -588,11 +625,11 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),    cmocka_unit_test(test_contexts),
-        cmocka_unit_test(test_doors),       cmocka_unit_test(test_model),
-        cmocka_unit_test(test_show),        cmocka_unit_test(test_labels),
-        cmocka_unit_test(test_secret_file), cmocka_unit_test(test_fingerprint),
-        cmocka_unit_test(test_diff),        cmocka_unit_test(test_schema),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_registry),    cmocka_unit_test(test_doors),
+        cmocka_unit_test(test_model),       cmocka_unit_test(test_show),
+        cmocka_unit_test(test_labels),      cmocka_unit_test(test_secret_file),
+        cmocka_unit_test(test_fingerprint), cmocka_unit_test(test_diff),
+        cmocka_unit_test(test_schema),      cmocka_unit_test(test_no_memory),
     };
     if (setenv("PLEXUS_TEST_KEY", "s3cret", 1) != 0)
         return 1;

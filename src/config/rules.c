@@ -300,6 +300,26 @@ static void bus(struct config_work *w, const struct json *v)
     }
 }
 
+static void registry(struct config_work *w, const struct json *v, const struct json *bus)
+{
+    struct config_at top = {.key = BYTES("registry")};
+    struct bytes engine = json_str(json_get(v, "engine"));
+    bool nats_bus = bytes_is(json_str(json_get(bus, "engine")), "nats") && json_get(bus, "url");
+    static const char *const keys[] = {"url", "user", "password", "token", "ca"};
+    if (bytes_is(engine, "nats") && !json_get(v, "url") && !nats_bus)
+        config_find(w, &top, false,
+                    "engine nats needs a url such as nats://10.0.0.1:4222, here or at the bus");
+    for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
+        struct config_at at = {.up = &top, .key = bytes_of(keys[i])};
+        if (!json_get(v, keys[i]))
+            continue;
+        if (!bytes_is(engine, "nats"))
+            config_find(w, &at, false, "it is for engine nats only: set registry.engine");
+        else if (i > 0 && !json_get(v, "url"))
+            config_find(w, &at, false, "it goes with a url; without one, the bus's account counts");
+    }
+}
+
 static void access_log(struct config_work *w, const struct config_at *up, struct bytes path)
 {
     struct config_at at = {.up = up, .key = BYTES("access")};
@@ -374,6 +394,7 @@ void config_rules(struct config_work *w, const struct json *given)
     if (json_get(given, "mesh"))
         mesh(w, &at[4], json_get(given, "mesh"));
     bus(w, json_get(given, "bus"));
+    registry(w, json_get(given, "registry"), json_get(given, "bus"));
     config_label_rules(w, given);
     access_log(w, &at[3], json_str(json_get(json_get(given, "log"), "access")));
 }

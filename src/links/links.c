@@ -300,6 +300,7 @@ struct link *links_link_of(struct links *l, struct mesh_node *n)
     x->all = l;
     x->mesh = n;
     x->hello_pause_ms = LINKS_HELLO_MS;
+    x->datagram_ms = links_now(l);
     list_init(&x->node);
     list_add_tail(&l->links, &x->node);
     mesh_set_user(n, x);
@@ -451,6 +452,11 @@ int links_tell(struct links *l, const struct mesh_sheet *s, struct err *e)
     if (status == 0)
         links_run(l);
     return status;
+}
+
+struct bytes links_sheet(const struct links *l)
+{
+    return buf_bytes(&l->sheet);
 }
 
 // A grant with roles holds a node to them.

@@ -18,6 +18,7 @@
 #define LINKS_HELLO_MAX_MS 2000 // ... up to this
 #define LINKS_ECHO_MS 250      // so long without an echo: datagrams do not get through
 #define LINKS_TCP_BEAT_MS 100  // then beats go by TCP at this pace
+#define LINKS_NO_UDP_MS 3000   // so long without a datagram: a firewall, not loss
 #define LINKS_RENEW_MS 1000    // first pause after a renewal that failed ...
 #define LINKS_RENEW_MAX_MS 10000 // ... up to this while the certificate is good
 #define LINKS_DOUBT_MS 10000 // between two such renewals
@@ -41,6 +42,7 @@ struct link { // to one peer
     bool udp_known;
     uint64_t echo_us;   // the newest of our sent_us that came back
     int64_t echoed_ms, tcp_ms;
+    int64_t datagram_ms; // the last one that came from it
     bool hello_busy, beat_busy, offer_busy, offer_again, sync_busy;
     int64_t hello_not_before_ms, hello_pause_ms;
 };

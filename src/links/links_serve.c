@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "links/links_priv.h"
 #include "text/url.h"
+#include "trust/trust.h"
 #include <string.h>
 
 struct ask { // one request
@@ -324,7 +325,8 @@ static void op_standby(struct ask *a)
         done(a);
 }
 
-// {"id","type","audience","ttl_ms"}: an identity below the asking node's own, or of what it hosts.
+// {"id","type","audience","scopes","ttl_ms"}; scopes: "models,read". An identity below the asking
+// node's own, or of what it hosts.
 static void op_svid(struct ask *a)
 {
     struct json_doc *doc = NULL;
@@ -345,6 +347,8 @@ static void op_svid(struct ask *a)
                                        .id = json_cstr(json_get(root, "id"), ""),
                                        .ttl_ms = json_i64(json_get(root, "ttl_ms"), 0),
                                        .audience = audience};
+    if (status == 0 && json_get(root, "scopes"))
+        status = scope_parse(json_str(json_get(root, "scopes")), &args.scopes, &e);
     if (status == 0)
         status = bytes_is(json_str(json_get(root, "type")), "jwt")
                      ? authority_svid_jwt(a->l->args.authority, &args, links_wall(a->l), &out, &e)

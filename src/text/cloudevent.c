@@ -3,6 +3,7 @@
 #include "text/cloudevent.h"
 
 #include "text/json.h"
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,7 +17,7 @@ static int bad(struct err *e, const char *name, const char *why)
 // Strings of the type system (spec 3.1): no control characters, no broken UTF-8.
 static bool is_text(struct bytes s)
 {
-    for (size_t i = 0; i < s.n; i++)
+    for (size_t i = 0; s.p && i < s.n; i++)
         if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f)
             return false;
     return bytes_is_utf8(s);
@@ -506,6 +507,7 @@ int cloudevent_header(struct cloudevent *ret, struct arena *a, struct bytes name
                       struct bytes value, struct err *e)
 {
     char lower[24];
+    assert(ret && a);
     if (bytes_iis(name, "content-type")) {
         int rc = keep(a, &ret->content, bytes_trim(value), e);
         return rc ? rc : 1;

@@ -87,10 +87,10 @@ int64_t nats1_parse(struct bytes in, size_t payload_max, struct nats1_op *ret, s
     size_t line_n = (size_t)(lf - in.p);
     if (!line_n || in.p[line_n - 1] != '\r')
         return bad(e, bytes_first(in, line_n));
-    struct bytes line = bytes_first(in, --line_n), rest = line;
+    struct bytes line = bytes_first(in, --line_n);
     ptrdiff_t space = bytes_chr(line, ' ');
     struct bytes word = space < 0 ? line : bytes_first(line, (size_t)space);
-    rest = bytes_trim(bytes_from(line, word.n));
+    struct bytes rest = bytes_trim(bytes_from(line, word.n));
     *ret = (struct nats1_op){.kind = NATS1_OK};
     if (bytes_iis(word, "MSG") || bytes_iis(word, "HMSG"))
         return message(in, line_n, rest, word.n == 4, payload_max, ret, e);

@@ -37,7 +37,7 @@ static struct shown show(struct bytes text)
 {
     struct shown out = {""};
     size_t n = 0;
-    for (; n < text.n && n < sizeof out.s - 1; n++)
+    for (; text.p && n < text.n && n < sizeof out.s - 1; n++)
         out.s[n] = (char)(text.p[n] > 0x20 && text.p[n] < 0x7f ? text.p[n] : '?');
     return out;
 }

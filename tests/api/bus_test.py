@@ -15,7 +15,7 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import plexus  # noqa: E402
-from plexus import PLEXUS, Node, descendants, scripted, wait_until  # noqa: E402
+from plexus import PLEXUS, Node, cmdline, descendants, scripted, wait_until  # noqa: E402
 
 os.environ["PATH"] += ":/usr/sbin:/usr/local/sbin"  # where Debian has nats-server
 
@@ -70,11 +70,13 @@ def test_node_tells():
         assert "SecurityViolationError" in command(node, "bus", "pub", "prod.a.b.c", "x", code=77)[1]
         assert "SecurityViolationError" in command(node, "bus", "pub", "dev.a.b.c", "x", "--label", "restricted:x", code=77)[1]
         assert '"security.violation"' in node.log()
+        figures = node.get("/metrics").body.decode()
+        assert "plexus_bus_connected 1\n" in figures and "plexus_bus_stored_total 1\n" in figures, figures
+        assert 'plexus_security_violations_total{operation="publish"} 1\n' in figures, figures
 
 
 def nats_of(node):
-    return [pid for pid in descendants(node.process.pid)
-            if pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].endswith(b"nats-server")]
+    return [pid for pid in descendants(node.process.pid) if cmdline(pid).split(b"\0")[0].endswith(b"nats-server")]
 
 
 def test_own_nats():
