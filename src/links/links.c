@@ -185,7 +185,8 @@ static int open_once(struct links *l, const struct net_addr *addr, struct err *e
     struct net_listen_args args = {.addr = *addr,
                                    .tls = l->server_tls,
                                    .queue_bytes_max = QUEUE_BYTES_MAX,
-                                   .handshake_ms = HANDSHAKE_MS};
+                                   .handshake_ms = HANDSHAKE_MS,
+                                   .yields = true};
     int status = http_server_listen(l->args.server, &args, l->args.tag, &l->listener, e);
     if (status < 0)
         return status;
@@ -512,12 +513,13 @@ static void on_spread(struct links_call *c, int status, const struct err *e)
     (void)e; // who does not hear it now gets it with the next sync
 }
 
-static void spread(struct links *l, struct bytes text)
+// To all that are reached, and to the one that was removed, also when it only just came.
+static void spread(struct links *l, struct bytes text, const char *removed)
 {
     list_each_safe (it, &l->links) {
         struct link *x = container_of(it, struct link, node);
         struct buf body;
-        if (!x->has_out)
+        if (!x->has_out && strcmp(x->name, removed) != 0)
             continue;
         buf_init(&body, GRANT_TEXT_MAX);
         (void)buf_put(&body, text);
@@ -560,7 +562,9 @@ int links_removal(struct links *l, struct bytes text, struct err *e)
     bool self = strcmp(r.node, v.node) == 0 && v.epoch <= r.epoch;
     struct mesh_node *n = mesh_find(l->args.mesh, bytes_of(r.node));
     // First it is told to the one removed, too: it shall know why nobody answers any more.
-    spread(l, text);
+    if (n)
+        (void)links_link_of(l, n);
+    spread(l, text, r.node);
     if (self) {
         l->args.ops->removed(l->args.user);
         return 1;

@@ -258,9 +258,22 @@ bool link_is_silent(const struct link *x)
     return v.state != MESH_ALIVE;
 }
 
+// A peer that takes this node's certificate no more may know that it was removed: the authority
+// tells it with the refusal of a renewal.
+static void doubt(struct links *l, const struct err *e)
+{
+    int64_t now = links_now(l);
+    if (l->args.authority || !strstr(e->text, "the peer refused") ||
+        (l->doubt_ms && now - l->doubt_ms < LINKS_DOUBT_MS))
+        return;
+    l->doubt_ms = now;
+    links_renew(l);
+}
+
 static void hello_failed(struct link *x, const struct err *e)
 {
     struct links *l = x->all;
+    doubt(l, e);
     if (x->hello_pause_ms >= LINKS_HELLO_MAX_MS || e->code == E_SECURITY || e->code == E_FORBIDDEN)
         log_event(LOG_INFO, "mesh.hello", LOG_STR("node", x->name), LOG_STR("why", e->text));
     x->hello_not_before_ms = links_now(l) + x->hello_pause_ms;

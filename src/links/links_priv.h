@@ -21,6 +21,7 @@
 #define LINKS_NO_UDP_MS 3000   // so long without a datagram: a firewall, not loss
 #define LINKS_RENEW_MS 1000    // first pause after a renewal that failed ...
 #define LINKS_RENEW_MAX_MS 10000 // ... up to this while the certificate is good
+#define LINKS_DOUBT_MS 10000 // between two such renewals
 #define LINKS_KEY_LEN 16
 #define LINKS_MAC_LEN CRYPTO_SIP_LEN
 
@@ -77,6 +78,7 @@ struct links {
     struct buf sheet; // our own, signed
     bool running, closed, expired;
     struct buf scratch;
+    int64_t doubt_ms; // when a peer's refusal was last a reason to renew
     int64_t log_second; // of `logged` lines and `unsaid` ones
     uint32_t logged, unsaid;
 };

@@ -91,6 +91,9 @@ struct net_listen_args {
     uint32_t mode; // unix socket's file mode, 0: 0600
     size_t queue_bytes_max; // of accepted streams
     int64_t handshake_ms; // TLS handshake deadline
+    // When three quarters of all connections are taken, new ones are refused here, the last quarter
+    // is for the other listeners: for one that strangers reach.
+    bool yields;
     // Sets s->handler and s->user, and turns reading on; TLS streams come after their handshake.
     // Must not fail: to refuse, write an answer and close. over_limit: descriptors are (nearly)
     // used up: answer 503 and close.

@@ -2,6 +2,7 @@
 # intruder_test.py: what may be asked at the mesh's door, and by whom: a stranger, an agent, a worker, a member that
 # was removed. On loopback, with certificates that the mesh made itself.
 # SPDX-License-Identifier: Apache-2.0
+import contextlib
 import json
 import pathlib
 import socket
@@ -16,7 +17,7 @@ from plexus import Node, wait_until  # noqa: E402
 
 
 def node(name, **more):
-    return Node({"node": {"name": name, "context": f"dev.test.{name}"}, "models": more,
+    return Node({"node": {"name": name, "context": f"dev.test.{name}"}, **more,
                  "listen": {"api": "127.0.0.1:0", "mesh": "127.0.0.1:0"}})
 
 
@@ -219,6 +220,30 @@ def test_strangers_cost_little():
                 raw.recv(100)
         assert len(m["a"].log_lines()) - before < 200
         assert m["a"].get("/health").status == 200
+
+
+def test_many_strangers_leave_room_for_clients():
+    one = node("a", limits={"connections": 80})
+    with one, contextlib.ExitStack() as kept:
+        port = one.owner("POST", "/api/mesh/init", {}).json["port"]
+        closed = 0
+        for _ in range(160):  # each says nothing
+            raw = kept.enter_context(socket.create_connection(("127.0.0.1", port), 5))
+            raw.setblocking(False)
+            closed += 1 if is_closed(raw) else 0
+        assert closed > 80, closed
+        for _ in range(5):
+            assert one.get("/health").status == 200
+
+
+def is_closed(raw):
+    time.sleep(0.003)
+    try:
+        return raw.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 if __name__ == "__main__":
