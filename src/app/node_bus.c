@@ -21,12 +21,17 @@ static int label_of(struct node *n, struct bytes text, struct label *ret, struct
     return 0;
 }
 
-static int refused(const struct bus_crossing *x, const struct err *e)
+static int refused(struct node *n, const struct bus_crossing *x, const struct err *e)
 {
+    meter_node(n->meter)->violations[x->deliver ? LABEL_DELIVER : LABEL_PUBLISH]++;
     log_event(LOG_WARN, "security.violation",
               LOG_STR("op", label_op_name(x->deliver ? LABEL_DELIVER : LABEL_PUBLISH)),
               LOG_BYTES("subject", x->subject), LOG_BYTES("label", x->label),
               LOG_BYTES("who", x->who), LOG_STR("what", e->text));
+    char subject[SUBJECT_BYTES_MAX + 1];
+    (void)snprintf(subject, sizeof(subject), "%.*s", BYTES_FMT(x->subject));
+    node_alert(n, NODE_ALERT_SECURITY, "plexus.security.violation", "critical", subject, "%s",
+               e->text);
     return E_SECURITY;
 }
 
@@ -51,7 +56,7 @@ static int may(void *user, const struct bus_crossing *x, struct err *e)
     c.who = who;
     if (status == 0)
         status = label_decide(&c, e);
-    return status == 0 ? 0 : refused(x, e);
+    return status == 0 ? 0 : refused(n, x, e);
 }
 
 // ---- what the node tells ------------------------------------------------------------------------
@@ -233,6 +238,28 @@ void node_bus_labels(struct node *n)
 {
     if (n->bus && n->bus->bus)
         bus_policy_changed(n->bus->bus);
+}
+
+void node_bus_meter(struct node *n)
+{
+    struct meter_node *row = meter_node(n->meter);
+    struct bus_stats st;
+    row->bus_connected = 0;
+    if (!n->bus || !n->bus->bus)
+        return;
+    bus_stats(n->bus->bus, &st);
+    row->bus_connected = st.status == BUS_CONNECTED;
+    row->bus_queue_bytes = st.queue_bytes;
+    row->bus_subs = st.subs;
+    row->bus_store_msgs = st.store_msgs;
+    row->bus_published = st.published;
+    row->bus_stored = st.stored;
+    row->bus_delivered = st.delivered;
+    row->bus_redelivered = st.redelivered;
+    row->bus_dead = st.dead;
+    row->bus_dropped = st.dropped;
+    row->bus_full = st.full;
+    row->bus_lost = st.lost;
 }
 
 void node_bus_close(struct node *n)

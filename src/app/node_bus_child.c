@@ -257,6 +257,7 @@ int node_bus_child_tls(struct node_bus *b, const char *host, const char *cert_fi
     memcpy(c->ca, ca_file, strlen(ca_file) + 1);
     memcpy(c->host, host, strlen(host) + 1);
     (void)snprintf(c->url, sizeof(c->url), "nats://%.250s:%u", host, c->port);
+    net_tls_free(b->tls);
     b->tls = tls;
     b->reopen = true; // the bus comes anew, by TLS
     if (b->bus)

@@ -36,7 +36,7 @@ void node_bus_child_stop(struct node_bus *b);
 void node_bus_child_free(struct node_bus *b);
 // For other nodes too: the server listens on this address (of the mesh) with these files, PEM; who
 // comes must show a certificate that ca_file vouches for. Written anew, and the server is started
-// again. tls: what this node itself comes with (kept alive by its owner).
+// again: also after a renewal. Takes tls: what this node itself comes with.
 int node_bus_child_tls(struct node_bus *b, const char *host, const char *cert_file,
                        const char *key_file, const char *ca_file, struct net_tls *tls,
                        struct err *e);

@@ -303,6 +303,7 @@ static void before_metrics(void *user)
     struct http_server_stats http;
     net_stats(loop_net(n->loop), &net);
     http_server_stats(n->server, &http);
+    node_bus_meter(n);
     m->connections = net.connections;
     m->connections_max = net.connections_max;
     m->over_limit = net.refused_over_limit;

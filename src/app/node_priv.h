@@ -134,6 +134,7 @@ void node_bus_close(struct node *n); // node_check_ended when it has
 bool node_bus_ended(const struct node *n);
 void node_bus_free(struct node *n);
 void node_bus_model(struct node *n, const struct model *m); // its state changed
+void node_bus_meter(struct node *n); // gauges and counters
 void node_bus_labels(struct node *n);                       // labels mean something else now
 // A listener's place in the table, taken for the mesh.
 int door_reserve_mesh(struct node *n);

@@ -54,6 +54,10 @@ struct meter_node {
     // The mesh, as this node sees it; all 0 without one.
     uint64_t mesh_member, mesh_nodes[METER_NODE_STATES], certificate_s, removals; // gauges
     uint64_t alerts_sent, alerts_failed, alerts_dropped, alerts_waiting;
+    // The bus, as it says itself.
+    uint64_t bus_connected, bus_queue_bytes, bus_subs, bus_store_msgs; // gauges
+    uint64_t bus_published, bus_stored, bus_delivered, bus_redelivered, bus_dead, bus_dropped,
+        bus_full, bus_lost;
     uint64_t hops_sent, hops_received, hop_failures, rerouted, breaker_opens, links_refused;
 };
 

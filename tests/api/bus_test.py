@@ -70,6 +70,9 @@ def test_node_tells():
         assert "SecurityViolationError" in command(node, "bus", "pub", "prod.a.b.c", "x", code=77)[1]
         assert "SecurityViolationError" in command(node, "bus", "pub", "dev.a.b.c", "x", "--label", "restricted:x", code=77)[1]
         assert '"security.violation"' in node.log()
+        figures = node.get("/metrics").body.decode()
+        assert "plexus_bus_connected 1\n" in figures and "plexus_bus_stored_total 1\n" in figures, figures
+        assert 'plexus_security_violations_total{operation="publish"} 1\n' in figures, figures
 
 
 def nats_of(node):
