@@ -1,12 +1,13 @@
 // bus.c: messages a second through the bus in memory, on a loop of its own: published in one round,
-// delivered in the next, with a label that is checked both ways. `name value unit` lines.
+// delivered in the next, with a label that is checked both ways. A second is one of the processor's
+// on this thread, so that other work on the machine does not count. `name value unit` lines.
 // SPDX-License-Identifier: Apache-2.0
 #include "port/bus.h"
-#include "base/time.h"
 #include "loop/loop.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { BATCH = 1024, RUN_MS = 400, RUNS = 7 };
 
@@ -17,6 +18,13 @@ struct bench {
     uint64_t published, delivered, inside, asked, began_ns, ended_ns;
     bool in_call;
 };
+
+static uint64_t cpu_ns(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
 
 static void on_msg(struct bus_sub *s, const struct bus_msg *m)
 {
@@ -57,7 +65,7 @@ static void on_status(void *user, enum bus_status status, const struct err *e)
     struct bench *b = user;
     (void)e;
     if (status == BUS_CONNECTED) {
-        b->began_ns = time_mono_ns();
+        b->began_ns = cpu_ns();
         (void)timer_start(loop_timers(b->loop), &b->feed, 0);
         (void)timer_start(loop_timers(b->loop), &b->end, RUN_MS);
     } else if (status == BUS_CLOSED) {
@@ -68,7 +76,7 @@ static void on_status(void *user, enum bus_status status, const struct err *e)
 static void end(struct timer *t)
 {
     struct bench *b = t->user;
-    b->ended_ns = time_mono_ns();
+    b->ended_ns = cpu_ns();
     timer_stop(loop_timers(b->loop), &b->feed);
     bus_close(b->bus);
 }

@@ -4,6 +4,7 @@
 # stdout: lines "name value unit", as gateway.py prints them; progress goes to stderr. A mark whose program is not there is said
 # to be missing. MINUTES=20 (or --minutes 20): how long false deaths are waited for. --write refreshes bench/RESULTS.md.
 import argparse
+import collections
 import datetime
 import http.client
 import json
@@ -356,7 +357,7 @@ def part_recovery(sheet, args):
                 if any(before):
                     raise RuntimeError(f"errors before anything died: {[c.errors[:1] for c in clients]}")
                 say(f"{how} of {victim} with {at_work} requests: the slowest client was served again after {values[-1]:.0f} ms, {len(news)} errors"
-                    f"{': ' + news[0][1][:160] if news else ''}")
+                    f"{''.join(sorted(f'; {n} x {text}' for text, n in collections.Counter(e[:120] for _, e in news).items()))}")
                 errors += len(news)
                 count += len(clients)
                 back(mesh[victim], how)

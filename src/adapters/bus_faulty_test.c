@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "adapters/bus_faulty.h"
-#include "adapters/bus_rig.h"
+#include "adapters/bus_kit_rig.h"
 
 static struct bus_faults faults;
 

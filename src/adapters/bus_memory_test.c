@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "adapters/bus_rig.h"
+#include "adapters/bus_kit_rig.h"
 
 static struct kit memory = {.open = bus_memory_open};
 

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "adapters/bus_rig.h"
+#include "adapters/bus_kit_rig.h"
 #include "adapters/bus_server_rig.h"
 
 static const char *program;

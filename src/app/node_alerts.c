@@ -378,13 +378,14 @@ void node_alerts_meter(struct node *n)
     row->alerts_waiting = n->alerts ? n->alerts->queue.count : 0;
 }
 
-void node_alerts_view(const struct node *n, struct node_alerts_view *ret)
+void node_alerts_doctor(const struct node *n, struct host_webhook *ret)
 {
     const struct node_alerts *a = n->alerts;
-    *ret = (struct node_alerts_view){.webhook = n->config->alert_webhook,
-                                     .failures = a->failures,
-                                     .failing_since_ms = a->failing_since_ms,
-                                     .waiting = a->queue.count,
-                                     .dropped = a->queue.dropped,
-                                     .why = a->why};
+    *ret = (struct host_webhook){.configured = n->config->alert_webhook != NULL,
+                                 .failures = a->failures,
+                                 .waiting = (uint32_t)a->queue.count,
+                                 .failing_s =
+                                     a->failures ? (now_of(a) - a->failing_since_ms) / 1000 : 0,
+                                 .dropped = a->queue.dropped};
+    (void)snprintf(ret->why, sizeof(ret->why), "%.*s", (int)sizeof(ret->why) - 1, a->why);
 }

@@ -430,6 +430,7 @@ void node_mesh_tick(struct node *n)
     if (!m || !m->links)
         return;
     node_mesh_save_peers(m);
+    op_load(m); // without others there are no beats that would ask for it
     node_mesh_tell(m);
     node_mesh_alert_tick(m);
 }

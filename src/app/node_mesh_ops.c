@@ -94,6 +94,15 @@ static bool alone(const struct node_mesh *m, struct ctl_answer *a)
     return false;
 }
 
+// What the authority says of this node, said to whoever asked here: their key is not the matter.
+static struct err refusal(const struct err *e)
+{
+    struct err why = *e;
+    if (why.code == E_UNAUTH)
+        why.code = E_FORBIDDEN;
+    return why;
+}
+
 static void ok(struct ctl_answer *a, int status, struct buf *json)
 {
     if (json->failed)
@@ -237,7 +246,7 @@ static void on_joined(void *user, int status, struct bytes sheets, const struct 
     struct links_join *j = m->joining;
     struct err e = {0};
     if (status < 0 && why)
-        e = *why;
+        e = refusal(why);
     m->joining = NULL;
     m->join_answer = NULL;
     m->member = m->joiner;
@@ -492,17 +501,20 @@ static void on_svid(struct links_ask *ask, int status, struct bytes answer, cons
     m->ask_busy = false;
     if (!a)
         return;
+    struct err why = {0};
+    if (status < 0 && e)
+        why = refusal(e);
     if (status < 0)
-        ctl_answer_error(a, e);
+        ctl_answer_error(a, &why);
     else
         ctl_answer(a, 200, answer);
 }
 
 static void svid_there(struct node_mesh *m, const struct ctl_mesh_ask *ask, int64_t ttl_ms,
-                       struct ctl_answer *a)
+                       unsigned scopes, struct ctl_answer *a)
 {
     struct err e = {0};
-    struct buf body;
+    struct buf body, words_of_scopes;
     struct json_w w;
     struct mesh_node *to = mesh_find(m->mesh, bytes_of(member_authority(m->member)));
     if (!to || m->ask_busy) {
@@ -517,6 +529,12 @@ static void svid_there(struct node_mesh *m, const struct ctl_mesh_ask *ask, int6
     json_w_cstr(&w, "id", word(ask, "id", ""));
     json_w_cstr(&w, "type", word(ask, "type", "x509"));
     json_w_i64(&w, "ttl_ms", ttl_ms);
+    if (strcmp(word(ask, "type", "x509"), "jwt") == 0) {
+        buf_init(&words_of_scopes, 256);
+        scope_put(&words_of_scopes, scopes);
+        json_w_str(&w, "scopes", buf_bytes(&words_of_scopes));
+        buf_fini(&words_of_scopes);
+    }
     json_w_arr(&w, "audience");
     for (size_t i = 0; i < json_len(json_get(ask->body, "audience")); i++)
         json_w_str(&w, NULL, json_str(json_at(json_get(ask->body, "audience"), i)));
@@ -563,7 +581,7 @@ static void op_svid(struct node_mesh *m, const struct ctl_mesh_ask *ask, struct 
         return;
     }
     if (!m->authority) {
-        svid_there(m, ask, ttl, a);
+        svid_there(m, ask, ttl, scopes, a);
         return;
     }
     struct authority_svid_args args = {

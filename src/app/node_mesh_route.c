@@ -89,6 +89,15 @@ static bool alone(const struct node_mesh *m)
            1;
 }
 
+static void put_price(const struct mesh_sheet *s, struct gate_route *ret)
+{
+    for (size_t i = 0; s && i < s->model_count; i++)
+        if (strcmp(s->models[i].name, ret->model) == 0) {
+            ret->price_in = s->models[i].price_in;
+            ret->price_out = s->models[i].price_out;
+        }
+}
+
 static int route(void *user, const struct gate_want *w, struct gate_route *ret, struct err *e)
 {
     struct node *n = user;
@@ -123,6 +132,7 @@ static int route(void *user, const struct gate_want *w, struct gate_route *ret, 
         if (pool) {
             (void)snprintf(ret->node, sizeof(ret->node), "%s", v.name);
             (void)snprintf(ret->model, sizeof(ret->model), "%s", choice.model);
+            put_price(v.sheet, ret);
             ret->up = (struct gate_upstream){.pool = pool,
                                              .auth = "",
                                              .base_path = "/v1",
@@ -239,7 +249,8 @@ static int peer_clearance(void *user, const struct net_peer *who, struct label *
     if (x)
         mesh_node_view(n->mesh->mesh, x, now_of(n->mesh), &v);
     if (!v.sheet)
-        return err_set(e, E_SECURITY, "nothing is known of node %s yet", who->id ? who->id : "?");
+        return err_set(e, E_UNAVAILABLE, "nothing is known of node %s yet",
+                       who->id ? who->id : "?");
     *ret = v.sheet->clearance;
     return 0;
 }

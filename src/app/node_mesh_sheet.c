@@ -57,6 +57,8 @@ static void put_model(const struct node_mesh *m, struct arena *a, const struct m
                 (!budget || v.memory_bytes <= budget),
         .replicas_min = c ? c->replicas_min : 0,
         .replicas_max = c ? c->replicas_max : 0,
+        .price_in = c ? c->price_in : 0,
+        .price_out = c ? c->price_out : 0,
         .clearance = labels.clearance,
         .label = labels.label,
     };

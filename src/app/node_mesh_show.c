@@ -185,6 +185,8 @@ static void put_alone(const struct node_mesh *m, struct json_w *w)
     put_words(w, "roles", n->config->roles);
     put_words(w, "addresses", NULL);
     json_w_cstr(w, "version", PLEXUS_VERSION);
+    uint64_t budget = models_memory_budget(n->models), used = models_memory_used(n->models);
+    json_w_u64(w, "memory_free", budget > used ? budget - used : 0);
     json_w_arr(w, "models");
     for (struct model *x = NULL; (x = models_each(n->models, x)) != NULL;) {
         struct model_view v;

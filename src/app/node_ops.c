@@ -137,6 +137,8 @@ struct doctor_job { // all that the helper thread looks at
     char data[4000];
     uint16_t ports[NODE_DOORS_MAX];
     struct host_engine engines[DOCTOR_ENGINES_MAX];
+    struct host_mesh mesh;
+    struct host_webhook webhook;
     char names[DOCTOR_ENGINES_MAX][129];
 };
 
@@ -212,6 +214,10 @@ static void op_doctor(void *user, struct ctl_answer *a)
         if (strcmp(n->config->models[i].engine, "llama.cpp") == 0)
             j->args.local_engines = true;
     doctor_engines(n, j);
+    node_mesh_doctor(n, &j->mesh);
+    node_alerts_doctor(n, &j->webhook);
+    j->args.mesh = &j->mesh;
+    j->args.webhook = &j->webhook;
     ctl_answer_work(a, doctor_run, j, mem_free);
 }
 

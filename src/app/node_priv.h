@@ -107,6 +107,7 @@ void node_model_labels(void *user, const struct model *m, struct gate_model_labe
 // node_reload.c
 int node_reload(struct node *n, struct buf *changes, struct err *e);
 void node_put_models(struct node *n, const struct config *c);
+void node_prices(struct node *n, const struct config *c); // for the meter
 // node_ops.c: what ctl and gate ask the node for
 extern const struct ctl_ops node_ctl_ops;
 int keys_read(struct node *n, struct err *e);
@@ -128,6 +129,7 @@ void node_mesh_tick(struct node *n);   // once a second
 void node_mesh_op(void *user, const struct ctl_mesh_ask *ask, struct ctl_answer *a);
 int node_mesh_put(void *user, struct buf *out);
 void node_mesh_meter(struct node *n); // gauges
+void node_mesh_doctor(const struct node *n, struct host_mesh *ret);
 // node_bus.c: the bus, and what the node tells on it
 int node_bus_open(struct node *n, struct err *e);
 void node_bus_close(struct node *n); // node_check_ended when it has
@@ -154,16 +156,7 @@ void node_alerts_meter(struct node *n);
 // Never waits, never fails; quiet when no webhook is configured or it is not asked for.
 void node_alert(struct node *n, enum node_alert_on on, const char *type, const char *severity,
                 const char *subject, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
-// How the webhook does: tries that failed in a row, since when (mono ms), and why.
-struct node_alerts_view {
-    const char *webhook; // NULL: none
-    uint32_t failures;
-    int64_t failing_since_ms;
-    size_t waiting;
-    uint64_t dropped;
-    const char *why;
-};
-void node_alerts_view(const struct node *n, struct node_alerts_view *ret);
+void node_alerts_doctor(const struct node *n, struct host_webhook *ret); // how the webhook does
 // node_stop.c
 void node_stop(struct node *n, const char *why);
 void node_check_ended(struct node *n);

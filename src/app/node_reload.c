@@ -18,6 +18,19 @@ void node_put_models(struct node *n, const struct config *c)
     }
 }
 
+void node_prices(struct node *n, const struct config *c)
+{
+    meter_currency(n->meter, c->currency);
+    for (size_t i = 0; i < c->model_count; i++) {
+        const struct config_model *m = &c->models[i];
+        struct meter_model *row = meter_model(n->meter, m->name, m->engine);
+        if (!row)
+            continue;
+        row->price_in = m->price_in;
+        row->price_out = m->price_out;
+    }
+}
+
 static const struct config_model *model_of(const struct config *c, const char *name)
 {
     for (size_t i = 0; i < c->model_count; i++)
@@ -100,6 +113,7 @@ int node_reload(struct node *n, struct buf *changes, struct err *e)
     node_labels_take(n, &labels);
     node_alerts_config(n);
     apply_models(n, fresh, rows, count);
+    node_prices(n, fresh);
     node_limits(n);
     put_changes(changes, rows, count);
     config_free(old); // engines copied what they need, gate and doors have the new names

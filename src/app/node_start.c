@@ -363,6 +363,7 @@ int node_build(struct node *n, struct err *e)
     if ((status = door_open_socket(n, e)) < 0 || (status = doors_open(n, n->config, e)) < 0)
         return status;
     node_put_models(n, n->config);
+    node_prices(n, n->config);
     if ((status = node_mesh_open(n, e)) < 0)
         return err_wrap(e, "mesh");
     if ((status = node_bus_open(n, e)) < 0)

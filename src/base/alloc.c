@@ -124,7 +124,8 @@ void mem_wipe(void *p, size_t n)
     if (n > 0)
         (void)memset_s(p, n, 0, n);
 #else
-    explicit_bzero(p, n);
+    if (n > 0) // of nothing, p may be NULL
+        explicit_bzero(p, n);
 #endif
 }
 

@@ -6,7 +6,7 @@
 
 #include "base/bytes.h"
 
-enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_OFF }; // LOG_OFF: log_start's only
 
 enum log_kind { LOG_END_, LOG_STR_, LOG_BYTES_, LOG_INT_, LOG_UINT_, LOG_REAL_, LOG_BOOL_ };
 

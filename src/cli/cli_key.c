@@ -139,10 +139,26 @@ static void put_day(struct cli_table *t, const struct json *time, const char *no
         cli_cell(t, PAINT_DIM, "%s", none);
 }
 
-static void put_table(struct cli *c, const struct json *keys)
+// What they cost is a column when something has a price.
+static bool any_cost(const struct json *keys)
 {
-    static const char *const columns[] = {"ID",   "NAME",      "SCOPES",  "MODELS", "EXPIRES",
-                                          "USED", ">REQUESTS", ">TOKENS", NULL};
+    struct json_iter it = {0};
+    const struct json *k;
+    while (json_each(keys, &it, NULL, &k))
+        if (json_num(json_get(k, "cost"), 0) > 0)
+            return true;
+    return false;
+}
+
+static void put_table(struct cli *c, const struct json *keys, const char *currency)
+{
+    bool costs = any_cost(keys);
+    char cost[32];
+    (void)snprintf(cost, sizeof(cost), ">COST %s", currency);
+    const char *columns[] = {"ID",        "NAME",    "SCOPES",
+                             "MODELS",    "EXPIRES", "USED",
+                             ">REQUESTS", ">TOKENS", costs ? cost : NULL,
+                             NULL};
     struct cli_table *t = cli_table_new(c, columns);
     struct json_iter it = {0};
     const struct json *k;
@@ -155,6 +171,8 @@ static void put_table(struct cli *c, const struct json *keys)
         put_day(t, json_get(k, "used"), "never");
         cli_cell(t, PAINT_NONE, "%lld", (long long)json_i64(json_get(k, "requests"), 0));
         cli_cell(t, PAINT_NONE, "%lld", (long long)json_i64(json_get(k, "tokens"), 0));
+        if (costs)
+            cli_cell(t, PAINT_NONE, "%.4f", json_num(json_get(k, "cost"), 0));
     }
     cli_table_end(t, stdout);
 }
@@ -171,7 +189,7 @@ static int ls(struct cli *c, struct err *e)
     else if (!rc && !json_len(keys))
         (void)printf("no keys; `plexus key new NAME` makes one\n");
     else if (!rc)
-        put_table(c, keys);
+        put_table(c, keys, json_cstr(json_get(json_root(doc), "currency"), ""));
     json_free(doc);
     buf_fini(&raw);
     return rc;

@@ -170,6 +170,7 @@ void config_build(struct config_work *w, struct config *c)
     build_registry(w, json_get(root, "registry"), c);
     build_models(w, json_get(root, "models"), c);
     config_build_labels(w, json_get(root, "labels"), c);
+    c->currency = config_str(w, json_str(json_get(json_get(root, "meter"), "currency")));
     build_alerts(w, json_get(root, "alerts"), c);
     c->memory_bytes = config_size(json_get(json_get(root, "memory"), "budget"), 0);
     build_limits(json_get(root, "limits"), c);

@@ -40,6 +40,7 @@ struct config_model {
     const char *role; // that a node must have; NULL: any
     const char *label, *clearance; // texts of trust/label.h; NULL: not said
     uint32_t replicas_min, replicas_max; // 0: not said
+    uint64_t price_in, price_out; // of one token, in 10^-12 of config.currency; 0: none
     uint64_t fingerprint;       // of everything that needs a restart when changed
 };
 
@@ -93,6 +94,7 @@ struct config {
     bool labels_given; // the section stands in the file
     const char *alert_webhook; // NULL: none
     struct secret alert_secret;
+    const char *currency;
     const char *const *alert_on; // "security", "node", "model", "certificate"
     struct config_model *models;
     size_t model_count;

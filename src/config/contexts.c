@@ -15,7 +15,7 @@ struct part {
 };
 
 struct layers { // of one value, the last wins
-    const struct json *v[PARTS_MAX + 1];
+    const struct json *v[PARTS_MAX + 2]; // the parts, the root, and what was told from outside
     int count;
 };
 

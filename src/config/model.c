@@ -102,6 +102,13 @@ static void build_times(const struct json *m, struct config_model *c)
     c->drain_ms = config_ms(json_get(times, "drain"), 0);
 }
 
+// For a million tokens, as millionths of a millionth for one.
+static uint64_t price(const struct json *v)
+{
+    double said = json_num(v, 0);
+    return said > 0 ? (uint64_t)(said * 1e6 + 0.5) : 0;
+}
+
 void config_build_model(struct config_work *w, struct bytes name, const struct json *m,
                         struct config_model *c)
 {
@@ -142,6 +149,8 @@ void config_build_model(struct config_work *w, struct bytes name, const struct j
     c->clearance = config_str_of(w, json_get(m, "clearance"));
     c->replicas_min = (uint32_t)json_i64(json_get(replicas, "min"), 0);
     c->replicas_max = (uint32_t)json_i64(json_get(replicas, "max"), 0);
+    c->price_in = price(json_get(json_get(m, "price"), "input"));
+    c->price_out = price(json_get(json_get(m, "price"), "output"));
     c->pinned = json_bool(json_get(m, "pinned"), false);
     c->preload = json_bool(json_get(m, "preload"), false);
     c->expose = json_bool(json_get(m, "expose"), false);

@@ -58,6 +58,7 @@ static void put_key(struct json_w *w, const struct label_names *names, const str
     put_time(w, "used", v->used_ms, v->used_ms != 0);
     json_w_u64(w, "requests", v->requests);
     json_w_u64(w, "tokens", v->tokens);
+    json_w_num(w, "cost", (double)v->cost_nano * 1e-9);
     json_w_u64(w, "requests_per_minute", v->requests_per_minute);
     json_w_u64(w, "tokens_per_minute", v->tokens_per_minute);
     put_label(w, "clearance", names, v->clearance);
@@ -77,6 +78,7 @@ void ctl_op_keys(struct ctl_call *call)
     buf_init(&out, CTL_JSON_MAX);
     json_w_init(&w, &out);
     json_w_obj(&w, NULL);
+    json_w_cstr(&w, "currency", call->c->ops->config(call->c->args.user)->currency);
     json_w_arr(&w, "keys");
     while (keys_each(call->c->args.keys, &at, &v)) {
         json_w_obj(&w, NULL);

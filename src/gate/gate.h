@@ -48,6 +48,7 @@ struct gate_route {
     bool soon; // with E_UNAVAILABLE: who has it is silent for a moment; asking again may help
     char node[GATE_NODE_MAX];
     char model[129]; // its own name there
+    uint64_t price_in, price_out; // as meter_model has them
     struct gate_upstream up;
     struct bytes headers; // for the hop, borrowed until the next call
 };

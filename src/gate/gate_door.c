@@ -9,6 +9,7 @@
 // ask for that only: a token or a signature, and a key.
 #define NODE_BODY_MAX ((size_t)8 << 20)
 #define STRANGER_BODY_MAX ((size_t)64 << 10)
+#define LOGS_A_SECOND 50
 
 static struct bytes without_port(struct bytes host)
 {
@@ -75,6 +76,16 @@ static struct bytes key_text(const struct http_head *h)
     return v.p ? v : http_header(h, "Api-Key");
 }
 
+// Anybody can be refused as often as they like: the figure counts all, the log has some a second.
+static bool may_log(struct gate *g)
+{
+    int64_t second = timers_now_ms(g->args.timers) / 1000;
+    if (second != g->denied_second)
+        g->denied_logged = 0;
+    g->denied_second = second;
+    return g->denied_logged++ < LOGS_A_SECOND;
+}
+
 static int deny(struct gate *g, struct http_exchange *x, int code, const char *why,
                 int64_t retry_ms)
 {
@@ -82,8 +93,9 @@ static int deny(struct gate *g, struct http_exchange *x, int code, const char *w
     http_peer(x, &peer);
     if (code == E_UNAUTH || code == E_FORBIDDEN)
         meter_node(g->args.meter)->unauthorized++;
-    log_event(LOG_INFO, "gate.denied", LOG_STR("peer", peer.text),
-              LOG_BYTES("path", http_request(x)->path), LOG_STR("why", why));
+    if (may_log(g))
+        log_event(LOG_INFO, "gate.denied", LOG_STR("peer", peer.text),
+                  LOG_BYTES("path", http_request(x)->path), LOG_STR("why", why));
     gate_reply_error(g, x, NULL, code, why, NULL, retry_ms > 0 ? (retry_ms + 999) / 1000 : -1);
     return code;
 }

@@ -35,6 +35,7 @@ struct greq {
     // Another node serves it, or did. node[0] == 0: this one.
     bool hop;      // came from another node: goes no further
     bool not_here; // this node was tried
+    uint64_t price_in, price_out; // of the node's model
     uint8_t looks; // for a node, while those that have the model are silent
     uint8_t not_count;
     char node[GATE_NODE_MAX];
@@ -79,6 +80,8 @@ struct gate {
     struct gate_labels labels;
     struct buf line, extra; // scratch
     struct key *guest; // who came with a token of the mesh
+    int64_t denied_second; // ...
+    uint32_t denied_logged; // ... and the lines about refusals in it
     bool others; // nodes: requests ask for a route
 };
 

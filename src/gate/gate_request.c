@@ -186,6 +186,21 @@ static void tell(struct greq *r, bool end)
     r->gate->args.on_request(r->gate->args.user, &v);
 }
 
+// By the price of where it was served; for its key, too: that is known only where it came in.
+static void cost(struct greq *r)
+{
+    struct meter_model *m = r->meter;
+    bool there = m && strcmp(m->engine, "mesh") == 0;
+    if (!m)
+        return;
+    uint64_t nano =
+        meter_cost(r->usage.prompt_tokens, r->usage.completion_tokens,
+                   there ? r->price_in : m->price_in, there ? r->price_out : m->price_out);
+    m->cost_nano += nano;
+    if (r->key)
+        key_cost(r->key, nano);
+}
+
 static void count(struct greq *r, const char *outcome)
 {
     struct gate *g = r->gate;
@@ -197,6 +212,7 @@ static void count(struct greq *r, const char *outcome)
     if (r->key)
         key_used(r->key, r->usage.prompt_tokens + r->usage.completion_tokens,
                  timers_now_ms(g->args.timers));
+    cost(r);
     struct meter_model *m = r->meter;
     if (!m)
         return;

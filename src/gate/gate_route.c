@@ -59,6 +59,8 @@ static void go(struct greq *r, const struct gate_route *to)
 {
     struct gate *g = r->gate;
     memcpy(r->node, to->node, sizeof(r->node));
+    r->price_in = to->price_in;
+    r->price_out = to->price_out;
     r->model = NULL;
     r->meter = meter_model(g->args.meter, to->model, "mesh");
     r->stage = ST_RUNNING;

@@ -301,6 +301,13 @@ static const struct host_check checks[] = {
     {"files", "open files", check_files, false},
     {"processes", "processes", check_processes, false},
     {"cgroup", "control group delegation", check_cgroup, false},
+    {"nodes", "nodes of the mesh", host_doctor_nodes, false},
+    {"certificate", "node's certificate", host_doctor_certificate, false},
+    {"authority", "mesh's authority", host_doctor_authority, false},
+    {"datagrams", "heartbeats by UDP", host_doctor_datagrams, false},
+    {"versions", "versions in the mesh", host_doctor_versions, false},
+    {"streams", "streams between machines", host_doctor_streams, false},
+    {"alerts", "webhook of alerts", host_doctor_alerts, false},
 };
 _Static_assert(sizeof checks / sizeof *checks <= HOST_FINDINGS_MAX, "room for every finding");
 

@@ -243,6 +243,10 @@ void host_doctor_gather(struct host_facts *ret, const struct host_probe *probe,
 {
     memset(ret, 0, sizeof *ret);
     ret->node_running = args->node_running;
+    if (args->mesh)
+        ret->mesh = *args->mesh;
+    if (args->webhook)
+        ret->webhook = *args->webhook;
     for (uint32_t i = 0; i < profile->gpu_count; i++)
         ret->nouveau = ret->nouveau || !strcmp(profile->gpus[i].driver, "nouveau");
     gather_user(ret, probe);

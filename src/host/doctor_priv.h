@@ -36,4 +36,13 @@ void host_doctor_secrets(const struct host_doctor *d, struct host_finding *f);
 void host_doctor_clock(const struct host_doctor *d, struct host_finding *f);
 void host_doctor_listeners(const struct host_doctor *d, struct host_finding *f);
 
+// doctor_mesh.c: the mesh and the alerts; skipped without a running node.
+void host_doctor_nodes(const struct host_doctor *d, struct host_finding *f);
+void host_doctor_certificate(const struct host_doctor *d, struct host_finding *f);
+void host_doctor_authority(const struct host_doctor *d, struct host_finding *f);
+void host_doctor_datagrams(const struct host_doctor *d, struct host_finding *f);
+void host_doctor_versions(const struct host_doctor *d, struct host_finding *f);
+void host_doctor_streams(const struct host_doctor *d, struct host_finding *f);
+void host_doctor_alerts(const struct host_doctor *d, struct host_finding *f);
+
 #endif

@@ -59,6 +59,17 @@ static void well(struct host_facts *f, struct host_profile *p)
     f->cgroup_memory = f->cgroup_writable = true;
     SET(f->huge_pages, "madvise");
     SET(f->engine, "/usr/bin/llama-server");
+    f->mesh = (struct host_mesh){.joined = true,
+                                 .authority_here = true,
+                                 .cert_left_s = 3000,
+                                 .port = 8001,
+                                 .version = "0.1.0",
+                                 .authority = "me",
+                                 .bus = "embedded",
+                                 .peer_count = 2,
+                                 .peers = {{"b", "alive", "0.1.0", "10.0.0.2:8001", false},
+                                           {"c", "alive", "0.1.0", "10.0.0.3:8001", false}}};
+    f->webhook = (struct host_webhook){.configured = true, .waiting = 2};
     SET(f->tools.llama_server, "/usr/bin/llama-server");
     SET(p->os, "linux");
     SET(p->arch, "x86-64");
@@ -84,7 +95,44 @@ static void well(struct host_facts *f, struct host_profile *p)
     SET(p->disks[0].kind, "nvme");
 }
 
+static void away(struct host_facts *f) // the authority is another node
+{
+    f->mesh.authority_here = false;
+    SET(f->mesh.authority, "b");
+    SET(f->mesh.authority_state, "alive");
+}
+
+static void crowd(struct host_facts *f)
+{
+    f->mesh.peer_count = 6;
+    for (int i = 0; i < 6; i++)
+        f->mesh.peers[i] = (struct host_peer){"n", "alive", "9", "", false};
+}
+
 #define CHANGES(X)                                                                                 \
+    X(alone, f->mesh.joined = false)                                                               \
+    X(alone_running, f->mesh.joined = false; f->node_running = true)                               \
+    X(peer_dead, SET(f->mesh.peers[1].state, "dead"))                                              \
+    X(peers_lost, SET(f->mesh.peers[0].state, "suspect"); SET(f->mesh.peers[1].state, "dead");     \
+      f->mesh.peers[1].by_tcp = true)                                                              \
+    X(peer_left, SET(f->mesh.peers[1].state, "left"); SET(f->mesh.peers[1].version, "0.0.9");      \
+      f->mesh.peers[1].by_tcp = true)                                                              \
+    X(peer_tcp, f->mesh.peers[1].by_tcp = true)                                                    \
+    X(peer_old, SET(f->mesh.peers[0].version, "0.0.9"))                                            \
+    X(many_old, crowd(f))                                                                          \
+    X(cert_late, f->mesh.renewal_late = true)                                                      \
+    X(cert_late_there, away(f); f->mesh.renewal_late = true)                                       \
+    X(cert_over, away(f); f->mesh.renewal_late = true; f->mesh.cert_left_s = -7)                   \
+    X(authority_there, away(f))                                                                    \
+    X(authority_dead, away(f); SET(f->mesh.authority_state, "dead"))                               \
+    X(authority_unknown, away(f); SET(f->mesh.authority_state, ""))                                \
+    X(authority_standby, away(f); SET(f->mesh.authority_state, "dead");                            \
+      f->mesh.standby_alive = true)                                                                \
+    X(bus_nats, SET(f->mesh.bus, "nats"))                                                          \
+    X(no_webhook, f->webhook.configured = false)                                                   \
+    X(webhook_away, f->webhook.failures = 3; f->webhook.failing_s = 9;                             \
+      SET(f->webhook.why, "connection refused"))                                                   \
+    X(webhook_gone, f->webhook.failures = 9; f->webhook.failing_s = 300; f->webhook.dropped = 4)   \
     X(nothing, (void)0)                                                                            \
     X(no_card, p->gpu_count = 0)                                                                   \
     X(nouveau, p->gpus[0].usable = false; SET(p->gpus[0].driver, "nouveau"))                       \
@@ -332,6 +380,41 @@ static const struct {
     {pids_few, "processes", HOST_WARN, "100 processes", "pids_limit"},
     {pids_endless, "processes", HOST_OK, "no limit", ""},
     {pids_unknown, "processes", HOST_SKIP, "", ""},
+    {nothing, "nodes", HOST_OK, "3 alive", ""},
+    {alone, "nodes", HOST_SKIP, "only a running node knows", ""},
+    {alone_running, "nodes", HOST_SKIP, "in no mesh", ""},
+    {peer_dead, "nodes", HOST_WARN, "2 alive, not heard: c dead", "10.0.0.3:8001"},
+    {peers_lost, "nodes", HOST_WARN, "1 alive, not heard: b suspect, c dead", "plexus nodes rm b"},
+    {peer_left, "nodes", HOST_OK, "2 alive", ""},
+    {nothing, "certificate", HOST_OK, "good for 3000 s more", ""},
+    {alone, "certificate", HOST_SKIP, "", ""},
+    {cert_late, "certificate", HOST_WARN, "its renewal is late", "plexus logs"},
+    {cert_late_there, "certificate", HOST_WARN, "late, authority: node b", "start node b"},
+    {cert_over, "certificate", HOST_FAIL, "over since 7 s", "port 8001"},
+    {nothing, "authority", HOST_OK, "this node holds it", ""},
+    {alone, "authority", HOST_SKIP, "", ""},
+    {authority_there, "authority", HOST_OK, "node b is alive", ""},
+    {authority_dead, "authority", HOST_WARN, "node b is dead", "plexus mesh standby"},
+    {authority_unknown, "authority", HOST_WARN, "node b is not known", "start node b"},
+    {authority_standby, "authority", HOST_OK, "another node that holds it is alive", ""},
+    {nothing, "datagrams", HOST_OK, "come by UDP", ""},
+    {alone, "datagrams", HOST_SKIP, "", ""},
+    {peer_tcp, "datagrams", HOST_WARN, "not get through from c", "udp dport 8001 accept"},
+    {peers_lost, "datagrams", HOST_OK, "", ""}, // who is dead is told there
+    {peer_left, "datagrams", HOST_OK, "", ""},
+    {nothing, "versions", HOST_OK, "0.1.0 here, and on every living node", ""},
+    {alone, "versions", HOST_SKIP, "", ""},
+    {peer_old, "versions", HOST_WARN, "0.1.0 here; b 0.0.9", "plexus nodes drain b"},
+    {many_old, "versions", HOST_WARN, "n 9, n 9, n 9, n 9, ...", "one version"},
+    {peer_left, "versions", HOST_OK, "", ""},
+    {nothing, "streams", HOST_OK, "durable streams across machines need NATS", ""},
+    {bus_nats, "streams", HOST_OK, "over nats", ""},
+    {alone, "streams", HOST_SKIP, "", ""},
+    {nothing, "alerts", HOST_OK, "2 wait, 0 were never told", ""},
+    {no_webhook, "alerts", HOST_SKIP, "only a running node knows", ""},
+    {webhook_away, "alerts", HOST_WARN, "3 tries failed in a row, for 9 s (connection refused)",
+     "alerts.webhook"},
+    {webhook_gone, "alerts", HOST_FAIL, "4 were never told", "alerts.webhook"},
     {nothing, "cgroup", HOST_OK, "version 2, memory controller there, ours", ""},
     {group_closed, "cgroup", HOST_WARN, "not ours", "Delegate=yes"},
     {group_inside, "cgroup", HOST_WARN, "not ours", ""},

@@ -153,6 +153,31 @@ struct host_engine { // a running one
     bool expose; // the configuration says that others may reach it
 };
 
+#define HOST_PEERS_MAX 256
+struct host_peer { // another node of the mesh
+    char name[64], state[12], version[32]; // state: as `plexus nodes` says it
+    char address[96];
+    bool by_tcp; // its datagrams do not come through
+};
+struct host_mesh {
+    bool joined;
+    bool authority_here, standby_alive; // standby_alive: another living node holds it, too
+    bool renewal_late; // half of the time for it is over
+    int64_t cert_left_s;
+    uint16_t port;
+    char version[32], authority[64], authority_state[12]; // state "": not known
+    char bus[16]; // "embedded", "nats", "redis"
+    uint32_t peer_count;
+    struct host_peer peers[HOST_PEERS_MAX];
+};
+struct host_webhook { // of the alerts
+    bool configured;
+    uint32_t failures, waiting; // failures: in a row
+    int64_t failing_s;
+    uint64_t dropped;
+    char why[160];
+};
+
 struct host_doctor_args {
     const char *data_dir; // absolute; may not exist yet
     const uint16_t *ports; // that the node will listen on
@@ -165,6 +190,8 @@ struct host_doctor_args {
     int64_t cert_from_s, cert_to_s; // life of the node's certificate; 0: it has none
     const struct host_engine *engines;
     size_t engine_count;
+    const struct host_mesh *mesh; // NULL: not looked at; also webhook
+    const struct host_webhook *webhook;
 };
 
 #define HOST_PORTS_MAX 16
@@ -222,6 +249,8 @@ struct host_facts { // all that the checks look at beside the profile
     int overcommit; // vm.overcommit_memory; -1: not known
     char huge_pages[16]; // "always", "madvise", "never", ""
     char engine[160];
+    struct host_mesh mesh;
+    struct host_webhook webhook;
 };
 
 #define HOST_FINDINGS_MAX 32

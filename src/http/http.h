@@ -62,6 +62,8 @@ int http_server_listen(struct http_server *s, const struct net_listen_args *args
                        struct net_listener **ret, struct err *e);
 // Its connections end with their present requests, idle ones at once.
 void http_server_unlisten(struct http_server *s, struct net_listener *n);
+// From the next connection on: another certificate. Nothing when it is closed by now (drain).
+void http_server_tls(struct http_server *s, struct net_listener *n, struct net_tls *tls);
 // No new connections and no new requests (idle connections close, answers get Connection: close).
 // done is called when the last exchange ended.
 void http_server_drain(struct http_server *s, void (*done)(void *user), void *user);

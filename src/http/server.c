@@ -168,6 +168,13 @@ void http_server_unlisten(struct http_server *s, struct net_listener *n)
     }
 }
 
+void http_server_tls(struct http_server *s, struct net_listener *n, struct net_tls *tls)
+{
+    list_each (it, &s->listeners)
+        if (container_of(it, struct listener, link)->net == n)
+            net_listener_tls(n, tls);
+}
+
 void server_check_drained(struct http_server *s)
 {
     if (!s->draining || s->active || !s->drained)

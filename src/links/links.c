@@ -12,6 +12,8 @@
 #define SHEET_ARENA ((size_t)4 << 20)
 #define QUEUE_BYTES_MAX (1 << 20)
 #define HANDSHAKE_MS 5000
+#define LOGS_A_SECOND 20
+#define CUT_MS 250 // between a removal and the end of the connections to and from that node
 #define ASK_ANSWER_MAX ((size_t)1 << 20)
 #define REMOVED_MAX ((size_t)MESH_NODES_MAX * (SPIFFE_ID_MAX + 1))
 
@@ -57,6 +59,22 @@ static int verify_client(void *user, const struct bytes *der, int count, char *r
     return links_verify(user, der, count, ret_id, ret_epoch, e);
 }
 
+bool links_may_log(struct links *l)
+{
+    int64_t second = links_now(l) / 1000;
+    if (second != l->log_second) {
+        if (l->unsaid)
+            log_event(LOG_WARN, "mesh.refused", LOG_STR("why", "and more like these"),
+                      LOG_UINT("count", l->unsaid));
+        l->log_second = second;
+        l->logged = l->unsaid = 0;
+    }
+    bool may = l->logged < LOGS_A_SECOND;
+    l->logged += may;
+    l->unsaid += !may;
+    return may;
+}
+
 void links_refused(struct links *l, enum links_refusal what, const char *who, const char *why)
 {
     if (l->args.ops->refused)
@@ -66,7 +84,8 @@ void links_refused(struct links *l, enum links_refusal what, const char *who, co
 static void on_refused(void *user, const struct net_peer *peer, const struct err *e)
 {
     struct links *l = user;
-    log_event(LOG_WARN, "mesh.refused", LOG_STR("peer", peer->text), LOG_STR("why", e->text));
+    if (links_may_log(l))
+        log_event(LOG_WARN, "mesh.refused", LOG_STR("peer", peer->text), LOG_STR("why", e->text));
     links_refused(l, LINKS_REFUSED_PEER, peer->text, e->text);
 }
 
@@ -94,7 +113,7 @@ int links_tls(struct links *l, struct err *e)
     }
     // Connections that are there go on with the old one; new ones begin with this.
     if (l->listener)
-        net_listener_tls(l->listener, server);
+        http_server_tls(l->args.server, l->listener, server);
     list_each (it, &l->links) {
         struct link *x = container_of(it, struct link, node);
         if (x->pool)
@@ -126,6 +145,13 @@ static void on_cut(struct timer *t)
     for (struct bytes rest = buf_bytes(&ids); rest.n;)
         (void)http_server_close_peer(l->args.server, bytes_cut(&rest, '\n'));
     buf_fini(&ids);
+    list_each_safe (it, &l->links) {
+        struct link *x = container_of(it, struct link, node);
+        struct mesh_node_view v;
+        mesh_node_view(l->args.mesh, x->mesh, links_now(l), &v);
+        if (v.state == MESH_REMOVED)
+            link_drop(x);
+    }
 }
 
 int links_new(struct links **ret, const struct links_args *args, struct err *e)
@@ -159,7 +185,8 @@ static int open_once(struct links *l, const struct net_addr *addr, struct err *e
     struct net_listen_args args = {.addr = *addr,
                                    .tls = l->server_tls,
                                    .queue_bytes_max = QUEUE_BYTES_MAX,
-                                   .handshake_ms = HANDSHAKE_MS};
+                                   .handshake_ms = HANDSHAKE_MS,
+                                   .yields = true};
     int status = http_server_listen(l->args.server, &args, l->args.tag, &l->listener, e);
     if (status < 0)
         return status;
@@ -273,6 +300,7 @@ struct link *links_link_of(struct links *l, struct mesh_node *n)
     x->all = l;
     x->mesh = n;
     x->hello_pause_ms = LINKS_HELLO_MS;
+    x->datagram_ms = links_now(l);
     list_init(&x->node);
     list_add_tail(&l->links, &x->node);
     mesh_set_user(n, x);
@@ -353,7 +381,7 @@ static void state_changed(struct links *l, const struct mesh_effect *fx)
         char why[MESH_NAME_MAX + 80];
         (void)snprintf(why, sizeof(why), "node %s is %s", v.name, mesh_state_name(v.state));
         l->args.ops->cut(l->args.user, v.name, why);
-        if (x)
+        if (x && v.state == MESH_DEAD) // one that was removed is told so first: on_cut
             link_drop(x);
     }
     l->args.ops->state(l->args.user, fx->node, fx->before, fx->silence_ms);
@@ -485,12 +513,13 @@ static void on_spread(struct links_call *c, int status, const struct err *e)
     (void)e; // who does not hear it now gets it with the next sync
 }
 
-static void spread(struct links *l, struct bytes text)
+// To all that are reached, and to the one that was removed, also when it only just came.
+static void spread(struct links *l, struct bytes text, const char *removed)
 {
     list_each_safe (it, &l->links) {
         struct link *x = container_of(it, struct link, node);
         struct buf body;
-        if (!x->has_out)
+        if (!x->has_out && strcmp(x->name, removed) != 0)
             continue;
         buf_init(&body, GRANT_TEXT_MAX);
         (void)buf_put(&body, text);
@@ -508,9 +537,10 @@ static void cut_removed(struct links *l, struct mesh_node *n)
     mesh_node_view(l->args.mesh, n, links_now(l), &node);
     (void)snprintf(id, sizeof(id), "spiffe://%s/node/%s", v.domain, node.name);
     mesh_removed(l->args.mesh, bytes_of(node.name), links_now(l));
-    // Not now: the request that brought the news may have come over one of them.
+    // Not now: the request that brought the news may have come over one of them, and it shall hear
+    // of it itself.
     (void)buf_fmt(&l->removed, "%s\n", id);
-    (void)timer_start(l->args.timers, &l->cut, 0);
+    (void)timer_start(l->args.timers, &l->cut, CUT_MS);
     links_run(l);
 }
 
@@ -532,7 +562,9 @@ int links_removal(struct links *l, struct bytes text, struct err *e)
     bool self = strcmp(r.node, v.node) == 0 && v.epoch <= r.epoch;
     struct mesh_node *n = mesh_find(l->args.mesh, bytes_of(r.node));
     // First it is told to the one removed, too: it shall know why nobody answers any more.
-    spread(l, text);
+    if (n)
+        (void)links_link_of(l, n);
+    spread(l, text, r.node);
     if (self) {
         l->args.ops->removed(l->args.user);
         return 1;

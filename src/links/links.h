@@ -89,6 +89,8 @@ struct http_pool *links_pool(struct links *l, struct mesh_node *n);
 
 // What this node runs now: signs and offers it when it differs.
 int links_tell(struct links *l, const struct mesh_sheet *s, struct err *e);
+// No datagram of that node came for seconds: its beats come by TCP, if at all.
+bool links_by_tcp(const struct links *l, const struct mesh_node *n);
 struct bytes links_sheet(const struct links *l); // as told last, signed; empty: not yet
 void links_run(struct links *l); // after mesh_* calls of others: does what they decided
 int links_take(struct links *l, struct bytes sheet_text, struct err *e); // 1: news, 0: known

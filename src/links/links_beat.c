@@ -121,9 +121,16 @@ void links_datagram(void *user, const struct net_addr *from, struct bytes data)
     struct bytes want = {(const char *)mac, LINKS_MAC_LEN};
     if (!bytes_eq_const_time(bytes_from(data, said.n), want))
         return;
+    x->datagram_ms = links_now(l);
     if (mesh_beat_parse(&b, bytes_from(said, ID_LEN), NULL) < 0 || take(l, x, &b) == 0)
         return;
     x->udp = *from; // where it is heard from is where it is reached, also behind a translation
     x->udp_known = true;
     links_run(l);
+}
+
+bool links_by_tcp(const struct links *l, const struct mesh_node *n)
+{
+    const struct link *x = mesh_user(n);
+    return x && links_now(l) - x->datagram_ms > LINKS_NO_UDP_MS;
 }

@@ -12,6 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+// Lines that one node can have for another: a sheet of each node, all removals.
+#define NEWS_MAX ((size_t)MESH_NODES_MAX + GRANT_REMOVALS_MAX)
+
 // ---- calls -------------------------------------------------------------------------------------
 
 static void on_head(struct http_call *c, const struct http_head *head)
@@ -255,9 +258,22 @@ bool link_is_silent(const struct link *x)
     return v.state != MESH_ALIVE;
 }
 
+// A peer that takes this node's certificate no more may know that it was removed: the authority
+// tells it with the refusal of a renewal.
+static void doubt(struct links *l, const struct err *e)
+{
+    int64_t now = links_now(l);
+    if (l->args.authority || !strstr(e->text, "the peer refused") ||
+        (l->doubt_ms && now - l->doubt_ms < LINKS_DOUBT_MS))
+        return;
+    l->doubt_ms = now;
+    links_renew(l);
+}
+
 static void hello_failed(struct link *x, const struct err *e)
 {
     struct links *l = x->all;
+    doubt(l, e);
     if (x->hello_pause_ms >= LINKS_HELLO_MAX_MS || e->code == E_SECURITY || e->code == E_FORBIDDEN)
         log_event(LOG_INFO, "mesh.hello", LOG_STR("node", x->name), LOG_STR("why", e->text));
     x->hello_not_before_ms = links_now(l) + x->hello_pause_ms;
@@ -370,21 +386,34 @@ void links_known_put(struct links *l, struct buf *out)
         (void)buf_fmt(out, "R %s %" PRIu64 "\n", removal.node, removal.epoch);
 }
 
-// Is the line "KIND name ..." among what the other knows, at least as new?
-static bool knows(struct bytes known, char kind, const char *name, uint64_t a, uint64_t b)
+// What the other knows: "KIND name" to the rest of its line. NULL: nothing, or no memory for it.
+static struct map *known_map(struct bytes known)
 {
-    while (known.n) {
-        struct bytes line = bytes_cut(&known, '\n');
-        struct bytes word = bytes_cut(&line, ' '), who = bytes_cut(&line, ' ');
-        uint64_t x = 0, y = 0;
-        if (word.n != 1 || word.p[0] != kind || !bytes_is(who, name))
-            continue;
-        (void)bytes_u64(bytes_cut(&line, ' '), &x);
-        (void)bytes_u64(line, &y);
-        if (x > a || (x == a && y >= b))
-            return true;
+    struct map *m = known.n ? map_new(NEWS_MAX) : NULL;
+    for (size_t i = 0; m && known.n && i < NEWS_MAX; i++) {
+        struct bytes line = bytes_cut(&known, '\n'), rest = line;
+        (void)bytes_cut(&rest, ' ');
+        (void)bytes_cut(&rest, ' ');
+        if (rest.n) // its end is the line's: the next byte is no digit, or the text's end
+            (void)map_put(m, bytes_first(line, line.n - rest.n), (void *)(uintptr_t)rest.p, NULL);
     }
-    return false;
+    return m;
+}
+
+// Does it know that one, at least as new?
+static bool knows(const struct map *m, struct bytes known, char kind, const char *name, uint64_t a,
+                  uint64_t b)
+{
+    char key[MESH_NAME_MAX + 8];
+    int n = snprintf(key, sizeof(key), "%c %s ", kind, name);
+    uint64_t x = 0, y = 0;
+    const char *at = m ? map_get(m, (struct bytes){key, (size_t)n}) : NULL;
+    if (!at)
+        return false;
+    struct bytes rest = bytes_from(known, (size_t)(at - known.p)), line = bytes_cut(&rest, '\n');
+    (void)bytes_u64(bytes_cut(&line, ' '), &x);
+    (void)bytes_u64(line, &y);
+    return x > a || (x == a && y >= b);
 }
 
 void links_news_put(struct links *l, struct bytes known, struct buf *out)
@@ -392,8 +421,9 @@ void links_news_put(struct links *l, struct bytes known, struct buf *out)
     size_t at = 0;
     struct grant_removal removal;
     struct bytes text;
+    struct map *m = known_map(known);
     while (grant_removals_each(member_removals(l->args.member), &at, &removal, &text))
-        if (!knows(known, 'R', removal.node, removal.epoch, 0))
+        if (!knows(m, known, 'R', removal.node, removal.epoch, 0))
             (void)buf_fmt(out, "R %.*s\n", BYTES_FMT(text));
     for (struct mesh_node *n = NULL; (n = mesh_each(l->args.mesh, n)) != NULL;) {
         struct mesh_node_view v;
@@ -401,9 +431,10 @@ void links_news_put(struct links *l, struct bytes known, struct buf *out)
         bool have = v.self ? l->sheet.n > 0 : mesh_raw(l->args.mesh, n, &text);
         if (v.self)
             text = buf_bytes(&l->sheet);
-        if (have && v.state != MESH_REMOVED && !knows(known, 'S', v.name, v.boot, v.seq))
+        if (have && v.state != MESH_REMOVED && !knows(m, known, 'S', v.name, v.boot, v.seq))
             (void)buf_fmt(out, "S %.*s\n", BYTES_FMT(text));
     }
+    map_free(m);
 }
 
 void links_news(struct links *l, struct buf *out)
@@ -413,7 +444,7 @@ void links_news(struct links *l, struct buf *out)
 
 void links_news_take(struct links *l, struct bytes lines)
 {
-    while (lines.n) {
+    for (size_t i = 0; lines.n && i < NEWS_MAX; i++) {
         struct bytes line = bytes_cut(&lines, '\n');
         struct bytes word = bytes_cut(&line, ' ');
         struct err e = {0};
@@ -421,7 +452,9 @@ void links_news_take(struct links *l, struct bytes lines)
                      : bytes_is(word, "R") ? links_removal(l, line, &e)
                                            : 0;
         if (status < 0) {
-            log_event(LOG_WARN, "mesh.refused", LOG_BYTES("what", word), LOG_STR("why", e.text));
+            if (links_may_log(l))
+                log_event(LOG_WARN, "mesh.refused", LOG_BYTES("what", word),
+                          LOG_STR("why", e.text));
             links_refused(l, LINKS_REFUSED_NEWS, bytes_is(word, "S") ? "a sheet" : "a removal",
                           e.text);
         }

@@ -18,8 +18,10 @@
 #define LINKS_HELLO_MAX_MS 2000 // ... up to this
 #define LINKS_ECHO_MS 250      // so long without an echo: datagrams do not get through
 #define LINKS_TCP_BEAT_MS 100  // then beats go by TCP at this pace
+#define LINKS_NO_UDP_MS 3000   // so long without a datagram: a firewall, not loss
 #define LINKS_RENEW_MS 1000    // first pause after a renewal that failed ...
 #define LINKS_RENEW_MAX_MS 10000 // ... up to this while the certificate is good
+#define LINKS_DOUBT_MS 10000 // between two such renewals
 #define LINKS_KEY_LEN 16
 #define LINKS_MAC_LEN CRYPTO_SIP_LEN
 
@@ -40,6 +42,7 @@ struct link { // to one peer
     bool udp_known;
     uint64_t echo_us;   // the newest of our sent_us that came back
     int64_t echoed_ms, tcp_ms;
+    int64_t datagram_ms; // the last one that came from it
     bool hello_busy, beat_busy, offer_busy, offer_again, sync_busy;
     int64_t hello_not_before_ms, hello_pause_ms;
 };
@@ -75,12 +78,17 @@ struct links {
     struct buf sheet; // our own, signed
     bool running, closed, expired;
     struct buf scratch;
+    int64_t doubt_ms; // when a peer's refusal was last a reason to renew
+    int64_t log_second; // of `logged` lines and `unsaid` ones
+    uint32_t logged, unsaid;
 };
 
 int64_t links_now(const struct links *l);
 int64_t links_wall(const struct links *l);
 
 // links.c
+// What others can bring about as often as they like is said some times a second, then counted.
+bool links_may_log(struct links *l);
 // net_tls_args.verify of a member, user: the links. Its verdict, so that the peer reads in its
 // alert when time is the reason (net.h: E_TIMEOUT), not just "bad certificate".
 int links_verify(void *user, const struct bytes *der, int count, char *ret_id, uint64_t *ret_epoch,

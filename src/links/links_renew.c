@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/log.h"
 #include "links/links_priv.h"
+#include "text/json.h"
 #include "text/url.h"
 #include <string.h>
 
@@ -69,6 +70,18 @@ static void failed(struct links *l, const struct err *e)
     links_renew_plan(l);
 }
 
+// Refused since this node was removed: the answer has the signed text.
+static void take_removals(struct links *l, struct bytes answer)
+{
+    struct json_doc *doc = NULL;
+    if (json_parse(&doc, answer, 0, NULL) == 0) {
+        const struct json *list = json_get(json_root(doc), "removals");
+        for (size_t i = 0; i < json_len(list) && i < GRANT_REMOVALS_MAX; i++)
+            (void)links_removal(l, json_str(json_at(list, i)), NULL);
+    }
+    json_free(doc);
+}
+
 static void on_answer(void *user, int status, struct bytes answer, const struct err *why)
 {
     struct links *l = user;
@@ -81,12 +94,10 @@ static void on_answer(void *user, int status, struct bytes answer, const struct 
         status = member_renew_accept(l->args.member, answer, links_wall(l), &e);
     if (status == 0)
         links_renewed(l);
-    else if (status == E_SECURITY || status == E_FORBIDDEN || status == E_UNAUTH) {
-        log_event(LOG_ERROR, "mesh.renew.refused", LOG_STR("why", e.text));
+    else
         failed(l, &e);
-    } else {
-        failed(l, &e);
-    }
+    if (status == E_FORBIDDEN || status == E_SECURITY)
+        take_removals(l, answer);
     links_anon_free(done);
 }
 

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "links/links_priv.h"
 #include "text/url.h"
+#include "trust/trust.h"
 #include <string.h>
 
 struct ask { // one request
@@ -98,8 +99,9 @@ static void op_join(struct ask *a)
     int status = authority_join(l->args.authority, a->body, links_wall(l), &answer, &removed, &e);
     if (status == 0)
         status = l->args.ops->save_authority(l->args.user, &e);
-    log_event(status < 0 ? LOG_WARN : LOG_INFO, "mesh.join", LOG_STR("peer", peer.text),
-              LOG_STR("why", status < 0 ? e.text : "ok"));
+    if (status == 0 || links_may_log(l))
+        log_event(status < 0 ? LOG_WARN : LOG_INFO, "mesh.join", LOG_STR("peer", peer.text),
+                  LOG_STR("why", status < 0 ? e.text : "ok"));
     if (status < 0) {
         links_refused(l, LINKS_REFUSED_JOIN, peer.text, e.text);
         fail(a, &e);
@@ -129,6 +131,40 @@ static void op_join(struct ask *a)
     buf_fini(&news);
 }
 
+// It was away when it was removed, or does not hear the others: here is the text that says so.
+static void refuse_renewal(struct ask *a, const struct err *e)
+{
+    struct json_doc *doc = NULL;
+    struct grant_removal r;
+    struct bytes text, node;
+    struct buf out;
+    struct json_w w;
+    size_t at = 0;
+    char slug[ERR_SLUG_MAX];
+    if (e->code != E_SECURITY || json_parse(&doc, a->body, 0, NULL) < 0) {
+        fail(a, e);
+        return;
+    }
+    node = json_str(json_get(json_root(doc), "node"));
+    err_slug(e->code, slug);
+    buf_init(&out, MEMBER_TEXT_MAX);
+    json_w_init(&w, &out);
+    json_w_obj(&w, NULL);
+    json_w_obj(&w, "error");
+    json_w_cstr(&w, "message", e->text);
+    json_w_cstr(&w, "code", slug);
+    json_w_end(&w);
+    json_w_arr(&w, "removals");
+    while (grant_removals_each(authority_removals(a->l->args.authority), &at, &r, &text))
+        if (bytes_is(node, r.node))
+            json_w_str(&w, NULL, text);
+    json_w_end(&w);
+    json_w_end(&w);
+    http_reply(a->x, err_info(e->code)->http, "application/json", BYTES_NONE, buf_bytes(&out));
+    buf_fini(&out);
+    json_free(doc);
+}
+
 static void op_renew(struct ask *a)
 {
     struct buf out;
@@ -140,9 +176,10 @@ static void op_renew(struct ask *a)
     if (status < 0) {
         struct net_peer peer;
         http_peer(a->x, &peer);
-        log_event(LOG_WARN, "mesh.renew.refused", LOG_STR("why", e.text));
+        if (links_may_log(a->l))
+            log_event(LOG_WARN, "mesh.renew.refused", LOG_STR("why", e.text));
         links_refused(a->l, LINKS_REFUSED_RENEWAL, peer.text, e.text);
-        fail(a, &e);
+        refuse_renewal(a, &e);
     } else {
         reply(a, "application/json", &out);
     }
@@ -162,8 +199,9 @@ static void op_hello(struct ask *a)
         (void)err_set(&e, status, "out of memory");
     if (status < 0) {
         http_peer(a->x, &peer);
-        log_event(LOG_WARN, "mesh.refused", LOG_BYTES("id", a->id), LOG_STR("peer", peer.text),
-                  LOG_STR("why", e.text));
+        if (links_may_log(l))
+            log_event(LOG_WARN, "mesh.refused", LOG_BYTES("id", a->id), LOG_STR("peer", peer.text),
+                      LOG_STR("why", e.text));
         links_refused(l, LINKS_REFUSED_PEER, peer.id && *peer.id ? peer.id : peer.text, e.text);
         fail(a, &e);
     } else {
@@ -287,7 +325,8 @@ static void op_standby(struct ask *a)
         done(a);
 }
 
-// {"id","type","audience","ttl_ms"}: an identity below the asking node's own, or of what it hosts.
+// {"id","type","audience","scopes","ttl_ms"}; scopes: "models,read". An identity below the asking
+// node's own, or of what it hosts.
 static void op_svid(struct ask *a)
 {
     struct json_doc *doc = NULL;
@@ -308,6 +347,8 @@ static void op_svid(struct ask *a)
                                        .id = json_cstr(json_get(root, "id"), ""),
                                        .ttl_ms = json_i64(json_get(root, "ttl_ms"), 0),
                                        .audience = audience};
+    if (status == 0 && json_get(root, "scopes"))
+        status = scope_parse(json_str(json_get(root, "scopes")), &args.scopes, &e);
     if (status == 0)
         status = bytes_is(json_str(json_get(root, "type")), "jwt")
                      ? authority_svid_jwt(a->l->args.authority, &args, links_wall(a->l), &out, &e)

@@ -126,6 +126,8 @@ int net_tls_dial(struct net *n, const struct net_connect_args *args, struct net_
                  struct err *e);
 void net_tls_accept(struct net_tls *t, struct net_stream *inner, const struct net_listen_args *args,
                     bool over_limit);
+// The handshakes of a listener that closes: nobody is there to accept them.
+void net_tls_unaccept(struct net *n, const struct net_listen_args *args);
 struct net_stream *net_tls_inner(const struct net_stream *s); // NULL: not a TLS stream
 const char *net_tls_peer(const struct net_stream *s, uint64_t *ret_epoch); // its ID or NULL
 void net_tls_ref(struct net_tls *t);

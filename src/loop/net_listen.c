@@ -194,6 +194,11 @@ static void listen_give(struct net_listener *l, int fd, bool last)
 {
     struct net *n = l->net;
     bool over = last || n->st.connections >= n->st.connections_max;
+    if (l->args.yields && n->st.connections >= n->st.connections_max / 4 * 3) { // not a handshake
+        (void)close(fd);
+        n->st.refused_over_limit++;
+        return;
+    }
     struct sock *s = net_sock_new(n, l->args.queue_bytes_max);
     if (s == NULL || net_sock_open(s, fd) < 0) { // out of memory: the client sees a closed stream
         (void)close(fd);
@@ -401,6 +406,7 @@ void net_listener_close(struct net_listener *l)
 {
     if (l == NULL || l->fd < 0)
         return;
+    net_tls_unaccept(l->net, &l->args);
     uv_close((uv_handle_t *)&l->poll, listen_closed);
     listen_release(l);
 }

@@ -148,6 +148,20 @@ void net_tls_accept(struct net_tls *t, struct net_stream *inner, const struct ne
     net_tls_begin(s);
 }
 
+void net_tls_unaccept(struct net *n, const struct net_listen_args *args)
+{
+    list_each_safe (it, &n->tls_streams) {
+        struct tls_stream *s = container_of(it, struct tls_stream, link);
+        if (!(s->flags & TLS_SHAKING) || s->on_accept != args->on_accept ||
+            s->accept_user != args->user)
+            continue;
+        s->flags &= (uint16_t)~TLS_SHAKING;
+        s->flags |= TLS_BROKEN | TLS_CLOSING;
+        timer_stop(net_tls_timers(s), &s->timer);
+        net_close(s->inner, true);
+    }
+}
+
 // Its memory is that of a plain stream until here, so that a failure leaves nothing to tell.
 static struct tls_stream *tls_over(struct net *n, struct sock *k, struct net_tls *t,
                                    const char *server_name, struct err *e)

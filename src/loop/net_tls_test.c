@@ -452,6 +452,31 @@ static void test_stop_in_handshake(void **state)
     tls_down(&r, t);
 }
 
+// A listener that closes takes its handshakes along: what it would give them to is gone.
+static void close_soon(struct timer *t)
+{
+    struct rig *r = t->user;
+    net_listener_close(steal(&r->listener));
+}
+
+static void test_listener_closes_in_handshake(void **state)
+{
+    (void)state;
+    struct rig r;
+    tls_up(&r);
+    struct client c = {.total = 2}; // plain, less than a record's head: nothing to answer yet
+    unsigned left = 1;
+    client_start(&c, &r, echo_addr(&r), &left);
+    struct timer soon = {.fn = close_soon, .user = &r};
+    assert_int_equal(timer_start(loop_timers(r.loop), &soon, 30), 0);
+    int64_t began = time_mono_ms();
+    rig_run(&r);
+    assert_in_range(time_mono_ms() - began, 0, 4000);
+    assert_int_equal(c.closed, 1);
+    assert_int_equal(r.accepted, 0);
+    tls_down(&r, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -467,6 +492,7 @@ int main(void)
         cmocka_unit_test(test_end_and_cut),
         cmocka_unit_test(test_many),
         cmocka_unit_test(test_stop_in_handshake),
+        cmocka_unit_test(test_listener_closes_in_handshake),
     };
     return cmocka_run_group_tests_name("net_tls", tests, make_certificates, remove_certificates);
 }

@@ -164,6 +164,8 @@ void mesh_heard(struct mesh *m, struct bytes node, const struct mesh_beat *b, in
     if (n == NULL)
         return;
     n->beat_seq = b->seq;
+    if (n->state == MESH_DEAD)
+        mesh_breaker_reset(n); // what failed there failed by its silence, and that is over
     mesh_turn(m, n, MESH_ALIVE, now_ms); // tells the silence that ends
     n->heard_ms = n->silent_ms = now_ms;
     learn_rtt(n, b, now_us);

@@ -44,6 +44,7 @@ void mesh_free(struct mesh *m);
 
 // ---- sheets: what a node says of itself ---------------------------------------------------------
 
+#define MESH_PRICE_MAX 1000000000000 // a million for a million tokens
 struct mesh_model { // a record of kind "model"
     const char *name, *kind; // kind "": not known
     const char *const *aliases; // NULL-terminated or NULL
@@ -55,6 +56,7 @@ struct mesh_model { // a record of kind "model"
     int64_t eta_ms; // while it loads, -1: unknown
     bool fits; // false: can never be loaded there
     uint32_t replicas_min, replicas_max; // 0: not said
+    uint64_t price_in, price_out; // of one token, in 10^-12 of the mesh's currency; 0: none
     struct label clearance; // of data it may get
     struct label label; // of what it knows: joined to its replies
 };

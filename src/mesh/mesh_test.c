@@ -567,6 +567,31 @@ static void lives(void **state)
     world_fini(&w);
 }
 
+// A machine that stood still: what ran there failed, and nothing is wrong with it any more.
+static void back_from_the_dead(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w);
+    (void)put(&w, "b", 9, 1);
+    beat(&w, "b", 9, 1);
+    struct mesh_node *n = mesh_find(w.m, BYTES("b"));
+    for (int i = 0; i < 40 && view(&w, "b").state != MESH_DEAD;
+         i++) // its own pauses are discounted
+        tick(&w, 50);
+    assert_int_equal(view(&w, "b").state, MESH_DEAD);
+    for (int i = 0; i < 3; i++) {
+        mesh_sent(w.m, n);
+        mesh_outcome(w.m, n, false, w.now);
+    }
+    assert_true(view(&w, "b").breaker_open);
+    beat(&w, "b", 9, 1);
+    assert_int_equal(view(&w, "b").state, MESH_ALIVE);
+    assert_false(view(&w, "b").breaker_open);
+    forget(&w);
+    world_fini(&w);
+}
+
 static void late_beats(void **state)
 {
     struct world w;
@@ -1157,6 +1182,7 @@ int main(void)
         cmocka_unit_test(summaries),
         cmocka_unit_test(unknown_sender),
         cmocka_unit_test(lives),
+        cmocka_unit_test(back_from_the_dead),
         cmocka_unit_test(late_beats),
         cmocka_unit_test(round_trips),
         cmocka_unit_test(loads),

@@ -146,6 +146,9 @@ static void model(struct reader *r, const struct json *v, struct mesh_model *x)
         (uint32_t)number(r, json_get(replicas, "min"), "replicas.min", MESH_NODES_MAX);
     x->replicas_max =
         (uint32_t)number(r, json_get(replicas, "max"), "replicas.max", MESH_NODES_MAX);
+    const struct json *price = json_get(v, "price");
+    x->price_in = number(r, json_get(price, "in"), "price.in", MESH_PRICE_MAX);
+    x->price_out = number(r, json_get(price, "out"), "price.out", MESH_PRICE_MAX);
     x->clearance = label(r, json_get(v, "clearance"), "clearance of a model");
     x->label = label(r, json_get(v, "label"), "label of a model");
 }
@@ -280,6 +283,12 @@ static void put_model(struct json_w *w, const struct label_names *names, const s
     json_w_u64(w, "min", x->replicas_min);
     json_w_u64(w, "max", x->replicas_max);
     json_w_end(w);
+    if (x->price_in || x->price_out) {
+        json_w_obj(w, "price");
+        json_w_u64(w, "in", x->price_in);
+        json_w_u64(w, "out", x->price_out);
+        json_w_end(w);
+    }
     put_label(w, "clearance", names, x->clearance);
     put_label(w, "label", names, x->label);
     json_w_end(w);

@@ -72,6 +72,8 @@ static void refused(void **state)
         {"{" HEAD ",\"models\":[{" MODEL ",\"slots\":-1}]}", E_INVALID, "slots"},
         {"{" HEAD ",\"models\":[{" MODEL ",\"slots\":65536}]}", E_INVALID, "slots"},
         {"{" HEAD ",\"models\":[{" MODEL ",\"load_ms\":-2}]}", E_INVALID, "load_ms"},
+        {"{" HEAD ",\"models\":[{" MODEL ",\"price\":{\"out\":1000000000001}}]}", E_INVALID,
+         "price.out"},
         {"{" HEAD ",\"models\":[{" MODEL ",\"eta_ms\":\"soon\"}]}", E_INVALID, "eta_ms"},
         {"{" HEAD ",\"models\":[{" MODEL ",\"replicas\":{\"min\":257}}]}", E_INVALID,
          "replicas.min"},
@@ -181,6 +183,8 @@ static void there_and_back(void **state)
                                    .fits = true,
                                    .replicas_min = 1,
                                    .replicas_max = 3,
+                                   .price_in = 150000,
+                                   .price_out = 600000,
                                    .clearance = LABEL_ALL,
                                    .label = eng},
                                   {.name = "x", .kind = "embedding", .state = "FAILED"}};
@@ -216,7 +220,8 @@ static void there_and_back(void **state)
         "\"models\":[{\"name\":\"m\",\"kind\":\"chat\",\"aliases\":[\"gpt\",\"best \\\"one\\\"\"],"
         "\"state\":\"LOADING\",\"tier\":\"edge\",\"context\":4096,\"slots\":4,\"active\":1,"
         "\"waiting\":2,\"eta_ms\":400,\"load_ms\":3000,\"fits\":true,"
-        "\"replicas\":{\"min\":1,\"max\":3},\"clearance\":\"restricted:*\","
+        "\"replicas\":{\"min\":1,\"max\":3},\"price\":{\"in\":150000,\"out\":600000},\"clearance\":"
+        "\"restricted:*\","
         "\"label\":\"confidential:eng\"},{\"name\":\"x\",\"kind\":\"embedding\","
         "\"state\":\"FAILED\",\"tier\":\"node\",\"context\":0,\"slots\":0,\"active\":0,"
         "\"waiting\":0,\"eta_ms\":0,\"load_ms\":0,\"fits\":false,"

@@ -22,6 +22,7 @@ const struct hist_bounds hist_coarse = {18,
 
 struct meter {
     struct meter_node node;
+    char currency[8];
     struct meter_model *models, *last;
     size_t series;
 };
@@ -33,7 +34,7 @@ struct metric {
     enum metric_type type;
     size_t offset;
     double scale; // stored unit to written unit
-    const char *label, *value; // one more label, or NULL
+    const char *label, *value; // one more label, or NULL; value NULL: the currency
     const char *help;
 };
 
@@ -145,8 +146,11 @@ static const struct metric model_metrics[] = {
     {"plexus_model_requests_total", COUNTER, M(status_5xx), 1, "status", "5xx", NULL},
     {"plexus_model_requests_total", COUNTER, M(aborted), 1, "status", "aborted", NULL},
     {"plexus_model_tokens_total", COUNTER, M(tokens_in), 1, "direction", "in",
-     "Tokens as the engine's usage tells."},
+     "Tokens as the engine's usage tells. Engine mesh: of another node, which counts them, too."},
     {"plexus_model_tokens_total", COUNTER, M(tokens_out), 1, "direction", "out", NULL},
+    {"plexus_model_cost_total", COUNTER, M(cost_nano), 1e-9, "currency", NULL,
+     "Tokens by the price of their model. Engine mesh: of another node, which counts it, too; the "
+     "cost of a key is counted where its requests came in."},
     {"plexus_model_stream_events_total", COUNTER, M(frames), 1, NULL, NULL,
      "Server-sent events passed on."},
     {"plexus_model_active", GAUGE, M(active), 1, NULL, NULL, "Requests at the engine."},
@@ -249,6 +253,23 @@ struct meter_model *meter_model(struct meter *m, const char *model, const char *
     return x;
 }
 
+void meter_currency(struct meter *m, const char *currency)
+{
+    (void)snprintf(m->currency, sizeof(m->currency), "%s", currency);
+}
+
+static uint64_t product(uint64_t tokens, uint64_t price)
+{
+    uint64_t p;
+    return __builtin_mul_overflow(tokens, price, &p) ? UINT64_MAX / 2 : p; // no honest usage
+}
+
+uint64_t meter_cost(uint64_t tokens_in, uint64_t tokens_out, uint64_t price_in, uint64_t price_out)
+{
+    uint64_t in = product(tokens_in, price_in), out = product(tokens_out, price_out);
+    return in / 1000 + out / 1000 + (in % 1000 + out % 1000 + 500) / 1000;
+}
+
 static void put_hist(struct buf *out, const char *name, const struct prom_label *labels,
                      size_t count, const struct hist *h)
 {
@@ -268,13 +289,13 @@ static void put_hist(struct buf *out, const char *name, const struct prom_label 
 }
 
 static void put_metric(struct buf *out, const struct metric *k, const struct prom_label *labels,
-                       size_t count, const void *base)
+                       size_t count, const void *base, const char *currency)
 {
     const char *at = (const char *)base + k->offset;
     struct prom_label with[4];
     memcpy(with, labels, count * sizeof(*labels));
     if (k->label)
-        with[count++] = (struct prom_label){k->label, bytes_of(k->value)};
+        with[count++] = (struct prom_label){k->label, bytes_of(k->value ? k->value : currency)};
     if (k->type == HISTOGRAM) {
         put_hist(out, k->name, with, count, (const struct hist *)(const void *)at);
     } else {
@@ -292,7 +313,7 @@ int meter_put(struct buf *out, const struct meter *m)
         const struct metric *k = &node_metrics[i];
         if (k->help) // else one more row of the metric above
             (void)prom_head(out, k->name, types[k->type], k->help);
-        put_metric(out, k, none, 0, &m->node);
+        put_metric(out, k, none, 0, &m->node, m->currency);
     }
     size_t rows = sizeof(model_metrics) / sizeof(model_metrics[0]);
     for (size_t i = 0, next; i < rows && m->models; i = next) {
@@ -304,7 +325,7 @@ int meter_put(struct buf *out, const struct meter *m)
             const struct prom_label labels[2] = {{"model", bytes_of(x->model)},
                                                  {"engine", bytes_of(x->engine)}};
             for (size_t row = i; row < next; row++)
-                put_metric(out, &model_metrics[row], labels, 2, x);
+                put_metric(out, &model_metrics[row], labels, 2, x, m->currency);
         }
     }
     return out->failed;

@@ -28,6 +28,8 @@ struct meter_model { // one series, label model and engine
     char model[129], engine[33];
     uint64_t status_2xx, status_4xx, status_5xx, aborted; // finished requests by answer
     uint64_t tokens_in, tokens_out, frames;
+    uint64_t cost_nano; // 10^-9 of the currency
+    uint64_t price_in, price_out; // of one token, in 10^-12; set by the node
     uint64_t loads, evictions, deaths, load_failures;
     uint64_t active, waiting; // gauges
     uint64_t memory_bytes, state; // gauges; state as enum model_state
@@ -68,6 +70,9 @@ struct meter_node *meter_node(struct meter *m);
 // The series of this model (made when new; NULL: no memory or over 1,000 series).
 struct meter_model *meter_model(struct meter *m, const char *model, const char *engine);
 struct meter_model *meter_models(struct meter *m); // first, linked by next
+void meter_currency(struct meter *m, const char *currency); // of all costs; "" at first
+// What these tokens cost at these prices, in 10^-9 of the currency.
+uint64_t meter_cost(uint64_t tokens_in, uint64_t tokens_out, uint64_t price_in, uint64_t price_out);
 int meter_put(struct buf *out, const struct meter *m);
 
 #endif

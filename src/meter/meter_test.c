@@ -161,6 +161,7 @@ static void test_text(void **state)
     assert_true(value_of(&s, "plexus_requests_total") == 0);
     scrape_fini(&s);
     meter_node(m)->requests = 12345678901;
+    meter_currency(m, "EUR");
     meter_node(m)->loop_lag_ns = 1500000;
     meter_node(m)->mesh_nodes[0] = 3; // in the order of the states
     meter_node(m)->mesh_nodes[4] = 2;
@@ -172,6 +173,7 @@ static void test_text(void **state)
     assert_ptr_equal(a->next, b);
     a->status_2xx = 7;
     a->tokens_out = 99;
+    a->cost_nano = 1250000000;
     hist_add(&a->ttft_own, 12000);
     hist_add(&a->ttft_own, UINT64_C(1) << 40);
     buf_clear(&out);
@@ -186,6 +188,7 @@ static void test_text(void **state)
     assert_true(value_of(&s, "plexus_mesh_requests_received_total") == 41);
     assert_true(value_of(&s, "plexus_model_requests_total{" A ",status=\"2xx\"}") == 7);
     assert_true(value_of(&s, "plexus_model_tokens_total{" A ",direction=\"out\"}") == 99);
+    assert_true(value_of(&s, "plexus_model_cost_total{" A ",currency=\"EUR\"}") == 1.25);
     assert_true(value_of(&s, "plexus_ttft_own_seconds_bucket{" A ",le=\"1e-05\"}") == 0);
     assert_true(value_of(&s, "plexus_ttft_own_seconds_bucket{" A ",le=\"1.5e-05\"}") == 1);
     assert_true(value_of(&s, "plexus_ttft_own_seconds_bucket{" A ",le=\"0.1\"}") == 1);
@@ -233,12 +236,36 @@ static void test_limits(void **state)
     assert_int_equal(mem_live(), 0);
 }
 
+static void test_cost(void **state)
+{
+    static const struct {
+        uint64_t in, out, price_in, price_out, nano;
+    } rows[] = {
+        {0, 0, 150000, 600000, 0},
+        {1000000, 0, 150000, 600000, 150000000}, // 0.15 for a million
+        {0, 1000000, 150000, 600000, 600000000},
+        {7, 3, 150000, 600000, 2850},
+        {1, 1, 499, 1, 1}, // rounded once
+        {1, 0, 499, 0, 0},
+        {1000000, 1000000, 0, 0, 0},
+        {1000000, 1, 1000000000000, 0, 1000000000000000}, // the dearest one
+        {UINT64_MAX, UINT64_MAX, 1000000000000, 1000000000000, 18446744073709552}, // nonsense
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        uint64_t got = meter_cost(rows[i].in, rows[i].out, rows[i].price_in, rows[i].price_out);
+        if (got != rows[i].nano)
+            fail_msg("row %zu: %llu, not %llu", i, (unsigned long long)got,
+                     (unsigned long long)rows[i].nano);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bounds),    cmocka_unit_test(test_buckets),
         cmocka_unit_test(test_quantiles), cmocka_unit_test(test_text),
-        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_limits),    cmocka_unit_test(test_cost),
     };
     return cmocka_run_group_tests_name("meter", tests, NULL, NULL);
 }

@@ -91,6 +91,9 @@ struct net_listen_args {
     uint32_t mode; // unix socket's file mode, 0: 0600
     size_t queue_bytes_max; // of accepted streams
     int64_t handshake_ms; // TLS handshake deadline
+    // When three quarters of all connections are taken, new ones are refused here, the last quarter
+    // is for the other listeners: for one that strangers reach.
+    bool yields;
     // Sets s->handler and s->user, and turns reading on; TLS streams come after their handshake.
     // Must not fail: to refuse, write an answer and close. over_limit: descriptors are (nearly)
     // used up: answer 503 and close.
@@ -102,7 +105,9 @@ int net_listen(struct net *n, const struct net_listen_args *args, struct net_lis
 uint16_t net_listener_port(const struct net_listener *l);
 // From the next connection on: another context, or none (NULL). Connections that are there go on.
 void net_listener_tls(struct net_listener *l, struct net_tls *tls);
-void net_listener_close(struct net_listener *l); // also removes a unix socket's file
+// Also removes a unix socket's file. Ends the TLS handshakes that it began: on_accept does not come
+// any more.
+void net_listener_close(struct net_listener *l);
 
 #define NET_ID_MAX 2049 // a SPIFFE ID has at most 2048 bytes (SPIFFE-ID, section 2.3)
 

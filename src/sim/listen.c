@@ -158,6 +158,7 @@ void net_listener_close(struct net_listener *l)
     if (l == NULL)
         return;
     list_del(&l->link);
+    sim_tls_unaccept(l->net, &l->args);
     sim_listener_refuse(l);
     net_tls_free(l->args.tls);
     mem_free(l);

@@ -218,7 +218,7 @@ void play_run(const struct play_args *args, struct play_report *ret)
     *ret = (struct play_report){0};
     p->args = *args;
     p->report = ret;
-    log_start(NULL, args->trace ? LOG_DEBUG : (enum log_level)(LOG_ERROR + 1));
+    log_start(NULL, args->trace ? LOG_DEBUG : LOG_OFF);
     set_up(p);
     act(p);
     report(p);
@@ -257,7 +257,7 @@ uint64_t play_join_ns(uint64_t seed, unsigned nodes, uint64_t delay_ns)
     uint64_t took = SIM_NEVER;
     p->args = (struct play_args){.seed = seed, .nodes = nodes, .seconds = 1, .quiet_faults = true};
     p->report = &r;
-    log_start(NULL, (enum log_level)(LOG_ERROR + 1));
+    log_start(NULL, LOG_OFF);
     choose(p);
     p->link = (struct sim_link){.delay_ns = delay_ns};
     p->w = sim_new(&(struct sim_args){.seed = seed, .link = p->link});

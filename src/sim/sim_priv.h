@@ -184,6 +184,7 @@ int sim_dial(struct net *n, const struct net_connect_args *args, struct net_stre
 
 int sim_tls_dial(struct net *n, const struct net_connect_args *args, struct net_stream **ret,
                  struct err *e);
+void sim_tls_unaccept(struct net *n, const struct net_listen_args *a);
 void sim_tls_accept(struct net_tls *t, struct net_stream *inner, const struct net_listen_args *a,
                     bool over_limit);
 const struct net_stream *sim_tls_inner(const struct net_stream *s, struct net_peer *ret);

@@ -411,7 +411,9 @@ int net_connect(struct net *n, const struct net_connect_args *args, struct net_s
 void sim_sock_accept(struct net_listener *l, struct sim_conn *c)
 {
     struct net *n = l->net;
-    bool over = n->st.connections >= n->st.connections_max;
+    uint64_t most =
+        l->args.yields ? n->st.connections_max / 4 * 3 : (uint64_t)n->st.connections_max;
+    bool over = n->st.connections >= most;
     struct sock *s = sock_new(n, l->args.queue_bytes_max);
     struct sim_end *e = &c->end[1];
     e->stream = s;

@@ -503,6 +503,19 @@ void sim_tls_accept(struct net_tls *t, struct net_stream *inner, const struct ne
     tls_begin(s);
 }
 
+void sim_tls_unaccept(struct net *n, const struct net_listen_args *a)
+{
+    list_each_safe (it, &n->tls_streams) {
+        struct tls_stream *s = container_of(it, struct tls_stream, link);
+        if (!(s->flags & TLS_SHAKING) || s->on_accept != a->on_accept || s->accept_user != a->user)
+            continue;
+        s->flags &= ~(unsigned)TLS_SHAKING;
+        s->flags |= TLS_BROKEN | TLS_CLOSING;
+        timer_stop(tls_timers(s), &s->timer);
+        net_close(s->inner, true);
+    }
+}
+
 int net_upgrade(struct net *n, struct net_stream *plain, struct net_tls *tls,
                 const char *server_name, int64_t timeout_ms, struct net_stream **ret, struct err *e)
 {

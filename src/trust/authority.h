@@ -97,7 +97,7 @@ struct authority_svid_args {
     int64_t ttl_ms; // 0: the default; at most the authority's for X.509 by others than admin
     struct bytes csr_der; // X.509: empty: a key is made here and given
     const char *const *audience; // JWT
-    unsigned scopes; // JWT: SCOPE_*; only the admin may ask for any
+    unsigned scopes; // JWT: SCOPE_*; a node may ask for models only
 };
 // {"id","serial","not_before","expires","cert_pem","key_pem"?,"bundle_pem"}. E_FORBIDDEN,
 // E_INVALID.

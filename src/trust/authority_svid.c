@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/time.h"
 #include "trust/authority_priv.h"
+#include "trust/trust.h"
 #include <string.h>
 
 // The node behind a requester's checked ID; NULL and an error when it may ask for nothing.
@@ -42,8 +43,11 @@ static int owner_epoch(const struct authority *a, const struct authority_svid_ar
     if (!spiffe_below(id, &requester) && (!hosted || id->path.n <= kind.n + 2))
         return err_set(e, E_FORBIDDEN, "%s may not have %.*s", args->requester,
                        BYTES_FMT(id->text));
-    if (args->scopes)
-        return err_set(e, E_FORBIDDEN, "only the admin gives scopes");
+    if (args->scopes & ~(unsigned)SCOPE_MODELS)
+        return err_set(e, E_FORBIDDEN,
+                       "%s may give the scope models only; more is given by the admin, on the "
+                       "authority's node",
+                       args->requester);
     *ret_epoch = g->grant.epoch;
     return 0;
 }

@@ -258,6 +258,7 @@ void key_view(const struct key *key, struct key_view *ret)
         .used_ms = key->used_ms,
         .requests = key->requests,
         .tokens = key->tokens,
+        .cost_nano = key->cost_nano,
         .requests_per_minute = key->requests_per_minute,
         .tokens_per_minute = key->tokens_per_minute,
         .clearance = key->clearance,

@@ -124,6 +124,12 @@ int key_model(const struct key *key, struct bytes model, struct err *e)
                    BYTES_FMT(bytes_first(model, 128)));
 }
 
+void key_cost(struct key *key, uint64_t nano)
+{
+    if (__builtin_add_overflow(key->cost_nano, nano, &key->cost_nano) || key->cost_nano > INT64_MAX)
+        key->cost_nano = INT64_MAX; // as much as the file holds
+}
+
 void key_used(struct key *key, uint64_t tokens, int64_t now_ms)
 {
     double per_minute = (double)key->tokens_per_minute;

@@ -42,6 +42,8 @@ static void save_key(struct json_w *w, const struct label_names *names, const st
     json_w_i64(w, "used_ms", key->used_ms);
     json_w_u64(w, "requests", key->requests);
     json_w_u64(w, "tokens", key->tokens);
+    if (key->cost_nano)
+        json_w_u64(w, "cost_nano", key->cost_nano);
     json_w_u64(w, "requests_per_minute", key->requests_per_minute);
     json_w_u64(w, "tokens_per_minute", key->tokens_per_minute);
     if (!label_dominates(key->clearance, LABEL_ALL))
@@ -92,6 +94,7 @@ static bool counts(struct key *key, const struct json *v)
               count(v, "used_ms", INT64_MAX, 0, &used) &&
               count(v, "requests", INT64_MAX, 0, &key->requests) &&
               count(v, "tokens", INT64_MAX, 0, &key->tokens) &&
+              count(v, "cost_nano", INT64_MAX, 0, &key->cost_nano) &&
               count(v, "requests_per_minute", UINT32_MAX, 0, &requests) &&
               count(v, "tokens_per_minute", INT64_MAX, 0, &key->tokens_per_minute);
     if (!ok)
@@ -208,6 +211,7 @@ static void keep(struct key *old, struct key *new)
         old->token_bucket.begun = false;
     old->requests = was.requests > new->requests ? was.requests : new->requests;
     old->tokens = was.tokens > new->tokens ? was.tokens : new->tokens;
+    old->cost_nano = was.cost_nano > new->cost_nano ? was.cost_nano : new->cost_nano;
     old->used_ms = was.used_ms > new->used_ms ? was.used_ms : new->used_ms;
     new->name = was.name; // freed with it
     new->models = was.models;

@@ -28,7 +28,7 @@ struct key {
     const char **models; // NULL: all
     unsigned scopes;
     int64_t created_ms, expires_ms, used_ms;
-    uint64_t requests, tokens;
+    uint64_t requests, tokens, cost_nano;
     uint32_t requests_per_minute;
     uint64_t tokens_per_minute;
     struct label clearance, label;

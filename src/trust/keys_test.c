@@ -241,6 +241,15 @@ static void test_token_rate(void **state)
     key_used(key, 5, 1000);
     key_view(key, &v);
     assert_true(v.tokens == UINT64_MAX);
+    assert_int_equal(v.cost_nano, 0);
+    key_cost(key, 7);
+    key_cost(key, 5);
+    key_view(key, &v);
+    assert_int_equal(v.cost_nano, 12);
+    key_cost(key, UINT64_MAX);
+    key_cost(key, 5);
+    key_view(key, &v);
+    assert_true(v.cost_nano == INT64_MAX); // as much as the file holds
     keys_free(k);
 }
 

@@ -30,6 +30,7 @@ struct key_view {
     const char *const *models; // NULL: all; "name", or "start*" for all that begin so
     int64_t created_ms, expires_ms, used_ms; // wall; TIME_NEVER; 0 = never used
     uint64_t requests, tokens;
+    uint64_t cost_nano; // of its requests, in 10^-9 of the configured currency
     uint32_t requests_per_minute; // 0: no limit
     uint64_t tokens_per_minute;
     struct label clearance; // of what its owner may read
@@ -84,6 +85,7 @@ bool key_has_labels(const struct key *key); // one of the two was given
 int key_model(const struct key *key, struct bytes model, struct err *e);
 // Tokens are known after the answer: the bucket may go below zero, and the next request waits.
 void key_used(struct key *key, uint64_t tokens, int64_t now_ms);
+void key_cost(struct key *key, uint64_t nano); // what they cost
 void key_view(const struct key *key, struct key_view *ret); // texts live until the table changes
 
 #endif

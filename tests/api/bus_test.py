@@ -15,7 +15,7 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import plexus  # noqa: E402
-from plexus import PLEXUS, Node, descendants, scripted, wait_until  # noqa: E402
+from plexus import PLEXUS, Node, cmdline, descendants, scripted, wait_until  # noqa: E402
 
 os.environ["PATH"] += ":/usr/sbin:/usr/local/sbin"  # where Debian has nats-server
 
@@ -76,8 +76,7 @@ def test_node_tells():
 
 
 def nats_of(node):
-    return [pid for pid in descendants(node.process.pid)
-            if pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].endswith(b"nats-server")]
+    return [pid for pid in descendants(node.process.pid) if cmdline(pid).split(b"\0")[0].endswith(b"nats-server")]
 
 
 def test_own_nats():

@@ -235,6 +235,12 @@ def test_svid():
         assert got.status == status, (node, got)
     claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
     assert claims["sub"] == "spiffe://test.internal/user/ann" and "plexus" in claims["aud"], claims
+    mine = run("two", "mesh", "svid", "agent/planner", "--jwt", "--scopes", "models").stdout.strip()
+    claims = json.loads(base64.urlsafe_b64decode(mine.split(".")[1] + "=="))
+    assert claims["scope"] == "models" and claims["sub"].endswith("/agent/planner"), claims
+    assert at("three").get("/v1/models", headers={"Authorization": "Bearer " + mine}).status == 200
+    assert at("three").get("/api/keys", headers={"Authorization": "Bearer " + mine}).status == 403
+    refused("two", "mesh", "svid", "agent/planner", "--jwt", "--scopes", "models,admin", code=77, says="models only")
     refused("one", "mesh", "svid", "nonsense/../x", code=65, says="nonsense|path|identity|name")
     refused("one", "mesh", "svid", "node/one", "--ttl", "soon", code=65, says="ttl|soon")
 

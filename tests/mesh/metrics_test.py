@@ -10,7 +10,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import mesh  # noqa: E402
 import netns  # noqa: E402
 import plexus  # noqa: E402
-from mesh import Mesh  # noqa: E402
+from mesh import Mesh, view  # noqa: E402
 from plexus import parallel, scripted, wait_until  # noqa: E402
 
 netns.need()
@@ -44,7 +44,9 @@ def test_alone():
     with Mesh(join=False, a={"talk": talk()}) as m:
         got = figures(m["a"])
         assert got["member"] == 0 and set(got.values()) == {0}, got
+        wait_until("the memory is known", lambda: view(m["a"])["nodes"][0]["memory_free"] > 0)
         m.init()
+        wait_until("also in a mesh of one", lambda: view(m["a"])["nodes"][0]["memory_free"] > 0)
         got = figures(m["a"])
         assert got["member"] == 1 and nodes(m["a"])["alive"] == 1, got
         assert 3500 < got["certificate_seconds"] <= 3600, got
