@@ -21,16 +21,12 @@
 #define LINKS_NO_UDP_MS 3000   // so long without a datagram: a firewall, not loss
 #define LINKS_RENEW_MS 1000    // first pause after a renewal that failed ...
 #define LINKS_RENEW_MAX_MS 10000 // ... up to this while the certificate is good
-<<<<<<< HEAD
 #define LINKS_DOUBT_MS 10000 // between two such renewals
-    == == ==
-    =
 #define LINKS_GONE_MS 5000 // a node that said goodbye and is not heard for so long has ended
-        >>>>>>> sim
 #define LINKS_KEY_LEN 16
 #define LINKS_MAC_LEN CRYPTO_SIP_LEN
 
-        struct link { // to one peer
+struct link { // to one peer
     struct links *all;
     struct list node; // links->links
     struct mesh_node *mesh;
