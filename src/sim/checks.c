@@ -224,7 +224,8 @@ static void check_served_by(struct play_request *r)
     if (strcmp(by->environment, n->environment) != 0)
         sim_fail(p->w, "request %u to %s of %s was served by %s of %s", r->id, n->name,
                  n->environment, by->name, by->environment);
-    if (by->removed && by != n && r->began_at > by->removed_at + REMOVED_MS * SIM_MS && p->mended)
+    if (by->removed && by != n && p->mended && r->began_at > by->removed_at + REMOVED_MS * SIM_MS &&
+        r->began_at > p->faults_until + REMOVED_MS * SIM_MS)
         sim_fail(p->w, "request %u was served by %s, which was removed", r->id, by->name);
 }
 
