@@ -364,9 +364,9 @@ int node_build(struct node *n, struct err *e)
         return status;
     node_put_models(n, n->config);
     node_prices(n, n->config);
-    if ((status = node_mesh_open(n, e)) < 0)
+    if (node_mesh_open(n, e) < 0)
         return err_wrap(e, "mesh");
-    if ((status = node_bus_open(n, e)) < 0)
+    if (node_bus_open(n, e) < 0)
         return err_wrap(e, "bus");
     n->tick.fn = on_tick;
     n->tick.user = n;

@@ -64,8 +64,7 @@ static void put_member(struct config_work *w, struct json_w *out, const struct l
         if (v)
             below.v[below.count++] = v;
     }
-    const struct json *last = below.v[below.count - 1];
-    if (json_is(last, JSON_NULL))
+    if (below.count == 0 || json_is(below.v[below.count - 1], JSON_NULL))
         return; // taken away
     const char *name = arena_str(w->arena, key);
     if (!name)
