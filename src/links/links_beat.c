@@ -92,6 +92,8 @@ static int take(struct links *l, struct link *x, const struct mesh_beat *b)
         return 0; // late, or said before
     x->in_seq = b->seq;
     x->heard_ms = links_now(l);
+    if (b->boot > x->life) // by TCP it may come before any hello
+        link_life(x, b->boot);
     if (b->echo_us > x->echo_us) {
         x->echo_us = b->echo_us;
         x->echoed_ms = links_now(l);

@@ -219,11 +219,8 @@ static int take_key(struct link *x, const struct json *root, struct err *e)
 
 // A node that was started anew knows nothing of what was sent to its last life; after a loss of
 // power nothing else says so, and what waits for an answer would wait for ever.
-static void take_life(struct link *x, const struct json *root)
+void link_life(struct link *x, uint64_t boot)
 {
-    uint64_t boot = 0;
-    if (!bytes_u64(json_str(json_get(root, "boot")), &boot))
-        return;
     if (x->life && x->life != boot)
         link_drop(x);
     x->life = boot;
@@ -242,7 +239,9 @@ int link_hello_take(struct links *l, struct bytes peer, struct bytes text, struc
     if (status >= 0 && !x)
         status = err_set(e, E_NOTFOUND, "no sheet of node %.*s is known", BYTES_FMT(peer));
     if (status >= 0) {
-        take_life(x, root);
+        uint64_t boot = 0;
+        if (bytes_u64(json_str(json_get(root, "boot")), &boot))
+            link_life(x, boot);
         status = take_key(x, root, e);
     }
     json_free(doc);

@@ -115,6 +115,7 @@ void link_sync(struct link *x);
 void link_fetch(struct link *x, const char *node);
 void link_drop(struct link *x); // its pool and keys
 void link_free(struct link *x);
+void link_life(struct link *x, uint64_t boot); // that is its peer's now
 void links_call_free(struct links_call *c);
 typedef void (*links_done_fn)(struct links_call *c, int status, const struct err *e);
 // Takes the body's memory. NULL on failure (told in e).

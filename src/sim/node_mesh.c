@@ -109,6 +109,7 @@ static void op_changed(void *user, struct mesh_node *other)
 static void op_cut(void *user, const char *node, const char *why)
 {
     struct play_node *n = user;
+    sim_say(n->play->w, "cuts %s: %s", node, why);
     gate_node_gone(n->gate, node, why);
 }
 
@@ -530,6 +531,7 @@ static int route(void *user, const struct gate_want *w, struct gate_route *ret, 
 static void sent(void *user, const char *node, const char *model)
 {
     struct play_node *n = user;
+    sim_say(n->play->w, "sends a request for %s to %s", model, node);
     (void)model;
     struct mesh_node *x = n->mesh ? mesh_find(n->mesh, bytes_of(node)) : NULL;
     if (x != NULL)
