@@ -13,7 +13,7 @@
 
 #define BEAT_MS 250
 #define AGAIN_MS 500 // after something failed
-#define HEARTBEAT_MS 5000 // the server's word that the watch stands
+#define HEARTBEAT_MS 2000 // the server's word that the watch stands
 #define SILENT_MS (3 * HEARTBEAT_MS)
 #define DEDUP_MS 120000 // the bucket's window, as every client of NATS makes it
 #define BODY_MAX 8192

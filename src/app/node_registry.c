@@ -8,15 +8,16 @@
 #include <stdio.h>
 #include <string.h>
 
-#define AGAIN_MS 60000 // a node's bad record is told so often
+#define TOLD_MS 60000 // bad records are told to the log so many times in so long
+#define TOLD_MAX 8
 
 struct node_registry {
     struct node_mesh *m;
     struct registry *r;
     struct net_tls *tls;
     struct buf told; // what was put there last
-    char refused[REGISTRY_NAME_MAX + 1];
-    int64_t refused_ms;
+    int64_t refused_ms; // when the first of those that count was told
+    unsigned refused;
     bool closing;
 };
 
@@ -32,10 +33,12 @@ static void on_seen(void *user, struct bytes node, struct bytes text)
     if (x->closing || links_take(x->m->links, text, &e) >= 0)
         return;
     meter_node(x->m->node->meter)->links_refused++;
-    if (bytes_is(node, x->refused) && now(x) - x->refused_ms < AGAIN_MS)
+    if (!x->refused || now(x) - x->refused_ms >= TOLD_MS) {
+        x->refused_ms = now(x);
+        x->refused = 0;
+    }
+    if (++x->refused > TOLD_MAX)
         return;
-    (void)snprintf(x->refused, sizeof(x->refused), "%.*s", BYTES_FMT(node));
-    x->refused_ms = now(x);
     log_event(LOG_WARN, "registry.refused", LOG_BYTES("node", node), LOG_STR("why", e.text));
 }
 

@@ -128,9 +128,25 @@ int links_tls(struct links *l, struct err *e)
 
 // ---- life --------------------------------------------------------------------------------------
 
+// A node that said goodbye ends what it has begun, but nobody looks at its life any more. When it
+// is not heard either, nothing of that will come.
+static void cut_gone(struct links *l)
+{
+    list_each_safe (it, &l->links) {
+        struct link *x = container_of(it, struct link, node);
+        struct mesh_node_view v;
+        if (!x->pool || links_now(l) - x->heard_ms <= LINKS_GONE_MS)
+            continue;
+        mesh_node_view(l->args.mesh, x->mesh, links_now(l), &v);
+        if (v.state == MESH_LEFT)
+            link_drop(x);
+    }
+}
+
 static void on_tick(struct timer *t)
 {
     struct links *l = t->user;
+    cut_gone(l);
     if (l->args.ops->load)
         l->args.ops->load(l->args.user);
     mesh_tick(l->args.mesh, links_now(l));

@@ -91,6 +91,7 @@ static int take(struct links *l, struct link *x, const struct mesh_beat *b)
     if (b->seq <= x->in_seq)
         return 0; // late, or said before
     x->in_seq = b->seq;
+    x->heard_ms = links_now(l);
     if (b->echo_us > x->echo_us) {
         x->echo_us = b->echo_us;
         x->echoed_ms = links_now(l);

@@ -227,6 +227,7 @@ static void take_life(struct link *x, const struct json *root)
     if (x->life && x->life != boot)
         link_drop(x);
     x->life = boot;
+    x->heard_ms = links_now(x->all);
 }
 
 int link_hello_take(struct links *l, struct bytes peer, struct bytes text, struct link **ret,

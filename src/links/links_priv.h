@@ -22,6 +22,7 @@
 #define LINKS_RENEW_MS 1000    // first pause after a renewal that failed ...
 #define LINKS_RENEW_MAX_MS 10000 // ... up to this while the certificate is good
 #define LINKS_DOUBT_MS 10000 // between two such renewals
+#define LINKS_GONE_MS 5000 // a node that said goodbye and is not heard for so long has ended
 #define LINKS_KEY_LEN 16
 #define LINKS_MAC_LEN CRYPTO_SIP_LEN
 
@@ -34,6 +35,7 @@ struct link { // to one peer
     struct net_addr addr; // of the pool
     size_t address_at;    // which of its addresses
     uint64_t life;        // its boot, as its last hello said; 0: none yet
+    int64_t heard_ms;     // its last beat or hello
     // Datagrams: what we send by, what we take.
     bool has_out, has_in;
     uint64_t out_id, in_id, in_seq, in_boot;

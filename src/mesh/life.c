@@ -18,8 +18,17 @@ static bool is_silent(const struct mesh *m, const struct mesh_node *n, int64_t n
     return now_ms - n->silent_ms >= limit;
 }
 
+// The tick is overdue: this node was paused, and no silence may be judged before mesh_tick has
+// taken its own pause out of it.
+static bool is_late(const struct mesh *m, int64_t now_ms)
+{
+    return m->due_ms != TIME_NEVER && now_ms - m->due_ms > m->args.beat_ms;
+}
+
 void mesh_look(struct mesh *m, struct mesh_node *n, int64_t now_ms)
 {
+    if (is_late(m, now_ms))
+        return;
     int64_t silence = now_ms - n->silent_ms;
     if (n->state == MESH_ALIVE && is_silent(m, n, now_ms))
         mesh_turn(m, n, MESH_SUSPECT, now_ms);

@@ -805,6 +805,25 @@ static void own_pause(void **state)
     }
 }
 
+// A deadline of the driver's may be told after a pause before the tick is.
+static void own_pause_unreachable(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w);
+    (void)put(&w, "b", 9, 1);
+    beat(&w, "b", 9, 1);
+    tick(&w, 300);
+    w.now += 60000;
+    mesh_unreachable(w.m, mesh_find(w.m, BYTES("b")), w.now);
+    assert_int_equal(view(&w, "b").state, MESH_ALIVE);
+    mesh_tick(w.m, w.now);
+    assert_int_equal(view(&w, "b").state, MESH_SUSPECT); // three beats were missed before the pause
+    tick(&w, 500);
+    assert_int_equal(view(&w, "b").state, MESH_SUSPECT);
+    world_fini(&w);
+}
+
 static void unreachable(void **state)
 {
     struct world w;
@@ -1190,6 +1209,7 @@ int main(void)
         cmocka_unit_test(silence_of_two),
         cmocka_unit_test(own_pause),
         cmocka_unit_test(unreachable),
+        cmocka_unit_test(own_pause_unreachable),
         cmocka_unit_test(sheet_ends),
         cmocka_unit_test(confirmation),
         cmocka_unit_test(votes_end),

@@ -69,6 +69,7 @@ static int many(uint64_t first, unsigned count)
     pid_t pids[WORKERS];
     int failed = 0;
     struct timespec from, to;
+    (void)fflush(stdout);
     (void)clock_gettime(CLOCK_MONOTONIC, &from);
     for (unsigned i = 0; i < WORKERS; i++) {
         pids[i] = fork();

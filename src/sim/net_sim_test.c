@@ -428,7 +428,6 @@ static void test_clocks_and_disk(void **state)
     assert_int_equal(time_mono_ms(), mono + 1500);
     (void)sim_enter(NULL);
     assert_int_equal(sim_wall_ms(p.b), wall + 1500);
-    AUTO_MEM char *none = NULL;
     struct buf b;
     buf_init(&b, 100);
     assert_int_equal(sim_file_read(p.a, "x", &b, NULL), E_NOTFOUND);

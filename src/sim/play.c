@@ -83,8 +83,10 @@ static void choose(struct play *p)
     uint64_t only = p->args.quiet_faults ? 9 : rng_below(g, 20);
     p->args.no_deaths = p->args.no_deaths || only < 2;
     p->args.long_pauses = p->args.long_pauses || only == 2;
-    if (p->args.no_deaths)
+    if (p->args.no_deaths) {
         p->link.loss_ppm = 50000;
+        p->svid_ttl_ms = 0; // a certificate of some seconds may end while its renewal is lost
+    }
     if (p->args.long_pauses && p->args.nodes == 0 && rng_below(g, 2) == 0)
         p->count = 2;
     p->faults_from = JOIN_MS * SIM_MS;
