@@ -385,10 +385,8 @@ static void test_urls(void **state)
 int main(void)
 {
     const struct CMUnitTest alone[] = {
-        cmocka_unit_test(test_urls),
-        cmocka_unit_test(test_accounts),
-        cmocka_unit_test(test_no_store),
-        cmocka_unit_test(test_tls),
+        cmocka_unit_test(test_urls),         cmocka_unit_test(test_accounts),
+        cmocka_unit_test(test_no_store),     cmocka_unit_test(test_tls),
         cmocka_unit_test(test_server_moves),
     };
     const struct CMUnitTest tests[] = {KIT_TESTS(&nats), KIT_TEST(kit_restart, &nats)};

@@ -140,7 +140,8 @@ static void on_status(void *user, enum bus_status status, const struct err *e)
     const char *engine = n->config->bus_engine;
     switch (status) {
     case BUS_CONNECTING:
-        if (!b->complained && b->way != NODE_BUS_OWN && b->way != NODE_BUS_SERVE) // its own server takes a moment
+        if (!b->complained && b->way != NODE_BUS_OWN &&
+            b->way != NODE_BUS_SERVE) // its own server takes a moment
             log_event(LOG_WARN, "bus.unreachable", LOG_STR("engine", engine),
                       LOG_STR("why", e ? e->text : ""));
         b->complained = true;

@@ -191,8 +191,8 @@ static int set_place(struct node_bus *b, struct err *e)
     c->port = port;
     *c->token = 0;
     (void)snprintf(c->host, sizeof(c->host), "%s", host);
-    (void)snprintf(c->url, sizeof(c->url), strchr(own, ':') ? "tls://[%.200s]:%u" : "tls://%.200s:%u",
-                   own, port);
+    (void)snprintf(c->url, sizeof(c->url),
+                   strchr(own, ':') ? "tls://[%.200s]:%u" : "tls://%.200s:%u", own, port);
     save_port(b, port);
     return 0;
 }

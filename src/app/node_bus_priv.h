@@ -23,7 +23,13 @@ struct node_bus_child {
 // Where the bus is. GIVEN: as the configuration says, for good. The others: bus.engine nats without
 // a url. OWN: a server of this node, for this machine alone; SERVE: the same for the whole mesh,
 // on the node that holds its authority; FOLLOW: that server, from the other nodes.
-enum node_bus_way { NODE_BUS_NOWHERE, NODE_BUS_GIVEN, NODE_BUS_OWN, NODE_BUS_SERVE, NODE_BUS_FOLLOW };
+enum node_bus_way {
+    NODE_BUS_NOWHERE,
+    NODE_BUS_GIVEN,
+    NODE_BUS_OWN,
+    NODE_BUS_SERVE,
+    NODE_BUS_FOLLOW
+};
 
 struct node_bus {
     struct node *node;
