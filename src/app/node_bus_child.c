@@ -190,8 +190,10 @@ static void apply(struct node_bus *b, unsigned effects)
         timer_stop(timers, &c->timer);
     else
         (void)timer_start(timers, &c->timer, next > now(b) ? next - now(b) : 0);
+    // A server that is still starting has acknowledged nothing yet, and TERM can make 2.9 hang
+    // then.
     if ((effects & SUP_TERM) && c->proc)
-        ops->term(c->proc);
+        (c->ready ? ops->term : ops->kill)(c->proc);
     if ((effects & SUP_KILL) && c->proc)
         ops->kill(c->proc);
     if (effects & SUP_DOWN) {

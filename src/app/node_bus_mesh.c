@@ -282,6 +282,7 @@ static int enter_way(struct node_bus *b, enum node_bus_way to, struct err *e)
     struct node_mesh *m = b->node->mesh;
     int status = 0;
     b->way = to;
+    note(b, "%s", "the NATS server is not there yet");
     (void)snprintf(b->server, sizeof(b->server), "%s",
                    to == NODE_BUS_OWN ? "" : member_authority(m->member));
     if (to == NODE_BUS_SERVE)

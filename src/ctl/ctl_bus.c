@@ -540,11 +540,15 @@ static const char *status_name(enum bus_status status)
 void ctl_op_bus(struct ctl_call *call)
 {
     const struct ctl *c = call->c;
-    struct bus_stats st = {.status = c->closed ? BUS_CLOSED : BUS_CONNECTING};
+    struct bus_stats st = {.status = BUS_CONNECTING};
     struct buf out;
     struct json_w w;
-    if (c->bus && !c->closed)
-        bus_stats(c->bus, &st);
+    bool waits = !c->bus && !c->closed && *c->bus_note;
+    struct bus *b = waits ? NULL : bus_of(call);
+    if (!b && !waits)
+        return;
+    if (b)
+        bus_stats(b, &st);
     buf_init(&out, CTL_JSON_MAX);
     json_w_init(&w, &out);
     json_w_obj(&w, NULL);
