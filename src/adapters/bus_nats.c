@@ -640,6 +640,31 @@ static void finish(struct nats_bus *b)
         on_status(user, BUS_CLOSED, NULL);
 }
 
+static const char *const schemes[] = {"nats://", "tls://", NULL};
+
+static int op_server(struct bus *base, const char *url, struct net_tls *tls, struct err *e)
+{
+    struct nats_bus *b = nats_of(base);
+    struct bus_link fresh = {0}; // for its addresses alone
+    struct bus_url parts;
+    int rc = url ? bus_link_url(&fresh, url, schemes, 4222, &parts, e) : 0;
+    if (!rc && url && parts.tls && !tls)
+        rc = err_set(e, E_INVALID, "the address says tls://, but there is no TLS for it");
+    if (rc)
+        return rc;
+    b->core.args.tls = tls;
+    if (b->core.args.tls_first)
+        b->link.tls = tls;
+    if (!url)
+        return 0;
+    memcpy(b->link.addrs, fresh.addrs, sizeof b->link.addrs);
+    b->link.addr_count = fresh.addr_count;
+    b->link.addr_at = 0;
+    bus_link_fail(&b->link, E_UNAVAILABLE, "the server is at another address now");
+    b->link.addr_at = 0;
+    return 0;
+}
+
 static const struct bus_ops ops = {
     .publish = op_publish,
     .store = op_store,
@@ -652,12 +677,12 @@ static const struct bus_ops ops = {
     .policy_changed = op_policy_changed,
     .stats = op_stats,
     .close = op_close,
+    .server = op_server,
 };
 
 // What the URL says of who we are, where the arguments say nothing.
 static int take_url(struct nats_bus *b, struct err *e)
 {
-    static const char *const schemes[] = {"nats://", "tls://", NULL};
     struct bus_args *a = &b->core.args;
     struct bus_url url;
     int rc =

@@ -323,6 +323,45 @@ static void test_tls(void **state)
     (void)!system(command);
 }
 
+// Another server: who listens goes on there.
+static void test_server_moves(void **state)
+{
+    (void)state;
+    struct alone x;
+    struct server other = {0};
+    struct bus_stats st;
+    char url[96], place[32];
+    struct err e = {0};
+    alone_up(&x, "");
+    nats_new(&other, "");
+    (void)snprintf(url, sizeof url, "nats://127.0.0.1:%u", other.port);
+    (void)snprintf(place, sizeof place, ":%u ", other.port);
+    struct bus *b = alone_open(&x, (struct bus_args){.source = "/a"});
+    kit_until(&x.kit, x.connected);
+    struct ear r = {0};
+    ear_open(&r, &x.kit, b, (struct bus_sub_args){.pattern = "dev.a.>"});
+    assert_int_equal(bus_server(b, "tls://127.0.0.1:1", NULL, &e), E_INVALID);
+    assert_int_equal(bus_server(b, "127.0.0.1:1", NULL, &e), E_INVALID);
+    assert_int_equal(bus_server(b, NULL, NULL, &e), 0); // the same: nothing ends
+    bus_stats(b, &st);
+    assert_int_equal(st.lost, 0);
+    assert_int_equal(st.status, BUS_CONNECTED);
+    if (bus_server(b, url, NULL, &e))
+        fail_msg("%s", e.text);
+    bus_stats(b, &st);
+    assert_int_equal(st.lost, 1);
+    kit_until(&x.kit, (bus_stats(b, &st), st.status == BUS_CONNECTED));
+    assert_non_null(strstr(st.server, place));
+    server_kill(&x.server); // not there any more
+    struct bus_msg m = {.subject = BYTES("dev.a.b.c"), .data = BYTES("x")};
+    assert_int_equal(bus_publish(b, &m, NULL), 0);
+    kit_until(&x.kit, r.count == 1);
+    ear_fini(&r);
+    alone_close(&x, b);
+    server_remove(&other);
+    alone_down(&x);
+}
+
 static void test_urls(void **state)
 {
     (void)state;
@@ -346,10 +385,9 @@ static void test_urls(void **state)
 int main(void)
 {
     const struct CMUnitTest alone[] = {
-        cmocka_unit_test(test_urls),
-        cmocka_unit_test(test_accounts),
-        cmocka_unit_test(test_no_store),
-        cmocka_unit_test(test_tls),
+        cmocka_unit_test(test_urls),         cmocka_unit_test(test_accounts),
+        cmocka_unit_test(test_no_store),     cmocka_unit_test(test_tls),
+        cmocka_unit_test(test_server_moves),
     };
     const struct CMUnitTest tests[] = {KIT_TESTS(&nats), KIT_TEST(kit_restart, &nats)};
     const struct CMUnitTest tests3[] = {

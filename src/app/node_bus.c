@@ -140,7 +140,8 @@ static void on_status(void *user, enum bus_status status, const struct err *e)
     const char *engine = n->config->bus_engine;
     switch (status) {
     case BUS_CONNECTING:
-        if (!b->complained && !b->child.used) // its own server takes a moment
+        if (!b->complained && b->way != NODE_BUS_OWN &&
+            b->way != NODE_BUS_SERVE) // its own server takes a moment
             log_event(LOG_WARN, "bus.unreachable", LOG_STR("engine", engine),
                       LOG_STR("why", e ? e->text : ""));
         b->complained = true;
@@ -161,7 +162,7 @@ static void on_status(void *user, enum bus_status status, const struct err *e)
         b->bus = NULL;
         if (b->reopen && !b->closing) { // by another way, when its server is there again
             b->reopen = false;
-            ctl_set_bus(n->ctl, NULL);
+            node_bus_mesh_look_soon(b, 0);
             break;
         }
         node_bus_child_stop(b);
@@ -170,7 +171,7 @@ static void on_status(void *user, enum bus_status status, const struct err *e)
     }
 }
 
-static int open_bus(struct node_bus *b, const char *url, const char *token, struct err *e)
+int node_bus_open_at(struct node_bus *b, const char *url, const char *token, struct err *e)
 {
     struct node *n = b->node;
     const struct config *c = n->config;
@@ -195,14 +196,16 @@ static int open_bus(struct node_bus *b, const char *url, const char *token, stru
     if (!engine)
         return err_set(e, E_CONFIG, "bus.engine: there is no %s", c->bus_engine);
     int status = engine->open(&args, &b->bus, e);
-    if (status == 0)
+    if (status == 0) {
         ctl_set_bus(n->ctl, b->bus);
+        ctl_set_bus_note(n->ctl, "");
+    }
     return status;
 }
 
 int node_bus_child_ready(struct node_bus *b, const char *url, const char *token, struct err *e)
 {
-    return b->bus || b->closing ? 0 : open_bus(b, url, token, e);
+    return b->bus || b->closing ? 0 : node_bus_open_at(b, url, token, e);
 }
 
 // TLS where the address asks for it.
@@ -223,11 +226,15 @@ int node_bus_open(struct node *n, struct err *e)
         return err_set(e, E_NOMEM, "out of memory");
     n->bus = b;
     b->node = n;
-    int status = make_tls(b, e);
-    if (status == 0 && strcmp(n->config->bus_engine, "nats") == 0 && !n->config->bus_url)
-        status = node_bus_child_start(b, e);
-    else if (status == 0)
-        status = open_bus(b, n->config->bus_url, NULL, e);
+    int status = 0;
+    if (strcmp(n->config->bus_engine, "nats") == 0 && !n->config->bus_url) {
+        status = node_bus_mesh_start(b, e);
+    } else {
+        b->way = NODE_BUS_GIVEN;
+        status = make_tls(b, e);
+        if (status == 0)
+            status = node_bus_open_at(b, n->config->bus_url, NULL, e);
+    }
     b->heartbeat = (struct timer){.fn = on_heartbeat, .user = b};
     if (status == 0)
         (void)timer_start(loop_timers(n->loop), &b->heartbeat, HEARTBEAT_MS);
@@ -269,6 +276,7 @@ void node_bus_close(struct node *n)
         return;
     b->closing = true;
     timer_stop(loop_timers(n->loop), &b->heartbeat);
+    timer_stop(loop_timers(n->loop), &b->look);
     ctl_set_bus(n->ctl, NULL);
     if (b->bus)
         bus_close(b->bus);

@@ -1,5 +1,5 @@
 // node_bus_child.c: a nats-server of the node's own, as a supervised child: its configuration and
-// store are in data/nats. It serves this machine until node_bus_child_tls opens it to the mesh.
+// store are in data/nats. It serves this machine, or the mesh (node_bus_mesh.c).
 // SPDX-License-Identifier: Apache-2.0
 #include "app/node_bus_priv.h"
 #include "base/alloc.h"
@@ -7,7 +7,9 @@
 #include "base/rng.h"
 #include "base/sys.h"
 #include "base/time.h"
+#include <arpa/inet.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,17 +26,24 @@ static int64_t now(const struct node_bus *b)
     return timers_now_ms(loop_timers(b->node->loop));
 }
 
-static int free_port(uint16_t *ret, struct err *e)
+int node_bus_child_port(const char *host, uint16_t *port, struct err *e)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t n = sizeof(at);
-    int fd = sys_socket(AF_INET);
-    bool ok = fd >= 0 && bind(fd, (struct sockaddr *)(void *)&at, sizeof(at)) == 0 &&
-              getsockname(fd, (struct sockaddr *)(void *)&at, &n) == 0;
+    struct sockaddr_in in4 = {.sin_family = AF_INET, .sin_port = htons(*port)};
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(*port)};
+    bool six = inet_pton(AF_INET6, host, &in6.sin6_addr) == 1;
+    if (!six)
+        (void)inet_pton(AF_INET, host, &in4.sin_addr); // a name: any address
+    struct sockaddr *at = six ? (struct sockaddr *)(void *)&in6 : (struct sockaddr *)(void *)&in4;
+    socklen_t n = six ? sizeof(in6) : sizeof(in4);
+    int fd = sys_socket(six ? AF_INET6 : AF_INET), yes = 1;
+    bool ok = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) == 0 &&
+              bind(fd, at, n) == 0 && listen(fd, 1) == 0 && getsockname(fd, at, &n) == 0;
     if (fd >= 0)
         (void)close(fd);
-    *ret = ntohs(at.sin_port);
-    return ok ? 0 : err_set(e, E_INUSE, "no port of 127.0.0.1 is free");
+    if (!ok)
+        return err_set(e, E_INUSE, "port %u of %s is not free", *port, host);
+    *port = ntohs(six ? in6.sin6_port : in4.sin_port);
+    return 0;
 }
 
 // ---- its configuration --------------------------------------------------------------------------
@@ -55,11 +64,15 @@ static int write_conf(struct node_bus *b, struct err *e)
     if (status < 0)
         return status;
     buf_init(&out, 64 << 10);
-    (void)buf_fmt(&out, "# Made by plexus at each start: do not edit.\nlisten: \"%s:%u\"\n",
-                  c->host, c->port);
-    (void)buf_str(&out, "server_name: ");
+    (void)buf_str(&out, "# Made by plexus at each start: do not edit.\nhost: ");
+    put_string(&out, c->host);
+    (void)buf_fmt(&out, "\nport: %u\nserver_name: ", c->port);
     put_string(&out, n->config->node_name);
-    (void)buf_fmt(&out, "\nmax_payload: %u\nauthorization { token: \"%s\" }\n", 2u << 20, c->token);
+    (void)buf_fmt(&out, "\nmax_payload: %u\n", 2u << 20);
+    if (b->way == NODE_BUS_SERVE)
+        node_bus_mesh_conf(b, &out);
+    else
+        (void)buf_fmt(&out, "authorization { token: \"%s\" }\n", c->token);
     (void)buf_str(&out, "jetstream {\n  store_dir: ");
     put_string(&out, path);
     uint64_t room = n->config->bus_keep_bytes * 2 + ((uint64_t)64 << 20);
@@ -69,15 +82,6 @@ static int write_conf(struct node_bus *b, struct err *e)
     if (!c->old)
         (void)buf_str(&out, "  sync_interval: always\n"); // what was acknowledged is on the disk
     (void)buf_str(&out, "}\n");
-    if (*c->cert) {
-        (void)buf_str(&out, "tls {\n  cert_file: ");
-        put_string(&out, c->cert);
-        (void)buf_str(&out, "\n  key_file: ");
-        put_string(&out, c->key);
-        (void)buf_str(&out, "\n  ca_file: ");
-        put_string(&out, c->ca);
-        (void)buf_str(&out, "\n  verify: true\n}\n");
-    }
     (void)snprintf(path, sizeof(path), "%s/nats/server.conf", n->paths.data);
     status = out.failed ? err_set(e, out.failed, "%s", path)
                         : file_write_atomic(path, buf_bytes(&out), 0600, e);
@@ -97,6 +101,11 @@ static void on_line(void *user, int fd, struct bytes line)
     sup_line(&b->child.sup, line);
     if (bytes_find(line, BYTES("unknown field \"sync_interval\"")) >= 0)
         b->child.old = true; // started again without
+    if (bytes_find(line, BYTES("Server is ready")) >= 0) {
+        b->child.ready = true;
+        if (b->child.stale)
+            node_bus_child_reload(b);
+    }
     log_event_quiet(LOG_INFO, "bus.line", LOG_STR("engine", "nats"), LOG_INT("fd", fd),
                     LOG_BYTES("line", line));
 }
@@ -115,6 +124,7 @@ static int spawn(struct node_bus *b, struct err *e)
     int status = write_conf(b, e);
     if (status < 0)
         return status;
+    c->ready = c->stale = false;
     (void)snprintf(conf, sizeof(conf), "%s/nats/server.conf", b->node->paths.data);
     const char *argv[] = {"nats-server", "-c", conf, NULL};
     struct proc_args args = {.argv = argv, .on_line = on_line, .on_exit = on_exit_of, .user = b};
@@ -150,6 +160,7 @@ static void down(struct node_bus *b)
     if (c->proc)
         procs->ops->free(c->proc);
     c->proc = NULL;
+    c->ready = false;
     if (c->ending) {
         node_check_ended(b->node);
         return;
@@ -179,8 +190,10 @@ static void apply(struct node_bus *b, unsigned effects)
         timer_stop(timers, &c->timer);
     else
         (void)timer_start(timers, &c->timer, next > now(b) ? next - now(b) : 0);
+    // A server that is still starting has acknowledged nothing yet, and TERM can make 2.9 hang
+    // then.
     if ((effects & SUP_TERM) && c->proc)
-        ops->term(c->proc);
+        (c->ready ? ops->term : ops->kill)(c->proc);
     if ((effects & SUP_KILL) && c->proc)
         ops->kill(c->proc);
     if (effects & SUP_DOWN) {
@@ -193,7 +206,7 @@ static void apply(struct node_bus *b, unsigned effects)
     if (!b->closing && node_bus_child_ready(b, c->url, c->token, &e) < 0)
         log_event(LOG_ERROR, "bus.server", LOG_STR("what", "the bus cannot be opened"),
                   LOG_STR("why", e.text));
-    if (b->bus)
+    if (b->bus && !b->reopen) // of this server, not of another one before
         bus_stats(b->bus, &st);
     apply(b, sup_probe(&c->sup, st.status == BUS_CONNECTED, now(b)));
 }
@@ -222,6 +235,17 @@ static bool is_on_path(const char *name)
     return false;
 }
 
+int node_bus_child_own(struct node_bus *b, struct err *e)
+{
+    struct node_bus_child *c = &b->child;
+    c->port = 0;
+    int status = node_bus_child_port("127.0.0.1", &c->port, e);
+    rng_id(c->token);
+    (void)snprintf(c->host, sizeof(c->host), "127.0.0.1");
+    (void)snprintf(c->url, sizeof(c->url), "nats://127.0.0.1:%u", c->port);
+    return status;
+}
+
 int node_bus_child_start(struct node_bus *b, struct err *e)
 {
     struct node_bus_child *c = &b->child;
@@ -229,41 +253,36 @@ int node_bus_child_start(struct node_bus *b, struct err *e)
         return err_set(e, E_NOTFOUND,
                        "bus.engine is nats without a url, and there is no nats-server on PATH: "
                        "apt install nats-server, or set bus.url");
-    int status = free_port(&c->port, e);
-    if (status < 0)
-        return status;
+    c->ending = false;
+    c->pause_ms = 0;
+    if (c->proc) { // again, in its new place
+        apply(b, sup_stop(&c->sup, now(b)));
+        return 0;
+    }
+    if (c->used)
+        timer_stop(loop_timers(b->node->loop), &c->again);
     c->used = true;
-    rng_id(c->token);
-    (void)snprintf(c->host, sizeof(c->host), "127.0.0.1");
-    (void)snprintf(c->url, sizeof(c->url), "nats://127.0.0.1:%u", c->port);
     c->timer = (struct timer){.fn = on_timer, .user = b};
     c->again = (struct timer){.fn = on_again, .user = b};
     sup_init(&c->sup);
     return spawn(b, e);
 }
 
-int node_bus_child_tls(struct node_bus *b, const char *host, const char *cert_file,
-                       const char *key_file, const char *ca_file, struct net_tls *tls,
-                       struct err *e)
+// nats-server reads users and certificates again at SIGHUP; who may not come any more is cut off.
+void node_bus_child_reload(struct node_bus *b)
 {
     struct node_bus_child *c = &b->child;
-    if (!c->used)
-        return err_set(e, E_UNSUPPORTED, "this node runs no nats-server");
-    if (strlen(cert_file) >= sizeof(c->cert) || strlen(key_file) >= sizeof(c->key) ||
-        strlen(ca_file) >= sizeof(c->ca) || strlen(host) >= sizeof(c->host))
-        return err_set(e, E_INVALID, "the path of a certificate is too long");
-    memcpy(c->cert, cert_file, strlen(cert_file) + 1);
-    memcpy(c->key, key_file, strlen(key_file) + 1);
-    memcpy(c->ca, ca_file, strlen(ca_file) + 1);
-    memcpy(c->host, host, strlen(host) + 1);
-    (void)snprintf(c->url, sizeof(c->url), "nats://%.250s:%u", host, c->port);
-    net_tls_free(b->tls);
-    b->tls = tls;
-    b->reopen = true; // the bus comes anew, by TLS
-    if (b->bus)
-        bus_close(b->bus);
-    apply(b, sup_stop(&c->sup, now(b))); // and is started again
-    return 0;
+    struct err e = {0};
+    c->stale = true;
+    if (!c->proc || !c->ready || c->sup.state == SUP_STOPPING)
+        return;
+    int64_t pid = loop_procs(b->node->loop)->ops->pid(c->proc);
+    int status = pid > 0 ? write_conf(b, &e) : err_set(&e, E_UNAVAILABLE, "it has no number yet");
+    if (status == 0 && kill((pid_t)pid, SIGHUP) == 0)
+        c->stale = false;
+    else
+        log_event(LOG_ERROR, "bus.server", LOG_STR("what", "nats-server cannot be told the news"),
+                  LOG_STR("why", e.text));
 }
 
 void node_bus_child_stop(struct node_bus *b)

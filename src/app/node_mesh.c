@@ -289,6 +289,7 @@ static void op_state(void *user, struct mesh_node *node, enum mesh_state before,
     if (v.state == MESH_ALIVE && before != MESH_ALIVE && m->authority && *standby && other)
         tell_other(m); // it may have missed something
     node_mesh_alert_state(m, &v, before, silence_ms);
+    node_bus_mesh(m->node);
     ctl_mesh_changed(m->node->ctl);
 }
 
@@ -297,6 +298,7 @@ static void op_changed(void *user, struct mesh_node *node)
     struct node_mesh *m = user;
     (void)node;
     node_mesh_save_peers(m); // a new one: it may be the last thing that happens before a power loss
+    node_bus_mesh(m->node);
     ctl_mesh_changed(m->node->ctl);
 }
 
@@ -325,6 +327,7 @@ static void op_rotated(void *user)
 {
     struct node_mesh *m = user;
     node_mesh_tell(m);
+    node_bus_mesh(m->node);
     ctl_mesh_changed(m->node->ctl);
 }
 
@@ -432,6 +435,7 @@ void node_mesh_tick(struct node *n)
     node_mesh_save_peers(m);
     op_load(m); // without others there are no beats that would ask for it
     node_mesh_tell(m);
+    node_bus_mesh(n);
     node_mesh_alert_tick(m);
 }
 
@@ -527,6 +531,7 @@ int node_mesh_start(struct node_mesh *m, struct err *e)
     gate_others(n->gate, true);
     read_peers(m);
     node_registry_open(m);
+    node_bus_mesh(n);
     log_event(LOG_INFO, "mesh.open", LOG_STR("id", v.id), LOG_STR("listen", m->listen),
               LOG_UINT("port", links_port(m->links)));
     return 0;
@@ -591,6 +596,7 @@ void node_mesh_end(struct node_mesh *m, bool forget)
     node_mesh_put_away(m, "member.json");
     node_mesh_put_away(m, "authority.json");
     node_mesh_put_away(m, "peers");
+    node_bus_mesh(m->node);
     if (m->tag >= 0) {
         m->node->doors[m->tag] = (struct node_door){0};
         doors_tell(m->node);

@@ -130,7 +130,7 @@ int node_mesh_sheet(struct node_mesh *m, struct arena *a, struct mesh_sheet *ret
     for (struct model *x = NULL; (x = models_each(n->models, x)) != NULL;)
         models++;
     struct mesh_model *list = arena_zalloc(a, (models + 1) * sizeof(*list));
-    struct mesh_record *rows = arena_zalloc(a, (models + 4) * sizeof(*rows));
+    struct mesh_record *rows = arena_zalloc(a, (models + 5) * sizeof(*rows));
     if (!list || !rows)
         return E_NOMEM;
     size_t at = 0;
@@ -146,10 +146,14 @@ int node_mesh_sheet(struct node_mesh *m, struct arena *a, struct mesh_sheet *ret
                 (struct mesh_record){.kind = "engine", .name = arena_str(a, bytes_of(v.engine))};
     }
     const char *profile = profile_of(n);
+    const char *const *where = addresses(m, a);
+    const char *bus = where && *where ? node_bus_address(n, a, *where) : NULL;
     rows[records++] = (struct mesh_record){
         .kind = "service", .name = "gateway", .address = *n->address ? n->address : NULL};
     if (m->authority)
         rows[records++] = (struct mesh_record){.kind = "service", .name = "authority"};
+    if (bus)
+        rows[records++] = (struct mesh_record){.kind = "service", .name = "nats", .address = bus};
     rows[records++] = (struct mesh_record){
         .kind = "queue",
         .name = strcmp(profile, "edge") == 0 ? "edge-task-queue" : "heavy-compute-queue"};
@@ -160,7 +164,7 @@ int node_mesh_sheet(struct node_mesh *m, struct arena *a, struct mesh_sheet *ret
                                .ttl_ms = 30000,
                                .draining = m->draining || n->draining,
                                .leaving = m->leaving,
-                               .addresses = addresses(m, a),
+                               .addresses = where,
                                .roles = n->config->roles,
                                .models = list,
                                .model_count = models,

@@ -138,6 +138,10 @@ void node_bus_free(struct node *n);
 void node_bus_model(struct node *n, const struct model *m); // its state changed
 void node_bus_meter(struct node *n); // gauges and counters
 void node_bus_labels(struct node *n);                       // labels mean something else now
+// node_bus_mesh.c: a bus that the mesh has in common
+void node_bus_mesh(struct node *n); // who is who in the mesh may have changed
+// Where its server is, when this node runs it; NULL: it does not.
+const char *node_bus_address(const struct node *n, struct arena *a, const char *advertised);
 // A listener's place in the table, taken for the mesh.
 int door_reserve_mesh(struct node *n);
 // node_alerts.c: what somebody should hear of at once

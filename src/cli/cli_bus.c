@@ -119,7 +119,10 @@ static int show(struct cli *c, struct err *e)
                      json_cstr(json_get(r, "environment"), ""));
         cli_paint_put(c, strcmp(status, "connected") != 0 ? PAINT_YELLOW : PAINT_GREEN, status,
                       stdout);
+        const char *note = json_cstr(json_get(r, "note"), NULL);
         (void)printf("%s%s\n", server ? " " : "", server ? server : "");
+        if (note)
+            (void)printf("%s\n", note);
         (void)printf("published %lld   stored %lld   delivered %lld   again %lld   dead %lld\n",
                      total(r, "published"), total(r, "stored"), total(r, "delivered"),
                      total(r, "redelivered"), total(r, "dead"));

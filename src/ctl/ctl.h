@@ -123,6 +123,7 @@ struct ctl_args {
 int ctl_new(struct ctl **ret, const struct ctl_args *args, struct err *e);
 struct bus;
 void ctl_set_bus(struct ctl *c, struct bus *b); // NULL: there is none any more
+void ctl_set_bus_note(struct ctl *c, const char *note); // what it waits for; "": nothing
 // The node drains: readers get a last snapshot and their streams end, waiting loads get their
 // error.
 void ctl_close(struct ctl *c);

@@ -22,7 +22,9 @@ static struct bus *bus_of(struct ctl_call *call)
 {
     if (call->c->bus && !call->c->closed)
         return call->c->bus;
-    http_reply_error(call->x, E_UNAVAILABLE, "the bus is not there yet, or not any more", NULL, 1);
+    const char *note = call->c->bus_note;
+    http_reply_error(call->x, E_UNAVAILABLE,
+                     *note ? note : "the bus is not there yet, or not any more", NULL, 1);
     return NULL;
 }
 
@@ -537,20 +539,24 @@ static const char *status_name(enum bus_status status)
 
 void ctl_op_bus(struct ctl_call *call)
 {
-    struct bus *b = bus_of(call);
-    struct bus_stats st;
+    const struct ctl *c = call->c;
+    struct bus_stats st = {.status = BUS_CONNECTING};
     struct buf out;
     struct json_w w;
-    if (!b)
+    bool waits = !c->bus && !c->closed && *c->bus_note;
+    struct bus *b = waits ? NULL : bus_of(call);
+    if (!b && !waits)
         return;
-    bus_stats(b, &st);
+    if (b)
+        bus_stats(b, &st);
     buf_init(&out, CTL_JSON_MAX);
     json_w_init(&w, &out);
     json_w_obj(&w, NULL);
-    json_w_cstr(&w, "engine", call->c->ops->config(call->c->args.user)->bus_engine);
-    json_w_cstr(&w, "environment", call->c->ops->config(call->c->args.user)->environment);
+    json_w_cstr(&w, "engine", c->ops->config(c->args.user)->bus_engine);
+    json_w_cstr(&w, "environment", c->ops->config(c->args.user)->environment);
     json_w_cstr(&w, "status", status_name(st.status));
     json_w_cstr(&w, "server", *st.server ? st.server : NULL);
+    json_w_cstr(&w, "note", *c->bus_note ? c->bus_note : NULL);
     json_w_u64(&w, "subscriptions", st.subs);
     json_w_u64(&w, "requests", st.reqs);
     json_w_u64(&w, "queue_bytes", st.queue_bytes);
@@ -577,4 +583,9 @@ void ctl_op_bus(struct ctl_call *call)
 void ctl_set_bus(struct ctl *c, struct bus *b)
 {
     c->bus = b;
+}
+
+void ctl_set_bus_note(struct ctl *c, const char *note)
+{
+    (void)snprintf(c->bus_note, sizeof(c->bus_note), "%s", note);
 }

@@ -28,6 +28,7 @@ struct ctl {
     struct list subscribers, tails, waits, answers, listeners;
     size_t subscriber_count, tail_count, listener_count;
     struct bus *bus; // NULL: not there
+    char bus_note[200]; // what it waits for
     struct log_ring ring;
     struct timer flush, second, listen_heart;
     bool flushing; // the flush timer runs

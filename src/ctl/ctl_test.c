@@ -546,6 +546,12 @@ static void bus_on(struct rig *r)
                       &e))
         fail_msg("%s", e.text);
     ctl_set_bus(r->ctl, r->bus);
+    ctl_set_bus_note(r->ctl, "");
+}
+
+static void bus_waits(struct rig *r)
+{
+    ctl_set_bus_note(r->ctl, "it waits for node b");
 }
 
 static void bus_off(struct rig *r)
@@ -633,6 +639,12 @@ static void test_bus(void **state)
     }
     static const struct step steps[] = {
         {.method = "GET", .target = "/api/bus", .status = 503, .contains = "not there"},
+        {.before = bus_waits,
+         .method = "GET",
+         .target = "/api/bus",
+         .status = 200,
+         .contains = "\"status\":\"connecting\",\"server\":null,\"note\":\"it waits for node b\""},
+        PUBLISH("{\"subject\":\"dev.a.b.c\",\"data\":1}", 503, "it waits for node b"),
         {.before = bus_on,
          .method = "GET",
          .target = "/api/bus",

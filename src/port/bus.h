@@ -146,6 +146,7 @@ struct bus_ops {
     void (*policy_changed)(struct bus *b);
     void (*stats)(const struct bus *b, struct bus_stats *ret);
     void (*close)(struct bus *b);
+    int (*server)(struct bus *b, const char *url, struct net_tls *tls, struct err *e); // or NULL
 };
 struct bus {
     const struct bus_ops *ops;
@@ -213,6 +214,14 @@ static inline void bus_policy_changed(struct bus *b) // `may` could say otherwis
 static inline void bus_stats(const struct bus *b, struct bus_stats *ret)
 {
     b->ops->stats(b, ret);
+}
+// The next connection goes to this address (NULL: as before) with this TLS, which must stay until
+// the next call or the end. Where the address is given, the present connection ends; what waits and
+// listens goes on at the new one. E_UNSUPPORTED: this engine has no server. E_INVALID.
+static inline int bus_server(struct bus *b, const char *url, struct net_tls *tls, struct err *e)
+{
+    return b->ops->server ? b->ops->server(b, url, tls, e)
+                          : err_set(e, E_UNSUPPORTED, "this bus has no server");
 }
 // Ends requests (E_CANCELLED) and subscriptions, then on_status(BUS_CLOSED), later.
 static inline void bus_close(struct bus *b)

@@ -86,7 +86,7 @@ def test_own_nats():
         wait_until("connected", lambda: connected(node))
         assert command(node, "bus", "pub", "dev.a.b.c", "one", "--durable")[0] == "stored as 1\n"
         conf = node.data / "nats/server.conf"
-        assert oct(conf.stat().st_mode & 0o777) == "0o600" and "127.0.0.1:" in conf.read_text()
+        assert oct(conf.stat().st_mode & 0o777) == "0o600" and 'host: "127.0.0.1"' in conf.read_text()
         token = re.search(r'token: "(\w+)"', conf.read_text()).group(1)
         first = nats_of(node)
         assert len(first) == 1
