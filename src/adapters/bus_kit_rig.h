@@ -739,7 +739,7 @@ static void kit_restart(void **state)
     for (int i = 0; i < 10; i++)
         (void)kit_store(k, subject, kit_text(k, "%d", i));
     kit_until(k, work.count == 10 && live.count == 10);
-    kit_pass(k, 100);
+    kit_pass(k, 1000); // NATS 2.9 writes down what was acknowledged a moment later, not at once
     work.ack = false;
     (void)kit_store(k, subject, "10"); // delivered, not acknowledged
     kit_until(k, work.count == 11);
