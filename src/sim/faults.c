@@ -395,6 +395,7 @@ void play_mend(struct play *p)
 {
     sim_say(p->w, "all is mended");
     p->mended = true;
+    p->link.loss_ppm = 0; // peace: what is refused now is refused without a reason
     for (unsigned i = 0; i < p->count; i++) {
         struct play_node *n = &p->nodes[i];
         for (unsigned k = 0; k < p->count; k++)
