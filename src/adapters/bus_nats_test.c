@@ -59,7 +59,8 @@ static struct kit nats = {.open = bus_nats_open,
                           .kill = kill_one,
                           .start = start_one,
                           .shared = true,
-                          .slow = true};
+                          .slow = true,
+                          .late = true};
 
 static int start(void **state)
 {

@@ -23,6 +23,7 @@ struct kit {
     void (*kill)(struct kit *k);
     void (*start)(struct kit *k);
     bool shared; // two opened buses are one (a server)
+    bool late; // the server writes acks down a moment later: killed before, it gives one again
     bool slow;   // figures are smaller
     bool faulty; // may deliver stored messages twice and refuse with E_FULL
     void *server;
