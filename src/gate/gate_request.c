@@ -292,6 +292,8 @@ void greq_fail(struct greq *r, int code, const char *message, const char *param,
     struct http_exchange *x = r->x;
     const struct err_info *info = err_info(code);
     bool event = r->sse || r->spoke;
+    if (!event)
+        (void)http_withdraw(x); // its engine's head came, and nothing of it went out
     r->status = http_answered(x) ? http_status(x) : info->http;
     if (http_answered(x) && event) { // an event tells it: the status line went out already
         struct buf *b = &r->gate->extra;

@@ -212,6 +212,17 @@ static int write_out(struct http_exchange *x, const struct bytes *v, int count)
 
 #define PARTS_MAX 18
 
+bool http_withdraw(struct http_exchange *x)
+{
+    if (!x->begun || x->finished || x->out.n == 0 || x->out.failed || x->sent > 0)
+        return false;
+    buf_clear(&x->out);
+    x->begun = x->chunked = false;
+    x->length = 0;
+    x->status = 0;
+    return true;
+}
+
 int http_send(struct http_exchange *x, const struct bytes *v, int count)
 {
     struct bytes parts[PARTS_MAX];

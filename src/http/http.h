@@ -116,6 +116,9 @@ void http_begin(struct http_exchange *x, int status, const char *type, struct by
 // 0: go on; 1: the client is slow, hold until drain; E_CLOSED: it left (gone comes).
 int http_send(struct http_exchange *x, const struct bytes *v, int count);
 int http_flush(struct http_exchange *x);
+// Forgets a head that http_begin made and that has not gone out: another answer may be made. false:
+// there is none, or it has.
+bool http_withdraw(struct http_exchange *x);
 void http_finish(struct http_exchange *x); // the body is whole
 void http_abort(struct http_exchange *x); // cuts the connection: the client sees a broken answer
 

@@ -65,6 +65,13 @@ static void on_request(void *user, struct http_exchange *x)
         http_begin(x, 200, NULL, BYTES_NONE, HTTP_CHUNKED);
         (void)http_flush(x);
         http_abort(x);
+    } else if (bytes_is(h->path, "/second")) { // thinks better of it, once
+        http_begin(x, 200, "text/plain", BYTES("X-First: 1\r\n"), HTTP_CHUNKED);
+        bool first = http_withdraw(x) && !http_answered(x), none = http_withdraw(x);
+        http_begin(x, first && !none ? 202 : 500, NULL, BYTES_NONE, 4);
+        (void)http_flush(x);
+        (void)http_send(x, http_withdraw(x) ? &BYTES("late") : &BYTES("good"), 1);
+        http_finish(x);
     } else if (bytes_is(h->path, "/drain")) {
         http_server_drain(rig.server, on_drained, NULL);
         http_reply(x, 200, "text/plain", BYTES_NONE, BYTES("the last"));
@@ -444,6 +451,7 @@ static void test_answers(void **state)
         {"GET /busy HTTP/1.1\r\n" H "\r\n", "Retry-After: 7\r\n", "Content-Length: 0", "}}"},
         {"GET /busy HTTP/1.1\r\n" H "\r\n", "X-More: 1\r\n", "Content-Length: 0", "}}"},
         {"GET /cut HTTP/1.1\r\n" H "\r\n", "chunked", "\r\n0\r\n", "\r\n\r\n"},
+        {"GET /second HTTP/1.1\r\n" H "\r\n", "HTTP/1.1 202 ", "X-First", "\r\n\r\ngood"},
     };
     static char text[65536];
     (void)state;
