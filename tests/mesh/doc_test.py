@@ -110,7 +110,7 @@ class Machines:
 
     def plain(self, text):
         """Where the folder is does not matter."""
-        return text.replace(str(self.folder), "/root/plexus")
+        return text.replace(str(self.folder), "/srv/plexus")
 
     def type(self, line):
         if line.words == "plexus up":
