@@ -1,5 +1,5 @@
-// acts.h: the activities of flows that this node can do, over ports (port/activity.h is the way in).
-// SPDX-License-Identifier: Apache-2.0
+// acts.h: the activities of flows that this node can do, over ports (port/activity.h is the way
+// in). SPDX-License-Identifier: Apache-2.0
 #ifndef PLEXUS_ACTS_ACTS_H
 #define PLEXUS_ACTS_ACTS_H
 
@@ -26,7 +26,9 @@ struct acts_args {
     // The node's own API, for models, agents and tools: a unix socket's path or host:port.
     const char *self_address;
     const char *self_key; // API key or NULL (unix socket)
-    void (*emit)(void *user, struct bytes cloudevent); // a flow's event, beside the bus: to this node's own listeners
+    void (*emit)(
+        void *user,
+        struct bytes cloudevent); // a flow's event, beside the bus: to this node's own listeners
     void *user;
     const char *environment, *node;
     const char *folder; // for scripts' files; made and emptied by acts, 0700

@@ -339,8 +339,11 @@ static void on_down(struct bus_link *l, const struct err *e)
     struct nats_bus *b = bus_of_link(l);
     struct err why = {0};
     bool was = b->core.stats.status == BUS_CONNECTED;
-    (void)err_set(&why, E_UNAVAILABLE, "%s:%u: %s%s%s", l->addrs[l->addr_at].host,
-                  l->addrs[l->addr_at].port, b->said, b->said[0] ? ": " : "", e->text);
+    bool refused = bytes_starts(bytes_of(b->said), BYTES("Authorization")) ||
+                   bytes_starts(bytes_of(b->said), BYTES("User Authentication"));
+    (void)err_set(&why, refused ? E_UNAUTH : E_UNAVAILABLE, "%s:%u: %s%s%s",
+                  l->addrs[l->addr_at].host, l->addrs[l->addr_at].port, b->said,
+                  b->said[0] ? ": " : "", e->text);
     b->ping_first = b->ping_count = 0;
     b->greeted = false;
     nats_js_down(b);

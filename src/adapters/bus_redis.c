@@ -395,8 +395,8 @@ static void on_down(struct bus_link *l, const struct err *e)
         redis_reader_down(c->reader);
         return;
     }
-    (void)err_set(&why, E_UNAVAILABLE, "%s:%u: %s", l->addrs[l->addr_at].host,
-                  l->addrs[l->addr_at].port, e->text);
+    (void)err_set(&why, e->code == E_UNAUTH ? E_UNAUTH : E_UNAVAILABLE, "%s:%u: %s",
+                  l->addrs[l->addr_at].host, l->addrs[l->addr_at].port, e->text);
     if (c == &b->cmd)
         calls_end(b);
     bool was = redis_is_up(b);

@@ -141,8 +141,11 @@ int node_up(struct cli *c, struct err *e)
     if (status == 0)
         status = signals(n, e);
     if (status == 0) {
-        node_report_ready(n);
+        if (node_bus_judged(n))
+            node_report_ready(n);
         status = loop_run(n->loop);
+        if (status == 0 && n->fatal.code)
+            status = err_set(e, n->fatal.code, "%s", n->fatal.text);
         log_event(LOG_INFO, "node.ended", LOG_INT("status", status));
     }
     node_unbuild(n);

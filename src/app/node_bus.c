@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define HEARTBEAT_MS 5000
+#define PATIENCE_MS 3000 // the start waits so long for a bus server's first word
 
 // ---- who may send what where --------------------------------------------------------------------
 
@@ -133,6 +134,43 @@ static void on_heartbeat(struct timer *t)
 
 // ---- life ---------------------------------------------------------------------------------------
 
+// A server that is there and refuses what it is told stops the start: nothing would mend itself.
+// One that is not there does not: it may come.
+static void judge(struct node_bus *b, const struct err *e)
+{
+    struct node *n = b->node;
+    if (b->judged || b->closing)
+        return;
+    b->judged = true;
+    timer_stop(loop_timers(n->loop), &b->patience);
+    if (!e || e->code != E_UNAUTH) {
+        node_report_ready(n);
+        return;
+    }
+    const struct config *c = n->config;
+    const char *what = c->bus_user                    ? "bus.user and bus.password"
+                       : secret_reveal(&c->bus_token) ? "bus.token"
+                       : secret_reveal(&c->bus_password)
+                           ? "bus.password"
+                           : "bus.user and bus.password, or bus.token";
+    (void)err_set(&n->fatal, E_UNAUTH,
+                  "bus: the server refuses the credentials: %s. "
+                  "To mend it: set %s in %s to what the server of %s asks for",
+                  e->text, what, c->path, c->bus_engine);
+    log_event(LOG_ERROR, "bus.refused", LOG_STR("engine", c->bus_engine), LOG_STR("why", e->text));
+    node_stop(n, "the bus refuses the credentials");
+}
+
+static void on_patience(struct timer *t)
+{
+    judge(t->user, NULL);
+}
+
+bool node_bus_judged(const struct node *n)
+{
+    return !n->bus || n->bus->judged;
+}
+
 static void on_status(void *user, enum bus_status status, const struct err *e)
 {
     struct node_bus *b = user;
@@ -145,10 +183,12 @@ static void on_status(void *user, enum bus_status status, const struct err *e)
             log_event(LOG_WARN, "bus.unreachable", LOG_STR("engine", engine),
                       LOG_STR("why", e ? e->text : ""));
         b->complained = true;
+        judge(b, e);
         break;
     case BUS_CONNECTED:
     case BUS_BACK:
         b->complained = false;
+        judge(b, NULL);
         node_bus_child_seen(b);
         if (strcmp(engine, "embedded") != 0)
             log_event(LOG_INFO, status == BUS_BACK ? "bus.back" : "bus.connected",
@@ -226,6 +266,7 @@ int node_bus_open(struct node *n, struct err *e)
         return err_set(e, E_NOMEM, "out of memory");
     n->bus = b;
     b->node = n;
+    b->judged = strcmp(n->config->bus_engine, "embedded") == 0 || !n->config->bus_url;
     int status = 0;
     if (strcmp(n->config->bus_engine, "nats") == 0 && !n->config->bus_url) {
         status = node_bus_mesh_start(b, e);
@@ -236,8 +277,11 @@ int node_bus_open(struct node *n, struct err *e)
             status = node_bus_open_at(b, n->config->bus_url, NULL, e);
     }
     b->heartbeat = (struct timer){.fn = on_heartbeat, .user = b};
+    b->patience = (struct timer){.fn = on_patience, .user = b};
     if (status == 0)
         (void)timer_start(loop_timers(n->loop), &b->heartbeat, HEARTBEAT_MS);
+    if (status == 0 && !b->judged)
+        (void)timer_start(loop_timers(n->loop), &b->patience, PATIENCE_MS);
     return status;
 }
 
@@ -277,6 +321,7 @@ void node_bus_close(struct node *n)
     b->closing = true;
     timer_stop(loop_timers(n->loop), &b->heartbeat);
     timer_stop(loop_timers(n->loop), &b->look);
+    timer_stop(loop_timers(n->loop), &b->patience);
     ctl_set_bus(n->ctl, NULL);
     if (b->bus)
         bus_close(b->bus);

@@ -35,7 +35,7 @@ struct node_bus {
     struct node *node;
     struct bus *bus; // NULL: not yet, or not any more
     struct net_tls *tls;
-    struct timer heartbeat, look;
+    struct timer heartbeat, look, patience; // patience: for the first word of a server
     struct node_bus_child child;
     enum node_bus_way way;
     char server[64];   // the node whose server it is: SERVE, FOLLOW
@@ -43,6 +43,7 @@ struct node_bus {
     uint64_t identity, members; // hashes of what is in use
     int64_t port_until_ms; // SERVE: so long the port of the last life is waited for
     bool closing, complained, reopen, failing;
+    bool judged; // GIVEN: the server took the credentials, or is not there now
 };
 
 int node_bus_open_at(struct node_bus *b, const char *url, const char *token, struct err *e);

@@ -73,6 +73,7 @@ struct node {
     struct node_mesh *mesh; // node_mesh_priv.h
     struct node_bus *bus;   // node_bus_priv.h
     struct node_alerts *alerts; // node_alerts.c
+    struct err fatal;         // why a start that went far ends after all
     int lock_fd, ready_fd;    // ready_fd: of the parent of a daemon, -1
     bool echo, draining, drained, ended, hurry;
     bool json; // `up --json`: the address as JSON
@@ -132,6 +133,7 @@ void node_mesh_meter(struct node *n); // gauges
 void node_mesh_doctor(const struct node *n, struct host_mesh *ret);
 // node_bus.c: the bus, and what the node tells on it
 int node_bus_open(struct node *n, struct err *e);
+bool node_bus_judged(const struct node *n); // false: node_report_ready comes from here
 void node_bus_close(struct node *n); // node_check_ended when it has
 bool node_bus_ended(const struct node *n);
 void node_bus_free(struct node *n);

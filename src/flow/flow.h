@@ -31,14 +31,16 @@ struct flow_findings {
 // schema. Fetched once, kept with the document in its bundle.
 struct flow_need {
     struct bytes uri; // where it is: "https://.../functions/log/1.0.0/function.yaml"
-    const struct val *endpoint; // the endpoint object as the document says it (authentication), or NULL
+    const struct val
+        *endpoint; // the endpoint object as the document says it (authentication), or NULL
     const char *what; // "function log:1.0.0@default", "schema of task getPet"
 };
 
-// text: YAML or JSON, or a bundle: {"plexus":"flow-bundle/1","document":TEXT,"resources":{URI:TEXT}}.
-// 0: whole. 1: well, but needs other documents (flow_plan_need): give their texts in a bundle and
-// make it anew. E_PARSE, E_SCHEMA, E_INVALID: the findings say all that is wrong (f may be NULL); e
-// has the first with its place. E_TOOBIG: over 4 MiB or 10,000 tasks.
+// text: YAML or JSON, or a bundle:
+// {"plexus":"flow-bundle/1","document":TEXT,"resources":{URI:TEXT}}. 0: whole. 1: well, but needs
+// other documents (flow_plan_need): give their texts in a bundle and make it anew. E_PARSE,
+// E_SCHEMA, E_INVALID: the findings say all that is wrong (f may be NULL); e has the first with its
+// place. E_TOOBIG: over 4 MiB or 10,000 tasks.
 int flow_plan_new(struct flow_plan **ret, struct bytes text, struct flow_findings *f,
                   struct err *e);
 struct flow_plan *flow_plan_ref(struct flow_plan *p);
@@ -55,20 +57,22 @@ struct flow_about {
     struct bytes bundle;
     const struct val *schedule; // NULL: none
     const struct val *metadata; // NULL: none
-    bool stall; // metadata.plexus.stall: an uncaught error waits for a person instead of ending the run
+    bool stall; // metadata.plexus.stall: an uncaught error waits for a person instead of ending the
+                // run
     size_t tasks;
 };
 void flow_plan_about(const struct flow_plan *p, struct flow_about *ret);
 // The names of its secrets (use.secrets). false at the end.
 bool flow_plan_secret(const struct flow_plan *p, size_t *at, struct bytes *ret_name);
-// The tasks as a graph for people: {"tasks":[{"pointer","name","kind","parent","branch","then":[pointers or "end"],
-// "case":...}]} in the order of the document.
+// The tasks as a graph for people:
+// {"tasks":[{"pointer","name","kind","parent","branch","then":[pointers or "end"], "case":...}]} in
+// the order of the document.
 int flow_plan_graph(const struct flow_plan *p, struct buf *out);
 
 // ---- time ---------------------------------------------------------------------------------------
 
-// ISO 8601 duration ("P1DT2H", "PT0.5S"; years and months are refused: their length is not fixed) or
-// an object of days, hours, minutes, seconds, milliseconds. E_INVALID.
+// ISO 8601 duration ("P1DT2H", "PT0.5S"; years and months are refused: their length is not fixed)
+// or an object of days, hours, minutes, seconds, milliseconds. E_INVALID.
 int flow_duration(const struct val *v, int64_t *ret_ms, struct err *e);
 // Cron: five fields (minute hour day month weekday; lists, ranges, steps, names, L is refused), or
 // six with seconds first, or @hourly, @daily, @weekly, @monthly, @yearly. UTC.
@@ -88,33 +92,38 @@ int64_t flow_cron_next(const struct flow_cron *c, int64_t after_ms); // wall; TI
 // data by type; a member in [] may be missing:
 enum flow_type {
     // What happened (in):
-    FLOW_STARTED,   // {"input","run","namespace","name","version","plan":HASH,"decider":N,"seed":N,["parent":{"run","id"}],["by"],["label"]}
+    FLOW_STARTED, // {"input","run","namespace","name","version","plan":HASH,"decider":N,"seed":N,["parent":{"run","id"}],["by"],["label"]}
     FLOW_EVALUATED, // id of an eval: {"out":[...]} or {"error":PROBLEM}
-    FLOW_DONE,      // id of an act or child: {"output",["node"]}
-    FLOW_FAILED,    // id of an act or child: {"error":PROBLEM,["node"],["final":true: no retry of its own helps]}
-    FLOW_FIRED,     // id of a timer
-    FLOW_EVENT,     // {"event":CLOUDEVENT,["signal":true: sent to this run; is kept until a listen takes it]}
-    FLOW_HAND,      // {"action":"retry|skip|edit|pause|resume|cancel|terminate",["task":POINTER],["input"],["output"],["by"],["reason"]}
-    FLOW_TICK,      // after a yield
-    FLOW_ROLLED,    // first of a chapter: {"state":what flow_save gave,"chapter":N}
+    FLOW_DONE, // id of an act or child: {"output",["node"]}
+    FLOW_FAILED, // id of an act or child: {"error":PROBLEM,["node"],["final":true: no retry of its
+                 // own helps]}
+    FLOW_FIRED, // id of a timer
+    FLOW_EVENT, // {"event":CLOUDEVENT,["signal":true: sent to this run; is kept until a listen
+                // takes it]}
+    FLOW_HAND, // {"action":"retry|skip|edit|pause|resume|cancel|terminate",["task":POINTER],["input"],["output"],["by"],["reason"]}
+    FLOW_TICK, // after a yield
+    FLOW_ROLLED, // first of a chapter: {"state":what flow_save gave,"chapter":N}
     // What shall happen (out). ids are counted from 1 over all commands of a run:
-    FLOW_ACT,       // {"kind":"http","task":POINTER,"name","args",["attempt":N from 1],["queue"],["timeout_ms"],["label"]}
-    FLOW_CHILD,     // {"task",["namespace"],"name",["version"],"input","await":BOOL}: not awaited: done comes at once with the child's run
-    FLOW_TIMER,     // {"due":WALL_MS,"task","why":"wait|retry|timeout|schedule"}
-    FLOW_EVAL,      // {"program","input","vars":{},"now":WALL_MS}: jq that is not plain
-    FLOW_LISTEN,    // {"task","filters":[{"type":"...",...}]}: attributes with a constant value; an event that fits one of them is wanted. [{}]: every event
-    FLOW_CANCEL,    // id of what is not wanted any more; of a child: it is cancelled; no answer comes
-    FLOW_YIELD,     // much was done: a tick is wanted after the commit
-    FLOW_ROLL,      // {"state"}: the history begins anew with rolled
-    FLOW_END,       // {"status":"completed|faulted|cancelled|terminated",["output"],["error":PROBLEM]}
-    FLOW_STALL,     // {"task","error":PROBLEM}: a person is wanted
+    FLOW_ACT, // {"kind":"http","task":POINTER,"name","args",["attempt":N from
+              // 1],["queue"],["timeout_ms"],["label"]}
+    FLOW_CHILD, // {"task",["namespace"],"name",["version"],"input","await":BOOL}: not awaited: done
+                // comes at once with the child's run
+    FLOW_TIMER, // {"due":WALL_MS,"task","why":"wait|retry|timeout|schedule"}
+    FLOW_EVAL, // {"program","input","vars":{},"now":WALL_MS}: jq that is not plain
+    FLOW_LISTEN, // {"task","filters":[{"type":"...",...}]}: attributes with a constant value; an
+                 // event that fits one of them is wanted. [{}]: every event
+    FLOW_CANCEL, // id of what is not wanted any more; of a child: it is cancelled; no answer comes
+    FLOW_YIELD, // much was done: a tick is wanted after the commit
+    FLOW_ROLL, // {"state"}: the history begins anew with rolled
+    FLOW_END, // {"status":"completed|faulted|cancelled|terminated",["output"],["error":PROBLEM]}
+    FLOW_STALL, // {"task","error":PROBLEM}: a person is wanted
 };
 // PROBLEM (RFC 7807): {"type":URI,"status":N,["title"],["detail"],["instance":POINTER]}.
 
 struct flow_event {
     enum flow_type type;
-    uint64_t id;     // 0: none
-    int64_t at_ms;   // wall; of a command: of the event that caused it
+    uint64_t id; // 0: none
+    int64_t at_ms; // wall; of a command: of the event that caused it
     struct val *data; // owned by whoever owns the event; NULL: none
 };
 const char *flow_type_name(enum flow_type t); // "done"
@@ -130,18 +139,24 @@ struct flow_run;
 // What happened to a task, for eyes only (pages, lifecycle events): it is not in the history and
 // comes again at a replay.
 enum flow_note_kind {
-    FLOW_NOTE_STARTED, FLOW_NOTE_RETRIED, FLOW_NOTE_WAITING, FLOW_NOTE_COMPLETED,
-    FLOW_NOTE_FAULTED, FLOW_NOTE_SKIPPED, FLOW_NOTE_CANCELLED, FLOW_NOTE_SUSPENDED,
+    FLOW_NOTE_STARTED,
+    FLOW_NOTE_RETRIED,
+    FLOW_NOTE_WAITING,
+    FLOW_NOTE_COMPLETED,
+    FLOW_NOTE_FAULTED,
+    FLOW_NOTE_SKIPPED,
+    FLOW_NOTE_CANCELLED,
+    FLOW_NOTE_SUSPENDED,
     FLOW_NOTE_RESUMED,
 };
 struct flow_note {
     enum flow_note_kind kind;
-    bool workflow;       // of the run, not of a task
-    const char *task;    // pointer; lives as long as the plan
+    bool workflow; // of the run, not of a task
+    const char *task; // pointer; lives as long as the plan
     const char *name;
     uint32_t attempt;
     int64_t at_ms;
-    struct val *data;    // output, error, or NULL
+    struct val *data; // output, error, or NULL
 };
 
 struct flow_out { // of one step; zeroed first, flow_out_fini after
@@ -155,21 +170,27 @@ void flow_out_clear(struct flow_out *o); // keeps the memory
 void flow_out_fini(struct flow_out *o);
 
 enum flow_status {
-    FLOW_PENDING, FLOW_RUNNING, FLOW_WAITING, FLOW_SUSPENDED, FLOW_STALLED,
-    FLOW_COMPLETED, FLOW_FAULTED, FLOW_CANCELLED, FLOW_TERMINATED,
+    FLOW_PENDING,
+    FLOW_RUNNING,
+    FLOW_WAITING,
+    FLOW_SUSPENDED,
+    FLOW_STALLED,
+    FLOW_COMPLETED,
+    FLOW_FAULTED,
+    FLOW_CANCELLED,
+    FLOW_TERMINATED,
 };
 const char *flow_status_name(enum flow_status s);
 
 int flow_run_new(struct flow_run **ret, struct flow_plan *plan, struct err *e); // refs plan
 void flow_run_free(struct flow_run *r);
 void flow_run_auto(struct flow_run **r);
-// The one function. ev is borrowed. Commands are added to out in their order. 0. E_INVALID: an event
-// that cannot be (an id that nobody waits for is not that: late and double answers are taken and
-// change nothing), E_NOMEM, E_TOOBIG (the run's memory limit): the run is as before the call.
+// The one function. ev is borrowed. Commands are added to out in their order. 0. E_INVALID: an
+// event that cannot be (an id that nobody waits for is not that: late and double answers are taken
+// and change nothing), E_NOMEM, E_TOOBIG (the run's memory limit): the run is as before the call.
 // After FLOW_END a run takes only hand "retry", "skip" (a faulted one goes on from the failed task)
 // and ignores what comes late.
-int flow_step(struct flow_run *r, const struct flow_event *ev, struct flow_out *out,
-              struct err *e);
+int flow_step(struct flow_run *r, const struct flow_event *ev, struct flow_out *out, struct err *e);
 // Folds what is in a history: events are stepped, commands compared with what the steps gave.
 // E_CONFLICT: "entry 17: the history says act 4 http, this plexus decides act 4 shell". Call for
 // each entry in order, then flow_replay_end.
@@ -192,17 +213,19 @@ int64_t flow_run_wake_ms(const struct flow_run *r); // earliest timer, TIME_NEVE
 struct val *flow_save(const struct flow_run *r);
 int flow_load(struct flow_run **ret, struct flow_plan *plan, const struct val *state,
               struct err *e);
-// For people: {"status","input","output","error","context","started","ended","tasks":[{"task":POINTER,"name","kind","state",
-// "count":times,"attempt","started","ended","due","input","output","error","iteration"}]}; values over
-// 4 KiB are cut to {"$cut":bytes,"preview":"..."} unless full.
+// For people:
+// {"status","input","output","error","context","started","ended","tasks":[{"task":POINTER,"name","kind","state",
+// "count":times,"attempt","started","ended","due","input","output","error","iteration"}]}; values
+// over 4 KiB are cut to {"$cut":bytes,"preview":"..."} unless full.
 int flow_run_view(const struct flow_run *r, bool full, struct buf *out);
 
-// Lifecycle CloudEvent of a note ("io.serverlessworkflow.task.completed.v1" with the spec's data), as
-// JSON. id and source make it unique. 0, or 1: this note has none.
+// Lifecycle CloudEvent of a note ("io.serverlessworkflow.task.completed.v1" with the spec's data),
+// as JSON. id and source make it unique. 0, or 1: this note has none.
 int flow_lifecycle(struct buf *out, const struct flow_run *r, const struct flow_note *n,
                    const char *run, const char *source, uint64_t seq);
 
-// A coarse question for who has many listeners: may this CloudEvent (JSON object) fit these filters?
+// A coarse question for who has many listeners: may this CloudEvent (JSON object) fit these
+// filters?
 bool flow_filter_fits(const struct val *filters, const struct val *event);
 
 #endif

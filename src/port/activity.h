@@ -26,7 +26,8 @@ struct act_req { // caller-owned; zeroed, then the first part set
     // object {"type","status","title","detail"}. final: another attempt cannot help.
     void (*done)(struct act_req *r, int status, struct val *output, struct val *problem,
                  bool final);
-    void (*beat)(struct act_req *r, struct val *detail); // progress (a model's text so far...); may be NULL
+    void (*beat)(struct act_req *r,
+                 struct val *detail); // progress (a model's text so far...); may be NULL
     void *user;
     void *priv; // the doer's
     struct list link;

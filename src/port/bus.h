@@ -49,7 +49,8 @@ struct bus_args {
     int (*may)(void *user, const struct bus_crossing *x,
                struct err *e); // 0 or E_SECURITY with both
                                // labels; NULL: all may
-    // CONNECTING with e: a first try failed, more come. CONNECTED once, then LOST (e: why) and
+    // CONNECTING with e: a first try failed, more come; E_UNAUTH: the server was there and refused
+    // the credentials. CONNECTED once, then LOST (e: why) and
     // BACK. BUS_CLOSED: the last callback, after it the bus's memory is gone.
     void (*on_status)(void *user, enum bus_status status, const struct err *e);
     void (*on_drain)(void *user); // there is room again after a publish gave 1 or E_FULL; or NULL

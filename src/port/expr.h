@@ -16,12 +16,13 @@ struct expr; // the engine
 struct expr_req {
     struct bytes program;
     struct bytes input; // JSON text
-    struct bytes vars;  // JSON object: {"context":{},"input":...}: each is bound as $name
-    int64_t now_ms;     // what `now` gives
+    struct bytes vars; // JSON object: {"context":{},"input":...}: each is bound as $name
+    int64_t now_ms; // what `now` gives
     int64_t timeout_ms; // 0: the engine's
-    // result: JSON array of the outputs (at most outputs_max of the engine's limits), borrowed until
-    // return. E_PARSE (does not compile), E_INVALID (jq's own error), E_TIMEOUT (looped: the child
-    // was killed), E_TOOBIG (memory or output limit), E_UNAVAILABLE (no libjq, with the mend).
+    // result: JSON array of the outputs (at most outputs_max of the engine's limits), borrowed
+    // until return. E_PARSE (does not compile), E_INVALID (jq's own error), E_TIMEOUT (looped: the
+    // child was killed), E_TOOBIG (memory or output limit), E_UNAVAILABLE (no libjq, with the
+    // mend).
     void (*done)(struct expr_req *r, int status, struct bytes result, const struct err *e);
     void *user;
     struct list link; // the engine's
@@ -33,9 +34,10 @@ struct expr_args {
     struct timers *timers;
     struct procs *procs;
     const char *self; // this program, for "self _expr"
-    unsigned workers_max; // children at once, 0: 2; made when first needed, idle ones end after a while
-    unsigned queue_max;   // 0: 1024
-    int64_t timeout_ms;   // 0: 2 s
+    unsigned
+        workers_max; // children at once, 0: 2; made when first needed, idle ones end after a while
+    unsigned queue_max; // 0: 1024
+    int64_t timeout_ms; // 0: 2 s
     uint64_t memory_bytes; // of one child, 0: 256 MiB
     size_t output_bytes_max; // 0: 16 MiB
 };

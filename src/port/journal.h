@@ -18,30 +18,31 @@ struct journal;
 struct journal_run {
     struct bytes id;
     struct bytes namespace, name, version; // of the document
-    struct bytes plan;                     // hash of its bundle (journal_doc)
-    struct bytes status;                   // flow_status_name
-    bool open;                             // false: it ended
-    bool busy;        // there is work to be done at once after a restart (an activity, a child...)
-    int64_t started_ms, closed_ms;         // wall; 0: not yet
-    int64_t wake_ms;                       // earliest timer, TIME_NEVER: none
-    struct bytes listens;                  // JSON array of what it listens to, or empty
-    struct bytes parent;                   // run id, or empty
-    uint64_t parent_ticket;                // the parent's command
+    struct bytes plan; // hash of its bundle (journal_doc)
+    struct bytes status; // flow_status_name
+    bool open; // false: it ended
+    bool busy; // there is work to be done at once after a restart (an activity, a child...)
+    int64_t started_ms, closed_ms; // wall; 0: not yet
+    int64_t wake_ms; // earliest timer, TIME_NEVER: none
+    struct bytes listens; // JSON array of what it listens to, or empty
+    struct bytes parent; // run id, or empty
+    uint64_t parent_ticket; // the parent's command
     struct bytes label, by, queue;
-    struct bytes note;                     // JSON for lists: error's title, where it stands; or empty
-    uint64_t chapter;                      // number of the first entry of the present chapter
-    uint64_t last;                         // number of the last entry, 0: none
+    struct bytes note; // JSON for lists: error's title, where it stands; or empty
+    uint64_t chapter; // number of the first entry of the present chapter
+    uint64_t last; // number of the last entry, 0: none
 };
 
 struct journal_put { // a small named value, for schedules, registered documents, cursors
-    struct bytes key;   // "schedule/NAMESPACE/NAME"
+    struct bytes key; // "schedule/NAMESPACE/NAME"
     struct bytes value; // p NULL: it is removed
 };
 
 struct journal_change { // of one run
     struct bytes run;
-    bool create;        // the run must not be there: E_EXISTS
-    uint64_t expect;    // its `last` before this change; else E_CONFLICT and nothing of the write is kept
+    bool create; // the run must not be there: E_EXISTS
+    uint64_t
+        expect; // its `last` before this change; else E_CONFLICT and nothing of the write is kept
     const struct bytes *entries; // each one history entry (JSON text), numbered from expect + 1
     size_t entry_count;
     const struct journal_run *row; // NULL: only `last` changes
@@ -49,8 +50,9 @@ struct journal_change { // of one run
 
 // Caller-owned until done, which comes once, later.
 struct journal_req {
-    // A write: 0: on the disk (fsync done). E_CONFLICT, E_EXISTS (only this write failed), E_NOSPACE, E_IO (the
-    // journal has stopped: every later write fails the same way), E_LOCKED. The rest: see the calls.
+    // A write: 0: on the disk (fsync done). E_CONFLICT, E_EXISTS (only this write failed),
+    // E_NOSPACE, E_IO (the journal has stopped: every later write fails the same way), E_LOCKED.
+    // The rest: see the calls.
     void (*done)(struct journal_req *r, int status, const struct err *e);
     void *user;
     struct list link;
@@ -68,16 +70,16 @@ struct journal_write {
 struct journal_read {
     struct bytes run;
     uint64_t from; // first entry, 0: of the present chapter, 1: from the very first that is kept
-    uint64_t to;   // 0: the last
+    uint64_t to; // 0: the last
     bool (*on_entry)(void *user, uint64_t number, struct bytes entry);
     void *user;
 };
 struct journal_list {
     bool open_only, closed_only, busy_only;
     struct bytes namespace, name, status, parent; // empty: any
-    int64_t wake_before_ms;   // 0: any; else those whose wake_ms is before
-    struct bytes after;       // id of the last one seen, for paging: newest first
-    size_t limit;             // 0: all (only for the node itself)
+    int64_t wake_before_ms; // 0: any; else those whose wake_ms is before
+    struct bytes after; // id of the last one seen, for paging: newest first
+    size_t limit; // 0: all (only for the node itself)
     bool oldest_first;
     bool (*on_run)(void *user, const struct journal_run *run);
     void *user;
@@ -90,11 +92,11 @@ struct journal_keys {
 struct journal_stats {
     uint64_t commits, writes, entries, bytes; // since the start
     uint64_t commit_ns_last, commit_ns_max;
-    size_t waiting;       // writes not yet on the disk
+    size_t waiting; // writes not yet on the disk
     uint64_t file_bytes;
-    bool stopped;         // after E_NOSPACE, E_IO
-    char why[256];        // it has
-    char engine[64];      // "SQLite 3.40.1"
+    bool stopped; // after E_NOSPACE, E_IO
+    char why[256]; // it has
+    char engine[64]; // "SQLite 3.40.1"
 };
 
 struct journal_ops {
@@ -106,11 +108,10 @@ struct journal_ops {
                 struct err *e);
     int (*keys)(struct journal *j, const struct journal_keys *a, struct journal_req *r,
                 struct err *e);
-    int (*doc)(struct journal *j, struct bytes hash,
-               void (*on_doc)(void *user, struct bytes text), void *user, struct journal_req *r,
-               struct err *e);
-    int (*prune)(struct journal *j, int64_t closed_before_ms, size_t limit, bool dry, uint64_t *ret_count,
-                 struct journal_req *r, struct err *e);
+    int (*doc)(struct journal *j, struct bytes hash, void (*on_doc)(void *user, struct bytes text),
+               void *user, struct journal_req *r, struct err *e);
+    int (*prune)(struct journal *j, int64_t closed_before_ms, size_t limit, bool dry,
+                 uint64_t *ret_count, struct journal_req *r, struct err *e);
     int (*take)(struct journal *j, const char *from_owner, struct journal_req *r, struct err *e);
     void (*stats)(const struct journal *j, struct journal_stats *ret);
     void (*close)(struct journal *j, void (*closed)(void *user), void *user);
@@ -175,10 +176,10 @@ static inline void journal_close(struct journal *j, void (*closed)(void *user), 
 
 struct journal_args {
     struct timers *timers;
-    struct net *net;   // engines over the network
+    struct net *net; // engines over the network
     struct work *writer; // one thread, used by nobody else
     struct work *reader;
-    const char *path;  // of the file (SQLite)
+    const char *path; // of the file (SQLite)
     const char *url, *user_name, *password; // of a server
     const char *owner; // this node's name
     size_t waiting_bytes_max; // 0: 64 MiB

@@ -35,14 +35,16 @@ struct runs_args {
     // Queues: what this node does itself; other queues' activities go over the bus.
     const char *const *queues; // NULL-terminated; a task without one: the first
     const char *environment;
-    size_t loaded_max;      // runs in memory, 0: 4096; others are read again when something happens
-    size_t activities_max;  // at once, 0: 256
-    uint64_t chapter_max;   // entries of a chapter, 0: 4096: then the history rolls over
-    int64_t retention_ms;   // closed runs are removed after that; 0: 30 days, TIME_NEVER: kept
+    size_t loaded_max; // runs in memory, 0: 4096; others are read again when something happens
+    size_t activities_max; // at once, 0: 256
+    uint64_t chapter_max; // entries of a chapter, 0: 4096: then the history rolls over
+    int64_t retention_ms; // closed runs are removed after that; 0: 30 days, TIME_NEVER: kept
 };
-int runs_new(struct runs **ret, const struct runs_args *args, struct err *e); // begins to read what is open
+int runs_new(struct runs **ret, const struct runs_args *args,
+             struct err *e); // begins to read what is open
 void runs_set_bus(struct runs *s, struct bus *b); // NULL: none
-void runs_close(struct runs *s, void (*closed)(void *user), void *user); // orderly: activities are let go, not waited for
+void runs_close(struct runs *s, void (*closed)(void *user),
+                void *user); // orderly: activities are let go, not waited for
 void runs_free(struct runs *s); // after closed
 
 struct runs_req { // caller-owned; done once, later
@@ -55,34 +57,55 @@ struct runs_req { // caller-owned; done once, later
 struct runs_start {
     struct bytes document; // text or bundle; empty: one that is registered, by the names
     struct bytes namespace, name, version; // version empty: the newest
-    struct bytes id;       // empty: made. One that is there: E_EXISTS
+    struct bytes id; // empty: made. One that is there: E_EXISTS
     const struct val *input;
     struct bytes by, label;
-    bool wait;             // done when the run has ended: {"id","status","output"|"error"}; else {"id"} when it is kept
+    bool wait; // done when the run has ended: {"id","status","output"|"error"}; else {"id"} when it
+               // is kept
     int64_t wait_ms;
 };
 void runs_start(struct runs *s, const struct runs_start *a, struct runs_req *r);
-void runs_register(struct runs *s, struct bytes document, struct bytes by, struct runs_req *r); // schedules begin
-void runs_unregister(struct runs *s, struct bytes namespace, struct bytes name, struct bytes version, struct runs_req *r);
+void runs_register(struct runs *s, struct bytes document, struct bytes by,
+                   struct runs_req *r); // schedules begin
+void runs_unregister(struct runs *s, struct bytes namespace, struct bytes name,
+                     struct bytes version, struct runs_req *r);
 void runs_documents(struct runs *s, struct runs_req *r);
-struct runs_filter { struct bytes status, name, namespace, after; size_t limit; };
+struct runs_filter {
+    struct bytes status, name, namespace, after;
+    size_t limit;
+};
 void runs_list(struct runs *s, const struct runs_filter *f, struct runs_req *r);
-void runs_show(struct runs *s, struct bytes id, bool full, struct runs_req *r); // flow_run_view and the row and the graph
-void runs_history(struct runs *s, struct bytes id, uint64_t from, struct runs_req *r); // {"entries":[{"n",...}]}
-void runs_export(struct runs *s, struct bytes id, struct runs_req *r); // {"bundle","entries"}: for flow replay
-// action: as FLOW_HAND's, and "reset" (entry in `to`: a new run from the history up to there; the old one is terminated).
-struct runs_hand { struct bytes id, action, task, by, reason; const struct val *input, *output; bool has_input, has_output; uint64_t to; };
+void runs_show(struct runs *s, struct bytes id, bool full,
+               struct runs_req *r); // flow_run_view and the row and the graph
+void runs_history(struct runs *s, struct bytes id, uint64_t from,
+                  struct runs_req *r); // {"entries":[{"n",...}]}
+void runs_export(struct runs *s, struct bytes id,
+                 struct runs_req *r); // {"bundle","entries"}: for flow replay
+// action: as FLOW_HAND's, and "reset" (entry in `to`: a new run from the history up to there; the
+// old one is terminated).
+struct runs_hand {
+    struct bytes id, action, task, by, reason;
+    const struct val *input, *output;
+    bool has_input, has_output;
+    uint64_t to;
+};
 void runs_hand(struct runs *s, const struct runs_hand *h, struct runs_req *r);
 void runs_signal(struct runs *s, struct bytes id, const struct val *cloudevent, struct runs_req *r);
-// A CloudEvent from outside: to every run that listens to it and every schedule `on` it. {"taken":n}
+// A CloudEvent from outside: to every run that listens to it and every schedule `on` it.
+// {"taken":n}
 void runs_event(struct runs *s, const struct val *cloudevent, struct runs_req *r);
 void runs_prune(struct runs *s, int64_t closed_before_ms, bool dry, struct runs_req *r);
-void runs_given(struct runs *s, uint64_t ticket, int status, struct bytes text, const struct err *e);
-void runs_cancel(struct runs *s, struct runs_req *r); // the asker left: done comes with E_CANCELLED; the run goes on
+void runs_given(struct runs *s, uint64_t ticket, int status, struct bytes text,
+                const struct err *e);
+void runs_cancel(
+    struct runs *s,
+    struct runs_req *r); // the asker left: done comes with E_CANCELLED; the run goes on
 
 struct runs_stats {
-    uint64_t started, completed, faulted, cancelled, steps, activities, activity_failures, timers_fired;
-    uint64_t open, loaded, loads, evicted, listening, timers, activities_running, activities_waiting;
+    uint64_t started, completed, faulted, cancelled, steps, activities, activity_failures,
+        timers_fired;
+    uint64_t open, loaded, loads, evicted, listening, timers, activities_running,
+        activities_waiting;
     int64_t timer_late_ms_max;
     bool ready, stopped;
 };

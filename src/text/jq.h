@@ -37,12 +37,12 @@ struct jq_args {
     size_t var_count;
     int64_t now_ms; // for `now`
     uint64_t steps_max; // 0: 1,000,000
-    size_t bytes_max;   // of results and what lies between, 0: 64 MiB
+    size_t bytes_max; // of results and what lies between, 0: 64 MiB
     size_t outputs_max; // 0: 1: the first output; more: E_TOOBIG beyond
 };
-// The outputs in order as an array. E_INVALID: jq's own error ("jq: cannot index number with \"a\""),
-// E_TOOBIG: a limit, E_NOMEM. With outputs_max 1 the evaluation ends after the first output; no
-// output: an empty array.
+// The outputs in order as an array. E_INVALID: jq's own error ("jq: cannot index number with
+// \"a\""), E_TOOBIG: a limit, E_NOMEM. With outputs_max 1 the evaluation ends after the first
+// output; no output: an empty array.
 int jq_run(const struct jq *p, const struct jq_args *args, struct val **ret, struct err *e);
 
 #endif

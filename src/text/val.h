@@ -50,7 +50,8 @@ struct val *val_get_cstr(const struct val *v, const char *key);
 struct val *val_ptr(const struct val *v, struct bytes pointer); // RFC 6901
 // Members in the order in which they came. Start with *at = 0; keys are NULL for arrays.
 bool val_each(const struct val *v, size_t *at, struct bytes *ret_key, struct val **ret_value);
-size_t val_size(const struct val *v); // bytes of memory, all it holds, shared parts counted once each place
+size_t val_size(
+    const struct val *v); // bytes of memory, all it holds, shared parts counted once each place
 
 bool val_equal(const struct val *a, const struct val *b);
 int val_cmp(const struct val *a, const struct val *b); // jq's order of all values

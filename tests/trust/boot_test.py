@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 # boot_test.py: what stops a start, with the mend, and what the doctor says of the same: owners and
 # modes of keys and folder, the clock against the node's certificate, engines that other machines
-# could reach.
+# could reach, credentials that the bus's server refuses.
 # SPDX-License-Identifier: Apache-2.0
 import json
 import os
 import pathlib
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -242,6 +243,55 @@ def test_words_that_open_an_engine():
         refused(n, EX_CONFIG, "models.m.command[", "127.0.0.1", "expose: true")
         got = n.command("config", "check", "--config", str(n.file), check=False)
         assert got.returncode == EX_CONFIG and "models.m.command[" in got.stdout + got.stderr, got
+
+
+# ---- the bus's credentials ---------------------------------------------------------------------
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def answers(port):
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) == 0
+
+
+def bus_server(engine, folder, port):
+    """A real server that asks for a password."""
+    program = shutil.which({"nats": "nats-server", "redis": "redis-server"}[engine])
+    if not program:
+        plexus.skip(f"no {engine} server")
+    more = {"nats": ["-a", "127.0.0.1", "-p", str(port), "-js", "-sd", folder, "--user", "plexus", "--pass", "s3cret"],
+            "redis": ["--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--requirepass", "s3cret"]}[engine]
+    return subprocess.Popen([program, *more], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def test_credentials_that_the_bus_refuses():
+    for engine in ("nats", "redis"):
+        port = free_port()
+        bus = {"engine": engine, "url": f"{engine}://127.0.0.1:{port}", "password": {"env": "BUS_PW"}}
+        if engine == "nats":
+            bus["user"] = "plexus"
+        node = Node({"bus": bus}, env={"BUS_PW": "s3cret"}, start=False)
+        with node, tempfile.TemporaryDirectory() as folder:
+            node.start()  # no server: it may come later, so the node serves
+            assert node.stop() == 0
+            server = bus_server(engine, folder, port)
+            try:
+                wait_until("the server", lambda: answers(port))
+                os.environ["BUS_PW"] = "wr0ng"
+                said = refused(node, EX_NOPERM, "bus: the server refuses the credentials", "To mend it: set bus.", str(port))
+                assert "wr0ng" not in said and "wr0ng" not in node.log(), said
+                os.environ["BUS_PW"] = "s3cret"
+                node.start()
+                wait_until("connected", lambda: json.loads(node.command("bus", "--json").stdout)["status"] == "connected")
+                assert node.stop() == 0
+            finally:
+                os.environ.pop("BUS_PW", None)
+                server.kill()
+                server.wait()
 
 
 if __name__ == "__main__":
