@@ -143,9 +143,8 @@ void ctl_flow_ask(struct ctl_call *call, enum ctl_flow_op op, struct ctl_answer 
     struct json_doc *doc = NULL;
     struct err e = {0};
     struct bytes text = http_body(call->x);
-    int rc = call->c->ops->flow
-                 ? 0
-                 : err_set(&e, E_UNAVAILABLE, "flows are off (flows.engine: off)");
+    int rc =
+        call->c->ops->flow ? 0 : err_set(&e, E_UNAVAILABLE, "flows are off (flows.engine: off)");
     if (!rc && text.n)
         rc = json_parse(&doc, text, JSON_UNIQUE, &e);
     if (!rc)
