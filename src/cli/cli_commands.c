@@ -18,6 +18,8 @@ const struct cli_command *const *cli_commands(void)
         &cli_nodes_command,
         &cli_resolve_command,
         &cli_bus_command,
+        &cli_flow_command,
+        &cli_worker_command,
         &cli_detect_command,
         &cli_doctor_command,
         &cli_env_command,
