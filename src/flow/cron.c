@@ -15,15 +15,15 @@ static const char *const months[] = {"jan", "feb", "mar", "apr", "may", "jun", "
                                      "aug", "sep", "oct", "nov", "dec", NULL};
 static const char *const weekdays[] = {"sun", "mon", "tue", "wed", "thu", "fri", "sat", NULL};
 static const struct field fields[] = {
-    {"second", 0, 59, NULL}, {"minute", 0, 59, NULL},   {"hour", 0, 23, NULL},
+    {"second", 0, 59, NULL}, {"minute", 0, 59, NULL},  {"hour", 0, 23, NULL},
     {"day", 1, 31, NULL},    {"month", 1, 12, months}, {"weekday", 0, 7, weekdays},
 };
 
 static const struct {
     const char *name, *text;
 } words[] = {
-    {"@hourly", "0 * * * *"},  {"@daily", "0 0 * * *"},  {"@midnight", "0 0 * * *"},
-    {"@weekly", "0 0 * * 0"},  {"@monthly", "0 0 1 * *"}, {"@yearly", "0 0 1 1 *"},
+    {"@hourly", "0 * * * *"},   {"@daily", "0 0 * * *"},   {"@midnight", "0 0 * * *"},
+    {"@weekly", "0 0 * * 0"},   {"@monthly", "0 0 1 * *"}, {"@yearly", "0 0 1 1 *"},
     {"@annually", "0 0 1 1 *"},
 };
 
@@ -43,11 +43,11 @@ static bool value(const struct field *f, struct bytes text, unsigned *ret)
 
 static int wrong(const struct field *f, struct bytes part, struct err *e)
 {
-    return err_set(e, E_INVALID,
-                   "cron: \"%.*s\" is not a %s: a number from %u to %u, a range 1-5, a step */2, or "
-                   "a list of these",
-                   BYTES_FMT(bytes_first(part, 32)), f->what, f->low,
-                   f->names == weekdays ? 6 : f->high);
+    return err_set(
+        e, E_INVALID,
+        "cron: \"%.*s\" is not a %s: a number from %u to %u, a range 1-5, a step */2, or "
+        "a list of these",
+        BYTES_FMT(bytes_first(part, 32)), f->what, f->low, f->names == weekdays ? 6 : f->high);
 }
 
 // One of a list: *, */n, a, a/n, a-b, a-b/n.
@@ -123,9 +123,14 @@ int flow_cron_parse(struct flow_cron *ret, struct bytes text, struct err *e)
             return rc;
     }
     *ret = (struct flow_cron){
-        .seconds = bits[0], .minutes = bits[1], .hours = (uint32_t)bits[2],
-        .days = (uint32_t)bits[3], .months = (uint32_t)bits[4], .weekdays = (uint32_t)bits[5],
-        .any_day = any(word[count - 3]), .any_weekday = any(word[count - 1]),
+        .seconds = bits[0],
+        .minutes = bits[1],
+        .hours = (uint32_t)bits[2],
+        .days = (uint32_t)bits[3],
+        .months = (uint32_t)bits[4],
+        .weekdays = (uint32_t)bits[5],
+        .any_day = any(word[count - 3]),
+        .any_weekday = any(word[count - 1]),
     };
     return 0;
 }

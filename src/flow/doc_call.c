@@ -67,8 +67,8 @@ static struct flow_tmpl *authentication(struct doc_work *w, const struct doc_at 
     size_t i = 0;
     struct bytes key;
     struct val *item;
-    if (use && !(v = doc_use(w, DOC_KEY(at, "use"), "authentications", "authentication",
-                             val_bytes(use))))
+    if (use &&
+        !(v = doc_use(w, DOC_KEY(at, "use"), "authentications", "authentication", val_bytes(use))))
         return NULL;
     struct flow_tmpl *t = doc_tmpl_obj(w, val_len(v));
     while (t && val_each(v, &i, &key, &item))
@@ -86,8 +86,8 @@ static struct flow_tmpl *endpoint(struct doc_work *w, const struct doc_at *at, c
                                 : doc_uri(w, at, v);
     if (!put(t, BYTES("uri"), uri))
         return NULL;
-    if (auth && !put(t, BYTES("authentication"),
-                     authentication(w, DOC_KEY(at, "authentication"), auth)))
+    if (auth &&
+        !put(t, BYTES("authentication"), authentication(w, DOC_KEY(at, "authentication"), auth)))
         return NULL;
     return t;
 }
@@ -107,14 +107,10 @@ static struct flow_tmpl *place(struct doc_work *w, const struct doc_at *at, cons
             continue;
         *ret_gone = places[i].how == GONE;
         switch (places[i].how) {
-        case ENDPOINT:
-            return endpoint(w, at, v);
-        case AUTHENTICATION:
-            return authentication(w, at, v);
-        case VERBATIM:
-            return doc_tmpl_value(w, v);
-        case GONE:
-            return NULL;
+        case ENDPOINT: return endpoint(w, at, v);
+        case AUTHENTICATION: return authentication(w, at, v);
+        case VERBATIM: return doc_tmpl_value(w, v);
+        case GONE: return NULL;
         }
     }
     return deeper && val_is(v, JSON_OBJ) ? walk(w, at, function, path, v) : doc_tmpl(w, at, v);

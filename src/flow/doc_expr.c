@@ -1,7 +1,7 @@
 // doc_expr.c: expressions of a document, and values that have some inside. "${ .a }" is one
-// expression; "Hello ${ .name }!" is a text made of its parts. A "${" in the middle of a text counts
-// only when a space or one of . $ ( [ { " follows, so that "${HOME}" in a script stays what it is.
-// SPDX-License-Identifier: Apache-2.0
+// expression; "Hello ${ .name }!" is a text made of its parts. A "${" in the middle of a text
+// counts only when a space or one of . $ ( [ { " follows, so that "${HOME}" in a script stays what
+// it is. SPDX-License-Identifier: Apache-2.0
 #include "flow/doc_priv.h"
 #include <string.h>
 
@@ -111,8 +111,9 @@ static struct bytes program_of(struct doc_work *w, struct bytes t)
 
 // ---- compiling ----------------------------------------------------------------------------------
 
-static const char *const known_vars[] = {"context", "input",    "output",  "secrets", "authorization",
-                                         "task",    "workflow", "runtime", "__loc__"};
+static const char *const known_vars[] = {"context",  "input",         "output",
+                                         "secrets",  "authorization", "task",
+                                         "workflow", "runtime",       "__loc__"};
 
 static bool is_known(const struct doc_work *w, struct bytes name)
 {
@@ -217,8 +218,7 @@ static void check(struct doc_work *w, const struct doc_at *at, const struct flow
                  "so that no history ever holds them: use them there");
 }
 
-static struct flow_expr *compile(struct doc_work *w, const struct doc_at *at,
-                                 struct bytes program)
+static struct flow_expr *compile(struct doc_work *w, const struct doc_at *at, struct bytes program)
 {
     struct flow_expr *x = NULL;
     struct err e = {0};
@@ -228,8 +228,9 @@ static struct flow_expr *compile(struct doc_work *w, const struct doc_at *at,
     else if (rc == E_NOMEM)
         w->failed = w->failed ? w->failed : rc;
     else
-        doc_find(w, at, false, rc == E_FORBIDDEN ? "the expression is not allowed: %s"
-                                                 : "the expression does not compile: %s",
+        doc_find(w, at, false,
+                 rc == E_FORBIDDEN ? "the expression is not allowed: %s"
+                                   : "the expression does not compile: %s",
                  e.text);
     return x;
 }
@@ -362,8 +363,7 @@ struct flow_tmpl *doc_uri(struct doc_work *w, const struct doc_at *at, const str
     return t;
 }
 
-void doc_dur(struct doc_work *w, const struct doc_at *at, const struct val *v,
-             struct flow_dur *ret)
+void doc_dur(struct doc_work *w, const struct doc_at *at, const struct val *v, struct flow_dur *ret)
 {
     struct err e = {0};
     if (!v)

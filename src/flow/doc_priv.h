@@ -97,8 +97,7 @@ struct flow_tmpl *doc_with(struct doc_work *w, const struct doc_at *at, const ch
                            const struct val *with);
 
 // doc_event.c
-struct flow_consume *doc_consume(struct doc_work *w, const struct doc_at *at,
-                                 const struct val *v);
+struct flow_consume *doc_consume(struct doc_work *w, const struct doc_at *at, const struct val *v);
 
 // doc_task.c
 void doc_list(struct doc_work *w, const struct doc_at *at, const struct val *list,

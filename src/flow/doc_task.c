@@ -72,8 +72,7 @@ static void directives(struct doc_work *w, const struct doc_at *at, struct flow_
             const struct val *item = val_get(val_at(cases, c), t->switch_.cases[c].name);
             const struct doc_at *of =
                 DOC_NAME(DOC_ITEM(DOC_KEY(here, "switch"), c), t->switch_.cases[c].name);
-            go(w, DOC_KEY(of, "then"), val_get_cstr(item, "then"), names,
-               &t->switch_.cases[c].go);
+            go(w, DOC_KEY(of, "then"), val_get_cstr(item, "then"), names, &t->switch_.cases[c].go);
         }
     }
 }
@@ -122,7 +121,7 @@ void doc_list(struct doc_work *w, const struct doc_at *at, const struct val *lis
 
 // ---- kinds --------------------------------------------------------------------------------------
 
-static const char *const builtin[] = {"http", "openapi", "grpc",  "asyncapi", "a2a",
+static const char *const builtin[] = {"http", "openapi", "grpc", "asyncapi", "a2a",
                                       "mcp",  "model",   "tool", "agent"};
 
 static void of_call(struct doc_work *w, const struct doc_at *at, struct flow_task *t,
@@ -285,12 +284,12 @@ static const struct {
     void (*compile)(struct doc_work *w, const struct doc_at *at, struct flow_task *t,
                     const struct val *def);
 } kinds[] = {
-    {"call", FLOW_KIND_CALL, of_call},       {"for", FLOW_KIND_FOR, of_for},
-    {"do", FLOW_KIND_DO, of_do},             {"emit", FLOW_KIND_EMIT, of_emit},
-    {"fork", FLOW_KIND_FORK, of_fork},       {"listen", FLOW_KIND_LISTEN, of_listen},
-    {"raise", FLOW_KIND_RAISE, of_raise},    {"run", FLOW_KIND_RUN, of_run},
-    {"set", FLOW_KIND_SET, of_set},          {"switch", FLOW_KIND_SWITCH, of_switch},
-    {"try", FLOW_KIND_TRY, of_try},          {"wait", FLOW_KIND_WAIT, of_wait},
+    {"call", FLOW_KIND_CALL, of_call},    {"for", FLOW_KIND_FOR, of_for},
+    {"do", FLOW_KIND_DO, of_do},          {"emit", FLOW_KIND_EMIT, of_emit},
+    {"fork", FLOW_KIND_FORK, of_fork},    {"listen", FLOW_KIND_LISTEN, of_listen},
+    {"raise", FLOW_KIND_RAISE, of_raise}, {"run", FLOW_KIND_RUN, of_run},
+    {"set", FLOW_KIND_SET, of_set},       {"switch", FLOW_KIND_SWITCH, of_switch},
+    {"try", FLOW_KIND_TRY, of_try},       {"wait", FLOW_KIND_WAIT, of_wait},
 };
 
 void doc_task(struct doc_work *w, const struct doc_at *at, struct flow_task *t,

@@ -158,11 +158,12 @@ static void external_schema(struct doc_work *w, const struct doc_at *at, const s
                             struct flow_schema_use *ret)
 {
     const struct val *endpoint = val_get_cstr(resource, "endpoint");
-    struct bytes uri = val_bytes(val_is(endpoint, JSON_STR) ? endpoint
-                                                            : val_get_cstr(endpoint, "uri"));
+    struct bytes uri =
+        val_bytes(val_is(endpoint, JSON_STR) ? endpoint : val_get_cstr(endpoint, "uri"));
     if (bytes_find(uri, BYTES("${")) >= 0 || bytes_chr(uri, '{') >= 0) {
-        doc_find(w, at, false, "the address of a schema is fixed: it is fetched once, with the "
-                               "document");
+        doc_find(w, at, false,
+                 "the address of a schema is fixed: it is fetched once, with the "
+                 "document");
         return;
     }
     const struct val *v = doc_resource(w, uri);
@@ -335,8 +336,8 @@ static struct flow_task *of_catalog(struct doc_work *w, const struct doc_at *at,
         if (!c)
             return NULL;
         endpoint = val_get_cstr(c, "endpoint");
-        struct bytes root = val_bytes(val_is(endpoint, JSON_STR) ? endpoint
-                                                                 : val_get_cstr(endpoint, "uri"));
+        struct bytes root =
+            val_bytes(val_is(endpoint, JSON_STR) ? endpoint : val_get_cstr(endpoint, "uri"));
         uri = catalog_uri(w, root, name, version);
     }
     if (!uri) {
@@ -365,8 +366,8 @@ static const struct {
     const char *name;
     enum flow_kind kind;
 } kinds[] = {
-    {"call", FLOW_KIND_CALL},     {"emit", FLOW_KIND_EMIT},   {"for", FLOW_KIND_FOR},
-    {"listen", FLOW_KIND_LISTEN}, {"raise", FLOW_KIND_RAISE}, {"run", FLOW_KIND_RUN},
+    {"call", FLOW_KIND_CALL},     {"emit", FLOW_KIND_EMIT},     {"for", FLOW_KIND_FOR},
+    {"listen", FLOW_KIND_LISTEN}, {"raise", FLOW_KIND_RAISE},   {"run", FLOW_KIND_RUN},
     {"set", FLOW_KIND_SET},       {"switch", FLOW_KIND_SWITCH}, {"try", FLOW_KIND_TRY},
     {"wait", FLOW_KIND_WAIT},
 };

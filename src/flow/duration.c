@@ -11,7 +11,8 @@ static const struct {
     const char *name;
     int64_t ms;
 } parts[] = {
-    {"days", DAY_MS}, {"hours", 3600000}, {"minutes", 60000}, {"seconds", 1000}, {"milliseconds", 1},
+    {"days", DAY_MS},  {"hours", 3600000},  {"minutes", 60000},
+    {"seconds", 1000}, {"milliseconds", 1},
 };
 #define PARTS (sizeof parts / sizeof parts[0])
 
@@ -74,7 +75,8 @@ static int of_object(const struct val *v, double *ret, struct err *e)
     struct bytes key;
     struct val *item;
     if (!val_len(v))
-        return err_set(e, E_INVALID, "a duration has days, hours, minutes, seconds or milliseconds");
+        return err_set(e, E_INVALID,
+                       "a duration has days, hours, minutes, seconds or milliseconds");
     while (val_each(v, &at, &key, &item)) {
         size_t i = 0;
         while (i < PARTS && !bytes_is(key, parts[i].name))

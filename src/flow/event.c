@@ -7,32 +7,25 @@ static const struct {
     const char *name;
     bool command, id; // id: the entry must have one
 } types[] = {
-    [FLOW_STARTED] = {"started", false, false},
-    [FLOW_EVALUATED] = {"evaluated", false, true},
-    [FLOW_DONE] = {"done", false, true},
-    [FLOW_FAILED] = {"failed", false, true},
-    [FLOW_FIRED] = {"fired", false, true},
-    [FLOW_EVENT] = {"event", false, false},
-    [FLOW_HAND] = {"hand", false, false},
-    [FLOW_TICK] = {"tick", false, false},
-    [FLOW_ROLLED] = {"rolled", false, false},
-    [FLOW_ACT] = {"act", true, true},
-    [FLOW_CHILD] = {"child", true, true},
-    [FLOW_TIMER] = {"timer", true, true},
-    [FLOW_EVAL] = {"eval", true, true},
-    [FLOW_LISTEN] = {"listen", true, true},
-    [FLOW_CANCEL] = {"cancel", true, true},
-    [FLOW_YIELD] = {"yield", true, false},
-    [FLOW_ROLL] = {"roll", true, false},
-    [FLOW_END] = {"end", true, false},
+    [FLOW_STARTED] = {"started", false, false}, [FLOW_EVALUATED] = {"evaluated", false, true},
+    [FLOW_DONE] = {"done", false, true},        [FLOW_FAILED] = {"failed", false, true},
+    [FLOW_FIRED] = {"fired", false, true},      [FLOW_EVENT] = {"event", false, false},
+    [FLOW_HAND] = {"hand", false, false},       [FLOW_TICK] = {"tick", false, false},
+    [FLOW_ROLLED] = {"rolled", false, false},   [FLOW_ACT] = {"act", true, true},
+    [FLOW_CHILD] = {"child", true, true},       [FLOW_TIMER] = {"timer", true, true},
+    [FLOW_EVAL] = {"eval", true, true},         [FLOW_LISTEN] = {"listen", true, true},
+    [FLOW_CANCEL] = {"cancel", true, true},     [FLOW_YIELD] = {"yield", true, false},
+    [FLOW_ROLL] = {"roll", true, false},        [FLOW_END] = {"end", true, false},
     [FLOW_STALL] = {"stall", true, false},
 };
 #define TYPES (sizeof types / sizeof types[0])
 
 static const char *const statuses[] = {
-    [FLOW_PENDING] = "pending",     [FLOW_RUNNING] = "running",     [FLOW_WAITING] = "waiting",
-    [FLOW_SUSPENDED] = "suspended", [FLOW_STALLED] = "stalled",     [FLOW_COMPLETED] = "completed",
-    [FLOW_FAULTED] = "faulted",     [FLOW_CANCELLED] = "cancelled", [FLOW_TERMINATED] = "terminated",
+    [FLOW_PENDING] = "pending",       [FLOW_RUNNING] = "running",
+    [FLOW_WAITING] = "waiting",       [FLOW_SUSPENDED] = "suspended",
+    [FLOW_STALLED] = "stalled",       [FLOW_COMPLETED] = "completed",
+    [FLOW_FAULTED] = "faulted",       [FLOW_CANCELLED] = "cancelled",
+    [FLOW_TERMINATED] = "terminated",
 };
 
 const char *flow_type_name(enum flow_type t)
@@ -81,8 +74,8 @@ static int fill(struct flow_event *ev, const struct val *v, struct err *e)
         return err_set(e, E_INVALID, "%s: without \"id\"", types[t].name);
     if (!whole(val_get_cstr(v, "at"), &at))
         return err_set(e, E_INVALID, "%s: \"at\" is not a time in milliseconds", types[t].name);
-    *ev = (struct flow_event){(enum flow_type)t, (uint64_t)id, at,
-                              val_ref(val_get_cstr(v, "data"))};
+    *ev =
+        (struct flow_event){(enum flow_type)t, (uint64_t)id, at, val_ref(val_get_cstr(v, "data"))};
     return 0;
 }
 

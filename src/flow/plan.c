@@ -193,8 +193,7 @@ static int make(struct doc_work *w, struct bytes text, struct err *e)
     return rc ? rc : w->plan->need_count > 0;
 }
 
-int flow_plan_new(struct flow_plan **ret, struct bytes text, struct flow_findings *f,
-                  struct err *e)
+int flow_plan_new(struct flow_plan **ret, struct bytes text, struct flow_findings *f, struct err *e)
 {
     AUTO(flow_plan) p = plan_new();
     struct flow_findings *own = f ? NULL : mem_new(struct flow_findings);

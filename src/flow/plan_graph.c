@@ -3,10 +3,10 @@
 #include "flow/plan_priv.h"
 
 static const char *const kind_names[] = {
-    [FLOW_KIND_CALL] = "call",   [FLOW_KIND_DO] = "do",         [FLOW_KIND_EMIT] = "emit",
-    [FLOW_KIND_FOR] = "for",     [FLOW_KIND_FORK] = "fork",     [FLOW_KIND_LISTEN] = "listen",
-    [FLOW_KIND_RAISE] = "raise", [FLOW_KIND_RUN] = "run",       [FLOW_KIND_SET] = "set",
-    [FLOW_KIND_SWITCH] = "switch", [FLOW_KIND_TRY] = "try",     [FLOW_KIND_WAIT] = "wait",
+    [FLOW_KIND_CALL] = "call",     [FLOW_KIND_DO] = "do",     [FLOW_KIND_EMIT] = "emit",
+    [FLOW_KIND_FOR] = "for",       [FLOW_KIND_FORK] = "fork", [FLOW_KIND_LISTEN] = "listen",
+    [FLOW_KIND_RAISE] = "raise",   [FLOW_KIND_RUN] = "run",   [FLOW_KIND_SET] = "set",
+    [FLOW_KIND_SWITCH] = "switch", [FLOW_KIND_TRY] = "try",   [FLOW_KIND_WAIT] = "wait",
 };
 
 const char *flow_kind_name(enum flow_kind k)
@@ -18,14 +18,10 @@ const char *flow_kind_name(enum flow_kind k)
 static const char *target(const struct flow_task *t, const struct flow_go *go)
 {
     switch (go->then) {
-    case FLOW_THEN_TASK:
-        return go->to->pointer;
-    case FLOW_THEN_END:
-        return "end";
-    case FLOW_THEN_EXIT:
-        return "exit";
-    case FLOW_THEN_CONTINUE:
-        break;
+    case FLOW_THEN_TASK: return go->to->pointer;
+    case FLOW_THEN_END: return "end";
+    case FLOW_THEN_EXIT: return "exit";
+    case FLOW_THEN_CONTINUE: break;
     }
     return t->in && t->place + 1 < t->in->count ? t->in->tasks[t->place + 1]->pointer : "exit";
 }
