@@ -6,10 +6,7 @@
 
 static int ls(struct cli *c, struct err *e);
 
-#define REASON                                                                                     \
-    {                                                                                              \
-        "reason", 'r', "TEXT", "why; it stands in the history", NULL                               \
-    }
+#define REASON {"reason", 'r', "TEXT", "why; it stands in the history", NULL}
 
 static const struct cli_option ls_options[] = {
     {"status", 's', "STATUS", "only runs in this state",
@@ -38,7 +35,7 @@ static const struct cli_option history_options[] = {
     CLI_OPTIONS_END,
 };
 static const struct cli_option data_options[] = {
-    {"data", 'd', "DATA", "JSON or YAML, @FILE, or - for standard input", NULL},
+    {"event-data", 'd', "DATA", "JSON or YAML, @FILE, or - for standard input", NULL},
     {"source", 0, "URI", "the event's source; default plexus:cli", NULL},
     {"subject", 0, "TEXT", "what it is about", NULL},
     {"event-id", 0, "ID", "its id, default: made at random", NULL},
@@ -78,15 +75,24 @@ static const char *const run_examples[] = {
     NULL};
 
 #define HAND(word, words, says, needed, most, table)                                               \
-    {                                                                                              \
-        .name = word, .summary = says, .usage = words, .options = table, .needs = CLI_NODE,        \
-        .args_min = needed, .args_max = most, .complete = "flow", .run = cli_flow_hand             \
-    }
+    {.name = word,                                                                                 \
+     .summary = says,                                                                              \
+     .usage = words,                                                                               \
+     .options = table,                                                                             \
+     .needs = CLI_NODE,                                                                            \
+     .args_min = needed,                                                                           \
+     .args_max = most,                                                                             \
+     .complete = "flow",                                                                           \
+     .run = cli_flow_hand}
 
 static const struct cli_command subs[] = {
     {.name = "run",
      .summary = "run a flow and watch it; Ctrl-C leaves it going",
-     .usage = "FILE|NAMESPACE/NAME[:VERSION]",
+     .usage = "FILE|NAME",
+     .text =
+         "NAME is a document that `plexus flow add` kept: NAMESPACE/NAME, NAMESPACE/NAME:VERSION,\n"
+         "or NAME alone in the namespace default. The output goes to standard output, what\n"
+         "happens meanwhile to standard error. Exit code: 0 completed, 1 not, 130 after Ctrl-C.",
      .options = run_options,
      .examples = run_examples,
      .needs = CLI_NODE,
@@ -153,14 +159,6 @@ static const struct cli_command subs[] = {
     HAND("terminate", "ID", "end a run at once", 1, 1, reason_options),
     HAND("reset", "ID ENTRY", "run again from this entry of the history; the old run is ended", 2,
          2, reason_options),
-    {.name = "check",
-     .summary = "what is wrong with documents; needs no node",
-     .usage = "FILE...",
-     .needs = CLI_NONE,
-     .args_min = 1,
-     .args_max = -1,
-     .complete = "file",
-     .run = cli_flow_check},
     {.name = "new",
      .summary = "write a file to begin with",
      .usage = "NAME",
@@ -184,7 +182,7 @@ static const struct cli_command subs[] = {
      .run = cli_flow_docs},
     {.name = "rm",
      .summary = "forget a document; its runs go on. Without a version: all versions",
-     .usage = "NAMESPACE/NAME[:VERSION]",
+     .usage = "NAME[:VERSION]",
      .needs = CLI_NODE,
      .args_min = 1,
      .args_max = 1,
@@ -206,12 +204,15 @@ static const struct cli_command subs[] = {
      .run = cli_flow_prune},
     {.name = NULL},
 };
-static const char *const examples[] = {
-    "plexus flow new hello", "a file to begin with",
-    "plexus flow run hello.yaml", "run it",
-    "plexus flow", "what runs",
-    "plexus flow retry ID", "after the reason of a failure is mended",
-    NULL};
+static const char *const examples[] = {"plexus flow new hello",
+                                       "a file to begin with",
+                                       "plexus flow run hello.yaml",
+                                       "run it",
+                                       "plexus flow",
+                                       "what runs",
+                                       "plexus flow retry ID",
+                                       "after the reason of a failure is mended",
+                                       NULL};
 
 const struct cli_command cli_flow_command = {
     .name = "flow",
@@ -238,15 +239,15 @@ static void put_row(struct cli_table *t, const struct json *v)
 {
     const char *status = json_cstr(json_get(v, "status"), "");
     const struct cli_flow_look *look = cli_flow_look(status);
-    int64_t started = cli_flow_ms(json_get(v, "started")), ended = cli_flow_ms(json_get(v, "closed"));
+    int64_t started = cli_flow_ms(json_get(v, "started")),
+            ended = cli_flow_ms(json_get(v, "closed"));
     cli_cell(t, PAINT_NONE, "%s", json_cstr(json_get(v, "id"), ""));
     cli_cell(t, look->paint, "%s %s", look->glyph, status);
     cli_cell(t, PAINT_BOLD, "%s/%s", json_cstr(json_get(v, "namespace"), ""),
              json_cstr(json_get(v, "name"), ""));
     cli_cell(t, PAINT_DIM, "%s", json_cstr(json_get(v, "version"), ""));
     cli_cell(t, PAINT_NONE, "%s", cli_flow_clock(json_get(v, "started")).s);
-    cli_cell(t, PAINT_NONE, "%s",
-             cli_duration(started && ended ? ended - started : -1).s);
+    cli_cell(t, PAINT_NONE, "%s", cli_duration(started && ended ? ended - started : -1).s);
     cli_cell(t, PAINT_NONE, "%s", cli_flow_clock(json_get(v, "wake")).s);
     cli_cell(t, PAINT_DIM, "%s", json_cstr(json_get(v, "by"), ""));
     cli_cell(t, PAINT_NONE, "%.200s", json_cstr(json_get(v, "note"), ""));

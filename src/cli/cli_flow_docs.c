@@ -86,8 +86,8 @@ int cli_flow_docs(struct cli *c, struct err *e)
 
 // ---- rm -----------------------------------------------------------------------------------------
 
-static int remove_one(struct cli *c, struct bytes namespace, struct bytes name, struct bytes version,
-                      struct err *e)
+static int remove_one(struct cli *c, struct bytes namespace, struct bytes name,
+                      struct bytes version, struct err *e)
 {
     struct buf target, raw;
     buf_init(&target, 8192);

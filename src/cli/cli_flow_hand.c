@@ -94,9 +94,9 @@ static int put_event(struct cli *c, const char *type, struct buf *body, struct e
     json_w_cstr(&w, "type", type);
     if (cli_option(c, "subject"))
         json_w_cstr(&w, "subject", cli_option(c, "subject"));
-    if (cli_option(c, "data"))
+    if (cli_option(c, "event-data"))
         json_w_cstr(&w, "datacontenttype", "application/json");
-    int rc = cli_flow_put_value(c, &w, "data", "data", e);
+    int rc = cli_flow_put_value(c, &w, "data", "event-data", e);
     if (!rc)
         json_w_end(&w);
     return rc;

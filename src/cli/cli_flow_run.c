@@ -116,7 +116,8 @@ static bool type_words(struct bytes type, struct bytes *of, char state[32])
         return false;
     struct bytes rest = bytes_from(type, strlen("io.serverlessworkflow."));
     *of = bytes_cut(&rest, '.');
-    (void)snprintf(state, 32, "%.*s", BYTES_FMT(bytes_first(bytes_cut(&rest, '.'), 31)));
+    struct bytes word = bytes_first(bytes_cut(&rest, '.'), 31);
+    (void)snprintf(state, 32, "%.*s", BYTES_FMT(word));
     return *state;
 }
 
@@ -322,7 +323,8 @@ static int tell_result(struct watch *w, const struct json *r)
     const struct json *view = json_get(r, "view");
     const char *status = json_cstr(json_get(r, "status"), w->status);
     const struct cli_flow_look *look = cli_flow_look(status);
-    int64_t started = cli_flow_ms(json_get(r, "started")), ended = cli_flow_ms(json_get(r, "closed"));
+    int64_t started = cli_flow_ms(json_get(r, "started")),
+            ended = cli_flow_ms(json_get(r, "closed"));
     bool good = strcmp(status, "completed") == 0;
     struct buf text;
     buf_init(&text, CLI_FLOW_TEXT_MAX);
@@ -334,10 +336,11 @@ static int tell_result(struct watch *w, const struct json *r)
         cli_flow_put_problem(&text, json_get(view, "error"));
         (void)fprintf(stderr, "%s%s\n", text.n ? ": " : "", buf_cstr(&text));
         if (!strcmp(status, "faulted"))
-            (void)fprintf(stderr,
-                          "`plexus flow show %s` has the whole; `plexus flow retry %s` goes on from "
-                          "there\n",
-                          w->id, w->id);
+            (void)fprintf(
+                stderr,
+                "`plexus flow show %s` has the whole; `plexus flow retry %s` goes on from "
+                "there\n",
+                w->id, w->id);
         buf_clear(&text);
     }
     if (good) {
@@ -384,10 +387,11 @@ static int follow(struct cli *c, const char *id, FILE *to, struct err *e)
     w->to = to;
     int rc = watch(w, e);
     if (rc == E_CANCELLED && w->node.interrupted) {
-        (void)fprintf(stderr,
-                      "the run goes on: `plexus flow tail %s` looks at it again, `plexus flow cancel "
-                      "%s` ends it\n",
-                      id, id);
+        (void)fprintf(
+            stderr,
+            "the run goes on: `plexus flow tail %s` looks at it again, `plexus flow cancel "
+            "%s` ends it\n",
+            id, id);
         rc = 130;
     } else if (!rc) {
         rc = result(w, e);
@@ -455,7 +459,8 @@ static int start(struct cli *c, char id[256], struct buf *raw, struct err *e)
     int rc = put_body(c, file, &text, &body, e);
     if (!rc)
         rc = cli_request_json(c, "POST", "/api/flows", buf_bytes(&body), &doc, raw, e);
-    if (rc < 0 && file && cli_flow_tell_findings(c, cli_arg(c, 0), buf_bytes(&text), buf_bytes(raw)))
+    if (rc < 0 && file &&
+        cli_flow_tell_findings(c, cli_arg(c, 0), buf_bytes(&text), buf_bytes(raw)))
         rc = err_info(rc)->exit;
     if (!rc)
         (void)snprintf(id, 256, "%s", json_cstr(json_get(json_root(doc), "id"), ""));

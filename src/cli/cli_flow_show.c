@@ -59,7 +59,8 @@ static void put_task(struct tree *t, const struct json *task, const char *stem)
     const struct json *s = state_of(t, json_str(json_get(task, "pointer")));
     const char *state = json_cstr(json_get(s, "state"), "");
     const struct cli_flow_look *look = cli_flow_look(state);
-    int64_t started = cli_flow_ms(json_get(s, "started")), ended = cli_flow_ms(json_get(s, "ended"));
+    int64_t started = cli_flow_ms(json_get(s, "started")),
+            ended = cli_flow_ms(json_get(s, "ended"));
     int64_t attempt = json_i64(json_get(s, "attempt"), 0);
     cli_cell(t->table, look->paint, "%s", look->glyph);
     cli_cell(t->table, s ? PAINT_NONE : PAINT_DIM, "%s%s", stem,
@@ -74,8 +75,7 @@ static void put_task(struct tree *t, const struct json *task, const char *stem)
         cli_cell(t->table, PAINT_NONE, "%s", "");
     cli_cell(t->table, PAINT_NONE, "%s",
              started ? cli_flow_clock(json_get(s, "started")).s + 11 : "");
-    cli_cell(t->table, PAINT_NONE, "%s",
-             started && ended ? cli_duration(ended - started).s : "");
+    cli_cell(t->table, PAINT_NONE, "%s", started && ended ? cli_duration(ended - started).s : "");
     cell_note(t, s, state);
 }
 
@@ -121,14 +121,16 @@ static void put_head(struct cli *c, const struct json *r, const struct json *vie
     const struct cli_flow_look *look = cli_flow_look(status);
     const char *by = json_cstr(json_get(r, "by"), ""), *note = json_cstr(json_get(r, "note"), "");
     const struct json *parent = json_get(r, "parent");
-    int64_t started = cli_flow_ms(json_get(r, "started")), ended = cli_flow_ms(json_get(r, "closed"));
+    int64_t started = cli_flow_ms(json_get(r, "started")),
+            ended = cli_flow_ms(json_get(r, "closed"));
     cli_paint_put(c, PAINT_BOLD, json_cstr(json_get(r, "id"), ""), stdout);
     (void)printf("  %s/%s %s  ", json_cstr(json_get(r, "namespace"), ""),
                  json_cstr(json_get(r, "name"), ""), json_cstr(json_get(r, "version"), ""));
     cli_paint_put(c, look->paint, look->glyph, stdout);
     (void)printf(" ");
     cli_paint_put(c, look->paint, status, stdout);
-    (void)printf("\nstarted %s%s%s", cli_flow_clock(json_get(r, "started")).s, *by ? " by " : "", by);
+    (void)printf("\nstarted %s%s%s", cli_flow_clock(json_get(r, "started")).s, *by ? " by " : "",
+                 by);
     if (started && ended)
         (void)printf(", took %s", cli_duration(ended - started).s);
     if (cli_flow_ms(json_get(r, "wake")))
@@ -150,8 +152,8 @@ static const char *next_step(const char *status)
 
 static void put_run(struct cli *c, const struct json *r)
 {
-    static const char *const columns[] = {"", "TASK", "KIND", "STATE", ">TRY", "AT (UTC)", ">TOOK",
-                                          "NOTE", NULL};
+    static const char *const columns[] = {"",         "TASK",  "KIND", "STATE", ">TRY",
+                                          "AT (UTC)", ">TOOK", "NOTE", NULL};
     const struct json *view = json_get(r, "view");
     bool full = cli_option(c, "full") != NULL;
     const char *status = json_cstr(json_get(r, "status"), "");
@@ -206,7 +208,7 @@ int cli_flow_show(struct cli *c, struct err *e)
 
 static bool is_command(const char *type)
 {
-    static const char *const types[] = {"act",   "child", "timer", "eval", "listen",
+    static const char *const types[] = {"act",    "child", "timer", "eval", "listen",
                                         "cancel", "yield", "roll",  "end",  "stall"};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (!strcmp(type, types[i]))

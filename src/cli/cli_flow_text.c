@@ -140,8 +140,7 @@ void cli_flow_put_finding(struct cli *c, const char *file, struct bytes text,
     put_source(c, text, f, out);
 }
 
-bool cli_flow_tell_findings(struct cli *c, const char *file, struct bytes text,
-                            struct bytes answer)
+bool cli_flow_tell_findings(struct cli *c, const char *file, struct bytes text, struct bytes answer)
 {
     struct json_doc *doc = NULL;
     struct json_iter it = {0};

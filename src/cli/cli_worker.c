@@ -42,8 +42,9 @@ const struct cli_command cli_worker_command = {
     .name = "worker",
     .summary = "do activities of flows, and nothing else",
     .usage = "--queue QUEUE",
-    .text = "A worker joins the bus and takes the activities of its queues: it keeps no flows, serves\n"
-            "no models and listens at no address.",
+    .text =
+        "A worker joins the bus and takes the activities of its queues: it keeps no flows, serves\n"
+        "no models and listens at no address.",
     .options = options,
     .examples = examples,
     .needs = CLI_NONE,
