@@ -16,8 +16,7 @@ static void journal(struct config_work *w, const struct config_at *up, const str
     for (size_t i = 0; !postgres && i < sizeof(keys) / sizeof(*keys); i++) {
         struct config_at at = {.up = &top, .key = bytes_of(keys[i])};
         if (json_get(v, keys[i]))
-            config_find(w, &at, false,
-                        "it is for engine postgres only: set flows.journal.engine");
+            config_find(w, &at, false, "it is for engine postgres only: set flows.journal.engine");
     }
 }
 
@@ -41,8 +40,7 @@ static void temporal(struct config_work *w, const struct config_at *up, const st
     struct config_at top = {.up = up, .key = BYTES("temporal")};
     struct config_at cert = {.up = &top, .key = BYTES("cert")};
     const struct json *v = json_get(flows, "temporal");
-    if (json_get(v, "address") &&
-        !bytes_is(json_str(json_get(flows, "engine")), "temporal"))
+    if (json_get(v, "address") && !bytes_is(json_str(json_get(flows, "engine")), "temporal"))
         config_find(w, &top, false, "it is for engine temporal only: set flows.engine");
     if (!json_get(v, "cert") != !json_get(v, "cert_key"))
         config_find(w, &cert, false, "cert and cert_key go together");
@@ -102,8 +100,8 @@ static void build_hosts(struct config_work *w, const struct json *v, struct conf
             .name = config_str(w, name), .address = config_str(w, json_str(value))};
 }
 
-static void build_temporal(struct config_work *w, const struct config_at *up,
-                           const struct json *v, struct config_flows *ret)
+static void build_temporal(struct config_work *w, const struct config_at *up, const struct json *v,
+                           struct config_flows *ret)
 {
     struct config_at top = {.up = up, .key = BYTES("temporal")};
     struct config_at key = {.up = &top, .key = BYTES("key")};
@@ -119,11 +117,9 @@ static void build_temporal(struct config_work *w, const struct config_at *up,
                                                           json_get(v, "key") != NULL);
 }
 
-void config_build_flows(struct config_work *w, const struct json *flows,
-                        struct config_flows *ret)
+void config_build_flows(struct config_work *w, const struct json *flows, struct config_flows *ret)
 {
-    struct config_at top = {.key = BYTES("flows")},
-                     at = {.up = &top, .key = BYTES("journal")},
+    struct config_at top = {.key = BYTES("flows")}, at = {.up = &top, .key = BYTES("journal")},
                      password = {.up = &at, .key = BYTES("password")};
     const struct json *j = json_get(flows, "journal");
     ret->engine = text_of(w, json_get(flows, "engine"), "embedded");
