@@ -1,5 +1,5 @@
-// doc_schema.c: a document against schema.json. The good case is one check; a bad document is looked
-// at task by task, so that each has its own finding, in words of the DSL.
+// doc_schema.c: a document against schema.json. The good case is one check; a bad document is
+// looked at task by task, so that each has its own finding, in words of the DSL.
 // SPDX-License-Identifier: Apache-2.0
 #include "base/embed.h"
 #include "flow/doc_priv.h"
@@ -25,8 +25,7 @@ static const struct {
     {"/$defs/uri/format", "not an address: only {name} may stand in braces"},
     {"/$defs/expression/pattern", "an expression stands in ${ } here"},
     {"/$defs/textsOrExpression/pattern", "names and texts, or one expression ${ }"},
-    {"/$defs/label/pattern",
-     "at most 63 letters, digits and hyphens, with no hyphen at an end"},
+    {"/$defs/label/pattern", "at most 63 letters, digits and hyphens, with no hyphen at an end"},
     {"/$defs/semver/pattern", "a version has three numbers, as 1.0.0 (in YAML write it in quotes "
                               "when it has only two)"},
     {"/$defs/run/properties/run/else/else/else/required",
@@ -221,8 +220,8 @@ int doc_schema(struct doc_work *w, const struct json *root, struct err *e)
         rc = err_set(e, E_NOMEM, "no memory for the schema of flows");
     if (!rc)
         rc = schema_set_add(set, BYTES(URI), json_root(doc), e);
-    struct schema_args args = {.doc = json_root(doc), .set = set, .base_uri = URI,
-                               .assert_format = true};
+    struct schema_args args = {
+        .doc = json_root(doc), .set = set, .base_uri = URI, .assert_format = true};
     if (!rc)
         rc = schema_new(&whole, &args, e);
     int fits = rc ? 0 : schema_check(whole, root, &s);

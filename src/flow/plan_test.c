@@ -119,18 +119,21 @@ static void test_about(void **state)
 static void test_lists(void **state)
 {
     (void)state;
-    AUTO(flow_plan) p = plan_of(
-        HEAD "do:\n"
-             "  - first: {set: {a: 1}, then: third}\n"
-             "  - second: {do: [{inner: {set: {b: 1}, then: exit}}, {last: {wait: PT1S}}], then: end}\n"
-             "  - third:\n"
-             "      switch:\n"
-             "        - yes: {when: '.a == 1', then: second}\n"
-             "        - no: {then: continue}\n");
+    AUTO(flow_plan)
+    p = plan_of(
+        HEAD
+        "do:\n"
+        "  - first: {set: {a: 1}, then: third}\n"
+        "  - second: {do: [{inner: {set: {b: 1}, then: exit}}, {last: {wait: PT1S}}], then: end}\n"
+        "  - third:\n"
+        "      switch:\n"
+        "        - yes: {when: '.a == 1', then: second}\n"
+        "        - no: {then: continue}\n");
     assert_int_equal(p->list.count, 3);
     assert_int_equal(p->task_count, 5);
     const struct flow_task *first = task(p, "/do/0/first"), *second = task(p, "second"),
-                           *third = task(p, "/do/2/third"), *inner = task(p, "/do/1/second/do/0/inner");
+                           *third = task(p, "/do/2/third"),
+                           *inner = task(p, "/do/1/second/do/0/inner");
     assert_int_equal(first->kind, FLOW_KIND_SET);
     assert_int_equal(first->go.then, FLOW_THEN_TASK);
     assert_ptr_equal(first->go.to, third);
@@ -151,17 +154,17 @@ static void test_lists(void **state)
 static void test_templates(void **state)
 {
     (void)state;
-    AUTO(flow_plan) p = plan_of(
-        HEAD "do:\n"
-             "  - a:\n"
-             "      input: {from: .order}\n"
-             "      output: {as: {id: '${ .id }'}}\n"
-             "      export: {as: '$context + {x: .id}'}\n"
-             "      if: ${ .n > 1 }\n"
-             "      set:\n"
-             "        fixed: {deep: [1, two]}\n"
-             "        whole: ' ${ {a: \"}\"} } '\n"
-             "        part: 'Hello ${ .name }, \"${.n}\" ${HOME}'\n");
+    AUTO(flow_plan)
+    p = plan_of(HEAD "do:\n"
+                     "  - a:\n"
+                     "      input: {from: .order}\n"
+                     "      output: {as: {id: '${ .id }'}}\n"
+                     "      export: {as: '$context + {x: .id}'}\n"
+                     "      if: ${ .n > 1 }\n"
+                     "      set:\n"
+                     "        fixed: {deep: [1, two]}\n"
+                     "        whole: ' ${ {a: \"}\"} } '\n"
+                     "        part: 'Hello ${ .name }, \"${.n}\" ${HOME}'\n");
     const struct flow_task *t = task(p, "a");
     check_expr(t->when, ".n > 1");
     check_expr(t->input.as->expr, ".order");
@@ -180,31 +183,38 @@ static void test_templates(void **state)
 static void test_kinds(void **state)
 {
     (void)state;
-    AUTO(flow_plan) p = plan_of(
-        HEAD "use:\n"
-             "  errors: {bad: {type: 'https://x.org/bad', status: 400}}\n"
-             "  retries: {three: {delay: PT2S, limit: {attempt: {count: 3}}, backoff: {exponential: {}}}}\n"
-             "  timeouts: {short: {after: {seconds: 5}}}\n"
-             "do:\n"
-             "  - loop: {for: {each: pet, in: .pets}, while: '$pet != null', do: [{in: {set: {x: '${ $index }'}}}]}\n"
-             "  - split: {fork: {compete: true, branches: [{l: {set: {a: 1}}}, {r: {wait: '${ .d }'}}]}}\n"
-             "  - bad: {raise: {error: bad}}\n"
-             "  - careful:\n"
-             "      try: [{go: {emit: {event: {with: {source: 'https://a.b/c', type: x.y}}}}}]\n"
-             "      catch:\n"
-             "        errors: {with: {status: 500}}\n"
-             "        as: err\n"
-             "        when: $err.status > 1\n"
-             "        retry: three\n"
-             "        do: [{mend: {set: {e: '${ $err }'}}}]\n"
-             "      timeout: short\n"
-             "  - ears:\n"
-             "      listen:\n"
-             "        read: envelope\n"
-             "        to: {any: [{with: {type: a}, correlate: {o: {from: .id, expect: '${ .want }'}}}], until: '. | length > 2'}\n"
-             "      foreach: {item: ev, do: [{keep: {set: {e: '${ $ev }'}}}]}\n"
-             "  - sh: {run: {shell: {command: 'echo ${ .x } ${HOME}'}, return: all, await: false}}\n"
-             "  - sub: {run: {workflow: {namespace: a, name: b, version: 1.0.0, input: {q: '${ . }'}}}}\n");
+    AUTO(flow_plan)
+    p = plan_of(
+        HEAD
+        "use:\n"
+        "  errors: {bad: {type: 'https://x.org/bad', status: 400}}\n"
+        "  retries: {three: {delay: PT2S, limit: {attempt: {count: 3}}, backoff: {exponential: "
+        "{}}}}\n"
+        "  timeouts: {short: {after: {seconds: 5}}}\n"
+        "do:\n"
+        "  - loop: {for: {each: pet, in: .pets}, while: '$pet != null', do: [{in: {set: {x: '${ "
+        "$index }'}}}]}\n"
+        "  - split: {fork: {compete: true, branches: [{l: {set: {a: 1}}}, {r: {wait: '${ .d "
+        "}'}}]}}\n"
+        "  - bad: {raise: {error: bad}}\n"
+        "  - careful:\n"
+        "      try: [{go: {emit: {event: {with: {source: 'https://a.b/c', type: x.y}}}}}]\n"
+        "      catch:\n"
+        "        errors: {with: {status: 500}}\n"
+        "        as: err\n"
+        "        when: $err.status > 1\n"
+        "        retry: three\n"
+        "        do: [{mend: {set: {e: '${ $err }'}}}]\n"
+        "      timeout: short\n"
+        "  - ears:\n"
+        "      listen:\n"
+        "        read: envelope\n"
+        "        to: {any: [{with: {type: a}, correlate: {o: {from: .id, expect: '${ .want }'}}}], "
+        "until: '. | length > 2'}\n"
+        "      foreach: {item: ev, do: [{keep: {set: {e: '${ $ev }'}}}]}\n"
+        "  - sh: {run: {shell: {command: 'echo ${ .x } ${HOME}'}, return: all, await: false}}\n"
+        "  - sub: {run: {workflow: {namespace: a, name: b, version: 1.0.0, input: {q: '${ . "
+        "}'}}}}\n");
     const struct flow_task *t = task(p, "loop");
     assert_true(bytes_is(t->for_.each, "pet") && bytes_is(t->for_.at, "index"));
     check_expr(t->for_.in, ".pets");
@@ -215,7 +225,8 @@ static void test_kinds(void **state)
     assert_int_equal(t->fork.branches.count, 2);
     t = task(p, "/do/1/split/fork/branches/1/r");
     check_expr(t->wait.dur.tmpl->expr, ".d");
-    check_json(task(p, "/do/2/bad")->raise.error->value, "{\"type\":\"https://x.org/bad\",\"status\":400}");
+    check_json(task(p, "/do/2/bad")->raise.error->value,
+               "{\"type\":\"https://x.org/bad\",\"status\":400}");
     t = task(p, "careful");
     assert_true(bytes_is(t->try_.as, "err"));
     check_json(t->try_.errors->value, "{\"status\":500}");
@@ -245,17 +256,21 @@ static void test_kinds(void **state)
 static void test_calls(void **state)
 {
     (void)state;
-    AUTO(flow_plan) p = plan_of(
-        HEAD "use:\n"
-             "  secrets: [pass]\n"
-             "  authentications: {mine: {basic: {use: pass}}}\n"
-             "  functions: {get: {call: http, with: {method: get, endpoint: 'https://x.org/{id}'}}}\n"
-             "do:\n"
-             "  - a: {call: http, with: {method: post, endpoint: 'https://x.org/a', body: '${ . }'}}\n"
-             "  - b: {call: http, with: {method: get, endpoint: {uri: 'https://x.org/{id}', authentication: {use: mine}}}}\n"
-             "  - c: {call: get, with: {id: 7}}\n"
-             "  - d: {call: http, with: {method: get, endpoint: '${ .url }', headers: {k: '${ $secrets.pass }'}}}\n"
-             "  - e: {run: {script: {language: js, code: 'f(`${ x }`)'}}}\n");
+    AUTO(flow_plan)
+    p = plan_of(
+        HEAD
+        "use:\n"
+        "  secrets: [pass]\n"
+        "  authentications: {mine: {basic: {use: pass}}}\n"
+        "  functions: {get: {call: http, with: {method: get, endpoint: 'https://x.org/{id}'}}}\n"
+        "do:\n"
+        "  - a: {call: http, with: {method: post, endpoint: 'https://x.org/a', body: '${ . }'}}\n"
+        "  - b: {call: http, with: {method: get, endpoint: {uri: 'https://x.org/{id}', "
+        "authentication: {use: mine}}}}\n"
+        "  - c: {call: get, with: {id: 7}}\n"
+        "  - d: {call: http, with: {method: get, endpoint: '${ .url }', headers: {k: '${ "
+        "$secrets.pass }'}}}\n"
+        "  - e: {run: {script: {language: js, code: 'f(`${ x }`)'}}}\n");
     const struct flow_tmpl *with = task(p, "a")->call.with;
     check_json(item(item(with, "endpoint"), "uri")->value, "\"https://x.org/a\"");
     check_expr(item(with, "body")->expr, ".");
@@ -278,10 +293,8 @@ static void test_calls(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_about),
-        cmocka_unit_test(test_lists),
-        cmocka_unit_test(test_templates),
-        cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_about),     cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_templates), cmocka_unit_test(test_kinds),
         cmocka_unit_test(test_calls),
     };
     (void)refused;
