@@ -39,7 +39,7 @@ WEB_FILES := $(sort $(wildcard src/web/assets/*))
 GATE_SCHEMAS := $(sort $(wildcard src/gate/schemas/v1/*.json))
 
 O := build/$(MODE)-$(notdir $(CC))
-PKG := libuv libssl libcrypto yaml-0.1 libpcre2-8
+PKG := libuv libssl libcrypto yaml-0.1 libpcre2-8 sqlite3
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wswitch-enum -Werror
 CFLAGS_opt   := -O2 -g
 CFLAGS_san   := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -DPLEXUS_FAULTS
@@ -54,7 +54,7 @@ DEPFLAGS := -I$(YYJSON_DIR) -I$(LLHTTP_DIR) $(shell pkg-config --cflags $(PKG) 2
 ifeq ($(UNAME),Linux)
 LIBDIRS := $(shell pkg-config --variable=libdir $(PKG) 2>/dev/null | tr ' ' '\n' | sort -u)
 pick = $(firstword $(wildcard $(foreach d,$(LIBDIRS) /usr/lib/$(shell $(CC) -dumpmachine 2>/dev/null),$(d)/lib$(1)_a.a $(d)/lib$(1).a)) -l$(1))
-LIBS := $(call pick,uv) $(call pick,yaml) $(call pick,pcre2-8) -lssl -lcrypto -lpthread -ldl -lm -lrt
+LIBS := $(call pick,uv) $(call pick,yaml) $(call pick,pcre2-8) $(call pick,sqlite3) -lssl -lcrypto -lpthread -ldl -lm -lrt
 else
 LIBS := $(shell pkg-config --libs $(PKG)) -lpthread
 endif
