@@ -12,41 +12,42 @@
                                  ",\"by\":\"laptop\",\"parent\":null,\"entries\":12"
 #define TASK(pointer, name, kind, parent)                                                          \
     "{\"pointer\":\"" pointer "\",\"name\":\"" name "\",\"kind\":\"" kind "\",\"parent\":" parent
-#define GRAPH                                                                                                                         \
-    "\"graph\":{\"tasks\":[" TASK(                                                                                                    \
-        "/do/0/fetch", "fetch", "call",                                                                                               \
-        "null") ",\"call\":\"http\"}," TASK("/do/1/each", "each", "for",                                                              \
-                                            "null") "}," TASK("/do/1/each/do/0/embed", "embed",                                       \
-                                                              "call",                                                                 \
-                                                              "\"/do/1/each\"") ",\"call\":"                                          \
-                                                                                "\"model\"}"                                          \
-                                                                                "," TASK(                                             \
-                                                                                    "/do/1/"                                          \
-                                                                                    "each/"                                           \
-                                                                                    "do/1/"                                           \
-                                                                                    "keep",                                           \
-                                                                                    "keep", "run",                                    \
-                                                                                    "\"/do/"                                          \
-                                                                                    "1/"                                              \
-                                                                                    "each\"") ","                                     \
-                                                                                              "\""                                    \
-                                                                                              "ru"                                    \
-                                                                                              "n"                                     \
-                                                                                              "\""                                    \
-                                                                                              ":"                                     \
-                                                                                              "\""                                    \
-                                                                                              "sh"                                    \
-                                                                                              "el"                                    \
-                                                                                              "l"                                     \
-                                                                                              "\""                                    \
-                                                                                              "}"                                     \
-                                                                                              "," TASK("/do/2/nap",                   \
-                                                                                                       "nap",                         \
-                                                                                                       "wait",                        \
-                                                                                                       "null") "}," TASK("/do/3/say", \
-                                                                                                                         "say",       \
-                                                                                                                         "emit",      \
-                                                                                                                         "null") "}]}"
+#define GRAPH                                                                                                                    \
+    "\"graph\":{\"tasks\":[" TASK(                                                                                               \
+        "/do/0/fetch", "fetch", "call",                                                                                          \
+        "null") ",\"call\":\"http\"}," TASK("/do/1/each", "each", "for",                                                         \
+                                            "null") "}," TASK("/do/1/each/do/0/embed", "embed",                                  \
+                                                              "call",                                                            \
+                                                              "\"/do/1/each\"") ",\"call\":"                                     \
+                                                                                "\"model\"}"                                     \
+                                                                                "," TASK(                                        \
+                                                                                    "/do/1/"                                     \
+                                                                                    "each/"                                      \
+                                                                                    "do/1/"                                      \
+                                                                                    "keep",                                      \
+                                                                                    "keep", "run",                               \
+                                                                                    "\"/do/"                                     \
+                                                                                    "1/"                                         \
+                                                                                    "each\"") ","                                \
+                                                                                              "\""                               \
+                                                                                              "ru"                               \
+                                                                                              "n"                                \
+                                                                                              "\""                               \
+                                                                                              ":"                                \
+                                                                                              "\""                               \
+                                                                                              "sh"                               \
+                                                                                              "el"                               \
+                                                                                              "l"                                \
+                                                                                              "\""                               \
+                                                                                              "}"                                \
+                                                                                              "," TASK(                          \
+                                                                                                  "/do/2/nap",                   \
+                                                                                                  "nap",                         \
+                                                                                                  "wait",                        \
+                                                                                                  "null") "}," TASK("/do/3/say", \
+                                                                                                                    "say",       \
+                                                                                                                    "emit",      \
+                                                                                                                    "null") "}]}"
 #define VIEW                                                                                                                                                                                     \
     "\"view\":{\"status\":\"waiting\",\"input\":{\"city\":\"Antwerp\"},\"started\":" AT(                                                                                                         \
         "00.000") ",\"tasks\":[{\"task\":\"/do/0/fetch\",\"name\":\"fetch\",\"kind\":\"call\","                                                                                                  \
