@@ -53,8 +53,8 @@ static struct flow_tmpl *tokens(struct doc_work *w, const struct doc_at *at, con
     struct val *item;
     while (t && val_each(v, &i, &key, &item)) {
         const struct doc_at *here = DOC_NAME(at, key);
-        if (!put(t, key, bytes_is(key, "authority") ? doc_uri(w, here, item)
-                                                    : doc_tmpl(w, here, item)))
+        if (!put(t, key,
+                 bytes_is(key, "authority") ? doc_uri(w, here, item) : doc_tmpl(w, here, item)))
             return NULL;
     }
     return t;
@@ -106,8 +106,8 @@ static struct flow_tmpl *endpoint(struct doc_work *w, const struct doc_at *at, c
                                 : doc_uri(w, at, v);
     if (!put(t, BYTES("uri"), uri))
         return NULL;
-    if (auth &&
-        !put(t, BYTES("authentication"), doc_authentication(w, DOC_KEY(at, "authentication"), auth)))
+    if (auth && !put(t, BYTES("authentication"),
+                     doc_authentication(w, DOC_KEY(at, "authentication"), auth)))
         return NULL;
     return t;
 }

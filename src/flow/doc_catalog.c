@@ -20,7 +20,7 @@ void doc_need(struct doc_work *w, struct bytes uri, const struct val *endpoint, 
         if (bytes_eq(p->needs[i].uri, uri))
             return;
     if (p->need_count == NEEDS_MAX) {
-        w->failed = E_TOOBIG;
+        doc_too_many(w, "a workflow needs at most 1,000 other documents");
         return;
     }
     if (p->need_count == w->need_cap) {
@@ -74,8 +74,8 @@ static void no_default(struct doc_work *w, const struct doc_at *at, struct bytes
     }
     const char *near = doc_nearest(names, full);
     doc_find(w, at, false, "plexus' own catalog has no \"%.*s\"%s%s%s",
-             BYTES_FMT(bytes_first(full, 128)), near ? "; the nearest is \"" : "",
-             near ? near : "", near ? "\"" : "");
+             BYTES_FMT(bytes_first(full, 128)), near ? "; the nearest is \"" : "", near ? near : "",
+             near ? "\"" : "");
     val_unref(names);
 }
 
@@ -181,7 +181,8 @@ static char *catalog_uri(struct doc_work *w, struct bytes root, struct bytes nam
                      BYTES_FMT(name), BYTES_FMT(version));
 }
 
-// A function by its address. https://github.com/OWNER/REPO/PATH@TAG: PATH/function.yaml of that tag.
+// A function by its address. https://github.com/OWNER/REPO/PATH@TAG: PATH/function.yaml of that
+// tag.
 static char *function_uri(struct doc_work *w, struct bytes uri)
 {
     ptrdiff_t tag = bytes_chr(uri, '@');
@@ -193,10 +194,9 @@ static char *function_uri(struct doc_work *w, struct bytes uri)
     struct bytes version = bytes_from(uri, (size_t)tag + 1);
     rest = bytes_first(rest, (size_t)tag - github.n);
     struct bytes owner = bytes_cut(&rest, '/'), repo = bytes_cut(&rest, '/');
-    return arena_fmt(w->arena,
-                     "https://raw.githubusercontent.com/%.*s/%.*s/refs/tags/%.*s/%.*s%sfunction.yaml",
-                     BYTES_FMT(owner), BYTES_FMT(repo), BYTES_FMT(version), BYTES_FMT(rest),
-                     rest.n ? "/" : "");
+    return arena_fmt(
+        w->arena, "https://raw.githubusercontent.com/%.*s/%.*s/refs/tags/%.*s/%.*s%sfunction.yaml",
+        BYTES_FMT(owner), BYTES_FMT(repo), BYTES_FMT(version), BYTES_FMT(rest), rest.n ? "/" : "");
 }
 
 static struct flow_task *of_uri(struct doc_work *w, const struct doc_at *at, struct bytes uri,
@@ -264,4 +264,3 @@ struct flow_task *doc_function(struct doc_work *w, const struct doc_at *at, stru
     (void)doc_use(w, at, "functions", "function", name); // says that there is none
     return NULL;
 }
-

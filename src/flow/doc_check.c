@@ -1,6 +1,5 @@
-// doc_check.c: what a schema cannot say: versions, schedules, keys that are misspelt where any key is
-// allowed, definitions that no task uses.
-// SPDX-License-Identifier: Apache-2.0
+// doc_check.c: what a schema cannot say: versions, schedules, keys that are misspelt where any key
+// is allowed, definitions that no task uses. SPDX-License-Identifier: Apache-2.0
 #include "flow/doc_priv.h"
 
 #define DSL_PATCH_MAX 3 // 1.0.3

@@ -147,7 +147,7 @@ void doc_var_push(struct doc_work *w, const struct doc_at *at, struct bytes name
     if (w->var_count < FLOW_VARS_MAX)
         w->vars[w->var_count++] = name;
     else
-        w->failed = E_TOOBIG;
+        doc_too_many(w, "too many loops around a task");
 }
 
 // $secrets.name, $secrets["name"], $secrets."name": is it one of use.secrets?

@@ -45,6 +45,7 @@ struct doc_work {
     bool late; // inside arguments of an activity: secrets are allowed
     bool foreign; // inside a document of the bundle: positions are not the document's
     int failed; // E_NOMEM, E_TOOBIG
+    const char *why; // of E_TOOBIG; NULL: the plan's memory
     size_t need_cap;
     unsigned depth;
 };
@@ -58,6 +59,7 @@ void doc_find(struct doc_work *w, const struct doc_at *at, bool key, const char 
 void doc_find_pointer(struct doc_work *w, struct bytes pointer, bool key, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 int doc_findings_end(struct doc_work *w, int code, struct err *e); // sorts; 0: there were none
+void doc_too_many(struct doc_work *w, const char *why); // E_TOOBIG
 void *doc_alloc(struct doc_work *w, size_t n); // zeroed; sets failed
 // The nearest of the names in an object (or strings in an array), NULL: none is near.
 const char *doc_nearest(const struct val *names, struct bytes name);

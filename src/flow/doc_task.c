@@ -13,7 +13,7 @@ struct flow_task *doc_task_new(struct doc_work *w, const struct doc_at *at, stru
     if (!t)
         return NULL;
     if (p->task_count == FLOW_TASKS_MAX) {
-        w->failed = E_TOOBIG;
+        doc_too_many(w, "a workflow has at most 10,000 tasks: begin others by run: workflow");
         return NULL;
     }
     if (p->task_count == p->task_cap) {
@@ -109,8 +109,10 @@ void doc_list(struct doc_work *w, const struct doc_at *at, const struct val *lis
         return;
     AUTO(map) names = map_new(FLOW_TASKS_MAX + 1);
     ret->tasks = doc_alloc(w, val_len(list) * sizeof(struct flow_task *));
-    if (!names || w->depth == TASK_DEPTH_MAX)
-        w->failed = names ? E_TOOBIG : E_NOMEM;
+    if (!names)
+        w->failed = E_NOMEM;
+    else if (w->depth == TASK_DEPTH_MAX)
+        doc_too_many(w, "tasks stand at most 100 lists deep in each other");
     w->depth++;
     for (size_t i = 0; i < val_len(list) && !w->failed; i++)
         one_of_list(w, DOC_ITEM(at, i), val_at(list, i), parent, ret, names);

@@ -162,7 +162,7 @@ void doc_secrets(struct doc_work *w)
     const struct val *all = val_get_cstr(w->use, "secrets");
     struct flow_plan *p = w->plan;
     if (val_len(all) > SECRETS_MAX) {
-        w->failed = E_TOOBIG;
+        doc_too_many(w, "a workflow has at most 1,000 secrets");
         return;
     }
     p->secrets = doc_alloc(w, (val_len(all) + 1) * sizeof *p->secrets);
