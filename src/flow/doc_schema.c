@@ -223,14 +223,14 @@ int doc_schema(struct doc_work *w, const struct json *root, struct err *e)
     struct schema_args args = {
         .doc = json_root(doc), .set = set, .base_uri = URI, .assert_format = true};
     if (!rc)
-        rc = schema_new(&whole, &args, e);
+        rc = schema_new(&whole, &args, e) ? E_NOMEM : 0; // the schema itself is right
     int fits = rc ? 0 : schema_check(whole, root, &s);
     if (!rc && fits) {
         rc = json_parse(&ref, BYTES(TASK), 0, e);
         args.doc = json_root(ref);
         args.base_uri = "plexus:task";
         if (!rc)
-            rc = schema_new(&l.task, &args, e);
+            rc = schema_new(&l.task, &args, e) ? E_NOMEM : 0;
         if (!rc) {
             look_all(&l, root);
             look_parts(&l, whole, root);

@@ -119,6 +119,12 @@ struct flow_case {
     struct flow_go go;
 }; // when NULL: default
 
+struct flow_iterator { // of a subscription
+    struct bytes item, at;
+    struct flow_list list;
+    struct flow_io output, export;
+};
+
 struct flow_task {
     enum flow_kind kind;
     const char *name;
@@ -191,6 +197,7 @@ struct flow_task {
             struct flow_tmpl *with; // NULL: none
             struct flow_task *task; // of use.functions or a catalog: run with `with` as its input;
                                     // NULL: an activity
+            struct flow_iterator *each; // asyncapi: for each message; NULL: none
         } call;
     };
 };
@@ -222,6 +229,7 @@ struct flow_plan {
     size_t secret_count;
     struct flow_need *needs;
     size_t need_count;
+    struct flow_consume *on; // schedule.on; NULL: none
     bool strict; // evaluate.mode: strict (default) or loose
     // of the compiler (plan.c), for nobody else:
     struct map *by_pointer;
