@@ -119,7 +119,7 @@ struct flow_case {
     struct flow_go go;
 }; // when NULL: default
 
-struct flow_iterator { // of a subscription
+struct flow_each { // of a subscription
     struct bytes item, at;
     struct flow_list list;
     struct flow_io output, export;
@@ -197,7 +197,7 @@ struct flow_task {
             struct flow_tmpl *with; // NULL: none
             struct flow_task *task; // of use.functions or a catalog: run with `with` as its input;
                                     // NULL: an activity
-            struct flow_iterator *each; // asyncapi: for each message; NULL: none
+            struct flow_each *each; // asyncapi: for each message; NULL: none
         } call;
     };
 };
