@@ -153,7 +153,12 @@ void doc_functions(struct doc_work *w)
         struct flow_task *t = w->plan->tasks[i];
         if (t->in)
             continue;
+        const struct val *then = val_get_cstr(t->def, "then");
         w->foreign = !val_get(own, bytes_of(t->name));
+        w->task = t->name;
+        if (then && !bytes_is(val_bytes(then), "continue"))
+            doc_find(w, DOC_KEY(DOC_NAME(at, bytes_of(t->name)), "then"), false,
+                     "a function has no tasks beside it: the task that calls it says what is then");
         w->var_count = 0;
         doc_task(w, DOC_NAME(at, bytes_of(t->name)), t, t->def);
     }

@@ -197,6 +197,11 @@ static void look_all(struct look *l, const struct json *root)
     l->w->task = NULL;
 }
 
+struct bytes flow_document_schema(void)
+{
+    return embed_flow_schema();
+}
+
 // ---- the compiled schema ------------------------------------------------------------------------
 
 struct doc_schemas {
