@@ -28,7 +28,8 @@ struct flow_expr { // one jq program of the document
     struct bytes text;
     struct jq *plain; // NULL: libjq must run it (FLOW_EVAL)
     uint32_t index;   // in the plan's table: names it in evaluation caches
-    bool secret; // reads $secrets or $authorization: only inside the arguments of an activity
+    bool secret; // reads $secrets or $authorization, or is meant for each message of a
+                 // subscription: goes as "$late" into the arguments of an activity
 };
 
 // A JSON value that may have expressions inside: "${ ... }" strings anywhere in it (and, where the
