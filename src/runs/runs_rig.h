@@ -139,7 +139,7 @@ struct rig {
     unsigned crash_at; // when the write of this number is on the disk, before that is told; 0: never
     unsigned crash_call; // when it is on its way
     bool crash, stuck; // now; stuck: activities never answer
-    unsigned lives;
+    unsigned lives, evaluated;
     size_t loaded_max, activities_max;
     uint64_t chapter_max;
     const char *node;
@@ -399,6 +399,7 @@ static void rig_expr_over(struct timer *t)
     struct expr_req *q = x->req;
     bool cancelled = x->cancelled;
     struct err e = {0};
+    x->rig->evaluated++;
     list_del(&x->link);
     mem_free(x);
     if (cancelled)
