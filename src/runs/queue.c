@@ -35,7 +35,8 @@ static void on_stored(struct bus_req *r, int status, const struct bus_msg *reply
     j->sending = false;
     if (!j->run) {
         runs_job_free(j);
-        runs_check_closed(s);
+        if (s)
+            runs_check_closed(s);
         return;
     }
     if (!status)
@@ -237,6 +238,23 @@ static void on_worker_closed(void *user)
     struct runs *s = user;
     s->workers_closing--;
     runs_check_closed(s);
+}
+
+// The end of all: what the bus still has of it frees itself when the bus gives it back.
+void runs_queue_free(struct job *j)
+{
+    struct runs *s = j->s;
+    timer_stop(s->args.timers, &j->timer);
+    if (!j->sending || !s->bus) {
+        runs_job_free(j);
+        return;
+    }
+    list_del(&j->link);
+    list_del(&j->line);
+    list_del(&j->written);
+    j->run = NULL;
+    j->s = NULL;
+    bus_cancel(s->bus, &j->bus);
 }
 
 void runs_queue_stop(struct runs *s)

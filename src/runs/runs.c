@@ -294,7 +294,7 @@ static void free_lists(struct runs *s)
     while (!list_empty(&s->loaded))
         runs_free_run(container_of(s->loaded.next, struct run, link));
     list_each_safe (it, &s->orphans)
-        runs_job_free(container_of(it, struct job, link));
+        runs_queue_free(container_of(it, struct job, link));
     list_each_safe (it, &s->mails)
         runs_mail_free(container_of(it, struct mail, link));
     list_each_safe (it, &s->old_mails)
@@ -307,7 +307,7 @@ static void free_lists(struct runs *s)
         runs_ask_free(container_of(it, struct ask, link));
 }
 
-// Also in the middle of everything, when journal, activities and bus call nobody any more.
+// Also in the middle of everything, when journal and activities call nobody any more.
 void runs_free(struct runs *s)
 {
     if (!s)
@@ -318,6 +318,9 @@ void runs_free(struct runs *s)
     s->freeing = true;
     s->stopped = true;
     runs_worker_free(s->worker);
+    if (s->answers_sub)
+        bus_unsubscribe(s->answers_sub);
+    s->answers_sub = NULL;
     free_lists(s);
     runs_schedules_free(s);
     runs_docs_free(s);

@@ -335,6 +335,7 @@ struct val *runs_problem(const char *kind, int status, const char *title, const 
 bool runs_queue_is_own(const struct runs *s, const struct job *j);
 void runs_queue_send(struct job *j);
 void runs_queue_drop(struct job *j);
+void runs_queue_free(struct job *j);
 void runs_queue_start(struct runs *s);
 void runs_queue_stop(struct runs *s);
 
