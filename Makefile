@@ -34,7 +34,7 @@ FUZZ_C  := $(filter %_fuzz.c,$(ALL_C))
 # The simulator is linked instead of room loop, by test programs only.
 SIM_C   := $(filter-out %_test.c,$(wildcard src/sim/*.c))
 LIB_C   := $(filter-out %_test.c %_fuzz.c src/app/main.c $(SIM_C),$(ALL_C))
-GEN_C   := build/gen/assets_config.c build/gen/assets_gate.c build/gen/assets_web.c
+GEN_C   := build/gen/assets_config.c build/gen/assets_flow.c build/gen/assets_gate.c build/gen/assets_web.c
 WEB_FILES := $(sort $(wildcard src/web/assets/*))
 GATE_SCHEMAS := $(sort $(wildcard src/gate/schemas/v1/*.json))
 
@@ -96,6 +96,8 @@ $(O)/vendor/llhttp_http.o: $(LLHTTP_DIR)/http.c
 # ---- generated C: files that are embedded ------------------------------------------------------
 build/gen/assets_config.c: tools/embed.py src/config/schema.json
 	@mkdir -p $(@D) && python3 tools/embed.py $@ config_schema=src/config/schema.json
+build/gen/assets_flow.c: tools/embed.py src/flow/schema.json
+	@mkdir -p $(@D) && python3 tools/embed.py $@ flow_schema=src/flow/schema.json
 build/gen/assets_gate.c: tools/embed.py $(GATE_SCHEMAS)
 	@mkdir -p $(@D) && python3 tools/embed.py $@ $(foreach f,$(GATE_SCHEMAS),gate_$(basename $(notdir $(f)))=$(f))
 build/gen/assets_web.c: tools/embed.py $(WEB_FILES)
