@@ -380,7 +380,7 @@ static void test_kill_steps(void **state)
 int main(int argc, char **argv)
 {
     if (argc == 6 && !strcmp(argv[1], "_writer"))
-        return torture_main(journal_sqlite_open, argv);
+        return torture_main(journal_sqlite_open, argv, NULL, NULL);
     const struct CMUnitTest tests[] = {
         KIT_TESTS(&sqlite),
         KIT_TEST(test_open, &sqlite),

@@ -162,7 +162,7 @@ static void torture_begin(struct journal_req *r, int status, const struct err *e
 // argv: NAME _writer PATH HOW AT SEED
 static int torture_main(int (*open)(const struct journal_args *args, struct journal **ret,
                                     struct err *e),
-                        char **argv)
+                        char **argv, const char *user, const char *password)
 {
     static struct torture t;
     struct err e = {0};
@@ -185,6 +185,8 @@ static int torture_main(int (*open)(const struct journal_args *args, struct jour
                              .reader = loop_work(t.loop),
                              .path = argv[2],
                              .url = argv[2],
+                             .user_name = user,
+                             .password = password,
                              .owner = "writer"};
     if (open(&a, &t.j, &e) || journal_list(t.j, &all, &r, &e)) {
         (void)fprintf(stderr, "%s\n", e.text);
