@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-// Two transactions that touch what others may: an advisory lock of ours each ("plx" and a number).
+#define PATIENCE_MS 15000
+// An advisory lock of ours: "plx" and a number.
 #define LOCK_TABLES "x'706c7801'::bigint"
 
 // Steps as in store.h: never changed, only added to.
@@ -66,7 +67,7 @@ static int migrate(struct pq *p, struct err *e)
     int rc = version_of(p, &version, e);
     if (rc)
         return rc;
-    if (version > newest)
+    if (version < 0 || version > newest)
         return err_set(e, E_VERSION,
                        "journal: the tables in PostgreSQL (schema plexus) were made by a newer "
                        "plexus (version %lld, this one knows %lld); mend: start that plexus, or "
@@ -152,6 +153,7 @@ int journal_postgres_open(const struct journal_args *args, struct journal **ret,
         return rc;
     }
     struct journal_core *c = &s->threads.core;
+    s->patience_ms = PATIENCE_MS;
     s->pq = (struct pq_args){.url = c->args.url,
                              .user = c->args.user_name,
                              .password = c->args.password,

@@ -12,6 +12,7 @@ struct journal_postgres {
     struct pq_args pq;
     struct pq *writer; // NULL: not connected
     uint64_t fence;
+    int64_t patience_ms; // with a server that is away
     struct map *known; // id: struct known_run: of this node's runs, what was read or written lately
 };
 static inline struct journal_postgres *journal_postgres_of(struct journal_threads *t)

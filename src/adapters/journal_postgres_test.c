@@ -50,6 +50,15 @@ static void server_make(struct server *s)
                    root ? AS : "", bin, s->folder, s->folder, s->folder);
     if (system(command) != 0)
         fail_msg("initdb failed: %s/log", s->folder);
+    (void)snprintf(command, sizeof command,
+                   "cd / && %sopenssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes "
+                   "-keyout '%s/data/server.key' -out '%s/data/server.crt' -days 2 -subj /CN=test "
+                   "-addext subjectAltName=IP:127.0.0.1 2>>'%s/log' && cp '%s/data/server.crt' "
+                   "'%s/ca.pem' && chmod a+rx '%s' && chmod a+r '%s/ca.pem'",
+                   root ? AS : "", s->folder, s->folder, s->folder, s->folder, s->folder, s->folder,
+                   s->folder);
+    if (system(command) != 0)
+        fail_msg("openssl failed: %s/log", s->folder);
     static char program[160], data[96], port[40], sockets[96];
     (void)snprintf(program, sizeof program, "%s/postgres", bin);
     (void)snprintf(data, sizeof data, "%s/data", s->folder);
@@ -67,6 +76,7 @@ static void server_make(struct server *s)
     s->argv[n++] = sockets;
     s->argv[n++] = "--listen_addresses=127.0.0.1";
     s->argv[n++] = "--shared_buffers=16MB";
+    s->argv[n++] = "--ssl=on";
     (void)snprintf(url, sizeof url, "postgresql://127.0.0.1:%u/postgres", s->port);
 }
 
@@ -252,6 +262,116 @@ static void test_sessions_ended(void **state)
     }
 }
 
+// The connection ends in the middle of COMMIT, which was not made: it is made again, once.
+static void test_commit_undone(void **state)
+{
+    struct kit *k = *state;
+    struct journal_run row = row_of("a", "running", true);
+    sql("CREATE SEQUENCE plexus.tries; GRANT ALL ON SEQUENCE plexus.tries TO PUBLIC;"
+        "CREATE FUNCTION plexus.hang_up() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF nextval('plexus.tries')=1 THEN PERFORM pg_terminate_backend(pg_backend_pid());"
+        " PERFORM pg_sleep(1); END IF; RETURN NULL; END $$;"
+        "CREATE CONSTRAINT TRIGGER hang_up AFTER INSERT ON plexus.entries DEFERRABLE INITIALLY "
+        "DEFERRED FOR EACH ROW EXECUTE FUNCTION plexus.hang_up()");
+    assert_int_equal(create(k, "r", &row), 0);
+    expect_entries(k, "r", 1, 0, "1={\"t\":\"begin\"} ");
+    struct pq *p = session();
+    struct err e = {0};
+    size_t rows = 0;
+    assert_int_equal(pq_ask(p, "SELECT last_value FROM plexus.tries", NULL, 0, &rows, &e), 0);
+    assert_int_equal(pq_number(p, 0, 0), 2);
+    pq_close(p);
+}
+
+// It ends after COMMIT was made and before that was told: it is not made twice.
+static void test_commit_untold(void **state)
+{
+    struct kit *k = *state;
+    struct journal_run row = row_of("a", "running", true);
+    struct bytes entry = BYTES("x");
+    struct journal_change c = {.run = BYTES("r"), .expect = 1, .entries = &entry, .entry_count = 1};
+    struct told t;
+    struct pq *p = session();
+    struct err e = {0};
+    size_t ended = 0;
+    assert_int_equal(create(k, "r", &row), 0);
+    // A standby that does not exist is waited for, after the commit is on this disk.
+    assert_int_equal(pq_exec(p, "ALTER SYSTEM SET synchronous_standby_names='nobody'", &e), 0);
+    assert_int_equal(pq_exec(p, "SELECT pg_reload_conf()", &e), 0);
+    assert_int_equal(
+        begin_write(k, k->j, &(struct journal_write){.changes = &c, .change_count = 1}, &t), 0);
+    int64_t until = time_mono_ms() + 10000;
+    while (!ended && time_mono_ms() < until) {
+        kit_round(k);
+        assert_int_equal(pq_ask(p,
+                                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                                " WHERE wait_event='SyncRep'",
+                                NULL, 0, &ended, &e),
+                         0);
+    }
+    assert_int_equal(ended, 1);
+    assert_int_equal(pq_exec(p, "ALTER SYSTEM RESET synchronous_standby_names", &e), 0);
+    assert_int_equal(pq_exec(p, "SELECT pg_reload_conf()", &e), 0);
+    pq_close(p);
+    kit_until(k, t.dones);
+    assert_int_equal(t.status, 0);
+    expect_entries(k, "r", 2, 0, "2=x ");
+    assert_int_equal(append(k, "r", 2, "y", NULL), 0);
+}
+
+// A server that stays away: the writes fail with a word, nothing of them is kept, and all goes on
+// when it is back.
+static void test_server_away(void **state)
+{
+    struct kit *k = *state;
+    struct journal_run row = row_of("a", "running", true);
+    struct got g = got_new(0);
+    assert_int_equal(create(k, "r", &row), 0);
+    ((struct journal_postgres *)(void *)k->j)->patience_ms = 300;
+    server_kill(&one);
+    assert_int_equal(append(k, "r", 1, "x", NULL), E_UNAVAILABLE);
+    assert_int_equal(append(k, "r", 1, "x", NULL), E_UNAVAILABLE);
+    assert_int_equal(list_on(k, k->j, (struct journal_list){.limit = 0}, &g), E_UNAVAILABLE);
+    got_free(&g);
+    assert_false(stats(k).stopped);
+    start_again();
+    assert_int_equal(append(k, "r", 1, "y", NULL), 0);
+    expect_entries(k, "r", 2, 0, "2=y ");
+}
+
+static void test_tls(void **state)
+{
+    struct kit *k = *state;
+    struct journal_args a = kit_args(k);
+    struct journal *j = NULL;
+    struct err e = {0};
+    char secure[400];
+    kit_close_one(k, k->j);
+    (void)snprintf(secure, sizeof secure,
+                   "postgresql://127.0.0.1:%u/postgres?sslmode=verify-full&sslrootcert=%s/ca.pem",
+                   one.port, one.folder);
+    a.url = secure;
+    if (k->open(&a, &k->j, &e))
+        fail_msg("%s", e.text);
+    struct pq *p = session();
+    size_t rows = 0;
+    assert_int_equal(pq_ask(p,
+                            "SELECT 1 FROM pg_stat_ssl JOIN pg_stat_activity USING(pid)"
+                            " WHERE ssl AND application_name='plexus' AND pid<>pg_backend_pid()",
+                            NULL, 0, &rows, &e),
+                     0);
+    pq_close(p);
+    assert_int_equal(rows, 1);
+    // Another name than the certificate's.
+    (void)snprintf(secure, sizeof secure,
+                   "postgresql://localhost:%u/postgres?sslmode=verify-full&sslrootcert=%s/ca.pem",
+                   one.port, one.folder);
+    a = kit_args(k);
+    a.url = secure;
+    assert_int_equal(k->open(&a, &j, &e), E_UNAVAILABLE);
+    assert_non_null(strstr(e.text, "certificate"));
+}
+
 // Two nodes create the same run at the same time: one does.
 static void test_races(void **state)
 {
@@ -311,6 +431,10 @@ int main(int argc, char **argv)
         KIT_TEST(test_texts, &postgres),
         KIT_TEST(test_server_killed, &postgres),
         KIT_TEST(test_sessions_ended, &postgres),
+        KIT_TEST(test_commit_undone, &postgres),
+        KIT_TEST(test_commit_untold, &postgres),
+        KIT_TEST(test_server_away, &postgres),
+        KIT_TEST(test_tls, &postgres),
         KIT_TEST(test_races, &postgres),
         KIT_TEST(test_kill, &postgres),
     };

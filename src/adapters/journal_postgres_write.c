@@ -12,7 +12,6 @@
 #include <time.h>
 
 #define KNOWN_MAX 65536
-#define PATIENCE_MS 15000 // for a server that is away
 #define PAUSE_MS 200
 #define RACES_MAX 20
 #define PRUNE_RUNS 256
@@ -456,7 +455,7 @@ static int reconnect(struct journal_postgres *s, int64_t until_ms, struct err *e
 // COMMIT was sent, no answer came. 0: it was kept; E_BUSY: it was not.
 static int ask_what_became(struct journal_postgres *s, const char *xid, struct err *e)
 {
-    int64_t until = time_mono_ms() + PATIENCE_MS;
+    int64_t until = time_mono_ms() + s->patience_ms;
     struct pq_param id = pq_text(bytes_of(xid));
     size_t rows = 0;
     int rc;
@@ -490,7 +489,7 @@ static int once(struct journal_postgres *s, struct list *items, struct err *e)
 int journal_postgres_commit(struct journal_threads *t, struct list *items, struct err *e)
 {
     struct journal_postgres *s = journal_postgres_of(t);
-    int64_t until = time_mono_ms() + PATIENCE_MS;
+    int64_t until = time_mono_ms() + s->patience_ms;
     list_each (it, items) {
         struct journal_item *x = container_of(it, struct journal_item, link);
         if (x->kind == JOURNAL_PRUNE)

@@ -164,18 +164,19 @@ static void start_read(struct journal_threads *t, struct journal_reader *r)
     (void)timer_start(t->core.args.timers, &t->retry, RETRY_MS);
 }
 
+static size_t count(const struct list *l)
+{
+    size_t n = 0;
+    list_each (it, l)
+        n++;
+    return n;
+}
+
 static void on_retry(struct timer *timer)
 {
     struct journal_threads *t = timer->user;
-    struct list now;
-    list_init(&now);
-    while (!list_empty(&t->stalled)) {
+    for (size_t n = count(&t->stalled); n > 0; n--) { // who stalls again: later
         struct list *first = t->stalled.next;
-        list_del(first);
-        list_add_tail(&now, first);
-    }
-    while (!list_empty(&now)) {
-        struct list *first = now.next;
         list_del(first);
         start_read(t, container_of(first, struct journal_reader, link));
     }
@@ -273,18 +274,10 @@ static void done_end(struct work_req *w)
         closed(user);
 }
 
-static size_t idle_count(const struct journal_threads *t)
-{
-    size_t n = 0;
-    list_each (it, &t->idle)
-        n++;
-    return n;
-}
-
 static void finish(struct journal_core *c)
 {
     struct journal_threads *t = threads_of(c);
-    if (t->tidying || t->ending || idle_count(t) < t->readers)
+    if (t->tidying || t->ending || count(&t->idle) < t->readers)
         return; // who ends it comes here again
     t->ending = true;
     if (!work_start(c->args.writer, &t->end))
