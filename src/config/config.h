@@ -59,6 +59,33 @@ struct config_declassifier {
     const char *name, *key, *clearance; // key: Ed25519, base64url
 };
 
+struct config_flow_secret {
+    const char *name;
+    struct secret value;
+};
+struct config_flow_host {
+    const char *name, *address; // "petstore.example", "127.0.0.1:9090"
+};
+struct config_flows {
+    const char *engine;               // "embedded", "temporal", "off"
+    const char *journal;              // "sqlite", "postgres"
+    const char *url, *user;           // of the journal, or NULL
+    struct secret password;
+    const char *const *queues;        // none: by the node's profile
+    uint32_t activities;
+    int64_t retention_ms;             // TIME_NEVER: kept
+    const char *documents;            // folder, or NULL
+    const struct config_flow_secret *secrets;
+    size_t secret_count;
+    const struct config_flow_host *hosts;
+    size_t host_count;
+    const char *temporal;             // address, or NULL
+    const char *temporal_namespace, *temporal_queue;
+    const char *temporal_ca, *temporal_cert, *temporal_cert_key; // or NULL
+    struct secret temporal_key;
+    bool temporal_tls;
+};
+
 struct config {
     struct arena *arena;        // owns everything here
     const char *path;           // file it came from; NULL: made from what was found
@@ -81,6 +108,7 @@ struct config {
     const char *registry_user, *registry_ca; // or NULL
     struct secret registry_password, registry_token;
     int64_t registry_ttl_ms;
+    struct config_flows flows;
     const char *data;           // absolute folder
     struct config_door *doors;
     size_t door_count;

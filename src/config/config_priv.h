@@ -102,6 +102,10 @@ void config_rules(struct config_work *w, const struct json *given); // the docum
 void config_label_rules(struct config_work *w, const struct json *given);
 void config_build_labels(struct config_work *w, const struct json *labels, struct config *c);
 
+// ---- flows.c ----
+void config_flow_rules(struct config_work *w, const struct json *flows);
+void config_build_flows(struct config_work *w, const struct json *flows, struct config_flows *ret);
+
 // ---- build.c, model.c ----
 void config_build(struct config_work *w, struct config *c); // from c->doc
 void config_build_model(struct config_work *w, struct bytes name, const struct json *m,

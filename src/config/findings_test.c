@@ -190,8 +190,18 @@ static const struct {
      "nearest: vllm (not there yet: " LATER_ENGINES ")"},
     {"bus: { engine: kafka }",
      "p.yaml:1:16: bus.engine: expected embedded, nats or redis, found \"kafka\""},
+    {"flows: { journal: { engine: postgres } }",
+     "p.yaml:1:19: flows.journal: engine postgres needs a url such as "
+     "postgres://10.0.0.1:5432/plexus"},
+    {"flows: { journal: { user: x } }",
+     "p.yaml:1:27: flows.journal.user: it is for engine postgres only: set "
+     "flows.journal.engine"},
+    {"flows: { temporal: { address: 'a:1' } }",
+     "p.yaml:1:20: flows.temporal: it is for engine temporal only: set flows.engine"},
+    {"flows: { engine: temporal, temporal: { cert: a } }",
+     "p.yaml:1:46: flows.temporal.cert: cert and cert_key go together"},
     {"flows: { engine: x }",
-     "p.yaml:1:18: flows.engine: expected embedded, found \"x\" (not there yet: temporal)"},
+     "p.yaml:1:18: flows.engine: expected embedded, temporal or off, found \"x\""},
     // names
     {"node: { name: a b }", "p.yaml:1:15: node.name: expected a name of letters, digits, - and _ "
                             "such as aipc, found \"a b\""},

@@ -7,7 +7,7 @@
 #include <string.h>
 
 struct row {
-    const char *method, *path; // {name} stands for one segment
+    const char *method, *path; // {...} stands for one segment
     unsigned scope;
     const char *what;
     ctl_run_fn run;
@@ -72,6 +72,44 @@ static const struct row table[] = {
     {"GET", "/api/bus/subscribe", SCOPE_READ,
      "messages as server-sent events; pattern= queue= durable= from=new|start|TIME",
      ctl_op_bus_subscribe},
+    {"GET", "/api/flows", SCOPE_READ,
+     "runs of flows; status= name= namespace= after= limit=", ctl_op_flows},
+    {"POST", "/api/flows", SCOPE_ADMIN, "start a flow; wait answers with its output",
+     ctl_op_flow_start},
+    {"POST", "/api/flows/check", SCOPE_READ, "what is wrong with a document, and its graph",
+     ctl_op_flow_check},
+    {"POST", "/api/flows/events", SCOPE_MODELS, "a CloudEvent for the flows that listen",
+     ctl_op_flow_event},
+    {"GET", "/api/flows/documents", SCOPE_READ, "documents that can be started by name",
+     ctl_op_flow_documents},
+    {"POST", "/api/flows/documents", SCOPE_ADMIN, "register a document; its schedule begins",
+     ctl_op_flow_document_add},
+    {"DELETE", "/api/flows/documents/{namespace}/{name}/{version}", SCOPE_ADMIN,
+     "forget a document; its runs go on", ctl_op_flow_document_remove},
+    {"POST", "/api/flows/prune", SCOPE_ADMIN, "remove what has ended; older=30d",
+     ctl_op_flow_prune},
+    {"GET", "/api/flows/stats", SCOPE_READ, "figures of all flows", ctl_op_flow_stats},
+    {"GET", "/api/flows/{id}", SCOPE_READ, "one run: state, tasks, graph; full=1 cuts no value",
+     ctl_op_flow_show},
+    {"GET", "/api/flows/{id}/history", SCOPE_READ, "its events and commands; from=N",
+     ctl_op_flow_history},
+    {"GET", "/api/flows/{id}/export", SCOPE_READ, "document and history, for flow replay",
+     ctl_op_flow_export},
+    {"GET", "/api/flows/{id}/events", SCOPE_READ, "one run live, as server-sent events",
+     ctl_op_flow_events},
+    {"POST", "/api/flows/{id}/retry", SCOPE_ADMIN, "try what failed again", ctl_op_flow_retry},
+    {"POST", "/api/flows/{id}/skip", SCOPE_ADMIN, "go on without a task, with this output",
+     ctl_op_flow_skip},
+    {"POST", "/api/flows/{id}/edit", SCOPE_ADMIN, "another input for a task that stands",
+     ctl_op_flow_edit},
+    {"POST", "/api/flows/{id}/pause", SCOPE_ADMIN, "begin no further task", ctl_op_flow_pause},
+    {"POST", "/api/flows/{id}/resume", SCOPE_ADMIN, "go on", ctl_op_flow_resume},
+    {"POST", "/api/flows/{id}/cancel", SCOPE_ADMIN, "end it in order", ctl_op_flow_cancel},
+    {"POST", "/api/flows/{id}/terminate", SCOPE_ADMIN, "end it now", ctl_op_flow_terminate},
+    {"POST", "/api/flows/{id}/reset", SCOPE_ADMIN, "run again from an entry of its history",
+     ctl_op_flow_reset},
+    {"POST", "/api/flows/{id}/signal", SCOPE_ADMIN, "an event for this run alone",
+     ctl_op_flow_signal},
     {"POST", "/api/down", SCOPE_ADMIN, "drain and end the node", ctl_op_down},
 };
 #define ROWS (sizeof table / sizeof *table)
@@ -90,25 +128,31 @@ bool ctl_operation(size_t i, struct ctl_operation *ret)
     return true;
 }
 
-// Does the path fit the pattern? *ret_name gets the segment that {name} stands for, undecoded.
-static bool match(const char *pattern, struct bytes path, struct bytes *ret_name)
+#define NAMES_MAX 3
+
+// Does the path fit the pattern? names gets the segments that {...} stand for, undecoded.
+static bool match(const char *pattern, struct bytes path, struct bytes names[NAMES_MAX])
 {
     struct bytes want = bytes_of(pattern);
+    size_t count = 0;
+    for (size_t i = 0; i < NAMES_MAX; i++)
+        names[i] = BYTES_NONE;
     while (want.n && path.n) {
         struct bytes a = bytes_cut(&want, '/'), b = bytes_cut(&path, '/');
-        if (bytes_is(a, "{name}") && b.n)
-            *ret_name = b;
+        if (bytes_starts(a, BYTES("{")) && b.n)
+            names[count++] = b;
         else if (!bytes_eq(a, b))
             return false;
     }
     return !want.n && !path.p;
 }
 
-static const struct row *find(const struct http_head *h, struct bytes *ret_name, struct buf *allow)
+static const struct row *find(const struct http_head *h, struct bytes names[NAMES_MAX],
+                              struct buf *allow)
 {
     const struct row *found = NULL;
     for (size_t i = 0; i < ROWS && !found; i++) {
-        if (!match(table[i].path, h->path, ret_name))
+        if (!match(table[i].path, h->path, names))
             continue;
         if (bytes_is(h->method, table[i].method))
             found = &table[i];
@@ -148,7 +192,8 @@ bool ctl_room(struct ctl_call *call)
     struct ctl *c = call->c;
     if (c->closed)
         http_reply_error(call->x, E_UNAVAILABLE, "the node is ending", NULL, -1);
-    else if (c->subscriber_count + c->tail_count + c->listener_count >= c->args.readers_max)
+    else if (c->subscriber_count + c->tail_count + c->listener_count + c->flow_reader_count >=
+             c->args.readers_max)
         http_reply_error(call->x, E_FULL, "too many readers of events and logs", NULL, 5);
     else
         return true;
@@ -217,26 +262,36 @@ int ctl_handle(struct ctl *c, struct http_exchange *x, unsigned scopes)
     const struct http_head *h = http_request(x);
     if (!bytes_is(h->path, "/api") && !bytes_starts(h->path, BYTES("/api/")))
         return 0;
-    struct buf allow, name;
-    struct bytes raw = BYTES_NONE;
+    struct buf allow, text[NAMES_MAX];
+    struct bytes raw[NAMES_MAX] = {0};
+    int rc = 0;
     struct err e = {0};
     buf_init(&allow, 128);
-    buf_init(&name, 1024);
-    const struct row *row = find(h, &raw, &allow);
+    for (size_t i = 0; i < NAMES_MAX; i++)
+        buf_init(&text[i], 1024);
+    const struct row *row = find(h, raw, &allow);
+    for (size_t i = 0; i < NAMES_MAX && !rc; i++)
+        rc = url_path_decode(&text[i], raw[i], &e);
     if (!row && allow.n) {
         wrong_method(x, h, &allow);
     } else if (!row) {
         http_reply_error(x, E_NOTFOUND, "no such operation; GET /api lists them", NULL, -1);
     } else if (!allowed(x, row, scopes)) {
         // answered
-    } else if (url_path_decode(&name, raw, &e)) {
+    } else if (rc) {
         ctl_reply_err(x, &e);
     } else {
-        struct ctl_call call = {c, x, h->query, buf_bytes(&name)};
+        struct ctl_call call = {.c = c,
+                                .x = x,
+                                .query = h->query,
+                                .name = buf_bytes(&text[0]),
+                                .sub = buf_bytes(&text[1]),
+                                .version = buf_bytes(&text[2])};
         row->run(&call);
     }
     buf_fini(&allow);
-    buf_fini(&name);
+    for (size_t i = 0; i < NAMES_MAX; i++)
+        buf_fini(&text[i]);
     return 1;
 }
 
@@ -257,6 +312,7 @@ int ctl_new(struct ctl **ret, const struct ctl_args *args, struct err *e)
     list_init(&c->listeners);
     list_init(&c->waits);
     list_init(&c->answers);
+    list_init(&c->flow_readers);
     buf_init(&c->scratch, 256 << 10);
     buf_init(&c->stat, 64 << 10);
     c->flush = (struct timer){.fn = ctl_flush_timer, .user = c};
@@ -279,6 +335,7 @@ void ctl_close(struct ctl *c)
     ctl_events_close(c);
     ctl_tails_close(c);
     ctl_listeners_close(c);
+    ctl_flows_close(c);
 }
 
 void ctl_free(struct ctl *c)
@@ -291,6 +348,7 @@ void ctl_free(struct ctl *c)
     ctl_events_detach(c);
     ctl_tails_detach(c);
     ctl_listeners_detach(c);
+    ctl_flows_detach(c);
     ctl_answers_detach(c);
     ctl_ring_fini(&c->ring);
     buf_fini(&c->scratch);

@@ -81,6 +81,47 @@ struct ctl_mesh_ask {
     const struct json *body; // an object, or NULL; gone when the call returns
 };
 
+// Operations of flows; docs/API.md has their queries, bodies and answers.
+enum ctl_flow_op {
+    CTL_FLOW_LIST,
+    CTL_FLOW_START,
+    CTL_FLOW_CHECK,
+    CTL_FLOW_SHOW,
+    CTL_FLOW_HISTORY,
+    CTL_FLOW_EXPORT,
+    CTL_FLOW_EVENTS, // answer as CTL_FLOW_SHOW does: ctl makes the stream of it ("open": false ends
+                     // it)
+    CTL_FLOW_RETRY,
+    CTL_FLOW_SKIP,
+    CTL_FLOW_EDIT,
+    CTL_FLOW_PAUSE,
+    CTL_FLOW_RESUME,
+    CTL_FLOW_CANCEL,
+    CTL_FLOW_TERMINATE,
+    CTL_FLOW_RESET,
+    CTL_FLOW_SIGNAL,
+    CTL_FLOW_EVENT,
+    CTL_FLOW_DOCUMENTS,
+    CTL_FLOW_DOCUMENT_ADD,
+    CTL_FLOW_DOCUMENT_REMOVE,
+    CTL_FLOW_PRUNE,
+    CTL_FLOW_STATS,
+    CTL_FLOW_OPS // how many
+};
+#define CTL_FLOW_ID_MAX 200
+// All gone when the call returns. Members of the body are known ones of the right kind (input,
+// output and data: any JSON; durations can be read; signal and event: an object with a type).
+struct ctl_flow_ask {
+    enum ctl_flow_op op;
+    struct bytes id; // of the path, decoded: a run; CTL_FLOW_DOCUMENT_REMOVE: the namespace, ...
+    struct bytes sub, version; // ... name and version
+    struct bytes query; // undecoded
+    const struct json *body; // an object, or NULL
+    const struct http_exchange *x; // who asks
+};
+// The answer to a document that is not well: 400, findings (a JSON array) inside the error.
+void ctl_answer_findings(struct ctl_answer *a, const struct err *e, struct bytes findings);
+
 struct ctl_ops {
     const struct config *(*config)(void *user); // the one in use
     void (*node)(void *user, struct ctl_node *ret);
@@ -99,6 +140,8 @@ struct ctl_ops {
     void (*down)(void *user); // the answer is on its way: drain and end
     void (*doctor)(void *user, struct ctl_answer *a); // slow: see ctl_answer_work
     void (*mesh)(void *user, const struct ctl_mesh_ask *ask, struct ctl_answer *a);
+    // NULL: flows are off.
+    void (*flow)(void *user, const struct ctl_flow_ask *ask, struct ctl_answer *a);
     // The object of GET /api/mesh, for the event; 0 when there is nothing to tell.
     int (*mesh_put)(void *user, struct buf *out);
     // What the caller may know, for who listens to the bus; NULL: everything.
@@ -113,7 +156,7 @@ struct ctl_args {
     struct work *work;
     struct models *models;
     struct keys *keys;
-    const struct ctl_ops *ops; // borrowed; all functions but wake are needed
+    const struct ctl_ops *ops; // borrowed; all functions but flow, wake are needed
     void *user;
     size_t readers_max; // streams of events and logs at once, default 64: over it 503
     size_t queue_bytes_max; // waiting frames of one slow reader of events, default 256 KiB
@@ -150,6 +193,17 @@ void ctl_mesh_changed(struct ctl *c); // readers get it soon, at most 4 times a 
 // After a reload that did not come through the API (SIGHUP): the same array as ops.reload gives.
 void ctl_config_changed(struct ctl *c, struct bytes changes);
 void ctl_profile_changed(struct ctl *c); // ops.profile has news: readers get a snapshot
+// Of flows. One run's readers (/api/flows/ID/events) get the lifecycle CloudEvents and the progress
+// of its activities (a model's text so far, as JSON); all readers of /api/events what changed.
+bool ctl_flow_watched(const struct ctl *c);
+void ctl_flow_event(struct ctl *c, struct bytes run, struct bytes cloudevent);
+void ctl_flow_progress(struct ctl *c, struct bytes run, struct bytes task, struct bytes detail);
+struct ctl_flow_change {
+    struct bytes run, status; // "running"
+    struct bytes task, kind; // pointer and what happened to it ("started"); or empty
+    bool open; // false: it has ended, and so do the streams of its readers
+};
+void ctl_flow_changed(struct ctl *c, const struct ctl_flow_change *f);
 // Any thread: fits log_watch. Keeps the line for /api/logs and sends it to the readers. The tag is
 // the line's own "model" member.
 void ctl_log_line(void *ctl, enum log_level level, struct bytes line);

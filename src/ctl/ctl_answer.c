@@ -6,6 +6,8 @@ struct ctl_answer {
     struct list link;
     struct ctl *c;
     struct http_exchange *x; // NULL: the client has left
+    ctl_then_fn then; // NULL: the answer is sent
+    void *then_user;
     struct work_req req;
     int (*run)(void *arg, struct buf *json, struct err *e);
     void *arg;
@@ -45,6 +47,16 @@ struct ctl_answer *ctl_answer_new(struct ctl_call *call)
     return a;
 }
 
+struct ctl_answer *ctl_answer_new_then(struct ctl_call *call, ctl_then_fn then, void *user)
+{
+    struct ctl_answer *a = ctl_answer_new(call);
+    if (a) {
+        a->then = then;
+        a->then_user = user;
+    }
+    return a;
+}
+
 // Frees a; gives the exchange that is still to be answered, or NULL: the client left.
 static struct http_exchange *finish(struct ctl_answer *a)
 {
@@ -55,16 +67,24 @@ static struct http_exchange *finish(struct ctl_answer *a)
 
 void ctl_answer(struct ctl_answer *a, int status, struct bytes json)
 {
+    ctl_then_fn then = a->then;
+    void *user = a->then_user;
     struct http_exchange *x = finish(a);
-    if (x)
+    if (then)
+        then(user, x, status, json);
+    else if (x)
         http_reply(x, status, CTL_JSON, CTL_NO_STORE, json);
 }
 
 void ctl_answer_error(struct ctl_answer *a, const struct err *e)
 {
+    ctl_then_fn then = a->then;
+    void *user = a->then_user;
     struct http_exchange *x = finish(a);
     if (x)
         ctl_reply_err(x, e);
+    if (then)
+        then(user, NULL, 0, BYTES_NONE);
 }
 
 static void on_pool(struct work_req *r)

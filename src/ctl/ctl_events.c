@@ -11,8 +11,8 @@
 #define HEART_MS 15000 // a comment line, so that proxies see life
 #define ROWS_MAX 64 // running requests told each second
 
-enum frame_kind { FRAME_MODEL, FRAME_REQUEST, FRAME_STAT, FRAME_CONFIG, FRAME_MESH };
-static const char *const frame_name[] = {"model", "request", "stat", "config", "mesh"};
+enum frame_kind { FRAME_MODEL, FRAME_REQUEST, FRAME_STAT, FRAME_CONFIG, FRAME_MESH, FRAME_FLOW };
+static const char *const frame_name[] = {"model", "request", "stat", "config", "mesh", "flow"};
 
 #define MESH_MS 250 // between two events of the mesh ...
 #define MESH_QUIET_MS 2000 // ... and when nothing changed but ages and loads
@@ -201,6 +201,7 @@ void ctl_flush_timer(struct timer *t)
         ctl_mesh_changed(c);
     ctl_events_flush(c);
     ctl_tails_flush(c);
+    ctl_flows_flush(c);
 }
 
 // ---- a reader comes and goes -------------------------------------------------------------------
@@ -338,6 +339,12 @@ void ctl_request_event(struct ctl *c, const struct ctl_request *r, bool end)
     ctl_put_request(&w, NULL, r, end);
     push(c, FRAME_REQUEST, r->id, &json);
     buf_fini(&json);
+    ctl_flush_soon(c);
+}
+
+void ctl_push_flow(struct ctl *c, struct bytes run, const struct buf *json)
+{
+    push(c, FRAME_FLOW, run, json);
     ctl_flush_soon(c);
 }
 

@@ -25,12 +25,12 @@ struct log_ring {
 struct ctl {
     struct ctl_args args;
     const struct ctl_ops *ops;
-    struct list subscribers, tails, waits, answers, listeners;
-    size_t subscriber_count, tail_count, listener_count;
+    struct list subscribers, tails, waits, answers, listeners, flow_readers;
+    size_t subscriber_count, tail_count, listener_count, flow_reader_count;
     struct bus *bus; // NULL: not there
     char bus_note[200]; // what it waits for
     struct log_ring ring;
-    struct timer flush, second, listen_heart;
+    struct timer flush, second, listen_heart, flow_heart;
     bool flushing; // the flush timer runs
     int64_t flushed_ms, heart_ms;
     uint64_t dropped;
@@ -39,6 +39,8 @@ struct ctl {
     bool closed;
     bool mesh_news;      // something changed since the last event ...
     int64_t mesh_ms;     // ... which was then
+    int64_t flow_burst_ms; // in the second from then on ...
+    size_t flow_burst; // ... so many changes of flows were told
 };
 
 // One call of an operation, for the length of its handler.
@@ -46,7 +48,7 @@ struct ctl_call {
     struct ctl *c;
     struct http_exchange *x;
     struct bytes query;
-    struct bytes name; // the path's {name}, decoded
+    struct bytes name, sub, version; // the path's first {...}, second, third, decoded
 };
 typedef void (*ctl_run_fn)(struct ctl_call *call);
 
@@ -57,6 +59,10 @@ bool ctl_query_is(const struct ctl_call *call, const char *name, const char *val
 bool ctl_room(struct ctl_call *call); // for one more reader; else answers 503
 // ctl_answer.c
 struct ctl_answer *ctl_answer_new(struct ctl_call *call); // NULL: answered with the error
+// The same, but what comes is handed over instead of sent: then answers x (NULL: the client left).
+// Once, whatever happens.
+typedef void (*ctl_then_fn)(void *user, struct http_exchange *x, int status, struct bytes json);
+struct ctl_answer *ctl_answer_new_then(struct ctl_call *call, ctl_then_fn then, void *user);
 void ctl_answers_detach(struct ctl *c);
 // ctl_models.c
 void ctl_put_model(struct ctl *c, struct json_w *w, const char *key, const struct model *m);
@@ -73,6 +79,7 @@ void ctl_events_flush(struct ctl *c);
 void ctl_events_close(struct ctl *c);
 void ctl_events_detach(struct ctl *c);
 void ctl_flush_soon(struct ctl *c); // logs and events that may wait a moment
+void ctl_push_flow(struct ctl *c, struct bytes run, const struct buf *json);
 void ctl_flush_timer(struct timer *t);
 void ctl_second_timer(struct timer *t);
 // ctl_logs.c
@@ -135,5 +142,33 @@ void ctl_op_node_remove(struct ctl_call *call);
 void ctl_op_node_drain(struct ctl_call *call);
 void ctl_op_node_undrain(struct ctl_call *call);
 void ctl_op_resolve(struct ctl_call *call);
+// ctl_flow.c
+void ctl_flow_ask(struct ctl_call *call, enum ctl_flow_op op, struct ctl_answer *a);
+void ctl_op_flows(struct ctl_call *call);
+void ctl_op_flow_start(struct ctl_call *call);
+void ctl_op_flow_check(struct ctl_call *call);
+void ctl_op_flow_show(struct ctl_call *call);
+void ctl_op_flow_history(struct ctl_call *call);
+void ctl_op_flow_export(struct ctl_call *call);
+void ctl_op_flow_retry(struct ctl_call *call);
+void ctl_op_flow_skip(struct ctl_call *call);
+void ctl_op_flow_edit(struct ctl_call *call);
+void ctl_op_flow_pause(struct ctl_call *call);
+void ctl_op_flow_resume(struct ctl_call *call);
+void ctl_op_flow_cancel(struct ctl_call *call);
+void ctl_op_flow_terminate(struct ctl_call *call);
+void ctl_op_flow_reset(struct ctl_call *call);
+void ctl_op_flow_signal(struct ctl_call *call);
+void ctl_op_flow_event(struct ctl_call *call);
+void ctl_op_flow_documents(struct ctl_call *call);
+void ctl_op_flow_document_add(struct ctl_call *call);
+void ctl_op_flow_document_remove(struct ctl_call *call);
+void ctl_op_flow_prune(struct ctl_call *call);
+void ctl_op_flow_stats(struct ctl_call *call);
+// ctl_flow_events.c
+void ctl_op_flow_events(struct ctl_call *call);
+void ctl_flows_flush(struct ctl *c);
+void ctl_flows_close(struct ctl *c);
+void ctl_flows_detach(struct ctl *c);
 
 #endif

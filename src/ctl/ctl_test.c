@@ -53,6 +53,7 @@ struct rig {
     const struct step *step;
     struct stream once, streams[STREAMS + 1];
     struct bus *bus;
+    struct ctl_answer *slow; // not answered yet
     char failure[4096];
     bool stopping, cleared;
 };
@@ -152,6 +153,40 @@ static void op_mesh(void *user, const struct ctl_mesh_ask *ask, struct ctl_answe
     buf_fini(&out);
 }
 
+// Says back what it was asked; of the run "bad" that its document is not well, of "gone" that there
+// is none; "slow" is answered when the test wants it, "old" has ended.
+static void op_flow(void *user, const struct ctl_flow_ask *ask, struct ctl_answer *a)
+{
+    struct rig *r = user;
+    struct err e = {0};
+    struct buf out;
+    if (bytes_is(ask->id, "gone")) {
+        (void)err_set(&e, E_NOTFOUND, "no run \"gone\"");
+        ctl_answer_error(a, &e);
+        return;
+    }
+    if (json_get(ask->body, "document") && ask->op == CTL_FLOW_START) {
+        (void)err_set(&e, E_SCHEMA, "3:5: do: expected a list");
+        ctl_answer_findings(a, &e, BYTES("[{\"line\":3}]"));
+        return;
+    }
+    if (bytes_is(ask->id, "slow")) {
+        r->slow = a;
+        return;
+    }
+    buf_init(&out, 4096);
+    (void)buf_fmt(&out, "{\"op\":%d,\"id\":", (int)ask->op);
+    (void)buf_json_str(&out, ask->id);
+    (void)buf_fmt(&out, ",\"sub\":\"%.*s\",\"version\":\"%.*s\",\"query\":\"%.*s\",\"body\":",
+                  BYTES_FMT(ask->sub), BYTES_FMT(ask->version), BYTES_FMT(ask->query));
+    (void)json_write(&out, ask->body);
+    if (ask->op == CTL_FLOW_EVENTS && bytes_is(ask->id, "old"))
+        (void)buf_str(&out, ",\"status\":\"completed\",\"open\":false");
+    (void)buf_chr(&out, '}');
+    ctl_answer(a, ask->op == CTL_FLOW_START ? 201 : 200, buf_bytes(&out));
+    buf_fini(&out);
+}
+
 static int doctor_work(void *arg, struct buf *json, struct err *e)
 {
     if (arg)
@@ -171,18 +206,19 @@ static struct label op_clearance(void *user, const struct http_exchange *x)
     return ((struct rig *)user)->cleared ? LABEL_ALL : (struct label){LABEL_INTERNAL, 0};
 }
 
-static const struct ctl_ops ops = {.config = op_config,
-                                   .node = op_node,
-                                   .totals = op_totals,
-                                   .request = op_request,
-                                   .profile = op_profile,
-                                   .after = op_after,
-                                   .keys_changed = op_keys_changed,
-                                   .reload = op_reload,
-                                   .down = op_down,
-                                   .doctor = op_doctor,
-                                   .mesh = op_mesh,
-                                   .clearance = op_clearance};
+static struct ctl_ops ops = {.config = op_config,
+                             .node = op_node,
+                             .totals = op_totals,
+                             .request = op_request,
+                             .profile = op_profile,
+                             .after = op_after,
+                             .keys_changed = op_keys_changed,
+                             .reload = op_reload,
+                             .down = op_down,
+                             .doctor = op_doctor,
+                             .mesh = op_mesh,
+                             .flow = op_flow,
+                             .clearance = op_clearance};
 
 // ---- the rig ------------------------------------------------------------------------------------
 
@@ -573,6 +609,11 @@ static void only_admin(struct rig *r)
 {
     r->scopes = SCOPE_ADMIN;
 }
+static void flows_off(struct rig *r)
+{
+    ops.flow = NULL;
+    r->scopes = SCOPE_ALL;
+}
 static void only_models(struct rig *r)
 {
     r->scopes = SCOPE_MODELS;
@@ -805,6 +846,197 @@ static void test_mesh(void **state)
     run_steps(&r, steps);
 }
 
+static void test_flows(void **state)
+{
+    (void)state;
+#define POST(path, text, code, says)                                                               \
+    {.method = "POST", .target = "/api/flows" path, .body = text, .status = code, .contains = says}
+#define GET(path, code, says)                                                                      \
+    {                                                                                              \
+        .method = "GET", .target = "/api/flows" path, .status = code, .contains = says             \
+    }
+    static const struct step steps[] = {
+        GET("?status=running&limit=5", 200,
+            "{\"op\":0,\"id\":\"\",\"sub\":\"\",\"version\":\"\",\"query\":"
+            "\"status=running&limit=5\",\"body\":null}"),
+        GET("/stats", 200, "{\"op\":21,\"id\":\"\""),
+        GET("/documents", 200, "{\"op\":17,\"id\":\"\""),
+        GET("/a%20b", 200, "{\"op\":3,\"id\":\"a b\",\"sub\":\"\""),
+        GET("/a/history?from=3", 200, "{\"op\":4,\"id\":\"a\""),
+        GET("/a/export", 200, "{\"op\":5,\"id\":\"a\""),
+        GET("/gone", 404, "no run \\\"gone\\\""),
+        GET("/a/nothing", 404, "GET /api lists them"),
+        POST("", "{\"name\":\"n\",\"input\":[1],\"wait\":\"30s\",\"id\":\"x\"}", 201,
+             "\"body\":{\"name\":\"n\",\"input\":[1],\"wait\":\"30s\",\"id\":\"x\"}}"),
+        POST("", "{\"document\":\"do: 1\"}", 400,
+             "{\"error\":{\"message\":\"3:5: do: expected a "
+             "list\",\"type\":\"invalid_request_error\","
+             "\"param\":null,\"code\":\"document\",\"findings\":[{\"line\":3}]}}"),
+        POST("", "{}", 400, "either document or name"),
+        POST("", NULL, 400, "either document or name"),
+        POST("", "{\"document\":\"\",\"name\":\"n\"}", 400, "either document or name"),
+        POST("", "{\"document\":\"\",\"version\":\"1\"}", 400, "go with name"),
+        POST("", "{\"name\":\"n\",\"id\":\"\"}", 400, "id: expected 1 to 200 bytes"),
+        POST("", "{\"name\":\"n\",\"id\":\"a/b\"}", 400, "id: no blanks"),
+        POST("", "{\"name\":\"n\",\"id\":\"stats\"}", 400, "a word of this API"),
+        POST("", "{\"name\":\"n\",\"wait\":\"soon\"}", 400, "soon"),
+        POST("", "{\"name\":\"n\",\"wait\":3}", 400, "wait: expected true, false or a duration"),
+        POST("", "{\"name\":\"n\",\"inptu\":3}", 400, "nearest: \\\"input\\\""),
+        POST("", "{\"name\":\"n\",\"name\":\"m\"}", 400, NULL),
+        POST("", "[]", 400, "expected a JSON object"),
+        POST("/check", "{}", 400, "document is needed"),
+        POST("/check", "{\"document\":\"\"}", 200, "{\"op\":2,"),
+        POST("/events", "{\"type\":\"t\",\"channel\":\"c\",\"data\":1}", 200, "\"channel\":\"c\""),
+        POST("/events", "{\"data\":1}", 400, "type is needed"),
+        POST("/documents", "{\"document\":\"x\"}", 200, "{\"op\":18,"),
+        {.method = "DELETE",
+         .target = "/api/flows/documents/default/a%2Fb/1.0.0",
+         .status = 200,
+         .contains = "{\"op\":19,\"id\":\"default\",\"sub\":\"a/b\",\"version\":\"1.0.0\""},
+        POST("/prune", "{\"older\":\"30d\",\"dry\":true}", 200, "{\"op\":20,"),
+        POST("/prune", "{\"older\":\"x\"}", 400, "x"),
+        POST("/prune", "{\"dry\":1}", 400, "dry: expected true or false"),
+        POST("/a/retry", NULL, 200, "{\"op\":7,\"id\":\"a\""),
+        POST("/a/skip", "{}", 400, "task is needed"),
+        POST("/a/skip", "{\"task\":\"t\",\"output\":null}", 200, "\"output\":null"),
+        POST("/a/edit", "{\"task\":\"t\"}", 400, "input is needed"),
+        POST("/a/edit", "{\"task\":\"t\",\"input\":{}}", 200, "{\"op\":9,"),
+        POST("/a/pause", "{\"reason\":\"r\"}", 200, "{\"op\":10,"),
+        POST("/a/resume", "{\"task\":\"r\"}", 400, "unknown member"),
+        POST("/a/resume", NULL, 200, "{\"op\":11,"),
+        POST("/a/cancel", NULL, 200, "{\"op\":12,"),
+        POST("/a/terminate", NULL, 200, "{\"op\":13,"),
+        POST("/a/reset", "{\"to\":-1}", 400, "to: expected a whole number"),
+        POST("/a/reset", "{\"to\":17}", 200, "{\"op\":14,"),
+        POST("/a/signal", "{\"type\":\"t\",\"data\":1}", 200, "{\"op\":15,"),
+        {.before = only_models,
+         .method = "POST",
+         .target = "/api/flows/events",
+         .body = "{\"type\":\"t\"}",
+         .status = 200},
+        POST("", "{\"name\":\"n\"}", 403, "scope admin"),
+        {.before = only_read, .method = "GET", .target = "/api/flows", .status = 200},
+        POST("/check", "{\"document\":\"\"}", 200, "{\"op\":2,"),
+        POST("/a/cancel", NULL, 403, "scope admin"),
+        {.before = flows_off, .method = "GET", .target = "/api/flows", .status = 503},
+        GET("/a/events", 503, "flows are off (flows.engine: off)"),
+        {0},
+    };
+#undef POST
+#undef GET
+    struct rig r;
+    rig_up(&r);
+    run_steps(&r, steps);
+    ops.flow = op_flow;
+}
+
+static void close_ctl(struct rig *r)
+{
+    ctl_close(r->ctl);
+}
+
+static void tell_flows(struct rig *r)
+{
+    ctl_flow_event(r->ctl, BYTES("a"), BYTES("{\"type\":\"one\"}"));
+    ctl_flow_event(r->ctl, BYTES("slow"), BYTES("{\"type\":\"early\"}"));
+    ctl_flow_event(r->ctl, BYTES("other"), BYTES("{\"type\":\"not for a\"}"));
+    ctl_flow_progress(r->ctl, BYTES("a"), BYTES("/do/0/x"), BYTES("{\"text\":\"Hel\"}"));
+    ctl_flow_changed(r->ctl, &(struct ctl_flow_change){.run = BYTES("a"),
+                                                       .status = BYTES("running"),
+                                                       .task = BYTES("/do/0/x"),
+                                                       .kind = BYTES("started"),
+                                                       .open = true});
+    for (int i = 0; i < 300; i++) {
+        char id[16];
+        (void)snprintf(id, sizeof id, "many%d", i);
+        ctl_flow_changed(r->ctl, &(struct ctl_flow_change){.run = bytes_of(id), .open = true});
+    }
+}
+
+static void answer_slow(struct rig *r)
+{
+    ctl_answer(r->slow, 200, BYTES("{\"id\":\"slow\",\"open\":true}"));
+}
+
+static void end_flows(struct rig *r)
+{
+    ctl_flow_changed(r->ctl,
+                     &(struct ctl_flow_change){.run = BYTES("a"), .status = BYTES("completed")});
+}
+
+static void fill_slow(struct rig *r) // more than its queue holds
+{
+    struct buf big;
+    buf_init(&big, 1 << 20);
+    (void)buf_chr(&big, '"');
+    for (int i = 0; i < 10000; i++)
+        (void)buf_str(&big, "0123456789");
+    (void)buf_chr(&big, '"');
+    for (int i = 0; i < 20; i++)
+        ctl_flow_event(r->ctl, BYTES("slow"), buf_bytes(&big));
+    buf_fini(&big);
+}
+
+static void close_before_answer(struct rig *r)
+{
+    ctl_close(r->ctl);
+    answer_slow(r);
+}
+
+static void test_flow_events(void **state)
+{
+    (void)state;
+    static const struct step steps[] = {
+        {.method = "GET", .target = "/api/flows/gone/events", .status = 404},
+        {.stream = 1,
+         .method = "GET",
+         .target = "/api/flows/old/events",
+         .contains = "event: end\ndata: {\"id\":\"old\",\"status\":\"completed\"}\n\n",
+         .closed = true},
+        {.stream = 1,
+         .method = "GET",
+         .target = "/api/flows/a/events",
+         .contains = "event: run\ndata: {\"op\":6,\"id\":\"a\""},
+        {.stream = 2, .method = "GET", .target = "/api/flows/slow/events"},
+        {.stream = 3, .method = "GET", .target = "/api/events", .contains = "event: state"},
+        {.method = "GET", .target = "/api/flows/a/events", .status = 503},
+        {.before = tell_flows,
+         .stream = 1,
+         .contains = "event: flow\ndata: {\"type\":\"one\"}\n\nevent: progress\ndata: "
+                     "{\"task\":\"/do/0/x\",\"detail\":{\"text\":\"Hel\"}}\n\n"},
+        {.stream = 3,
+         .contains = "event: flow\ndata: {\"id\":\"a\",\"status\":\"running\",\"task\":"
+                     "\"/do/0/x\",\"kind\":\"started\"}\n\n"},
+        {.stream = 3, .contains = "event: flow\ndata: {\"id\":null}\n\n"},
+        {.before = answer_slow,
+         .stream = 2,
+         .contains = "event: run\ndata: {\"id\":\"slow\",\"open\":true}\n\nevent: flow\ndata: "
+                     "{\"type\":\"early\"}\n\n"},
+        {.before = fill_slow, .stream = 2, .contains = "event: lost\ndata: {}\n\n"},
+        {.before = end_flows,
+         .stream = 1,
+         .contains = "event: end\ndata: {\"id\":\"a\",\"status\":\"completed\"}\n\n",
+         .closed = true},
+        {.before = close_ctl, .stream = 2, .closed = true},
+        {0},
+    };
+    static const struct step late[] = {
+        {.stream = 1, .method = "GET", .target = "/api/flows/slow/events"},
+        {.method = "GET", .target = "/api/flows/a", .status = 200},
+        {.before = close_before_answer,
+         .stream = 1,
+         .contains = "the node is ending",
+         .closed = true},
+        {0},
+    };
+    struct rig r;
+    rig_up(&r);
+    run_steps(&r, steps);
+    assert_int_equal(bytes_find(buf_bytes(&r.streams[1].text), BYTES("not for a")), -1);
+    rig_up(&r);
+    run_steps(&r, late);
+}
+
 static void test_state(void **state)
 {
     (void)state;
@@ -841,11 +1073,6 @@ static void unload_it(struct rig *r)
     struct err e = {0};
     (void)models_unload(r->models, model(r, "tiny-chat"), now(r), &e);
     op_after(r);
-}
-
-static void close_ctl(struct rig *r)
-{
-    ctl_close(r->ctl);
 }
 
 static void test_models(void **state)
@@ -1186,7 +1413,8 @@ int main(void)
         cmocka_unit_test(test_bus),         cmocka_unit_test(test_state),
         cmocka_unit_test(test_models),      cmocka_unit_test(test_keys),
         cmocka_unit_test(test_events),      cmocka_unit_test(test_logs),
-        cmocka_unit_test(test_slow_reader),
+        cmocka_unit_test(test_slow_reader), cmocka_unit_test(test_flows),
+        cmocka_unit_test(test_flow_events),
     };
     return cmocka_run_group_tests_name("ctl", tests, NULL, NULL);
 }

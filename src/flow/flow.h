@@ -105,7 +105,7 @@ enum flow_type {
     FLOW_ROLLED, // first of a chapter: {"state":what flow_save gave,"chapter":N}
     // What shall happen (out). ids are counted from 1 over all commands of a run:
     FLOW_ACT, // {"kind":"http","task":POINTER,"name","args",["attempt":N from
-              // 1],["queue"],["timeout_ms"],["label"]}
+    // 1],["queue"],["timeout_ms"],["label"]}
     FLOW_CHILD, // {"task",["namespace"],"name",["version"],"input","await":BOOL}: not awaited: done
                 // comes at once with the child's run
     FLOW_TIMER, // {"due":WALL_MS,"task","why":"wait|retry|timeout|schedule"}

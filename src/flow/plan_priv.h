@@ -4,6 +4,7 @@
 #define PLEXUS_FLOW_PLAN_PRIV_H
 
 #include "base/arena.h"
+#include "base/map.h"
 #include "flow/flow.h"
 #include "text/jq.h"
 #include "text/schema.h"
@@ -41,7 +42,8 @@ enum flow_tmpl_kind {
 }; // URI: "https://x/{id}": literal parts and names of top level members of the input
 struct flow_tmpl {
     enum flow_tmpl_kind kind;
-    struct val *value; // VALUE; URI: the text
+    struct val *value; // VALUE; URI: the text; EXPR: of loose mode: the text, the result when the
+                       // evaluation fails; else NULL
     struct flow_expr *expr; // EXPR
     struct bytes *keys; // OBJ
     struct flow_tmpl **items; // ARR, OBJ
@@ -221,8 +223,14 @@ struct flow_plan {
     struct flow_need *needs;
     size_t need_count;
     bool strict; // evaluate.mode: strict (default) or loose
+    // of the compiler (plan.c), for nobody else:
+    struct map *by_pointer;
+    struct val *kept; // values that were made for the plan
+    struct flow_kept *compiled; // schemas
+    size_t task_cap, expr_cap;
 };
 
+const char *flow_kind_name(enum flow_kind k); // "call"
 // By pointer or, where only one task has it, by name; NULL: none.
 struct flow_task *flow_plan_task(const struct flow_plan *p, struct bytes pointer_or_name);
 

@@ -3,6 +3,7 @@
 #ifndef PLEXUS_LOOP_LOOP_PRIV_H
 #define PLEXUS_LOOP_LOOP_PRIV_H
 
+#include "base/buf.h"
 #include "base/list.h"
 #include "loop/loop.h"
 #include "port/dgram.h"
@@ -133,6 +134,25 @@ const char *net_tls_peer(const struct net_stream *s, uint64_t *ret_epoch); // it
 void net_tls_ref(struct net_tls *t);
 void net_tls_stop(struct net *n);
 void net_tls_fini(struct net *n);
+
+// ---- proc_in.c: the input of a child: a pipe that is fed as the child reads
+
+struct proc_in {
+    struct loop *loop;
+    uv_poll_t poll;
+    int fd;        // the pipe's end here, -1: closed
+    bool watching; // for room in the pipe
+    bool ending;   // no more comes: closed when all is in the pipe
+    struct buf wait;
+    size_t at; // of wait: what is in the pipe already
+    uv_close_cb closed;
+    void (*drain)(void *user);
+    void *user;
+};
+void proc_in_open(struct proc_in *in, struct loop *l, int fd, size_t bytes_max, uv_close_cb closed);
+int proc_in_write(struct proc_in *in, struct bytes data);
+void proc_in_end(struct proc_in *in);
+void proc_in_close(struct proc_in *in); // closed comes; not open: nothing
 
 // ---- proc_uv.c
 

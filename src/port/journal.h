@@ -30,7 +30,8 @@ struct journal_run {
     struct bytes label, by, queue;
     struct bytes note; // JSON for lists: error's title, where it stands; or empty
     uint64_t chapter; // number of the first entry of the present chapter
-    uint64_t last; // number of the last entry, 0: none
+    uint64_t last; // number of the last entry, 0: none; the journal's, not read in a write
+    struct bytes owner; // the node whose run it is; the journal's, not read in a write
 };
 
 struct journal_put { // a small named value, for schedules, registered documents, cursors
@@ -40,12 +41,14 @@ struct journal_put { // a small named value, for schedules, registered documents
 
 struct journal_change { // of one run
     struct bytes run;
-    bool create; // the run must not be there: E_EXISTS
-    uint64_t
-        expect; // its `last` before this change; else E_CONFLICT and nothing of the write is kept
-    const struct bytes *entries; // each one history entry (JSON text), numbered from expect + 1
+    bool create; // the run must not be there: E_EXISTS; needs a row, expect is 0
+    // Its `last` before this change; else (also when it is not there, or not this node's)
+    // E_CONFLICT and nothing of the write is kept. A second change of the same run counts on.
+    uint64_t expect;
+    // Each one history entry, numbered from expect + 1: JSON text on one line, without \n.
+    const struct bytes *entries;
     size_t entry_count;
-    const struct journal_run *row; // NULL: only `last` changes
+    const struct journal_run *row; // NULL: only `last` changes. Its id: as run, or empty
 };
 
 // Caller-owned until done, which comes once, later.
@@ -63,10 +66,13 @@ struct journal_write {
     size_t change_count;
     const struct journal_put *puts;
     size_t put_count;
-    struct bytes doc_hash, doc; // a bundle to be kept by its hash, or empty
+    // A bundle to be kept by its hash, or empty. It stays as long as a run has it as its plan or
+    // a put value has the hash in its text: so it comes with the first of them, in one write.
+    struct bytes doc_hash, doc;
 };
 
-// Reads: rows come through on_row, borrowed until it returns, then done. false from on_row: enough.
+// Reads: all slices of the question are copied by the call; rows come later through on_*, borrowed
+// until it returns, then done. false from on_*: enough. All rows are of one moment.
 struct journal_read {
     struct bytes run;
     uint64_t from; // first entry, 0: of the present chapter, 1: from the very first that is kept
@@ -76,6 +82,7 @@ struct journal_read {
 };
 struct journal_list {
     bool open_only, closed_only, busy_only;
+    bool mine; // only runs of this node
     struct bytes namespace, name, status, parent; // empty: any
     int64_t wake_before_ms; // 0: any; else those whose wake_ms is before
     struct bytes after; // id of the last one seen, for paging: newest first
@@ -85,7 +92,7 @@ struct journal_list {
     void *user;
 };
 struct journal_keys {
-    struct bytes prefix; // or a whole key
+    struct bytes prefix; // or a whole key; they come in the order of their bytes
     bool (*on_put)(void *user, struct bytes key, struct bytes value);
     void *user;
 };
@@ -94,7 +101,7 @@ struct journal_stats {
     uint64_t commit_ns_last, commit_ns_max;
     size_t waiting; // writes not yet on the disk
     uint64_t file_bytes;
-    bool stopped; // after E_NOSPACE, E_IO
+    bool stopped; // after E_NOSPACE, E_IO, or when the fence was raised
     char why[256]; // it has
     char engine[64]; // "SQLite 3.40.1"
 };
@@ -120,14 +127,15 @@ struct journal {
     const struct journal_ops *ops;
 };
 
-// 0: done will come. E_FULL (waiting writes are over the limit: try later), E_INVALID. Writes are
-// kept in the order of the calls; many share one commit.
+// 0: done will come. E_FULL (waiting writes are over the limit: try later), E_TOOBIG (this one
+// alone is over it), E_INVALID, E_CLOSED, E_NOMEM. Writes are kept, and told, in the order of the
+// calls; many share one commit.
 static inline int journal_write(struct journal *j, const struct journal_write *w,
                                 struct journal_req *r, struct err *e)
 {
     return j->ops->write(j, w, r, e);
 }
-// E_NOTFOUND: no such run. What is written but not yet acknowledged is not seen.
+// E_NOTFOUND: no such run. What is acknowledged is seen; what is not yet may be, whole writes only.
 static inline int journal_read(struct journal *j, const struct journal_read *a,
                                struct journal_req *r, struct err *e)
 {
@@ -149,16 +157,18 @@ static inline int journal_doc(struct journal *j, struct bytes hash,
 {
     return j->ops->doc(j, hash, on_doc, user, r, e);
 }
-// Removes closed runs with their histories, and documents that nobody uses any more. dry: only
-// counts. *ret_count is set before done.
+// Removes closed runs (the oldest first; limit 0: all) with their histories, and documents that
+// nobody uses any more. dry: only counts. *ret_count, of runs, is set before done.
 static inline int journal_prune(struct journal *j, int64_t closed_before_ms, size_t limit, bool dry,
                                 uint64_t *ret_count, struct journal_req *r, struct err *e)
 {
     return j->ops->prune(j, closed_before_ms, limit, dry, ret_count, r, e);
 }
-// Several nodes on one journal: every run has an owner, and a write of another one is E_CONFLICT.
-// Takes the open runs of a node that is gone (its writes fail from then on: its fence is raised).
-// from_owner NULL: the runs of nobody. E_UNSUPPORTED: this journal has one owner only.
+// Several nodes on one journal: every run has an owner, the node that created it, and a write of
+// another one is E_CONFLICT. Takes the open runs of a node that is gone; its fence is raised: if it
+// is not gone, its writes all fail with E_CONFLICT until it opens the journal again. The same
+// happens to an elder one when a node opens the journal under the same name. from_owner NULL: the
+// runs of nobody (created without a name). E_UNSUPPORTED: this journal has one owner only.
 static inline int journal_take(struct journal *j, const char *from_owner, struct journal_req *r,
                                struct err *e)
 {
@@ -168,7 +178,7 @@ static inline void journal_stats(const struct journal *j, struct journal_stats *
 {
     j->ops->stats(j, ret);
 }
-// What waits is written first; then closed comes, later, and the memory is gone.
+// What waits is written and read first; then closed comes, later, and the memory is gone.
 static inline void journal_close(struct journal *j, void (*closed)(void *user), void *user)
 {
     j->ops->close(j, closed, user);
@@ -184,6 +194,7 @@ struct journal_args {
     const char *owner; // this node's name
     size_t waiting_bytes_max; // 0: 64 MiB
     size_t commit_max; // writes in one commit, 0: 4096
+    struct journal_disk *disk; // of "memory": what outlives it (adapters/journal_memory.h), or NULL
 };
 // Ends with a NULL name; in adapters/journals.c: "sqlite", "postgres", "memory".
 struct journal_engine {

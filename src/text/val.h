@@ -14,8 +14,9 @@ struct val;
 // Functions that give a value return NULL when memory is out; every function takes NULL for JSON
 // null where it reads, and a maker given a NULL part through "takes" returns NULL (so that makers
 // chain and one check at the end is enough). "takes": the reference goes over, also on failure.
+// Values nest at most JSON_DEPTH_MAX deep: what would be deeper is NULL too.
 struct val *val_ref(struct val *v);  // the same, one more owner
-void val_unref(struct val *v);       // NULL is harmless; deep values are freed without recursion
+void val_unref(struct val *v);       // NULL is harmless
 void val_auto(struct val **v);       // for AUTO(val)
 
 struct val *val_null(void);

@@ -26,6 +26,7 @@ class Mesh:
     """with Mesh(a={"tiny-chat": tiny()}, b={}, c={...}) as m: m["a"] is a Node. The first is the authority's."""
 
     def __init__(self, svid_ttl=None, relay=False, join=True, config=None, env=None, log_level="info", **models):
+        netns.need()
         self.net, self.nodes, self.log_level = netns.Net(), {}, log_level
         self.svid_ttl, self.more, self.env = svid_ttl, config or {}, env or {}
         try:

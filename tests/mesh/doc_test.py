@@ -16,6 +16,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "lib")]
+import netns  # noqa: E402
 import plexus
 
 DOC = plexus.ROOT / "docs/MESH.md"
@@ -193,15 +194,10 @@ def test_what_it_names_is_there():
 
 
 if __name__ == "__main__":
-    if os.geteuid() != 0 or not shutil.which("ip"):
-        plexus.skip("network namespaces need root and iproute2")
+    netns.need()
     if not os.path.exists(plexus.LLAMA):
         plexus.skip("no real engine (make build/engines/llama-server)")
     for name in ("one", "two", "three", "mesh-switch"):
         if pathlib.Path("/run/netns", name).exists():  # somebody's: the document's last line would take it away
             plexus.skip("there is a network namespace %s already" % name)
-    probe = subprocess.run(["ip", "netns", "add", "plxprobe%d" % os.getpid()], capture_output=True, text=True)
-    if probe.returncode:
-        plexus.skip("no network namespaces here: " + probe.stderr.strip())
-    subprocess.run(["ip", "netns", "del", "plxprobe%d" % os.getpid()], check=True)
     plexus.main(globals())
