@@ -190,7 +190,8 @@ static int extend(struct step *s, struct frame *f, enum part part, struct val *d
         f->extensions++;
         flow_to(f, STEP_START);
     }
-    for (; !f->extension && f->extensions < plan->extension_count; f->extensions++) {
+    bool any = f->task && !f->extension;
+    for (; any && f->extensions < plan->extension_count; f->extensions++) {
         const struct flow_extension *x = &plan->extensions[f->extensions];
         const struct flow_list *l = part == PART_BEFORE ? &x->before : &x->after;
         struct place p = {.f = f, .scope = f, .dot = dot, .output = f->out};
