@@ -167,7 +167,7 @@ static void chapters(void **state)
     (void)state;
     rig_open(&w, doc);
     struct val *started = rig_started(&w, val_obj());
-    (void)rig_event(&w, FLOW_STARTED, 0, val_put_cstr(started, "chapter_max", val_int(25)));
+    (void)rig_event(&w, FLOW_STARTED, 0, val_put_cstr(started, "chapter_max", val_int(10)));
     rig_go(&w);
     for (size_t i = 0; i < w.count; i++) {
         yields += w.history[i].type == FLOW_YIELD;

@@ -243,6 +243,17 @@ static const struct row rows[] = {
      "started:* started:t started:c act:http faulted:c started:h completed:h completed:t completed:* "
      "end:completed",
      {0}},
+    {"retry: exponential with a factor, a cap and no jitter to speak of",
+     HEAD "do:\n"
+          "  - t:\n"
+          "      try: [{c: {call: http, with: {method: get, endpoint: 'https://fake/flaky/3'}}}]\n"
+          "      catch: {retry: {delay: {seconds: 1}, backoff: {exponential: {}}, jitter: {from: "
+          "{milliseconds: 7}, to: {milliseconds: 7}}}}\n",
+     "{}", "4",
+     "started:* started:t started:c act:http faulted:c retried:t timer:retry+1007 started:c act:http "
+     "faulted:c retried:t timer:retry+2007 started:c act:http faulted:c retried:t timer:retry+4007 "
+     "started:c act:http completed:c completed:t completed:* end:completed",
+     {0}},
     {"retry: the whole time",
      HEAD "do:\n"
           "  - t:\n"
@@ -298,6 +309,26 @@ static const struct row rows[] = {
      HEAD "use: {functions: {twice: {set: {n: '${ .n * 2 }'}, output: {as: '${ . + {in: $input} }'}}}}\n"
           "do:\n  - a: {call: twice, with: {n: '${ .k }'}}\n  - b: {call: twice}\n",
      "{k: 4}", "{n: 16, in: {n: 8, in: {n: 4}}}", NULL, {0}},
+    {"call: secrets stay out of the history",
+     HEAD "use: {secrets: [key]}\n"
+          "do:\n"
+          "  - a: {call: http, with: {method: post, endpoint: 'https://fake/echo', body: {k: '${ .n + "
+          "$secrets.key + $input.n }', n: '${ .n }'}}}\n",
+     "{n: x}",
+     "{n: x, k: {$late: {program: '.n + $secrets.key + $input.n', input: {n: x}, vars: {input: {n: "
+     "x}}}}}",
+     NULL, {0}},
+    {"a function that calls itself",
+     HEAD "use: {functions: {f: {call: f, with: {n: '${ .n }'}}}}\n"
+          "do:\n  - a: {call: f, with: {n: 1}}\n",
+     "{}", "{type: '" ERRORS "runtime', status: 500}", NULL, {0}},
+    {"a value that grows deeper and deeper",
+     HEAD "do:\n  - a: {set: {x: '${ [.] }'}, then: a}\n", "{}",
+     "{type: '" ERRORS "expression', instance: /do/0/a}", NULL, {0}},
+    {"loose: what is no expression is a text",
+     HEAD "evaluate: {mode: loose}\n"
+          "do:\n  - a: {set: {x: .n, y: some plain text, z: .n.m}}\n",
+     "{n: 1}", "{x: 1, y: some plain text, z: .n.m}", NULL, {0}},
     {"run: shell",
      HEAD "do:\n"
           "  - a: {run: {shell: {command: '${ \"echo \" + .x }'}}}\n"

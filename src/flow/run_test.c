@@ -49,10 +49,38 @@ static void language(void **state)
     assert_int_equal(wrong, 0);
 }
 
+// Jitter lies in its range, differs from attempt to attempt, and is the run's own.
+static void jitter(void **state)
+{
+    static const char doc[] = HEAD
+        "do:\n"
+        "  - t:\n"
+        "      try: [{c: {call: http, with: {method: get, endpoint: 'https://fake/fail/503'}}}]\n"
+        "      catch: {retry: {delay: {seconds: 1}, jitter: {from: {seconds: 1}, to: {seconds: 9}}, "
+        "limit: {attempt: {count: 20}}}}\n";
+    int64_t low = INT64_MAX, high = 0;
+    struct rig w = {.act = rig_acts};
+    (void)state;
+    rig_open(&w, doc);
+    (void)rig_start(&w, val_obj());
+    rig_go(&w);
+    for (size_t i = 0; i < w.count; i++) {
+        if (w.history[i].type != FLOW_TIMER)
+            continue;
+        int64_t ms = val_i64(val_get_cstr(w.history[i].data, "due"), 0) - w.history[i].at_ms;
+        low = ms < low ? ms : low;
+        high = ms > high ? ms : high;
+    }
+    if (low < 2000 || high > 10000 || high - low < 2000)
+        fail_msg("delays from %lld to %lld", (long long)low, (long long)high);
+    rig_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(language),
+        cmocka_unit_test(jitter),
     };
     return cmocka_run_group_tests_name("flow/run", tests, NULL, NULL);
 }

@@ -10,6 +10,12 @@ static int on_started(struct step *s, const struct flow_event *ev)
         return err_set(s->e, E_INVALID, "started comes once, first of a history");
     if (!val_is(ev->data, JSON_OBJ) || !val_is(val_get_cstr(ev->data, "run"), JSON_STR))
         return err_set(s->e, E_INVALID, "started needs \"run\", the id of the run");
+    // Here older behaviour is kept: a run goes on as the decider that began it.
+    int64_t decider = val_i64(val_get_cstr(ev->data, "decider"), FLOW_DECIDER_VERSION);
+    if (decider > FLOW_DECIDER_VERSION)
+        return err_set(s->e, E_UNSUPPORTED,
+                       "the history was begun by decider %lld, this plexus has %d: renew it",
+                       (long long)decider, FLOW_DECIDER_VERSION);
     struct val *input = val_get_cstr(ev->data, "input");
     r->raw_input = input ? val_ref(input) : val_null();
     r->started = val_del(val_ref(ev->data), BYTES("input"));
@@ -96,6 +102,8 @@ static int on_answer(struct step *s, const struct flow_event *ev)
         struct val *output = val_get_cstr(ev->data, "output");
         struct val *error = val_get_cstr(ev->data, "error");
         f->step = STEP_GOT;
+        if (val_depth(error) > FLOW_VALUE_DEPTH_MAX)
+            error = NULL;
         if (ev->type == FLOW_FAILED)
             flow_set(&f->error, error ? val_ref(error) : val_obj());
         else
@@ -170,6 +178,19 @@ static int take(struct step *s, const struct flow_event *ev)
     }
 }
 
+// What comes from outside must leave room for what is put around it.
+static int shallow(const struct flow_event *ev, struct err *e)
+{
+    static const char *const parts[] = {"input", "output", "event"};
+    if (ev->type == FLOW_ROLLED || ev->type == FLOW_DONE || ev->type == FLOW_EVALUATED)
+        return 0; // its answers are judged where they are used
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (val_depth(val_get_cstr(ev->data, parts[i])) > FLOW_VALUE_DEPTH_MAX)
+            return err_set(e, E_TOOBIG, "%s: \"%s\" has more than %d levels of objects and arrays",
+                           flow_type_name(ev->type), parts[i], FLOW_VALUE_DEPTH_MAX);
+    return 0;
+}
+
 static int allowed(const struct flow_run *r, const struct flow_event *ev, struct err *e)
 {
     if (r->spoilt)
@@ -179,7 +200,7 @@ static int allowed(const struct flow_run *r, const struct flow_event *ev, struct
     if (r->status == FLOW_PENDING && ev->type != FLOW_STARTED && ev->type != FLOW_ROLLED)
         return err_set(e, E_INVALID, "a history begins with started or rolled, not with %s",
                        flow_type_name(ev->type));
-    return 0;
+    return shallow(ev, e);
 }
 
 int flow_step(struct flow_run *r, const struct flow_event *ev, struct flow_out *out, struct err *e)
@@ -190,7 +211,8 @@ int flow_step(struct flow_run *r, const struct flow_event *ev, struct flow_out *
     if (rc < 0)
         return rc;
     bool ended = r->status != FLOW_PENDING && r->status != FLOW_RUNNING;
-    if (!ended || ev->type == FLOW_HAND)
+    // After the end: hands, and answers to what nobody waited for but was under way.
+    if (!ended || ev->type == FLOW_HAND || ev->type == FLOW_DONE || ev->type == FLOW_FAILED)
         rc = take(&s, ev);
     if (rc == 0)
         rc = flow_frames(&s);

@@ -225,9 +225,28 @@ static int run_far(struct step *s, struct place *p, const struct flow_expr *x, s
     return rc < 0 ? rc : TURN_WAIT;
 }
 
+int flow_depth(struct step *s, const struct val *v, const char *what)
+{
+    if (val_depth(v) <= FLOW_VALUE_DEPTH_MAX)
+        return 0;
+    return flow_problem(s, PROBLEM_EXPRESSION, "%s has more than %d levels of objects and arrays",
+                        what, FLOW_VALUE_DEPTH_MAX);
+}
+
+// The value, unless it is too deep.
+static int shallow(struct step *s, int rc, struct val **ret)
+{
+    if (rc == 0 && val_depth(*ret) > FLOW_VALUE_DEPTH_MAX) {
+        rc = flow_depth(s, *ret, "the result of an expression");
+        flow_set(ret, NULL);
+    }
+    return rc;
+}
+
 int flow_eval(struct step *s, struct place *p, const struct flow_expr *x, struct val **ret)
 {
-    return x->plain ? run_plain(s, p, x, ret) : run_far(s, p, x, ret);
+    int rc = x->plain ? run_plain(s, p, x, ret) : run_far(s, p, x, ret);
+    return shallow(s, rc, ret);
 }
 
 int flow_test(struct step *s, struct place *p, const struct flow_expr *x, bool *ret)
@@ -318,8 +337,8 @@ static int fill_expr(struct step *s, struct place *p, const struct flow_tmpl *t,
 }
 
 // As deep as the document is, which the plan limits.
-int flow_fill(struct step *s, struct place *p, const struct flow_tmpl *t, bool late,
-              struct val **ret)
+static int fill(struct step *s, struct place *p, const struct flow_tmpl *t, bool late,
+                struct val **ret)
 {
     if (t->kind == FLOW_TMPL_EXPR)
         return fill_expr(s, p, t, late, ret);
@@ -332,13 +351,19 @@ int flow_fill(struct step *s, struct place *p, const struct flow_tmpl *t, bool l
     AUTO(val) whole = t->kind == FLOW_TMPL_ARR ? val_arr() : val_obj();
     for (size_t i = 0; i < t->count; i++) {
         struct val *item = NULL;
-        int rc = flow_fill(s, p, t->items[i], late, &item);
+        int rc = fill(s, p, t->items[i], late, &item);
         if (rc != 0)
             return rc;
         whole = t->kind == FLOW_TMPL_ARR ? val_push(whole, item) : val_put(whole, t->keys[i], item);
     }
     *ret = steal(&whole);
     return *ret ? 0 : E_NOMEM;
+}
+
+int flow_fill(struct step *s, struct place *p, const struct flow_tmpl *t, bool late,
+              struct val **ret)
+{
+    return shallow(s, fill(s, p, t, late, ret), ret);
 }
 
 int flow_dur_ms(struct step *s, struct place *p, const struct flow_dur *d, int64_t *ret_ms)

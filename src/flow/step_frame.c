@@ -290,10 +290,10 @@ static int phase_output(struct step *s, struct frame *f)
     const struct flow_io *io = f->task ? &f->task->output : &s->r->plan->output;
     struct place p = {.f = f, .scope = f, .dot = f->out, .output = f->out};
     AUTO(val) out = NULL;
-    int rc = 0;
-    if (io->as)
+    int rc = flow_depth(s, f->out, "the output");
+    if (rc == 0 && io->as)
         rc = flow_fill(s, &p, io->as, false, &out);
-    else
+    else if (rc == 0)
         out = val_ref(f->out);
     if (rc == 0)
         rc = flow_schema(s, io, out, "the output");
