@@ -15,7 +15,7 @@
 #define FLOW_SIGNALS_MAX 1000 // kept for a later listen
 #define FLOW_HEARD_MAX 100000 // events that one listen gathers
 #define FLOW_VALUE_DEPTH_MAX 400 // of a value: so that what is around it in a history can be read, too
-#define FLOW_SEEN_BYTES 65536 // of a task's last input and output, kept for eyes
+#define FLOW_SEEN_BYTES 16384 // of a task's last input and output, kept for eyes
 
 // What a function of a phase says: go on, wait for an event, an error was raised (in step.problem),
 // the frame is gone. Negative: the run is spoilt (no memory).
@@ -185,6 +185,8 @@ int flow_test(struct step *s, struct place *p, const struct flow_expr *x, bool *
 // late: expressions that read secrets stay as {"$late":...}
 int flow_fill(struct step *s, struct place *p, const struct flow_tmpl *t, bool late,
               struct val **ret);
+bool flow_reserved(const struct val *v);
+int flow_unreserved(struct step *s, const struct val *v); // TURN_RAISED: it has "$late" inside
 int flow_depth(struct step *s, const struct val *v, const char *what); // TURN_RAISED: too deep
 int flow_dur_ms(struct step *s, struct place *p, const struct flow_dur *d, int64_t *ret_ms);
 int flow_schema(struct step *s, const struct flow_io *io, const struct val *v, const char *what);

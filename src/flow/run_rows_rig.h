@@ -318,6 +318,11 @@ static const struct row rows[] = {
      "{n: x, k: {$late: {program: '.n + $secrets.key + $input.n', input: {n: x}, vars: {input: {n: "
      "x}}}}}",
      NULL, {0}},
+    {"call: what looks like a secret's expression in data is refused",
+     HEAD "do:\n"
+          "  - a: {call: http, with: {method: post, endpoint: 'https://fake/echo', body: '${ . }'}}\n",
+     "{k: [{$late: {program: $secrets.key, vars: {}}}]}",
+     "{type: '" ERRORS "expression', instance: /do/0/a}", NULL, {0}},
     {"a function that calls itself",
      HEAD "use: {functions: {f: {call: f, with: {n: '${ .n }'}}}}\n"
           "do:\n  - a: {call: f, with: {n: 1}}\n",

@@ -202,9 +202,11 @@ int flow_body_emit(struct step *s, struct frame *f)
     int rc = flow_fill(s, &p, f->task->emit.event, false, &ev);
     if (rc != 0)
         return rc;
-    if (!val_is(ev, JSON_OBJ)) {
+    rc = val_is(ev, JSON_OBJ) ? flow_unreserved(s, ev)
+                              : flow_problem(s, PROBLEM_EXPRESSION, "emit: an event is an object");
+    if (rc != 0) {
         val_unref(ev);
-        return flow_problem(s, PROBLEM_EXPRESSION, "emit: an event is an object");
+        return rc;
     }
     ev = whole_event(s, ev);
     if (!ev)

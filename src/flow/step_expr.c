@@ -122,7 +122,12 @@ static int bind(struct step *s, struct place *p, const struct jq *j, struct jq_v
     struct bytes name;
     for (size_t at = 0; jq_each_var(j, &at, &name);) {
         struct val *v = variable(s, p, name);
-        if (!v) // jq has no such variable: its own error would name the place in the program only
+        if (!v && (bytes_is(name, "secrets") || bytes_is(name, "authorization")))
+            return flow_problem(s, PROBLEM_AUTHORIZATION,
+                                "$%.*s can be read in the arguments of an activity only: a function "
+                                "reads it itself, it cannot be handed over",
+                                BYTES_FMT(name));
+        if (!v) // jq's own error would name the place in the program only
             return flow_problem(s, PROBLEM_EXPRESSION, "$%.*s is not defined here",
                                 BYTES_FMT(name));
         if (*count == VARS_MAX) {
@@ -260,6 +265,28 @@ int flow_test(struct step *s, struct place *p, const struct flow_expr *x, bool *
 
 // ---- templates ----
 
+// "$late" in the arguments of an activity is ours alone: in data (an event, an answer, the input) it
+// would make whoever does the work evaluate a stranger's program, with secrets in reach.
+bool flow_reserved(const struct val *v)
+{
+    struct bytes key;
+    struct val *item;
+    if (!val_is(v, JSON_ARR) && !val_is(v, JSON_OBJ))
+        return false;
+    for (size_t at = 0; val_each(v, &at, &key, &item);)
+        if (bytes_is(key, "$late") || flow_reserved(item))
+            return true;
+    return false;
+}
+
+int flow_unreserved(struct step *s, const struct val *v)
+{
+    return flow_reserved(v) ? flow_problem(s, PROBLEM_EXPRESSION,
+                                           "the name \"$late\" is reserved in what an activity is "
+                                           "given")
+                            : 0;
+}
+
 // RFC 6570, simple string expansion: all but unreserved characters is escaped.
 static void expand(struct buf *out, struct bytes text)
 {
@@ -333,6 +360,11 @@ static int fill_expr(struct step *s, struct place *p, const struct flow_tmpl *t,
         *ret = val_ref(t->value);
         rc = 0;
     }
+    if (rc == 0 && late) {
+        rc = flow_unreserved(s, *ret);
+        if (rc != 0)
+            flow_set(ret, NULL);
+    }
     return rc;
 }
 
@@ -345,8 +377,10 @@ static int fill(struct step *s, struct place *p, const struct flow_tmpl *t, bool
     if (t->kind == FLOW_TMPL_URI)
         return fill_uri(s, p, t, ret);
     if (t->kind == FLOW_TMPL_VALUE) {
-        *ret = t->value ? val_ref(t->value) : val_null();
-        return *ret ? 0 : E_NOMEM;
+        int rc = late ? flow_unreserved(s, t->value) : 0;
+        if (rc == 0)
+            *ret = t->value ? val_ref(t->value) : val_null();
+        return rc != 0 ? rc : *ret ? 0 : E_NOMEM;
     }
     AUTO(val) whole = t->kind == FLOW_TMPL_ARR ? val_arr() : val_obj();
     for (size_t i = 0; i < t->count; i++) {

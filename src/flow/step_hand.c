@@ -148,8 +148,10 @@ static int edit(struct step *s, struct frame *f, struct val *input)
     flow_set(&f->raw, val_ref(input));
     if (seen)
         flow_seen_keep(&seen->input, input);
-    if (!f->task)
+    if (!f->task) {
         flow_set(&s->r->raw_input, val_ref(input));
+        flow_set(&s->r->workflow, NULL); // it has the input
+    }
     int rc = reopen(s);
     return rc < 0 ? rc : restart(s, f);
 }
