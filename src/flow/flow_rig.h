@@ -162,6 +162,8 @@ static inline void rig_acts(struct rig *w, const struct flow_event *ev, struct v
         struct val *v = val_put_cstr(val_obj(), "code", val_int(3));
         v = val_put_cstr(v, "stdout", val_ref(val_get_cstr(args, "command")));
         *ret_output = val_put_cstr(v, "stderr", val_cstr("oops"));
+    } else if (strcmp(kind, "asyncapi") == 0) {
+        *ret_output = rig_json("[{\"n\":1},{\"n\":2}]");
     } else if (strcmp(kind, "http") != 0) {
         *ret_output = val_put_cstr(val_obj(), "did", val_cstr(kind));
     } else if (fails) {

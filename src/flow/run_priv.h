@@ -68,7 +68,7 @@ struct frame {
     struct val *raw, *input, *out; // out: raw output, then transformed
     struct val *carry, *got, *error;
     struct val *items; // for: collection; fork: outputs; listen: what was read
-    struct val *inbox, *keys; // listen: events to look at; correlations
+    struct val *inbox, *keys; // listen: events to look at; correlations (call: what each item gave)
     struct val *item; // for, listen: the present one
     uint64_t index, mask, until; // for, listen: of it; listen all: which filters have had theirs
     uint64_t wait[ROLES]; // ids of commands, by role
@@ -219,6 +219,8 @@ int flow_body_listen(struct step *s, struct frame *f);
 int flow_raise(struct step *s, struct frame *f, struct val *takes_problem);
 int flow_rise(struct step *s, struct frame *f);
 int flow_end(struct step *s, enum flow_status how);
+int flow_each_done(struct step *s, struct frame *f, const struct flow_io *output,
+                   const struct flow_io *export, struct val **list);
 int flow_hear(struct step *s, struct val *event, bool signal);
 
 // step_match.c: does this event fit?

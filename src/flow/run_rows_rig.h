@@ -414,6 +414,20 @@ static const struct row rows[] = {
      "{}", "[10, 21]", NULL,
      {"{\"event\":{\"type\":\"a\",\"data\":1}}", "{\"event\":{\"type\":\"a\",\"data\":2}}",
       "{\"event\":{\"type\":\"a\",\"data\":3}}"}},
+    {"a subscription's messages, one after the other",
+     HEAD "do:\n"
+          "  - a:\n"
+          "      call: asyncapi\n"
+          "      with:\n"
+          "        document: {endpoint: 'https://fake/asyncapi.json'}\n"
+          "        operation: hear\n"
+          "        subscription: {consume: {amount: 2}, foreach: {item: m, at: i, do: [{b: {set: {got: "
+          "'${ $m.n * 10 + $i }'}}}], output: {as: .got}, export: {as: '${ $context + {last: .} }'}}}\n"
+          "  - c: {set: {all: '${ . }', last: '${ $context.last }'}}\n",
+     "{}", "{all: [10, 21], last: 21}",
+     "started:* started:a act:asyncapi started:b completed:b started:b completed:b completed:a "
+     "started:c completed:c completed:* end:completed",
+     {0}},
     {"a signal waits for its listen; an event does not",
      HEAD "do:\n"
           "  - w: {wait: PT10S}\n"

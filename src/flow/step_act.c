@@ -64,6 +64,41 @@ static int call_function(struct step *s, struct frame *f, struct val *takes_with
     return rc != 0 ? rc : TURN_WAIT;
 }
 
+// A subscription's messages, one after the other.
+static int each_message(struct step *s, struct frame *f)
+{
+    const struct flow_each *each = f->task->call.each;
+    int rc = 0;
+    if (f->step == STEP_LISTED) {
+        rc = flow_each_done(s, f, &each->output, &each->export, &f->keys);
+        if (rc != 0)
+            return rc;
+        flow_to(f, STEP_NEXT);
+    }
+    if (f->step == STEP_NEXT && f->index < val_len(f->items)) {
+        flow_set(&f->item, val_ref(val_at(f->items, f->index)));
+        rc = flow_list_start(s, f, &each->list, PART_BODY, f->item);
+        return rc != 0 ? rc : TURN_WAIT;
+    }
+    if (f->step != STEP_NEXT)
+        return TURN_WAIT;
+    flow_set(&f->item, NULL);
+    flow_set(&f->items, NULL);
+    flow_set(&f->out, steal(&f->keys));
+    return TURN_ON;
+}
+
+static int got_call(struct step *s, struct frame *f)
+{
+    if (f->error || !f->task->call.each || !val_is(f->got, JSON_ARR))
+        return got(s, f);
+    flow_set(&f->items, steal(&f->got));
+    flow_set(&f->keys, val_arr());
+    f->index = 0;
+    flow_to(f, STEP_NEXT);
+    return f->keys ? each_message(s, f) : E_NOMEM;
+}
+
 int flow_body_call(struct step *s, struct frame *f)
 {
     const struct flow_task *t = f->task;
@@ -71,7 +106,9 @@ int flow_body_call(struct step *s, struct frame *f)
     struct val *args = NULL;
     int rc = 0;
     if (f->step == STEP_GOT)
-        return got(s, f);
+        return got_call(s, f);
+    if (t->call.each && (f->step == STEP_LISTED || f->step == STEP_NEXT))
+        return each_message(s, f);
     if (f->step == STEP_LISTED) {
         flow_set(&f->out, steal(&f->carry));
         return TURN_ON;

@@ -66,23 +66,46 @@ static struct val *own_or_null(struct val *v)
     return v ? val_ref(v) : val_null();
 }
 
-// What an open frame names for what is inside it: a loop its item and index, a catch its error.
-static struct val *frame_var(const struct frame *f, struct bytes name)
+// The names that a frame gives to what is inside it: a loop to its item and index, a catch to its
+// error.
+static size_t names_of(const struct frame *f, struct bytes names[2])
 {
     const struct flow_task *t = f->task;
     if (!t || f->part == PART_BEFORE || f->part == PART_AFTER)
-        return NULL;
-    bool loop = t->kind == FLOW_KIND_FOR || (t->kind == FLOW_KIND_LISTEN && t->listen.each);
-    if (loop && f->item) {
-        bool is_for = t->kind == FLOW_KIND_FOR;
-        if (bytes_eq(name, is_for ? t->for_.each : t->listen.item))
-            return val_ref(f->item);
-        if (bytes_eq(name, is_for ? t->for_.at : t->listen.at))
-            return val_int((int64_t)f->index);
+        return 0;
+    if (t->kind == FLOW_KIND_FOR) {
+        names[0] = t->for_.each;
+        names[1] = t->for_.at;
+    } else if (t->kind == FLOW_KIND_LISTEN && t->listen.each) {
+        names[0] = t->listen.item;
+        names[1] = t->listen.at;
+    } else if (t->kind == FLOW_KIND_CALL && t->call.each) {
+        names[0] = t->call.each->item;
+        names[1] = t->call.each->at;
+    } else if (t->kind == FLOW_KIND_TRY) {
+        names[0] = t->try_.as;
+        return f->error ? 1 : 0;
+    } else {
+        return 0;
     }
-    if (t->kind == FLOW_KIND_TRY && f->error && bytes_eq(name, t->try_.as))
-        return val_ref(f->error);
-    return NULL;
+    return f->item ? 2 : 0;
+}
+
+static struct val *frame_var(const struct frame *f, struct bytes name)
+{
+    struct bytes names[2];
+    size_t count = names_of(f, names);
+    if (count > 0 && bytes_eq(name, names[0]))
+        return val_ref(count == 1 ? f->error : f->item);
+    return count == 2 && bytes_eq(name, names[1]) ? val_int((int64_t)f->index) : NULL;
+}
+
+// A function does not see who calls it.
+static bool closed(const struct frame *f)
+{
+    const struct frame *up = f->parent;
+    return up && up->task && up->task->kind == FLOW_KIND_CALL && up->task->call.task &&
+           up->part == PART_BODY;
 }
 
 // NULL: no such variable (or no memory: then the maker that takes it says so).
@@ -95,9 +118,8 @@ static struct val *variable(struct step *s, const struct place *p, struct bytes 
         struct val *v = frame_var(f, name);
         if (v)
             return v;
-        if (f->parent && f->parent->task && f->parent->task->kind == FLOW_KIND_CALL &&
-            f->parent->part == PART_BODY)
-            break; // a function does not see who calls it
+        if (closed(f))
+            break;
     }
     if (bytes_is(name, "context"))
         return own_or_null(r->context);
@@ -169,28 +191,16 @@ static struct val *vars_for(struct step *s, struct place *p, struct bytes text)
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (jq_text_uses(text, known[i]))
             vars = val_put_cstr(vars, known[i], variable(s, p, bytes_of(known[i])));
-    for (const struct frame *f = p->scope; f; f = f->parent) {
-        const struct flow_task *t = f->task;
-        struct bytes names[2] = {BYTES_NONE, BYTES_NONE};
-        if (t && t->kind == FLOW_KIND_FOR) {
-            names[0] = t->for_.each;
-            names[1] = t->for_.at;
-        } else if (t && t->kind == FLOW_KIND_LISTEN) {
-            names[0] = t->listen.item;
-            names[1] = t->listen.at;
-        } else if (t && t->kind == FLOW_KIND_TRY) {
-            names[0] = t->try_.as;
-        }
-        for (size_t i = 0; i < 2; i++) {
-            if (names[i].n == 0 || names[i].n >= sizeof name)
+    for (const struct frame *f = p->scope; f; f = closed(f) ? NULL : f->parent) {
+        struct bytes names[2];
+        size_t count = names_of(f, names);
+        for (size_t i = 0; i < count; i++) {
+            if (names[i].n >= sizeof name || val_get(vars, names[i]))
                 continue;
             memcpy(name, names[i].p, names[i].n);
             name[names[i].n] = '\0';
-            struct val *v = jq_text_uses(text, name) ? variable(s, p, names[i]) : NULL;
-            if (v && !val_get(vars, names[i]))
-                vars = val_put(vars, names[i], v);
-            else
-                val_unref(v);
+            if (jq_text_uses(text, name))
+                vars = val_put(vars, names[i], variable(s, p, names[i]));
         }
     }
     if (p->value)

@@ -124,7 +124,7 @@ int flow_child_done(struct step *s, struct frame *p, const struct flow_task *t,
 {
     enum flow_kind kind = p->task ? p->task->kind : FLOW_KIND_DO;
     bool body = p->part == PART_BODY;
-    if (kind == FLOW_KIND_CALL && body) // a function: its own end, not the workflow's
+    if (kind == FLOW_KIND_CALL && body && p->task->call.task) // its own end, not the workflow's
         return listed(s, p, takes_out);
     if (go.then == FLOW_THEN_END)
         return flow_finish(s, takes_out);

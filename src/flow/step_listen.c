@@ -195,37 +195,46 @@ static int look(struct step *s, struct frame *f, bool *ret_end)
     return TURN_WAIT;
 }
 
-// An event was worked on: what foreach makes of it is kept.
-static int keep(struct step *s, struct frame *f)
+// One item was worked on: what its output makes of it is added to *list.
+int flow_each_done(struct step *s, struct frame *f, const struct flow_io *output,
+                   const struct flow_io *export, struct val **list)
 {
-    const struct flow_task *t = f->task;
     struct place p = {.f = f, .scope = f, .dot = f->carry, .output = f->carry};
     AUTO(val) out = NULL;
     AUTO(val) context = NULL;
-    int rc = 0;
-    if (t->listen.each && t->listen.output.as)
-        rc = flow_fill(s, &p, t->listen.output.as, false, &out);
-    else
+    int rc = flow_depth(s, f->carry, "the item's output");
+    if (rc == 0 && output && output->as)
+        rc = flow_fill(s, &p, output->as, false, &out);
+    else if (rc == 0)
         out = val_ref(f->carry);
-    if (rc == 0 && t->listen.each)
-        rc = flow_schema(s, &t->listen.output, out, "the item's output");
-    if (rc == 0 && t->listen.each && t->listen.export.as) {
+    if (rc == 0 && output)
+        rc = flow_schema(s, output, out, "the item's output");
+    if (rc == 0 && export && export->as) {
         p.dot = p.output = out;
-        rc = flow_fill(s, &p, t->listen.export.as, false, &context);
+        rc = flow_fill(s, &p, export->as, false, &context);
         if (rc == 0)
-            rc = flow_schema(s, &t->listen.export, context, "the context");
+            rc = flow_schema(s, export, context, "the context");
         if (rc == 0)
             flow_set(&s->r->context, steal(&context));
     }
     if (rc != 0)
         return rc;
-    if (val_len(f->items) >= FLOW_HEARD_MAX)
-        return flow_problem(s, PROBLEM_RUNTIME, "a listen gathers at most %d events",
-                            FLOW_HEARD_MAX);
-    f->items = val_push(steal(&f->items), steal(&out));
+    if (val_len(*list) >= FLOW_HEARD_MAX)
+        return flow_problem(s, PROBLEM_RUNTIME, "more than %d items are gathered", FLOW_HEARD_MAX);
+    *list = val_push(steal(list), steal(&out));
     f->index++;
-    flow_to(f, STEP_UNTIL);
-    return f->items ? 0 : E_NOMEM;
+    return *list ? 0 : E_NOMEM;
+}
+
+static int keep(struct step *s, struct frame *f)
+{
+    const struct flow_task *t = f->task;
+    bool each = t->listen.each;
+    int rc = flow_each_done(s, f, each ? &t->listen.output : NULL, each ? &t->listen.export : NULL,
+                            &f->items);
+    if (rc == 0)
+        flow_to(f, STEP_UNTIL);
+    return rc;
 }
 
 static int enough(struct step *s, struct frame *f, bool *ret)
