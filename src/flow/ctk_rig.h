@@ -15,7 +15,7 @@
 
 struct ctk_step {
     char text[256]; // "the workflow should complete"
-    char *doc;      // the text between """ and """, without its indent; or NULL
+    char *doc; // the text between """ and """, without its indent; or NULL
 };
 struct ctk_scenario {
     char feature[64], name[128];
@@ -239,7 +239,8 @@ static inline bool ctk_of_task(const struct ctk_result *r, const struct ctk_step
     } else if (ctk_after(verb, "cancel")) {
         *ret = at >= 0 && r->tasks[at].end == 'x';
     } else if (ctk_after(verb, "complete")) {
-        *ret = at >= 0 && r->tasks[at].end == 'c' && (!s->doc || ctk_same(r->tasks[at].output, s->doc));
+        *ret = at >= 0 && r->tasks[at].end == 'c' &&
+               (!s->doc || ctk_same(r->tasks[at].output, s->doc));
     } else if (ctk_after(verb, "fault")) {
         *ret = at >= 0 && r->tasks[at].end == 'f' &&
                (!s->doc || ctk_error_fits(r->tasks[at].error, s->doc));

@@ -129,8 +129,8 @@ static struct bytes name_or(const struct val *v, const char *fallback)
     return val_is(v, JSON_STR) && val_bytes(v).n ? val_bytes(v) : bytes_of(fallback);
 }
 
-static struct flow_each *foreach_of(struct doc_work *w, const struct doc_at *at, struct flow_task *t,
-                                    const struct val *def)
+static struct flow_each *foreach_of(struct doc_work *w, const struct doc_at *at,
+                                    struct flow_task *t, const struct val *def)
 {
     struct flow_each *each = def ? doc_alloc(w, sizeof *each) : NULL;
     if (!each)

@@ -193,14 +193,14 @@ void flow_run_auto(struct flow_run **r);
 // belong into one commit. 0. E_INVALID: an event that cannot be (an id that nobody waits for is not
 // that: late and double answers are taken and change nothing), E_CONFLICT: a hand that has nothing
 // to act on, E_FULL: too many signals or events that wait to be looked at, E_TOOBIG: an input,
-// output or event with more than 400 levels, E_UNSUPPORTED: a history of a newer decider: then nothing has changed, and the event does not belong into the history.
-// E_NOMEM: the run is spoilt (each later step says E_NOMEM, too): free it and fold its history anew,
-// or load its state. What an expression makes is limited to 64 MiB: beyond, it is an expression
-// error of the flow, as is whatever else a document does wrong.
-// After FLOW_END a run takes only hand "retry", "skip", "edit" (a faulted one goes on from the
-// failed task) and ignores what comes late.
-// After FLOW_ROLL the next event is FLOW_ROLLED with the same state, first of the new chapter: a
-// live run takes it as well as a new one, and gives no commands.
+// output or event with more than 400 levels, E_UNSUPPORTED: a history of a newer decider: then
+// nothing has changed, and the event does not belong into the history. E_NOMEM: the run is spoilt
+// (each later step says E_NOMEM, too): free it and fold its history anew, or load its state. What
+// an expression makes is limited to 64 MiB: beyond, it is an expression error of the flow, as is
+// whatever else a document does wrong. After FLOW_END a run takes only hand "retry", "skip", "edit"
+// (a faulted one goes on from the failed task) and ignores what comes late. After FLOW_ROLL the
+// next event is FLOW_ROLLED with the same state, first of the new chapter: a live run takes it as
+// well as a new one, and gives no commands.
 int flow_step(struct flow_run *r, const struct flow_event *ev, struct flow_out *out, struct err *e);
 // Folds what is in a history: events are stepped, commands compared with what the steps gave.
 // E_CONFLICT: "entry 17: the history says act 4 http, this plexus decides act 4 shell". Call for

@@ -99,7 +99,7 @@ static inline void rig_say(struct rig *w, const char *fmt, ...)
 
 static inline void rig_trace(struct rig *w)
 {
-    static const char *const notes[] = {"started",   "retried", "waiting",   "completed", "faulted",
+    static const char *const notes[] = {"started", "retried",   "waiting",   "completed", "faulted",
                                         "skipped", "cancelled", "suspended", "resumed"};
     for (size_t i = 0; w->trace_notes && i < w->out.note_count; i++)
         rig_say(w, "%s:%s", notes[w->out.notes[i].kind],
@@ -156,8 +156,9 @@ static inline void rig_acts(struct rig *w, const struct flow_event *ev, struct v
     const char *fails = strstr(uri, "/fail/"), *flaky = strstr(uri, "/flaky/");
     if (ev->type == FLOW_CHILD) {
         bool await = val_bool_of(val_get_cstr(ev->data, "await"), true);
-        *ret_output = await ? val_put_cstr(val_obj(), "child", val_ref(val_get_cstr(ev->data, "input")))
-                            : val_put_cstr(val_obj(), "run", val_cstr("child-1"));
+        *ret_output =
+            await ? val_put_cstr(val_obj(), "child", val_ref(val_get_cstr(ev->data, "input")))
+                  : val_put_cstr(val_obj(), "run", val_cstr("child-1"));
     } else if (strcmp(kind, "shell") == 0) {
         struct val *v = val_put_cstr(val_obj(), "code", val_int(3));
         v = val_put_cstr(v, "stdout", val_ref(val_get_cstr(args, "command")));
@@ -286,7 +287,8 @@ static inline bool rig_next(struct rig *w)
     uint64_t seen = 0;
     const struct flow_event *last = w->count > 0 ? &w->history[w->count - 1] : NULL;
     if (last && last->type == FLOW_ROLL) {
-        struct val *data = val_put_cstr(val_obj(), "state", val_ref(val_get_cstr(last->data, "state")));
+        struct val *data =
+            val_put_cstr(val_obj(), "state", val_ref(val_get_cstr(last->data, "state")));
         return rig_event(w, FLOW_ROLLED, 0, val_put_cstr(data, "chapter", val_int(2))) == 0;
     }
     if (w->run->yielded)

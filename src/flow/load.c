@@ -141,13 +141,11 @@ static int load_pend(const struct loader *l, const struct val *a)
                                .data = val_at(a, 5)};
     if (p.role == ROLE_EVAL && p.frame) { // the answer's place is kept free, with its expression
         struct frame *f = p.frame;
-        struct answer *more =
-            mem_realloc(f->answers, (f->answer_count + 1) * sizeof *f->answers);
+        struct answer *more = mem_realloc(f->answers, (f->answer_count + 1) * sizeof *f->answers);
         if (!more)
             return E_NOMEM;
         f->answers = more;
-        f->answers[f->answer_count] =
-            (struct answer){.expr = (uint32_t)val_i64(val_at(a, 6), 0)};
+        f->answers[f->answer_count] = (struct answer){.expr = (uint32_t)val_i64(val_at(a, 6), 0)};
     }
     int rc = flow_pend_add(l->r, &p);
     if (rc == 0 && p.frame)
@@ -248,8 +246,7 @@ int flow_load_into(struct flow_run *r, const struct val *state, struct err *e)
     return 0;
 }
 
-int flow_load(struct flow_run **ret, struct flow_plan *plan, const struct val *state,
-              struct err *e)
+int flow_load(struct flow_run **ret, struct flow_plan *plan, const struct val *state, struct err *e)
 {
     AUTO(flow_run) r = NULL;
     int rc = flow_run_new(&r, plan, e);

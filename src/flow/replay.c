@@ -7,7 +7,7 @@
 struct flow_replay {
     struct flow_run *run;
     struct flow_out out; // of the last event
-    size_t next;         // the first command that the history has not had yet
+    size_t next; // the first command that the history has not had yet
     uint64_t entries;
 };
 
@@ -77,10 +77,11 @@ static int check(struct flow_replay *p, const struct flow_event *ev, struct err 
         return 0;
     char name[64];
     if (ev->data != mine->data && !val_equal(ev->data, mine->data))
-        return err_set(e, E_CONFLICT,
-                       "entry %llu: the history says %s, this plexus decides %s with another \"%s\"",
-                       (unsigned long long)p->entries, say(ev).text, say(mine).text,
-                       where(ev->data, mine->data, name, sizeof name));
+        return err_set(
+            e, E_CONFLICT,
+            "entry %llu: the history says %s, this plexus decides %s with another \"%s\"",
+            (unsigned long long)p->entries, say(ev).text, say(mine).text,
+            where(ev->data, mine->data, name, sizeof name));
     return 0;
 }
 
@@ -90,10 +91,9 @@ int flow_replay_entry(struct flow_replay *p, const struct flow_event *ev, struct
     if (flow_type_is_command(ev->type))
         return check(p, ev, e);
     if (p->next < p->out.command_count)
-        return err_set(e, E_CONFLICT,
-                       "entry %llu: the history says %s, this plexus decides %s first",
-                       (unsigned long long)p->entries, say(ev).text,
-                       say(&p->out.commands[p->next]).text);
+        return err_set(
+            e, E_CONFLICT, "entry %llu: the history says %s, this plexus decides %s first",
+            (unsigned long long)p->entries, say(ev).text, say(&p->out.commands[p->next]).text);
     flow_out_clear(&p->out);
     p->next = 0;
     int rc = flow_step(p->run, ev, &p->out, e);

@@ -50,8 +50,8 @@ void flow_answers_drop(struct frame *f)
 
 void flow_frame_free(struct flow_run *r, struct frame *f)
 {
-    struct val **all[] = {&f->raw,   &f->input, &f->out,   &f->carry, &f->got, &f->error,
-                          &f->items, &f->inbox, &f->keys,  &f->item};
+    struct val **all[] = {&f->raw,   &f->input, &f->out,   &f->carry, &f->got,
+                          &f->error, &f->items, &f->inbox, &f->keys,  &f->item};
     struct frame *p = f->parent;
     if (p) {
         *(f->prev ? &f->prev->next : &p->first) = f->next;

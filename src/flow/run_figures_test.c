@@ -1,15 +1,14 @@
 // run_figures_test.c: what a step costs: the same late in a run as early, counted in allocations
-// (times are printed, not judged: other programs use the machine, too); how small a sleeping run is;
-// and memory that runs out at any point of a step.
-// SPDX-License-Identifier: Apache-2.0
+// (times are printed, not judged: other programs use the machine, too); how small a sleeping run
+// is; and memory that runs out at any point of a step. SPDX-License-Identifier: Apache-2.0
 #include "flow/run_rows_rig.h"
 
 // ---- flatness ----
 
-static const char loop_doc[] = HEAD
-    "do:\n"
-    "  - a: {for: {in: '${ [range(10010)] }'}, do: [{b: {call: http, with: {method: post, endpoint: "
-    "'https://fake/echo', body: {n: '${ (.n // 0) + 1 }'}}}}]}\n";
+static const char loop_doc[] = HEAD "do:\n"
+                                    "  - a: {for: {in: '${ [range(10010)] }'}, do: [{b: {call: "
+                                    "http, with: {method: post, endpoint: "
+                                    "'https://fake/echo', body: {n: '${ (.n // 0) + 1 }'}}}}]}\n";
 
 static void flatness(void **state)
 {
@@ -48,12 +47,13 @@ static void flatness(void **state)
 
 static void sleeping(void **state)
 {
-    static const char doc[] = HEAD
-        "do:\n"
-        "  - order: {call: http, with: {method: post, endpoint: 'https://fake/echo', body: {id: '${ "
-        ".id }', customer: ann, total: 12.5}}}\n"
-        "  - wait3days: {wait: {days: 3}}\n"
-        "  - remind: {call: http, with: {method: get, endpoint: 'https://fake/echo'}}\n";
+    static const char doc[] =
+        HEAD "do:\n"
+             "  - order: {call: http, with: {method: post, endpoint: 'https://fake/echo', body: "
+             "{id: '${ "
+             ".id }', customer: ann, total: 12.5}}}\n"
+             "  - wait3days: {wait: {days: 3}}\n"
+             "  - remind: {call: http, with: {method: get, endpoint: 'https://fake/echo'}}\n";
     struct rig w = {.act = rig_acts};
     struct buf b;
     (void)state;

@@ -14,7 +14,8 @@
 #define FLOW_TURNS_MAX 1000 // tasks of one step: then a yield
 #define FLOW_SIGNALS_MAX 1000 // kept for a later listen
 #define FLOW_HEARD_MAX 100000 // events that one listen gathers
-#define FLOW_VALUE_DEPTH_MAX 400 // of a value: so that what is around it in a history can be read, too
+#define FLOW_VALUE_DEPTH_MAX                                                                       \
+    400 // of a value: so that what is around it in a history can be read, too
 #define FLOW_SEEN_BYTES 16384 // of a task's last input and output, kept for eyes
 
 // What a function of a phase says: go on, wait for an event, an error was raised (in step.problem),
@@ -31,20 +32,20 @@ enum phase {
     PHASE_EXPORT,
     PHASE_AFTER,
     PHASE_DONE,
-    PHASE_RISE,   // an error looks for who catches it
+    PHASE_RISE, // an error looks for who catches it
     PHASE_FAILED, // nobody did: the run has ended, or it waits for a person
 };
 // Steps of a body; each kind uses those that it needs.
 enum {
     STEP_START,
-    STEP_WAIT,   // for the answer to `wait`
-    STEP_GOT,    // it is in `got` (or `error`)
-    STEP_LIST,   // children are under way
+    STEP_WAIT, // for the answer to `wait`
+    STEP_GOT, // it is in `got` (or `error`)
+    STEP_LIST, // children are under way
     STEP_LISTED, // their list has ended with `carry`
-    STEP_NEXT,   // for: the next item; listen: the next event
-    STEP_CATCH,  // try: an error was caught
-    STEP_DELAY,  // try: until the next attempt
-    STEP_UNTIL,  // listen: is it enough?
+    STEP_NEXT, // for: the next item; listen: the next event
+    STEP_CATCH, // try: an error was caught
+    STEP_DELAY, // try: until the next attempt
+    STEP_UNTIL, // listen: is it enough?
 };
 enum part { PART_BODY, PART_HANDLER, PART_BEFORE, PART_AFTER }; // which list the children are of
 enum role { ROLE_NONE, ROLE_BODY, ROLE_EVAL, ROLE_TIMEOUT, ROLE_ATTEMPT };
@@ -133,11 +134,11 @@ struct step { // one call of flow_step
 
 // Where an expression is evaluated.
 struct place {
-    struct frame *f;      // answers are kept there, and it waits
-    struct frame *scope;  // whose variables are seen
-    struct val *dot;      // `.`
-    struct val *output;   // $output
-    struct bytes name;    // one more variable
+    struct frame *f; // answers are kept there, and it waits
+    struct frame *scope; // whose variables are seen
+    struct val *dot; // `.`
+    struct val *output; // $output
+    struct bytes name; // one more variable
     struct val *value;
 };
 
@@ -199,9 +200,9 @@ int flow_list_start(struct step *s, struct frame *f, const struct flow_list *l, 
 int flow_child_done(struct step *s, struct frame *p, const struct flow_task *t,
                     struct val *takes_out, struct flow_go go);
 void flow_to(struct frame *f, int step);
-int flow_kill(struct step *s, struct frame *f);          // with all that is inside
+int flow_kill(struct step *s, struct frame *f); // with all that is inside
 int flow_kill_children(struct step *s, struct frame *f);
-int flow_finish(struct step *s, struct val *takes_out);  // `end`: the workflow's raw output
+int flow_finish(struct step *s, struct val *takes_out); // `end`: the workflow's raw output
 
 // step_kinds.c, step_act.c, step_try.c, step_listen.c: bodies
 int flow_body_do(struct step *s, struct frame *f);
@@ -224,7 +225,8 @@ int flow_each_done(struct step *s, struct frame *f, const struct flow_io *output
 int flow_hear(struct step *s, struct val *event, bool signal);
 
 // step_match.c: does this event fit?
-int flow_match(struct step *s, struct frame *f, const struct flow_filter *x, const struct val *event,
+int flow_match(struct step *s, struct frame *f, const struct flow_filter *x,
+               const struct val *event,
                bool *ret); // may learn a correlation: f->keys
 struct val *flow_filters(const struct flow_consume *c); // the constant part, for listen
 

@@ -1,8 +1,8 @@
-// run_props_test.c: what must hold for every history: a fold of it gives the same run, a run that is
-// saved and loaded at any entry goes on alike, a changed command is noticed; and for a world that
-// answers in any order, twice, late and badly: what is awaited is what was asked for and not yet
-// answered, and a run ends once. SEED=n plays one walk again.
-// SPDX-License-Identifier: Apache-2.0
+// run_props_test.c: what must hold for every history: a fold of it gives the same run, a run that
+// is saved and loaded at any entry goes on alike, a changed command is noticed; and for a world
+// that answers in any order, twice, late and badly: what is awaited is what was asked for and not
+// yet answered, and a run ends once. SEED=n plays one walk again. SPDX-License-Identifier:
+// Apache-2.0
 #include "flow/run_rows_rig.h"
 
 // ---- histories ----
@@ -180,7 +180,8 @@ static void chapters(void **state)
     saves("chapters", &w);
     rig_close(&w);
 
-    static const char busy[] = HEAD "do:\n"
+    static const char busy[] = HEAD
+        "do:\n"
         "  - a: {for: {in: '${ [range(2500)] }'}, do: [{b: {set: {n: '${ (.n // 0) + 1 }'}}}]}\n";
     w = (struct rig){.act = rig_acts};
     rig_open(&w, busy);
@@ -260,8 +261,8 @@ static void again(struct rig *w) // an answer that was given already, or to noth
 
 static void hand(struct rig *w)
 {
-    static const char *const hands[] = {"retry", "skip", "pause", "resume", "retry", "resume",
-                                        "cancel"};
+    static const char *const hands[] = {"retry", "skip",   "pause", "resume",
+                                        "retry", "resume", "cancel"};
     const char *action = hands[rng_below(w->rng, rng_below(w->rng, 8) == 0 ? 7 : 6)];
     size_t task = (size_t)rng_below(w->rng, w->plan->task_count + 1);
     struct val *v = val_put_cstr(val_obj(), "action", val_cstr(action));

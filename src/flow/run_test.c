@@ -1,5 +1,5 @@
-// run_test.c: each part of the language in small documents: what comes out, which tasks ran in which
-// order, which commands were given; with plain expressions and with all of them by evals.
+// run_test.c: each part of the language in small documents: what comes out, which tasks ran in
+// which order, which commands were given; with plain expressions and with all of them by evals.
 // SPDX-License-Identifier: Apache-2.0
 #include "flow/run_rows_rig.h"
 
@@ -26,7 +26,8 @@ static int judge(const struct row *row, struct rig *w, bool trace)
     rig_text(w->run->error, error, sizeof error);
     if (!good)
         print_error("%s: %s, output %s, error %s, wanted %s\n  %s\n  %s\n", row->name,
-                    flow_status_name(s), output, error, row->want, buf_cstr(&w->trace), w->last.text);
+                    flow_status_name(s), output, error, row->want, buf_cstr(&w->trace),
+                    w->last.text);
     if (good && trace && row->trace && strcmp(row->trace, buf_cstr(&w->trace)) != 0) {
         print_error("%s:\n  wanted %s\n  got    %s\n", row->name, row->trace, buf_cstr(&w->trace));
         good = false;
@@ -56,7 +57,8 @@ static void jitter(void **state)
         "do:\n"
         "  - t:\n"
         "      try: [{c: {call: http, with: {method: get, endpoint: 'https://fake/fail/503'}}}]\n"
-        "      catch: {retry: {delay: {seconds: 1}, jitter: {from: {seconds: 1}, to: {seconds: 9}}, "
+        "      catch: {retry: {delay: {seconds: 1}, jitter: {from: {seconds: 1}, to: {seconds: "
+        "9}}, "
         "limit: {attempt: {count: 20}}}}\n";
     int64_t low = INT64_MAX, high = 0;
     struct rig w = {.act = rig_acts};

@@ -59,7 +59,7 @@ static struct val *flags_of(const struct frame *f)
 static struct val *frame_of(struct saver *w, const struct frame *f)
 {
     struct val *o = val_obj();
-    struct val *const held[] = {f->raw, f->input, f->out,   f->carry, f->got,
+    struct val *const held[] = {f->raw,   f->input, f->out,   f->carry, f->got,
                                 f->error, f->items, f->inbox, f->keys,  f->item};
     static const char *const names[] = {"r", "i", "o", "c", "g", "e", "n", "b", "k", "m"};
     if (f->task) {
@@ -136,7 +136,7 @@ static struct val *lists_of(struct saver *w, const struct flow_run *r, struct va
         f->slot = slot++;
     for (struct frame *f = r->root; f; f = flow_frame_next(r->root, f))
         frames = val_push(frames, frame_of(w, f));
-    list_each(it, &r->ready)
+    list_each (it, &r->ready)
         ready = val_push(ready, val_int(container_of(it, struct frame, ready)->slot));
     for (size_t i = 0; i < r->pend_count; i++)
         pends = val_push(pends, pend_of(&r->pends[i]));

@@ -179,10 +179,10 @@ int flow_body_run(struct step *s, struct frame *f)
     if (child)
         rc = run_child(s, f, args);
     else
-        rc = ask_act(s, f, t->run.what,
-                     val_put_cstr(steal(&args), "return",
-                                  val_cstr(t->run.ret ? t->run.ret : "stdout")),
-                     t->run.await);
+        rc = ask_act(
+            s, f, t->run.what,
+            val_put_cstr(steal(&args), "return", val_cstr(t->run.ret ? t->run.ret : "stdout")),
+            t->run.await);
     if (rc != 0)
         return rc;
     if (t->run.await)

@@ -48,7 +48,8 @@ static struct val *task_var(const struct frame *f)
             v = val_put(v, key, val_ref(item));
     v = val_put_cstr(v, "name", val_cstr(t->name));
     v = val_put_cstr(v, "reference", val_cstr(t->pointer));
-    v = val_put_cstr(v, "definition", t->def ? val_ref((struct val *)(uintptr_t)t->def) : val_null());
+    v = val_put_cstr(v, "definition",
+                     t->def ? val_ref((struct val *)(uintptr_t)t->def) : val_null());
     v = val_put_cstr(v, "input", at->raw ? val_ref(at->raw) : val_null());
     v = val_put_cstr(v, "output", at->out ? val_ref(at->out) : val_null());
     return val_put_cstr(v, "startedAt", time_descriptor(at->started_ms));
@@ -145,10 +146,11 @@ static int bind(struct step *s, struct place *p, const struct jq *j, struct jq_v
     for (size_t at = 0; jq_each_var(j, &at, &name);) {
         struct val *v = variable(s, p, name);
         if (!v && (bytes_is(name, "secrets") || bytes_is(name, "authorization")))
-            return flow_problem(s, PROBLEM_AUTHORIZATION,
-                                "$%.*s can be read in the arguments of an activity only: a function "
-                                "reads it itself, it cannot be handed over",
-                                BYTES_FMT(name));
+            return flow_problem(
+                s, PROBLEM_AUTHORIZATION,
+                "$%.*s can be read in the arguments of an activity only: a function "
+                "reads it itself, it cannot be handed over",
+                BYTES_FMT(name));
         if (!v) // jq's own error would name the place in the program only
             return flow_problem(s, PROBLEM_EXPRESSION, "$%.*s is not defined here",
                                 BYTES_FMT(name));
@@ -275,8 +277,8 @@ int flow_test(struct step *s, struct place *p, const struct flow_expr *x, bool *
 
 // ---- templates ----
 
-// "$late" in the arguments of an activity is ours alone: in data (an event, an answer, the input) it
-// would make whoever does the work evaluate a stranger's program, with secrets in reach.
+// "$late" in the arguments of an activity is ours alone: in data (an event, an answer, the input)
+// it would make whoever does the work evaluate a stranger's program, with secrets in reach.
 bool flow_reserved(const struct val *v)
 {
     struct bytes key;
@@ -339,8 +341,7 @@ static int fill_uri(struct step *s, struct place *p, const struct flow_tmpl *t, 
             break;
         }
         (void)buf_put(&out, bytes_first(rest, (size_t)open));
-        rc = fill_name(s, p->dot,
-                       (struct bytes){rest.p + open + 1, (size_t)end - 1}, &out);
+        rc = fill_name(s, p->dot, (struct bytes){rest.p + open + 1, (size_t)end - 1}, &out);
         rest = bytes_from(rest, (size_t)(open + end) + 1);
     }
     if (rc == 0 && out.failed == E_TOOBIG)

@@ -272,12 +272,12 @@ static int body_root(struct step *s, struct frame *f)
 static int phase_body(struct step *s, struct frame *f)
 {
     static int (*const bodies[])(struct step *s, struct frame *f) = {
-        [FLOW_KIND_CALL] = flow_body_call,     [FLOW_KIND_DO] = flow_body_do,
-        [FLOW_KIND_EMIT] = flow_body_emit,     [FLOW_KIND_FOR] = flow_body_for,
-        [FLOW_KIND_FORK] = flow_body_fork,     [FLOW_KIND_LISTEN] = flow_body_listen,
-        [FLOW_KIND_RAISE] = flow_body_raise,   [FLOW_KIND_RUN] = flow_body_run,
-        [FLOW_KIND_SET] = flow_body_set,       [FLOW_KIND_SWITCH] = flow_body_switch,
-        [FLOW_KIND_TRY] = flow_body_try,       [FLOW_KIND_WAIT] = flow_body_wait,
+        [FLOW_KIND_CALL] = flow_body_call,   [FLOW_KIND_DO] = flow_body_do,
+        [FLOW_KIND_EMIT] = flow_body_emit,   [FLOW_KIND_FOR] = flow_body_for,
+        [FLOW_KIND_FORK] = flow_body_fork,   [FLOW_KIND_LISTEN] = flow_body_listen,
+        [FLOW_KIND_RAISE] = flow_body_raise, [FLOW_KIND_RUN] = flow_body_run,
+        [FLOW_KIND_SET] = flow_body_set,     [FLOW_KIND_SWITCH] = flow_body_switch,
+        [FLOW_KIND_TRY] = flow_body_try,     [FLOW_KIND_WAIT] = flow_body_wait,
     };
     int rc = f->task ? bodies[f->task->kind](s, f) : body_root(s, f);
     if (rc == TURN_ON)

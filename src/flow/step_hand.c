@@ -83,8 +83,8 @@ static int reopen(struct step *s)
 
 static int clear(struct step *s, struct frame *f)
 {
-    struct val **all[] = {&f->out, &f->carry, &f->got, &f->error, &f->items, &f->inbox, &f->keys,
-                          &f->item};
+    struct val **all[] = {&f->out,   &f->carry, &f->got,  &f->error,
+                          &f->items, &f->inbox, &f->keys, &f->item};
     int rc = flow_kill_children(s, f);
     for (int role = 0; rc == 0 && role < ROLES; role++)
         rc = flow_unask(s, f, (enum role)role);
@@ -209,8 +209,8 @@ int flow_hand(struct step *s, const struct val *data)
     const char *action = val_text(val_get_cstr(data, "action"), "");
     bool on_run = strcmp(action, "pause") == 0 || strcmp(action, "resume") == 0 ||
                   strcmp(action, "cancel") == 0 || strcmp(action, "terminate") == 0;
-    bool task = strcmp(action, "retry") == 0 || strcmp(action, "skip") == 0 ||
-                strcmp(action, "edit") == 0;
+    bool task =
+        strcmp(action, "retry") == 0 || strcmp(action, "skip") == 0 || strcmp(action, "edit") == 0;
     if (!on_run && !task)
         return err_set(s->e, E_INVALID,
                        "hand: action is retry, skip, edit, pause, resume, cancel or terminate, not "

@@ -8,9 +8,8 @@ int flow_body_do(struct step *s, struct frame *f)
         flow_set(&f->out, steal(&f->carry));
         return TURN_ON;
     }
-    int rc = f->step == STEP_START
-                 ? flow_list_start(s, f, &f->task->do_.list, PART_BODY, f->input)
-                 : 0;
+    int rc =
+        f->step == STEP_START ? flow_list_start(s, f, &f->task->do_.list, PART_BODY, f->input) : 0;
     return rc != 0 ? rc : TURN_WAIT;
 }
 

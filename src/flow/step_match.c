@@ -79,8 +79,8 @@ static int fits_tmpl(struct step *s, struct frame *f, const struct flow_tmpl *t,
 }
 
 // The value that an event must have for a key: what `expect` says, else the first one's.
-static int correlates(struct step *s, struct frame *f, const struct flow_filter *x, struct val *event,
-                      struct val **keys, bool *ret)
+static int correlates(struct step *s, struct frame *f, const struct flow_filter *x,
+                      struct val *event, struct val **keys, bool *ret)
 {
     *ret = true;
     for (size_t i = 0; *ret && i < x->correlate_count; i++) {
@@ -105,8 +105,8 @@ static int correlates(struct step *s, struct frame *f, const struct flow_filter 
     return 0;
 }
 
-int flow_match(struct step *s, struct frame *f, const struct flow_filter *x, const struct val *event,
-               bool *ret)
+int flow_match(struct step *s, struct frame *f, const struct flow_filter *x,
+               const struct val *event, bool *ret)
 {
     struct val *ev = (struct val *)(uintptr_t)event; // only borrowed
     AUTO(val) keys = f->keys ? val_ref(f->keys) : val_obj();

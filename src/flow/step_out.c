@@ -61,8 +61,7 @@ int flow_unask(struct step *s, struct frame *f, enum role role)
     return push(s, FLOW_CANCEL, id, NULL);
 }
 
-int flow_ask_timer(struct step *s, struct frame *f, enum role role, int64_t due_ms,
-                   const char *why)
+int flow_ask_timer(struct step *s, struct frame *f, enum role role, int64_t due_ms, const char *why)
 {
     struct val *data = val_put_cstr(val_obj(), "due", val_int(due_ms));
     data = val_put_cstr(data, "task", val_cstr(f->task ? f->task->pointer : ""));

@@ -76,11 +76,7 @@ static int both(struct step *s, struct place *p, const struct flow_expr *when,
 static int catches(struct step *s, struct frame *f, struct frame *a, bool *ret)
 {
     const struct flow_task *t = a->task;
-    struct place p = {.f = f,
-                      .scope = a,
-                      .dot = a->input,
-                      .name = t->try_.as,
-                      .value = f->error};
+    struct place p = {.f = f, .scope = a, .dot = a->input, .name = t->try_.as, .value = f->error};
     AUTO(val) filter = NULL;
     *ret = false;
     int rc = t->try_.errors ? flow_fill(s, &p, t->try_.errors, false, &filter) : 0;
@@ -223,8 +219,7 @@ static int another(struct step *s, struct frame *f, bool *ret, int64_t *ret_dela
     rc = delay_of(s, &p, r, f->attempt, ret_delay_ms);
     if (rc == 0 && r->limit_duration.there)
         rc = flow_dur_ms(s, &p, &r->limit_duration, &limit);
-    *ret = rc == 0 && (!r->limit_duration.there ||
-                       s->at_ms + *ret_delay_ms - f->first_ms <= limit);
+    *ret = rc == 0 && (!r->limit_duration.there || s->at_ms + *ret_delay_ms - f->first_ms <= limit);
     return rc;
 }
 
@@ -361,5 +356,6 @@ int flow_end(struct step *s, enum flow_status how)
         return E_NOMEM;
     }
     rc = flow_command(s, FLOW_END, data, &id);
-    return rc < 0 ? rc : flow_note(s, notes[how], NULL, how == FLOW_COMPLETED ? r->output : r->error);
+    return rc < 0 ? rc
+                  : flow_note(s, notes[how], NULL, how == FLOW_COMPLETED ? r->output : r->error);
 }

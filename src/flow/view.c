@@ -40,7 +40,7 @@ static void put_value(struct json_w *w, const char *key, const struct val *v, bo
 static const char *state_of(const struct seen *x, const struct frame *f)
 {
     static const char *const names[] = {
-        [SEEN_NONE] = "pending",       [SEEN_RUNNING] = "running", [SEEN_WAITING] = "waiting",
+        [SEEN_NONE] = "pending",        [SEEN_RUNNING] = "running", [SEEN_WAITING] = "waiting",
         [SEEN_COMPLETED] = "completed", [SEEN_FAULTED] = "faulted", [SEEN_SKIPPED] = "skipped",
         [SEEN_CANCELLED] = "cancelled", [SEEN_STALLED] = "stalled",
     };

@@ -95,22 +95,28 @@ static void lifecycle(void **state)
 {
     static const char *const want[] = {
         "{\"data\":{\"definition\":{\"name\":\"seen\",\"namespace\":\"ns\",\"version\":\"2.0.0\"},"
-        "\"name\":\"seen-run-1.ns\",\"startedAt\":\"2026-09-21T14:13:20.000Z\"},\"datacontenttype\":"
-        "\"application/json\",\"id\":\"run-1-0\",\"source\":\"/s\",\"specversion\":\"1.0\",\"subject\":"
+        "\"name\":\"seen-run-1.ns\",\"startedAt\":\"2026-09-21T14:13:20.000Z\"},"
+        "\"datacontenttype\":"
+        "\"application/json\",\"id\":\"run-1-0\",\"source\":\"/"
+        "s\",\"specversion\":\"1.0\",\"subject\":"
         "\"run-1\",\"time\":\"2026-09-21T14:13:20.000Z\",\"type\":"
         "\"io.serverlessworkflow.workflow.started.v1\"}",
         "{\"data\":{\"startedAt\":\"2026-09-21T14:13:20.000Z\",\"task\":\"/do/0/a\",\"workflow\":"
         "\"seen-run-1.ns\"},\"datacontenttype\":\"application/json\",\"id\":\"run-1-1\",\"source\":"
-        "\"/s\",\"specversion\":\"1.0\",\"subject\":\"run-1\",\"time\":\"2026-09-21T14:13:20.000Z\","
+        "\"/"
+        "s\",\"specversion\":\"1.0\",\"subject\":\"run-1\",\"time\":\"2026-09-21T14:13:20.000Z\","
         "\"type\":\"io.serverlessworkflow.task.started.v1\"}",
         "{\"data\":{\"error\":{\"instance\":\"/do/0/a\",\"status\":500,\"type\":\"https://x/y\"},"
         "\"faultedAt\":\"2026-09-21T14:13:20.000Z\",\"task\":\"/do/0/a\",\"workflow\":"
         "\"seen-run-1.ns\"},\"datacontenttype\":\"application/json\",\"id\":\"run-1-2\",\"source\":"
-        "\"/s\",\"specversion\":\"1.0\",\"subject\":\"run-1\",\"time\":\"2026-09-21T14:13:20.000Z\","
+        "\"/"
+        "s\",\"specversion\":\"1.0\",\"subject\":\"run-1\",\"time\":\"2026-09-21T14:13:20.000Z\","
         "\"type\":\"io.serverlessworkflow.task.faulted.v1\"}",
         "{\"data\":{\"error\":{\"instance\":\"/do/0/a\",\"status\":500,\"type\":\"https://x/y\"},"
-        "\"faultedAt\":\"2026-09-21T14:13:20.000Z\",\"name\":\"seen-run-1.ns\"},\"datacontenttype\":"
-        "\"application/json\",\"id\":\"run-1-3\",\"source\":\"/s\",\"specversion\":\"1.0\",\"subject\":"
+        "\"faultedAt\":\"2026-09-21T14:13:20.000Z\",\"name\":\"seen-run-1.ns\"},"
+        "\"datacontenttype\":"
+        "\"application/json\",\"id\":\"run-1-3\",\"source\":\"/"
+        "s\",\"specversion\":\"1.0\",\"subject\":"
         "\"run-1\",\"time\":\"2026-09-21T14:13:20.000Z\",\"type\":"
         "\"io.serverlessworkflow.workflow.faulted.v1\"}",
     };
