@@ -2,6 +2,7 @@
 // others an eval is asked for, and the phase is run again from its start when the result came.
 // SPDX-License-Identifier: Apache-2.0
 #include "flow/run_priv.h"
+#include <assert.h>
 #include <string.h>
 
 #define VARS_MAX 64
@@ -113,14 +114,13 @@ static bool closed(const struct frame *f)
 static struct val *variable(struct step *s, const struct place *p, struct bytes name)
 {
     struct flow_run *r = s->r;
+    assert(p->scope);
     if (p->value && bytes_eq(name, p->name))
         return val_ref(p->value);
-    for (const struct frame *f = p->scope; f; f = f->parent) {
+    for (const struct frame *f = p->scope; f; f = closed(f) ? NULL : f->parent) {
         struct val *v = frame_var(f, name);
         if (v)
             return v;
-        if (closed(f))
-            break;
     }
     if (bytes_is(name, "context"))
         return own_or_null(r->context);
