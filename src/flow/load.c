@@ -131,8 +131,8 @@ static int load_pend(const struct loader *l, const struct val *a)
     int64_t role = val_i64(val_at(a, 4), -1), slot = val_i64(val_at(a, 3), -1);
     struct pend p = {.frame = frame_at(l, val_at(a, 3))};
     uint64_t last = l->r->pend_count > 0 ? l->r->pends[l->r->pend_count - 1].ev.id : 0;
-    if (id <= 0 || (uint64_t)id <= last || type < FLOW_ACT || type > FLOW_LISTEN || role < 0 ||
-        role >= ROLES ||
+    if (id <= 0 || (uint64_t)id <= last || (uint64_t)id >= l->r->next_id || type < FLOW_ACT ||
+        type > FLOW_LISTEN || role < 0 || role >= ROLES ||
         (slot >= 0 && (!p.frame || p.frame->wait[role] > 0)))
         return E_INVALID;
     p.role = (enum role)role;
