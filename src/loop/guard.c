@@ -409,11 +409,14 @@ static bool guard_prepare(void)
 #endif
 }
 
-// The child has its output now; ours must not keep the pipes open.
-static void guard_drop_output(void)
+// The child has its input and output now; ours must not keep the pipes open.
+static void guard_drop_pipes(void)
 {
-    for (int fd = 1; fd <= 2; fd++)
-        (void)dup2(0, fd);
+    int none = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int fd = 0; none >= 0 && fd <= 2; fd++)
+        (void)dup2(none, fd);
+    if (none > 2)
+        (void)close(none);
 }
 
 int loop_guard_main(int argc, char **argv)
@@ -434,7 +437,7 @@ int loop_guard_main(int argc, char **argv)
         return 71; // EX_OSERR
     guard_cgroup_open(&g.cgroup, &g.opts);
     bool started = guard_start(&g);
-    guard_drop_output();
+    guard_drop_pipes();
     if (started)
         guard_run(&g);
 #ifndef __linux__

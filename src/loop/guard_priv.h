@@ -9,7 +9,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-// Descriptors of the guard: 0 /dev/null, 1 and 2 the child's output, 3 the socket to the node.
+// Descriptors of the guard: 0 /dev/null or the child's input, 1 and 2 its output, 3 the socket to
+// the node.
 enum { GUARD_CONTROL_FD = 3 };
 
 // Node to guard, one byte each. End of file: the node is gone, kill all.

@@ -3,6 +3,7 @@
 #ifndef PLEXUS_LOOP_LOOP_PRIV_H
 #define PLEXUS_LOOP_LOOP_PRIV_H
 
+#include "base/buf.h"
 #include "base/list.h"
 #include "loop/loop.h"
 #include "port/dgram.h"
@@ -134,6 +135,25 @@ void net_tls_ref(struct net_tls *t);
 void net_tls_stop(struct net *n);
 void net_tls_fini(struct net *n);
 
+// ---- proc_in.c: the input of a child: a pipe that is fed as the child reads
+
+struct proc_in {
+    struct loop *loop;
+    uv_poll_t poll;
+    int fd;        // the pipe's end here, -1: closed
+    bool watching; // for room in the pipe
+    bool ending;   // no more comes: closed when all is in the pipe
+    struct buf wait;
+    size_t at; // of wait: what is in the pipe already
+    uv_close_cb closed;
+    void (*drain)(void *user);
+    void *user;
+};
+void proc_in_open(struct proc_in *in, struct loop *l, int fd, size_t bytes_max, uv_close_cb closed);
+int proc_in_write(struct proc_in *in, struct bytes data);
+void proc_in_end(struct proc_in *in);
+void proc_in_close(struct proc_in *in); // closed comes; not open: nothing
+
 // ---- proc_uv.c
 
 struct procs_uv {
@@ -147,11 +167,8 @@ bool proc_idle(const struct procs_uv *p);
 
 // ---- work_uv.c
 
-struct work_pool;
-int loop_work_init(struct work_pool **ret, struct loop *l);
-struct work *loop_work_port(struct work_pool *p);
-void loop_work_stop(struct work_pool *p); // waits for the threads, closes the async handle
-void loop_work_free(struct work_pool *p);
+void loop_work_stop(struct loop *l); // waits for the threads, closes the async handles
+void loop_work_free(struct loop *l);
 
 // ---- loop.c
 
@@ -166,7 +183,8 @@ struct loop {
     struct timers_uv timers;
     struct net net;
     struct procs_uv procs;
-    struct work_pool *work;
+    struct work *work;
+    struct list pools; // struct work_pool, that one too
     struct loop_args args;
     char *self;
     char *read_buf;

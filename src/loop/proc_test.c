@@ -273,6 +273,104 @@ static void test_cwd_env(void **state)
     assert_string_equal(k[1].line[1], "own-");
 }
 
+// ---- input, and output as it comes
+
+struct feed {
+    struct kid kid;
+    struct {
+        char p[4 << 20];
+        size_t n;
+    } out, err;
+    unsigned drains, rounds;
+    struct bytes data;
+};
+
+static void feed_bytes(void *user, int fd, struct bytes part)
+{
+    struct feed *f = user;
+    char *p = fd == 1 ? f->out.p : f->err.p;
+    size_t *n = fd == 1 ? &f->out.n : &f->err.n;
+    assert_true(part.n < sizeof f->out.p - *n); // leaves a NUL
+    memcpy(p + *n, part.p, part.n);
+    *n += part.n;
+}
+
+static void feed_drain(void *user)
+{
+    struct feed *f = user;
+    f->drains++;
+    if (f->rounds == 0)
+        ops(f->kid.rig)->end_input(f->kid.p);
+    else if (f->rounds-- > 0)
+        assert_int_equal(ops(f->kid.rig)->write(f->kid.p, f->data), 1);
+}
+
+static void feed_start(struct rig *r, struct feed *f, const char *script, size_t max)
+{
+    const char *argv[] = {"sh", "-c", script, NULL};
+    kid_start_args(
+        r, &f->kid, argv,
+        (struct proc_args){
+            .on_bytes = feed_bytes, .input = true, .input_bytes_max = max, .on_drain = feed_drain});
+}
+
+static void test_input(void **state)
+{
+    (void)state;
+    enum { BIG = 3 << 20 };
+    static char big[BIG];
+    struct rig r;
+    static struct feed f[4];
+    for (size_t i = 0; i < BIG; i++)
+        big[i] = (char)(i * 7 % 251);
+    rig_up(&r);
+    // An empty one: end of file at once.
+    feed_start(&r, &f[0], "cat; echo end", 0);
+    ops(&r)->end_input(f[0].kid.p);
+    assert_int_equal(ops(&r)->write(f[0].kid.p, BYTES("late")), E_CLOSED);
+    ops(&r)->end_input(f[0].kid.p); // twice is harmless
+    // Short, without a last newline, and nothing is added.
+    feed_start(&r, &f[1], "cat; cat /dev/stdin >&2", 0);
+    assert_int_equal(ops(&r)->write(f[1].kid.p, BYTES("a\n\0b")), 0);
+    ops(&r)->end_input(f[1].kid.p);
+    // More than a pipe holds, byte for byte; over the ceiling nothing is taken.
+    feed_start(&r, &f[2], "sleep 0.05; cat", BIG);
+    assert_int_equal(ops(&r)->write(f[2].kid.p, (struct bytes){big, BIG}), 1);
+    assert_int_equal(ops(&r)->write(f[2].kid.p, (struct bytes){big, BIG}), E_FULL);
+    ops(&r)->end_input(f[2].kid.p);
+    // One that never reads, and ends: what waits is thrown away.
+    feed_start(&r, &f[3], "exit 5", BIG);
+    assert_int_equal(ops(&r)->write(f[3].kid.p, (struct bytes){big, BIG}), 1);
+    rig_run(&r);
+    assert_string_equal(f[0].out.p, "end\n");
+    assert_int_equal(f[1].out.n, 4);
+    assert_memory_equal(f[1].out.p, "a\n\0b", 4);
+    assert_int_equal(f[2].out.n, BIG);
+    assert_memory_equal(f[2].out.p, big, BIG);
+    assert_int_equal(f[3].kid.exit.code, 5);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(f[i].kid.lines, 0);
+}
+
+// What waits has gone: more may come, and end_input comes last.
+static void test_input_drain(void **state)
+{
+    (void)state;
+    enum { PART = 200000, ROUNDS = 5 };
+    static char part[PART];
+    struct rig r;
+    static struct feed f;
+    f.rounds = ROUNDS;
+    f.data = (struct bytes){part, PART};
+    rig_up(&r);
+    feed_start(&r, &f, "wc -c; echo problem >&2", PART);
+    assert_int_equal(ops(&r)->write(f.kid.p, f.data), 1);
+    rig_run(&r);
+    assert_int_equal(f.drains, ROUNDS + 1);
+    assert_int_equal(strtoul(f.out.p, NULL, 10), (ROUNDS + 1) * PART);
+    assert_string_equal(f.err.p, "problem\n");
+}
+
 // ---- TERM and KILL
 
 static void term_on_line(struct kid *k)
@@ -637,6 +735,7 @@ int main(int argc, char **argv)
         return hog(atoi(argv[2]));
     if (realpath(argv[0], self) == NULL)
         return 1;
+    (void)signal(SIGPIPE, SIG_IGN); // as the node does
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_output_and_code),
         cmocka_unit_test(test_long_lines),
@@ -644,6 +743,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_not_started),
         cmocka_unit_test(test_spawn_errors),
         cmocka_unit_test(test_cwd_env),
+        cmocka_unit_test(test_input),
+        cmocka_unit_test(test_input_drain),
         cmocka_unit_test(test_term),
         cmocka_unit_test(test_term_ignored),
         cmocka_unit_test(test_own_group),

@@ -37,6 +37,7 @@ struct proc {
     uv_poll_t control;
     int control_fd;
     struct proc_out out[2];
+    struct proc_in in;
     struct timer drain;
     unsigned handles; // not closed yet
     bool guard_gone, exit_known, told, freed;
@@ -46,6 +47,8 @@ struct proc {
     char words[512]; // from the guard, up to the next newline
     size_t words_n;
     void (*on_line)(void *user, int fd, struct bytes line);
+    void (*on_bytes)(void *user, int fd, struct bytes part);
+    void (*on_drain)(void *user);
     void (*on_started)(void *user);
     void (*on_exit)(void *user, const struct proc_exit *exit);
     void *user;
@@ -98,6 +101,7 @@ static void proc_tell_exit(struct proc *p)
     p->told = true;
     timer_stop(proc_timers(p), &p->drain);
     proc_close(&p->control, &p->control_fd);
+    proc_in_close(&p->in);
     for (int i = 0; i < 2; i++) {
         struct proc_out *o = &p->out[i];
         proc_close(&o->poll, &o->fd);
@@ -193,7 +197,11 @@ static void proc_out_event(uv_poll_t *h, int status, int events)
         (void)proc_listen(o->proc); // the pid was said before the output
     ssize_t n = read(o->fd, l->read_buf, l->args.read_bytes);
     if (n > 0) {
-        proc_split(o, l->read_buf, (size_t)n);
+        struct proc *p = o->proc;
+        if (p->on_bytes == NULL)
+            proc_split(o, l->read_buf, (size_t)n);
+        else if (!p->freed)
+            p->on_bytes(p->user, o->number, (struct bytes){l->read_buf, (size_t)n});
         return;
     }
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -389,23 +397,27 @@ static char **proc_command(struct procs_uv *ps, const struct proc_args *a, struc
 }
 
 struct proc_fds { // [0] stays here, [1] goes to the guard
-    int control[2], out[2], err[2];
+    int control[2], out[2], err[2], in[2];
 };
 
 static void proc_fds_close(struct proc_fds *f, int end)
 {
-    int *const all[] = {f->control, f->out, f->err};
-    for (int i = 0; i < 3; i++) {
+    int *const all[] = {f->control, f->out, f->err, f->in};
+    for (int i = 0; i < 4; i++) {
         if (all[i][end] >= 0)
             (void)close(all[i][end]);
         all[i][end] = -1;
     }
 }
 
-static int proc_fds_open(struct proc_fds *f, struct err *e)
+static int proc_fds_open(struct proc_fds *f, bool input, struct err *e)
 {
-    *f = (struct proc_fds){{-1, -1}, {-1, -1}, {-1, -1}};
-    if (sys_socketpair(f->control) < 0 || sys_pipe(f->out) < 0 || sys_pipe(f->err) < 0) {
+    int in[2] = {-1, -1}; // a pipe is read at [0], and the guard's end is read
+    *f = (struct proc_fds){{-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
+    bool failed = input && sys_pipe(in) < 0;
+    f->in[0] = in[1];
+    f->in[1] = in[0];
+    if (failed || sys_socketpair(f->control) < 0 || sys_pipe(f->out) < 0 || sys_pipe(f->err) < 0) {
         int error = errno;
         proc_fds_close(f, 0);
         proc_fds_close(f, 1);
@@ -435,7 +447,7 @@ static int proc_guard_start(struct proc *p, const struct proc_args *a, struct pr
     if (argv == NULL || (env == NULL && a->env == NULL))
         return err_set(e, E_NOMEM, "start %s: out of memory", a->argv[0]);
     uv_stdio_container_t io[4] = {
-        {.flags = UV_IGNORE},
+        {.flags = f->in[1] < 0 ? UV_IGNORE : UV_INHERIT_FD, .data.fd = f->in[1]},
         {.flags = UV_INHERIT_FD, .data.fd = f->out[1]},
         {.flags = UV_INHERIT_FD, .data.fd = f->err[1]},
         {.flags = UV_INHERIT_FD, .data.fd = f->control[1]},
@@ -454,6 +466,13 @@ static int proc_guard_start(struct proc *p, const struct proc_args *a, struct pr
     return 0;
 }
 
+static void proc_drained(void *user)
+{
+    struct proc *p = user;
+    if (!p->freed && p->on_drain != NULL)
+        p->on_drain(p->user);
+}
+
 static int proc_uv_spawn(struct procs *base, const struct proc_args *a, struct proc **ret,
                          struct err *e)
 {
@@ -461,7 +480,7 @@ static int proc_uv_spawn(struct procs *base, const struct proc_args *a, struct p
     struct proc_fds f;
     if (a->argv == NULL || a->argv[0] == NULL)
         return err_set(e, E_INVALID, "start a child: no command");
-    int rc = proc_fds_open(&f, e);
+    int rc = proc_fds_open(&f, a->input, e);
     if (rc < 0)
         return rc;
     struct proc *p = mem_new(struct proc);
@@ -473,10 +492,12 @@ static int proc_uv_spawn(struct procs *base, const struct proc_args *a, struct p
     p->procs = ps;
     p->pid = -1;
     p->on_line = a->on_line;
+    p->on_bytes = a->on_bytes;
+    p->on_drain = a->on_drain;
     p->on_started = a->on_started;
     p->on_exit = a->on_exit;
     p->user = a->user;
-    p->control_fd = p->out[0].fd = p->out[1].fd = -1;
+    p->control_fd = p->out[0].fd = p->out[1].fd = p->in.fd = -1;
     list_add_tail(&ps->all, &p->link);
     p->handles = 1;
     p->guard.data = p;
@@ -498,6 +519,13 @@ static int proc_uv_spawn(struct procs *base, const struct proc_args *a, struct p
         p->out[i].number = i + 1;
         p->out[i].fd = i == 0 ? f.out[0] : f.err[0];
         proc_watch(p, &p->out[i].poll, p->out[i].fd, proc_out_event);
+    }
+    if (a->input) {
+        p->handles++;
+        proc_in_open(&p->in, ps->loop, f.in[0], a->input_bytes_max, proc_handle_closed);
+        p->in.poll.data = p;
+        p->in.drain = proc_drained;
+        p->in.user = p;
     }
     *ret = p;
     return 0;
@@ -536,6 +564,16 @@ static void proc_uv_measure(struct proc *p)
     proc_say(p, GUARD_MEASURE);
 }
 
+static int proc_uv_write(struct proc *p, struct bytes data)
+{
+    return proc_in_write(&p->in, data);
+}
+
+static void proc_uv_end_input(struct proc *p)
+{
+    proc_in_end(&p->in);
+}
+
 static void proc_uv_free(struct proc *p)
 {
     if (p == NULL)
@@ -547,6 +585,7 @@ static void proc_uv_free(struct proc *p)
         proc_close(&p->control, &p->control_fd);
         proc_close(&p->out[0].poll, &p->out[0].fd);
         proc_close(&p->out[1].poll, &p->out[1].fd);
+        proc_in_close(&p->in);
     }
     proc_release(p);
 }
@@ -560,6 +599,8 @@ void proc_init(struct procs_uv *p, struct loop *l)
         .pid = proc_uv_pid,
         .memory = proc_uv_memory,
         .measure = proc_uv_measure,
+        .write = proc_uv_write,
+        .end_input = proc_uv_end_input,
         .free = proc_uv_free,
     };
     p->base.ops = &ops;

@@ -35,6 +35,12 @@ struct proc_args {
     struct proc_limits limits;
     // Output lines without the newline; lines over 16 KiB come in pieces. fd is 1 or 2.
     void (*on_line)(void *user, int fd, struct bytes line);
+    // Instead of on_line: output as it comes, no byte lost or added. Borrowed until return.
+    void (*on_bytes)(void *user, int fd, struct bytes part);
+    // The child's input is a pipe, for write and end_input; else it is /dev/null.
+    bool input;
+    size_t input_bytes_max; // that may wait for the child to read them, 0: 1 MiB
+    void (*on_drain)(void *user); // all that waited is in the pipe; may be NULL
     // The program runs (its exec succeeded); may be NULL.
     void (*on_started)(void *user);
     // Once, after the last line, when the child and all its descendants are gone.
@@ -50,6 +56,11 @@ struct procs_ops {
     uint64_t (*memory)(
         const struct proc *p); // PSS of the tree in bytes as last measured, 0: not yet
     void (*measure)(struct proc *p); // asks for a fresh memory figure (comes later)
+    // Input for the child (proc_args.input). Copied. 0: all is in the pipe; 1: a part waits,
+    // on_drain comes; E_FULL: over input_bytes_max, nothing is taken; E_CLOSED: it does not read
+    // any more.
+    int (*write)(struct proc *p, struct bytes data);
+    void (*end_input)(struct proc *p); // after what waits: end of file
     void (*free)(struct proc *p); // after on_exit, or before: then the tree is killed and no
                                   // callback comes any more
 };
