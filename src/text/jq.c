@@ -168,8 +168,9 @@ int jq_run(const struct jq *p, const struct jq_args *args, struct val **ret, str
         struct val *in = args->input ? val_keep(args->input) : val_null();
         (void)jq_many(&x, p->root, NULL, in, output, &o);
         (void)jq_broken_to(&x, &o);
-        rc = x.flow == 0 ? 0 : x.flow == JQ_BROKEN ? err_set(e, E_INVALID, "jq: break")
-                                                   : failure(&x, e);
+        rc = x.flow == 0           ? 0
+             : x.flow == JQ_BROKEN ? err_set(e, E_INVALID, "jq: break")
+                                   : failure(&x, e);
     }
     if (rc == 0 && x.not_finite)
         o.arr = made_finite(o.arr);

@@ -244,9 +244,7 @@ static struct val *one_rare(struct jq_run *x, const struct jq_node *n, const str
     case J_EMPTY: return drop(in);
     case J_ERROR: return fail_loudly(x, n, env, in);
     case J_LABEL: return one_label(x, n, env, in);
-    case J_BREAK:
-        (void)jq_break_to(x, jq_up(env, n->index));
-        return drop(in);
+    case J_BREAK: (void)jq_break_to(x, jq_up(env, n->index)); return drop(in);
     case J_MODIFY: return jq_modify(x, n, env, in);
     case J_DEL: return jq_delete(x, n, env, in);
     case J_FIRST:
@@ -302,4 +300,3 @@ struct val *jq_one(struct jq_run *x, const struct jq_node *n, const struct jq_en
     x->depth--;
     return v;
 }
-

@@ -85,8 +85,8 @@ static void take_number(struct jq_lex *x)
 static void take_operator(struct jq_lex *x)
 {
     static const char *const operators[] = {
-        "?//", "//=", "!=", "==", "//", "|=", "+=", "-=", "*=", "/=", "%=", "<=", ">=", "<",
-        ">",   "=",   "|",  "+",  "-",  "*",  "/",  "%",  "?",
+        "?//", "//=", "!=", "==", "//", "|=", "+=", "-=", "*=", "/=", "%=", "<=",
+        ">=",  "<",   ">",  "=",  "|",  "+",  "-",  "*",  "/",  "%",  "?",
     };
     struct bytes rest = bytes_from(x->all, x->at);
     for (size_t i = 0; i < sizeof operators / sizeof *operators; i++)

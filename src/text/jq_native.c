@@ -19,8 +19,7 @@ static struct val *swap(struct val *v, struct val *result)
         return swap(v, NULL);                                                                      \
     } while (0)
 
-#define NATIVE(name)                                                                               \
-    static struct val *name(struct jq_run *x, struct val *in, struct val **args)
+#define NATIVE(name) static struct val *name(struct jq_run *x, struct val *in, struct val **args)
 #define UNUSED_ARGS (void)args
 
 NATIVE(do_not)

@@ -13,8 +13,7 @@ static struct val *swap(struct val *v, struct val *result)
     return result;
 }
 
-#define NATIVE(name)                                                                               \
-    static struct val *name(struct jq_run *x, struct val *in, struct val **args)
+#define NATIVE(name) static struct val *name(struct jq_run *x, struct val *in, struct val **args)
 #define UNUSED_ARGS (void)args
 
 NATIVE(do_tostring)
@@ -356,8 +355,9 @@ NATIVE(do_todate)
     UNUSED_ARGS;
     double d = val_dbl(in, 0);
     if (in->kind != JSON_NUM || !(d >= 0 && d < 253402300800.0)) { // years 1970 to 9999
-        (void)jq_fail(x, in->kind == JSON_NUM ? "error converting number of seconds since epoch to datetime"
-                                              : "strftime/1 requires parsed datetime inputs");
+        (void)jq_fail(x, in->kind == JSON_NUM
+                             ? "error converting number of seconds since epoch to datetime"
+                             : "strftime/1 requires parsed datetime inputs");
         return swap(in, NULL);
     }
     int64_t s = (int64_t)d, year;

@@ -378,9 +378,7 @@ static struct jq_node *known_call(struct jq_parser *s, struct bytes name, struct
             return NULL;
         node->fn = known->fn;
         return node;
-    case KNOWN_DEF:
-        f = known_func(s, known);
-        return f ? func_call(s, f, UINT32_MAX, args) : NULL;
+    case KNOWN_DEF: f = known_func(s, known); return f ? func_call(s, f, UINT32_MAX, args) : NULL;
     case KNOWN_FORBIDDEN:
         s->rc = err_set(s->e, E_FORBIDDEN, "jq: %s would depend on more than the input: %s",
                         known->name, known->text);

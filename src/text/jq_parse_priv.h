@@ -48,6 +48,10 @@ struct jq_node *jq_node_dot(struct jq_parser *s);
 bool jq_node_kids(struct jq_parser *s, struct jq_node *node, struct jq_node **kids, size_t n);
 bool jq_scope_open(struct jq_parser *s, enum jq_scope_kind kind, struct bytes name,
                    struct jq_func *func, unsigned param);
+#define JQ_NEST_MAX 200 // of the text
+struct jq_scope *jq_scope_find(struct jq_parser *s, enum jq_scope_kind kind, struct bytes name,
+                               uint32_t *ret_up);
+struct jq_node *jq_parse_term(struct jq_parser *s);
 struct jq_node *jq_parse_pipe(struct jq_parser *s, bool no_comma);
 struct jq_node *jq_parse_def(struct jq_parser *s);                      // behind "def"
 struct jq_node *jq_parse_call(struct jq_parser *s, struct bytes name);  // behind the name

@@ -259,13 +259,13 @@ int jq_many_parts(struct jq_run *x, const struct jq_node *n, const struct jq_env
 
 // All parts have one output. Takes in.
 __attribute__((noinline)) struct val *jq_one_parts(struct jq_run *x, const struct jq_node *n,
-                                                          const struct jq_env *env, struct val *in)
+                                                   const struct jq_env *env, struct val *in)
 {
     const struct jq_node *parts[JQ_PARTS_MAX];
     struct val *vals[JQ_PARTS_MAX];
     size_t count = parts_of(n, parts), i = 0;
-    bool needs_in = n->op >= J_GETPATH || n->op == J_ASSIGN || n->op == J_UPDATE ||
-                    n->op == J_ALTSET;
+    bool needs_in =
+        n->op >= J_GETPATH || n->op == J_ASSIGN || n->op == J_UPDATE || n->op == J_ALTSET;
     for (; i < count; i++) {
         bool last = i + 1 == count && !needs_in;
         vals[i] = jq_one(x, parts[i], env, last ? in : val_keep(in));
@@ -282,7 +282,7 @@ __attribute__((noinline)) struct val *jq_one_parts(struct jq_run *x, const struc
 
 // Objects and strings may have many parts: one after the other.
 struct val *jq_one_object(struct jq_run *x, const struct jq_node *n, const struct jq_env *env,
-                              struct val *in)
+                          struct val *in)
 {
     struct val *obj = jq_made(x, val_obj_room(n->kid_count / 2u));
     for (size_t i = 0; obj && i + 1 < n->kid_count; i += 2) {
@@ -300,7 +300,7 @@ struct val *jq_one_object(struct jq_run *x, const struct jq_node *n, const struc
 }
 
 struct val *jq_one_string(struct jq_run *x, const struct jq_node *n, const struct jq_env *env,
-                              struct val *in)
+                          struct val *in)
 {
     struct buf out;
     buf_init(&out, x->bytes + 64);
@@ -320,4 +320,3 @@ struct val *jq_one_string(struct jq_run *x, const struct jq_node *n, const struc
     buf_fini(&out);
     return NULL;
 }
-

@@ -28,7 +28,7 @@ struct jq_lex {
     size_t at; // behind the token
     enum jq_tok kind;
     struct bytes text; // of the token; names without their first sign
-    size_t from;       // where it begins
+    size_t from; // where it begins
     const char *bad;
 };
 void jq_lex_next(struct jq_lex *x);
@@ -41,12 +41,12 @@ bool jq_lex_piece(struct jq_lex *x, struct buf *out);
 enum jq_op {
     J_DOT,
     J_LIT,
-    J_VAR,   // index: how many scopes up
+    J_VAR, // index: how many scopes up
     J_GLOBAL, // index: of the program's free variables
     J_FIELD, // a: of what, lit: name
     J_INDEX, // a[b]
     J_SLICE, // a[b:c], b or c may be NULL
-    J_ITER,  // a[]
+    J_ITER, // a[]
     J_PIPE,
     J_COMMA,
     J_BINARY, // sub: enum jq_bin
@@ -54,45 +54,65 @@ enum jq_op {
     J_OR,
     J_ALT, // a // b
     J_NEG,
-    J_IF,      // a, b, c (NULL: .)
-    J_TRY,     // a, b (NULL: nothing)
-    J_BIND,    // a as pattern | b
-    J_REDUCE,  // reduce a as pattern (b; c)
+    J_IF, // a, b, c (NULL: .)
+    J_TRY, // a, b (NULL: nothing)
+    J_BIND, // a as pattern | b
+    J_REDUCE, // reduce a as pattern (b; c)
     J_FOREACH, // foreach a as pattern (b; c; d), d NULL: .
-    J_DEF,     // func, a: what follows
-    J_CALL,    // func, kids: arguments; index: scopes up to it
-    J_PARAM,   // call of an argument; index: scopes up
-    J_ARR,     // [a], a may be NULL
-    J_OBJ,     // kids: key, value, key, value ...
-    J_STRING,  // kids: parts, literal texts among them; sub: enum jq_format
-    J_FORMAT,  // sub: enum jq_format
+    J_DEF, // func, a: what follows
+    J_CALL, // func, kids: arguments; index: scopes up to it
+    J_PARAM, // call of an argument; index: scopes up
+    J_ARR, // [a], a may be NULL
+    J_OBJ, // kids: key, value, key, value ...
+    J_STRING, // kids: parts, literal texts among them; sub: enum jq_format
+    J_FORMAT, // sub: enum jq_format
     J_RECURSE, // .. or recurse(a)
     J_EMPTY,
     J_ERROR, // a: message, NULL: .
     J_LABEL, // a: what follows
     J_BREAK, // index: scopes up
-    J_PATH,  // path(a)
+    J_PATH, // path(a)
     J_ASSIGN, // a = b
     J_MODIFY, // a |= b
     J_UPDATE, // a op= b; sub: enum jq_bin
     J_ALTSET, // a //= b
-    J_DEL,    // del(a)
-    J_LIMIT,  // limit(a; b)
-    J_FIRST,  // first(a)
-    J_LAST,   // last(a)
-    J_RANGE,  // range(a; b; c), c may be NULL
-    J_UNTIL,  // until(a; b)
-    J_ANY,    // any(a; b)
-    J_ALL,    // all(a; b)
-    J_BY,     // sort_by(a) and the like; sub: enum jq_by
+    J_DEL, // del(a)
+    J_LIMIT, // limit(a; b)
+    J_FIRST, // first(a)
+    J_LAST, // last(a)
+    J_RANGE, // range(a; b; c), c may be NULL
+    J_UNTIL, // until(a; b)
+    J_ANY, // any(a; b)
+    J_ALL, // all(a; b)
+    J_BY, // sort_by(a) and the like; sub: enum jq_by
     J_GETPATH,
     J_NATIVE, // fn, kids: arguments
 };
-enum jq_bin { BIN_ADD, BIN_SUB, BIN_MUL, BIN_DIV, BIN_MOD, BIN_EQ, BIN_NE, BIN_LT, BIN_LE, BIN_GT,
-              BIN_GE };
+enum jq_bin {
+    BIN_ADD,
+    BIN_SUB,
+    BIN_MUL,
+    BIN_DIV,
+    BIN_MOD,
+    BIN_EQ,
+    BIN_NE,
+    BIN_LT,
+    BIN_LE,
+    BIN_GT,
+    BIN_GE
+};
 enum jq_by { BY_SORT, BY_GROUP, BY_UNIQUE, BY_MIN, BY_MAX };
-enum jq_format { FORMAT_TEXT, FORMAT_JSON, FORMAT_CSV, FORMAT_TSV, FORMAT_HTML, FORMAT_URI,
-                 FORMAT_SH, FORMAT_BASE64, FORMAT_BASE64D };
+enum jq_format {
+    FORMAT_TEXT,
+    FORMAT_JSON,
+    FORMAT_CSV,
+    FORMAT_TSV,
+    FORMAT_HTML,
+    FORMAT_URI,
+    FORMAT_SH,
+    FORMAT_BASE64,
+    FORMAT_BASE64D
+};
 
 #define JQ_ARGS_MAX 6 // of a function
 #define JQ_VARS_MAX 16 // of a pattern
@@ -117,8 +137,8 @@ struct jq_pattern { // $name, [..] or {..}
     size_t n;
     struct jq_pattern **parts;
     struct jq_node **keys; // of objects: expression for each part
-    bool *binds_key;       // {$name: pattern}: also binds $name
-    size_t vars;           // scopes it opens
+    bool *binds_key; // {$name: pattern}: also binds $name
+    size_t vars; // scopes it opens
 };
 struct jq_node {
     uint8_t op, sub;
@@ -146,10 +166,10 @@ struct jq {
 // What a name means when no def is in sight.
 enum jq_known {
     KNOWN_NOT,
-    KNOWN_NATIVE,      // fn
-    KNOWN_DEF,         // text: a definition in jq itself
-    KNOWN_NODE,        // made of nodes by the parser; id
-    KNOWN_FORBIDDEN,   // depends on something else than the input
+    KNOWN_NATIVE, // fn
+    KNOWN_DEF, // text: a definition in jq itself
+    KNOWN_NODE, // made of nodes by the parser; id
+    KNOWN_FORBIDDEN, // depends on something else than the input
     KNOWN_UNSUPPORTED, // libjq has it
 };
 struct jq_name {
@@ -162,13 +182,38 @@ struct jq_name {
 };
 const struct jq_name *jq_name_find(struct bytes name, unsigned arity);
 enum jq_node_id { // KNOWN_NODE
-    ID_EMPTY, ID_ERROR0, ID_ERROR, ID_PATH, ID_SELECT, ID_RECURSE0, ID_RECURSE, ID_RECURSE2,
-    ID_MAP, ID_MAP_VALUES, ID_DEL, ID_FIRST, ID_LAST, ID_LIMIT, ID_RANGE1, ID_RANGE2, ID_RANGE3,
-    ID_UNTIL, ID_ANY2, ID_ALL2, ID_SORT_BY, ID_GROUP_BY, ID_UNIQUE_BY, ID_MIN_BY, ID_MAX_BY,
-    ID_GETPATH, ID_NULL, ID_TRUE, ID_FALSE,
+    ID_EMPTY,
+    ID_ERROR0,
+    ID_ERROR,
+    ID_PATH,
+    ID_SELECT,
+    ID_RECURSE0,
+    ID_RECURSE,
+    ID_RECURSE2,
+    ID_MAP,
+    ID_MAP_VALUES,
+    ID_DEL,
+    ID_FIRST,
+    ID_LAST,
+    ID_LIMIT,
+    ID_RANGE1,
+    ID_RANGE2,
+    ID_RANGE3,
+    ID_UNTIL,
+    ID_ANY2,
+    ID_ALL2,
+    ID_SORT_BY,
+    ID_GROUP_BY,
+    ID_UNIQUE_BY,
+    ID_MIN_BY,
+    ID_MAX_BY,
+    ID_GETPATH,
+    ID_NULL,
+    ID_TRUE,
+    ID_FALSE,
 };
 
-#define JQ_LIT_TEXT 1   // sub of a literal that stands as text in a string: not formatted
+#define JQ_LIT_TEXT 1 // sub of a literal that stands as text in a string: not formatted
 #define JQ_PARTS_MAX 40 // parts of a node with a generator among them
 
 // 0, E_PARSE, E_FORBIDDEN, E_UNSUPPORTED (only when the text is right otherwise), E_NOMEM.
@@ -181,7 +226,7 @@ bool jq_is_path(const struct jq_node *n);
 // Scopes: one for each variable, definition, argument and label; in the frames of the evaluation.
 struct jq_env {
     const struct jq_env *up;
-    struct val *value;             // variable
+    struct val *value; // variable
     const struct jq_node *closure; // argument ...
     const struct jq_env *closure_env; // ... and where it was written
 };
@@ -189,12 +234,12 @@ struct jq_env {
 enum { JQ_GO_ON = 0, JQ_FAILED, JQ_BROKEN }; // what evaluations give: FAILED: run->status
 
 struct jq_run {
-    int flow;          // JQ_GO_ON and so on: why an evaluation ended early
-    int status;        // 0, E_INVALID: an error of jq in `error`, or another E_*: cannot be caught
+    int flow; // JQ_GO_ON and so on: why an evaluation ended early
+    int status; // 0, E_INVALID: an error of jq in `error`, or another E_*: cannot be caught
     struct val *error; // message
     const void *broken; // JQ_BROKEN: to whom it is
-    uint64_t steps;     // left
-    size_t bytes;       // left
+    uint64_t steps; // left
+    size_t bytes; // left
     unsigned depth;
     bool not_finite; // a number came up that JSON does not have
     int64_t now_ms;
@@ -259,7 +304,7 @@ struct val *jq_delete(struct jq_run *x, const struct jq_node *n, const struct jq
 struct val *jq_fail(struct jq_run *x, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 struct val *jq_fail_val(struct jq_run *x, struct val *takes_message);
 struct val *jq_stop(struct jq_run *x, int code); // E_TOOBIG, E_NOMEM
-bool jq_charge(struct jq_run *x, size_t bytes);  // false: over the limit
+bool jq_charge(struct jq_run *x, size_t bytes); // false: over the limit
 static inline struct val *jq_made(struct jq_run *x, struct val *v) // NULL was: no memory
 {
     return v ? v : jq_stop(x, E_NOMEM);

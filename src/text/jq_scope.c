@@ -39,8 +39,8 @@ static bool bind(struct jq_run *x, const struct jq_pattern *p, const struct jq_e
         val_unref(key);
         good = part != NULL;
         if (good && p->binds_key[i]) {
-            slots[*used] = (struct jq_env){.up = *used ? &slots[*used - 1] : outer,
-                                           .value = val_keep(part)};
+            slots[*used] =
+                (struct jq_env){.up = *used ? &slots[*used - 1] : outer, .value = val_keep(part)};
             ++*used;
         }
         if (good && p->parts[i])
@@ -75,7 +75,7 @@ static __attribute__((noinline)) int bound_many(struct jq_run *x, const struct j
 
 // Runs body with the pattern's variables bound. Takes value.
 int jq_bound(struct jq_run *x, const struct jq_pattern *p, const struct jq_env *env,
-                 struct val *value, jq_body_fn *body, void *arg)
+             struct val *value, jq_body_fn *body, void *arg)
 {
     if (p->kind != PATTERN_VAR)
         return bound_many(x, p, env, value, body, arg);
@@ -297,8 +297,8 @@ static void call_end(struct call *c)
 }
 
 __attribute__((noinline)) int jq_call_many(struct jq_run *x, const struct jq_node *n,
-                                               const struct jq_env *env, struct val *in,
-                                               jq_out_fn *out, void *arg)
+                                           const struct jq_env *env, struct val *in, jq_out_fn *out,
+                                           void *arg)
 {
     struct call c = {.x = x, .n = n, .env = env, .in = in, .out = out, .arg = arg};
     call_begin(&c);
@@ -320,7 +320,7 @@ int jq_call_paths(struct jq_run *x, const struct jq_node *n, const struct jq_env
 }
 
 __attribute__((noinline)) struct val *jq_call_one(struct jq_run *x, const struct jq_node *n,
-                                                      const struct jq_env *env, struct val *in)
+                                                  const struct jq_env *env, struct val *in)
 {
     struct call c = {.x = x, .n = n, .env = env, .in = &val_null_};
     const struct jq_func *f = n->func;
@@ -335,4 +335,3 @@ __attribute__((noinline)) struct val *jq_call_one(struct jq_run *x, const struct
     call_end(&c);
     return v;
 }
-

@@ -46,8 +46,7 @@ static struct val *grouped(struct jq_run *x, struct val *arr, struct val *keys,
     struct val *v = jq_made(x, val_arr()), *group = NULL;
     size_t n = val_len(arr);
     for (size_t i = 0; i < n && v; i++) {
-        bool first =
-            i == 0 || val_cmp(val_at(keys, order[i]), val_at(keys, order[i - 1])) != 0;
+        bool first = i == 0 || val_cmp(val_at(keys, order[i]), val_at(keys, order[i - 1])) != 0;
         struct val *item = val_keep(val_at(arr, order[i]));
         if (unique) {
             if (first)

@@ -188,7 +188,8 @@ static void limits(void **state)
     check("[1,2,3,4]", "null", &(struct jq_args){.bytes_max = 32}, "E_TOOBIG");
     // not without reason
     check("[range(100000)] | length", "null", &args, "[100000]");
-    check("reduce range(100000) as $x (\"\"; . + \"abcdefgh\") | length", "null", &args, "[800000]");
+    check("reduce range(100000) as $x (\"\"; . + \"abcdefgh\") | length", "null", &args,
+          "[800000]");
     check("reduce range(100000) as $x ([]; . + [$x]) | length", "null", &args, "[100000]");
     check("reduce range(50000) as $x ({}; .[\"k\\($x)\"] = $x) | length", "null", &args, "[50000]");
     check("def f: if . < 500 then . + 1 | f else . end; f", "0", &args, "[500]");
@@ -274,8 +275,12 @@ static void messages(void **state)
 static void input_stays(void **state)
 {
     static const char *const programs[] = {
-        ".a += 1 | .b.c = 2 | del(.l[0])", ".l[1:] = [9]", ".l |= map(. * 2)",
-        ".l += [5] | .l[0] |= empty",      "to_entries",   "[.., .] | flatten | length",
+        ".a += 1 | .b.c = 2 | del(.l[0])",
+        ".l[1:] = [9]",
+        ".l |= map(. * 2)",
+        ".l += [5] | .l[0] |= empty",
+        "to_entries",
+        "[.., .] | flatten | length",
         "walk(if type == \"number\" then . + 1 else . end)",
     };
     const char *text = "{\"a\":1,\"b\":{},\"l\":[1,2,3]}";
@@ -298,7 +303,8 @@ static void no_memory(void **state)
 {
     (void)state;
     static const char *const programs[] = {
-        "def f($a; g): [$a, g]; . as [$x, {y: $z}] | {a: f($x; $z), \"b\\($x)\": (.[1] | .k.l = 1)}",
+        "def f($a; g): [$a, g]; . as [$x, {y: $z}] | {a: f($x; $z), \"b\\($x)\": (.[1] | .k.l = "
+        "1)}",
         "[.[] | tojson, (tostring | @base64)] | sort | group_by(.) | map(length) | add",
         "reduce range(20) as $i ({}; .[\"k\\($i)\"] = [$i]) | del(.k3, .k4) | to_entries | "
         "from_entries | [paths] | length",
@@ -333,9 +339,9 @@ static void no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cases),     cmocka_unit_test(on_input),    cmocka_unit_test(variables),
-        cmocka_unit_test(outputs),   cmocka_unit_test(limits),      cmocka_unit_test(refused),
-        cmocka_unit_test(messages),  cmocka_unit_test(input_stays), cmocka_unit_test(no_memory),
+        cmocka_unit_test(cases),    cmocka_unit_test(on_input),    cmocka_unit_test(variables),
+        cmocka_unit_test(outputs),  cmocka_unit_test(limits),      cmocka_unit_test(refused),
+        cmocka_unit_test(messages), cmocka_unit_test(input_stays), cmocka_unit_test(no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
