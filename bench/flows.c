@@ -372,8 +372,7 @@ static void replay(void)
             fail(e.text);
         for (; rest.n; entries++) {
             struct flow_event ev;
-            if (flow_event_parse(&ev, bytes_cut(&rest, '\n'), &e) ||
-                flow_replay_entry(x, &ev, &e))
+            if (flow_event_parse(&ev, bytes_cut(&rest, '\n'), &e) || flow_replay_entry(x, &ev, &e))
                 fail(e.text);
             flow_event_fini(&ev);
         }

@@ -282,8 +282,7 @@ static struct post *next(struct run *r)
         list_del(&p->link);
         if (wanted(r, p))
             return p;
-        (void)err_set(&e, E_CONFLICT, "the run is %s",
-                      flow_status_name(flow_run_status(r->flow)));
+        (void)err_set(&e, E_CONFLICT, "the run is %s", flow_status_name(flow_run_status(r->flow)));
         runs_post_fail(r->s, p, E_CONFLICT, &e);
     }
     return due_timer(r);

@@ -145,9 +145,9 @@ static void on_kept(struct post *p, int status, const struct err *e)
 static struct post *answer_post(const struct val *v)
 {
     struct val *output = val_get_cstr(v, "output"), *error = val_get_cstr(v, "error");
-    struct val *data = error ? val_put_cstr(val_obj(), "error", val_ref(error))
-                             : val_put_cstr(val_obj(), "output",
-                                            output ? val_ref(output) : val_null());
+    struct val *data =
+        error ? val_put_cstr(val_obj(), "error", val_ref(error))
+              : val_put_cstr(val_obj(), "output", output ? val_ref(output) : val_null());
     struct val *node = val_get_cstr(v, "node"), *final = val_get_cstr(v, "final");
     if (node)
         data = val_put_cstr(data, "node", val_ref(node));
@@ -169,9 +169,8 @@ static void on_answer(struct bus_sub *sub, const struct bus_msg *m)
     }
     struct receipt *r = mem_new(struct receipt);
     struct post *p = r ? answer_post(v) : NULL;
-    struct run *run = p && !runs_down(s, NULL)
-                          ? runs_get(s, val_bytes(val_get_cstr(v, "run")), &e)
-                          : NULL;
+    struct run *run =
+        p && !runs_down(s, NULL) ? runs_get(s, val_bytes(val_get_cstr(v, "run")), &e) : NULL;
     val_unref(v);
     if (!run) {
         runs_post_free(p);

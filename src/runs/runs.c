@@ -192,8 +192,8 @@ static void on_prune(struct timer *t)
 {
     struct runs *s = t->user;
     struct op *o = runs_op(s, on_pruned, s);
-    if (o && !journal_prune(s->args.journal, runs_wall(s) - s->args.retention_ms, PRUNE_ROWS,
-                            false, &s->prune_count, &o->req, NULL))
+    if (o && !journal_prune(s->args.journal, runs_wall(s) - s->args.retention_ms, PRUNE_ROWS, false,
+                            &s->prune_count, &o->req, NULL))
         return;
     runs_op_free(o);
     (void)timer_start(s->args.timers, &s->prune, PRUNE_MS);
@@ -233,11 +233,11 @@ int runs_new(struct runs **ret, const struct runs_args *args, struct err *e)
     struct runs *s = mem_new(struct runs);
     if (!s)
         return err_set(e, E_NOMEM, "flows need memory");
-    struct list *lists[] = {&s->hears,     &s->plan_loads, &s->doc_list, &s->schedule_list,
-                            &s->early,     &s->early_events, &s->loaded, &s->ready,
-                            &s->turns,     &s->loads,      &s->ops,      &s->writes,
-                            &s->mails,     &s->old_mails,  &s->orphans,  &s->asks,
-                            &s->answers,   &s->left,       &s->receipts, &s->firings};
+    struct list *lists[] = {&s->hears,   &s->plan_loads,   &s->doc_list, &s->schedule_list,
+                            &s->early,   &s->early_events, &s->loaded,   &s->ready,
+                            &s->turns,   &s->loads,        &s->ops,      &s->writes,
+                            &s->mails,   &s->old_mails,    &s->orphans,  &s->asks,
+                            &s->answers, &s->left,         &s->receipts, &s->firings};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         list_init(lists[i]);
     s->wake = (struct timer){.fn = on_wake, .user = s};

@@ -17,7 +17,7 @@
     "      call: http\n"                                                                           \
     "      with: {method: post, endpoint: 'http://t.example/', body: '${ {n: .n} }'}\n"            \
     "      metadata: {plexus: {queue: heavy}}\n"                                                   \
-    "  - b: {call: http, with: {method: post, endpoint: 'http://t.example/', body: '${ {n: (.n + "  \
+    "  - b: {call: http, with: {method: post, endpoint: 'http://t.example/', body: '${ {n: (.n + " \
     "1)} }'}}\n"
 
 static const char *const own[] = {"edge", NULL}, *const heavy[] = {"heavy", NULL};
