@@ -214,6 +214,7 @@ static void test_stops(void **state)
     struct journal_run row = row_of("a", "running", true);
     struct plan plan = {.step = "none"};
     close_it(k);
+    FAULTS_OR_SKIP();
     store_fault_set(by_plan, &plan);
     k->j = kit_open_as(k, "kit");
     assert_int_equal(create(k, "r", &row), 0);
@@ -356,6 +357,7 @@ static void test_kill_steps(void **state)
     struct kit *k = *state;
     unsigned n = kills(100) / 2 + 1, ended = 0;
     close_it(k);
+    FAULTS_OR_SKIP();
     for (unsigned i = 1; i <= n; i++) {
         for (int h = TORTURE_KILL; h <= TORTURE_POWER; h++) {
             uint64_t told[TORTURE_RUNS] = {0};
