@@ -56,6 +56,7 @@ struct rig {
     void (*next)(struct rig *r, unsigned round); // when all that it began has ended
     void (*change)(struct rig *r, struct acts_args *args);
     const char *secrets[8][2];
+    const char *label;
     void *user;
 };
 
@@ -166,6 +167,7 @@ static struct one *rig_do(struct rig *r, const char *kind, const char *json, int
                                 .key = BYTES("run-1/7"),
                                 .attempt = 1,
                                 .timeout_ms = timeout_ms ? timeout_ms : TIME_NEVER,
+                                .label = bytes_of(r->label),
                                 .args = o->with};
     if (act_start(r->acts, &o->args, &o->req, &e) < 0)
         fail_msg("%s", e.text);
