@@ -92,15 +92,21 @@ int act_url_join(struct buf *out, struct bytes base, struct bytes ref)
         return act_url_clean(out, ref);
     }
     (void)buf_put(out, bytes_first(base, at));
-    struct bytes path = bytes_from(base, at), query;
-    ptrdiff_t q = bytes_chr(path, '?');
-    if (q >= 0)
+    struct bytes path = bytes_from(base, at), query, old = BYTES_NONE;
+    ptrdiff_t q = bytes_chr(path, '?'), fragment = bytes_chr(ref, '#');
+    if (q >= 0) {
+        old = bytes_from(path, (size_t)q);
         path = bytes_first(path, (size_t)q);
+    }
+    if (fragment >= 0)
+        ref = bytes_first(ref, (size_t)fragment);
     size_t from = out->n;
     ptrdiff_t rq = bytes_chr(ref, '?');
-    query = rq < 0 ? BYTES_NONE : bytes_from(ref, (size_t)rq);
     struct bytes rpath = rq < 0 ? ref : bytes_first(ref, (size_t)rq);
-    if (!rpath.n || *rpath.p != '/') {
+    query = rq >= 0 ? bytes_from(ref, (size_t)rq) : rpath.n ? BYTES_NONE : old;
+    if (!rpath.n) {
+        (void)buf_put(out, path.n ? path : BYTES("/"));
+    } else if (*rpath.p != '/') {
         while (rpath.n && path.n && path.p[path.n - 1] != '/')
             path.n--;
         (void)buf_put(out, path.n ? path : BYTES("/"));
