@@ -91,7 +91,8 @@ static struct val *secret_value(struct bytes text)
     return val_str(text);
 }
 
-int act_secret_get(struct act *a, struct bytes name, struct val **ret)
+// Borrowed; it lives as long as the act.
+static int secret_get(struct act *a, struct bytes name, struct val **ret)
 {
     struct acts_args *args = &a->room->args;
     struct err e = {0};
@@ -157,7 +158,7 @@ static struct bytes secret_name(struct bytes t)
 static int add_secret(struct act *a, struct bytes name, struct val **secrets)
 {
     struct val *v = NULL;
-    int rc = act_secret_get(a, name, &v);
+    int rc = secret_get(a, name, &v);
     if (rc == 0)
         *secrets = val_put(*secrets, name, val_ref(v));
     return rc;

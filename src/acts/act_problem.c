@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define TYPES "https://serverlessworkflow.io/spec/1.0.0/errors/"
-#define HIDE_MIN 3 // a shorter text would blank out half of every sentence
+#define HIDE_MIN 4 // a shorter text would blank out half of every sentence
 
 struct act_secret { // a text that must not show
     struct act_secret *next;

@@ -113,8 +113,6 @@ void act_late(struct act *a, const struct val *v, struct val *takes_authorizatio
 void act_late_stop(struct act *a);
 bool act_late_is(const struct val *v);  // this one
 bool act_late_has(const struct val *v); // it, or one inside
-// The members of secret NAME (a JSON object), or {"": TEXT}. E_*: the act has ended.
-int act_secret_get(struct act *a, struct bytes name, struct val **ret);
 
 // ---- arguments ---------------------------------------------------------------------------------
 
@@ -165,6 +163,9 @@ struct act_fetch {
 // E_INVALID (address), E_CONFIG (no TLS), E_NOMEM.
 int act_fetch(struct acts_room *r, const struct act_fetch_args *args, struct act_fetch **ret,
               struct err *e);
+// Where host:port is: its fixed address (then without TLS), or itself.
+int act_address(struct acts_room *r, struct bytes host, uint16_t port, struct net_addr *ret,
+                bool *tls, struct err *e);
 struct bytes act_fetch_header(const struct act_fetch *f, const char *name);
 // Lets go of it, running or ended (also from its on_end). NULL is harmless.
 void act_fetch_free(struct act_fetch *f);

@@ -80,7 +80,7 @@ static void test_requests(void **state)
     assert_string_equal(r.seen[1].method, "POST");
     assert_string_equal(r.seen[1].target, "/pet/a%20b/%C3%A9");
     assert_string_equal(seen_header(&r.seen[1], "Content-Type"), "application/json");
-    assert_string_equal(seen_header(&r.seen[1], "Idempotency-Key"), "run-1/7");
+    assert_string_equal(seen_header(&r.seen[1], "Idempotency-Key"), "run-1/8");
     assert_string_equal(buf_cstr(&r.seen[1].body), "{\"a\":[1]}");
     const struct val *response = r.ones[1].output;
     assert_string_equal(val_text(val_ptr(response, BYTES("/request/method")), ""), "post");
@@ -291,7 +291,9 @@ static void next_auth(struct rig *r, unsigned round)
         LATE("$secrets.token") "}}},\"output\":\"response\",\"headers\":{\"X-Key\":"
         LATE("$secrets.token") ",\"X-Plain\":\"p\"},\"query\":{\"k\":" LATE("$secrets.token") "}}",
         "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"basic\":{\"use\":"
-        "\"pair\"}}}}",
+        LATE("$secrets[\\\"pair\\\"]") "}}}}",
+        "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"basic\":{\"use\":"
+        LATE("$secrets.bare") "}}}}",
         "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B/refuse\",\"authentication\":{\"basic\":{"
         "\"username\":" LATE(".u") ",\"password\":" LATE("$secrets.pair.password") "}}}}",
         "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"bearer\":{\"token\":"
@@ -320,6 +322,8 @@ static void test_auth(void **state)
     r.secrets[0][0] = "token";
     r.secrets[0][1] = "s3cr3t-token\n";
     r.secrets[1][0] = "pair";
+    r.secrets[2][0] = "bare";
+    r.secrets[2][1] = "bob:hunter22";
     r.secrets[1][1] = "{\"username\":\"bob\",\"password\":\"hunter22\"}";
     rig_run(&r, next_auth);
     // RFC 7617, section 2
@@ -334,16 +338,17 @@ static void test_auth(void **state)
                         "***");
     assert_string_equal(val_text(val_ptr(r.ones[1].output, BYTES("/request/headers/X-Plain")), ""),
                         "p");
-    assert_string_equal(seen_header(&r.seen[2], "Authorization"), "Basic Ym9iOmh1bnRlcjIy");
+    for (int i = 2; i < 4; i++)
+        assert_string_equal(seen_header(&r.seen[i], "Authorization"), "Basic Ym9iOmh1bnRlcjIy");
     // The server told what it got: it does not show.
-    failed(&r.ones[3], "communication", 401, true, "not with Basic *** and not with ***");
-    hidden(&r.ones[3], "hunter22");
-    failed(&r.ones[4], "authorization", 403, true, "PLEXUS_SECRET_nobody");
-    assert_string_equal(seen_header(&r.seen[4], "X-Auth"), "Bearer tok-1234");
-    assert_string_equal(seen_header(&r.seen[5], "X-Auth"), "null");
-    failed(&r.ones[7], "expression", 400, true, "$secrets.NAME");
-    failed(&r.ones[8], "expression", 400, true, NULL);
-    hidden(&r.ones[8], "s3cr3t");
+    failed(&r.ones[4], "communication", 401, true, "not with Basic *** and not with ***");
+    hidden(&r.ones[4], "hunter22");
+    failed(&r.ones[5], "authorization", 403, true, "PLEXUS_SECRET_nobody");
+    assert_string_equal(seen_header(&r.seen[5], "X-Auth"), "Bearer tok-1234");
+    assert_string_equal(seen_header(&r.seen[6], "X-Auth"), "null");
+    failed(&r.ones[8], "expression", 400, true, "$secrets.NAME");
+    failed(&r.ones[9], "expression", 400, true, NULL);
+    hidden(&r.ones[9], "s3cr3t");
     rig_fini(&r);
 }
 

@@ -1,4 +1,4 @@
-// md5.c: MD5 (RFC 1321).
+// md5.c: MD5 (RFC 1321) and SHA-1 (FIPS 180-4).
 // SPDX-License-Identifier: Apache-2.0
 #include "crypto/md5.h"
 #include "base/alloc.h"
@@ -43,7 +43,7 @@ static uint32_t mix(int i, uint32_t b, uint32_t c, uint32_t d, int *word)
     }
 }
 
-static void block(uint32_t state[4], const uint8_t *p)
+static void block(uint32_t *state, const uint8_t *p)
 {
     uint32_t w[16], a = state[0], b = state[1], c = state[2], d = state[3];
     for (int i = 0; i < 16; i++)
@@ -64,22 +64,66 @@ static void block(uint32_t state[4], const uint8_t *p)
     mem_wipe(w, sizeof w);
 }
 
-void crypto_md5(struct bytes text, uint8_t ret[CRYPTO_MD5_LEN])
+typedef void (*block_fn)(uint32_t *state, const uint8_t *p);
+
+// Whole blocks, then the rest with its padding and the length, low or high byte first.
+static void digest(uint32_t *state, struct bytes text, bool high_first, block_fn fn)
 {
-    uint32_t state[4] = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476};
     uint8_t tail[128] = {0};
     size_t whole = text.n / 64 * 64, rest = text.n - whole;
     for (size_t i = 0; i < whole; i += 64)
-        block(state, (const uint8_t *)text.p + i);
+        fn(state, (const uint8_t *)text.p + i);
     if (rest)
         memcpy(tail, text.p + whole, rest);
     tail[rest] = 0x80;
     size_t end = rest < 56 ? 64 : 128;
     for (int i = 0; i < 8; i++)
-        tail[end - 8 + (size_t)i] = (uint8_t)((uint64_t)text.n * 8 >> (8 * i));
+        tail[end - 8 + (size_t)i] =
+            (uint8_t)((uint64_t)text.n * 8 >> (8 * (high_first ? 7 - i : i)));
     for (size_t i = 0; i < end; i += 64)
-        block(state, tail + i);
-    for (int i = 0; i < 16; i++)
-        ret[i] = (uint8_t)(state[i / 4] >> (8 * (i % 4)));
+        fn(state, tail + i);
     mem_wipe(tail, sizeof tail);
+}
+
+void crypto_md5(struct bytes text, uint8_t ret[CRYPTO_MD5_LEN])
+{
+    uint32_t state[4] = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476};
+    digest(state, text, false, block);
+    for (int i = 0; i < CRYPTO_MD5_LEN; i++)
+        ret[i] = (uint8_t)(state[i / 4] >> (8 * (i % 4)));
+}
+
+static void block_sha1(uint32_t *state, const uint8_t *p)
+{
+    static const uint32_t k[4] = {0x5a827999, 0x6ed9eba1, 0x8f1bbcdc, 0xca62c1d6};
+    uint32_t w[80], a = state[0], b = state[1], c = state[2], d = state[3], e = state[4];
+    for (int i = 0; i < 16; i++)
+        w[i] = (uint32_t)p[4 * i] << 24 | (uint32_t)p[4 * i + 1] << 16 |
+               (uint32_t)p[4 * i + 2] << 8 | (uint32_t)p[4 * i + 3];
+    for (int i = 16; i < 80; i++)
+        w[i] = left(w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16], 1);
+    for (int i = 0; i < 80; i++) {
+        uint32_t f = i < 20 ? (b & c) | (~b & d) : i >= 40 && i < 60 ? (b & c) | (b & d) | (c & d)
+                                                                    : b ^ c ^ d;
+        uint32_t sum = left(a, 5) + f + e + k[i / 20] + w[i];
+        e = d;
+        d = c;
+        c = left(b, 30);
+        b = a;
+        a = sum;
+    }
+    state[0] += a;
+    state[1] += b;
+    state[2] += c;
+    state[3] += d;
+    state[4] += e;
+    mem_wipe(w, sizeof w);
+}
+
+void crypto_sha1(struct bytes text, uint8_t ret[CRYPTO_SHA1_LEN])
+{
+    uint32_t state[5] = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0};
+    digest(state, text, true, block_sha1);
+    for (int i = 0; i < CRYPTO_SHA1_LEN; i++)
+        ret[i] = (uint8_t)(state[i / 4] >> (8 * (3 - i % 4)));
 }
