@@ -173,7 +173,7 @@ static bool jwt_fits(struct rig *r, const struct bytes form)
     struct buf text, want;
     struct bytes head = bytes_cut(&tail, '.');
     claims = bytes_cut(&tail, '.');
-    hmac_sum(BYTES("sec"), bytes_first(jwt, head.n + 1 + claims.n), mac);
+    hmac_sum(BYTES("s3cret"), bytes_first(jwt, head.n + 1 + claims.n), mac);
     buf_init(&want, 100);
     buf_init(&text, 4096);
     (void)base64url_put(&want, (struct bytes){(const char *)mac, sizeof mac});
@@ -210,7 +210,7 @@ static void answer_token(struct rig *r, struct http_exchange *x, struct seen *s)
         return;
     }
     if (strstr(s->target, "/basic/"))
-        good = strcmp(seen_header(s, "Authorization"), "Basic bWUlM0E6c2Vj") == 0 && // "me%3A:sec"
+        good = strcmp(seen_header(s, "Authorization"), "Basic bWUlM0E6czNjcmV0") == 0 && // "me%3A:s3cret"
                !has(s, "client_secret");
     else if (strstr(s->target, "/jwt/"))
         good = jwt_fits(r, buf_bytes(&s->body));
@@ -226,11 +226,11 @@ static void answer_token(struct rig *r, struct http_exchange *x, struct seen *s)
         good = false;
     else
         good = has(s, "grant_type=client_credentials") && has(s, "client_id=me") &&
-               has(s, "client_secret=sec") && has(s, "scope=a%20b") && has(s, "audience=c");
+               has(s, "client_secret=s3cret") && has(s, "scope=a%20b") && has(s, "audience=c");
     (void)snprintf(json, sizeof json,
                    good ? "{\"access_token\":\"token-%u\",\"token_type\":\"bearer\",\"expires_in\":"
                           "3600}"
-                        : "{\"error\":\"invalid_client\",\"error_description\":\"not sec, %u\"}",
+                        : "{\"error\":\"invalid_client\",\"error_description\":\"not s3cret, %u\"}",
                    ++tokens);
     rig_json(x, good ? 200 : 401, json);
 }
@@ -238,7 +238,7 @@ static void answer_token(struct rig *r, struct http_exchange *x, struct seen *s)
 #define CALL(path, kind, policy)                                                                   \
     "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B" path "\",\"authentication\":{\"" kind          \
     "\":" policy "}}}"
-#define CLIENT "\"client\":{\"id\":\"me\",\"secret\":\"sec\"}"
+#define CLIENT "\"client\":{\"id\":\"me\",\"secret\":\"s3cret\"}"
 #define POST_POLICY                                                                                \
     "{\"authority\":\"%B/realm/\",\"grant\":\"client_credentials\"," CLIENT                         \
     ",\"scopes\":[\"a\",\"b\"],\"audiences\":[\"c\"]}"
@@ -248,11 +248,11 @@ static const char *const token_calls[] = {
     CALL("/api", "oauth2", POST_POLICY), // 1: kept
     CALL("/api", "oauth2",
          "{\"authority\":\"%B/basic\",\"grant\":\"client_credentials\",\"client\":{\"id\":\"me:\","
-         "\"secret\":\"sec\",\"authentication\":\"client_secret_basic\"}}"),
+         "\"secret\":\"s3cret\",\"authentication\":\"client_secret_basic\"}}"),
     CALL("/api/twice", "oauth2", POST_POLICY), // 3: the kept one is refused, a new one is good
     CALL("/api", "oauth2",
          "{\"authority\":\"%B/jwt\",\"grant\":\"client_credentials\",\"client\":{\"id\":\"me\","
-         "\"secret\":\"sec\",\"authentication\":\"client_secret_jwt\"}}"),
+         "\"secret\":\"s3cret\",\"authentication\":\"client_secret_jwt\"}}"),
     CALL("/api", "oauth2",
          "{\"authority\":\"%B/x\",\"endpoints\":{\"token\":\"/password\"},\"grant\":\"password\","
          "\"username\":\"bob\",\"password\":\"pa ss\"," CLIENT "}"),
