@@ -23,9 +23,9 @@ int act_auth_set(struct act_auth *x, const char *scheme, struct bytes parameter)
     buf_init(&x->header, (size_t)32 << 10);
     (void)buf_fmt(&value, "%s ", scheme);
     (void)buf_put(&value, parameter);
-    int rc = value.failed ? err_set(&e, E_TOOBIG, "the authentication is longer than 32 KiB")
-                          : act_header_put(&x->header, BYTES("Authorization"),
-                                           buf_bytes(&value), &e);
+    int rc = value.failed
+                 ? err_set(&e, E_TOOBIG, "the authentication is longer than 32 KiB")
+                 : act_header_put(&x->header, BYTES("Authorization"), buf_bytes(&value), &e);
     wipe(&value);
     val_unref(x->authorization);
     struct val *secret = val_str(parameter);
@@ -126,7 +126,7 @@ static const struct scheme {
     bool server;             // tokens come from one: its secret must be an object
     void (*begin)(struct act_auth *x);
 } schemes[] = {
-    {"basic", NULL, false, basic},  {"bearer", "token", false, bearer},
+    {"basic", NULL, false, basic},   {"bearer", "token", false, bearer},
     {"digest", NULL, false, digest}, {"oauth2", NULL, true, oauth2},
     {"oidc", NULL, true, oidc},
 };

@@ -7,13 +7,13 @@
 #include <string.h>
 
 #define ORIGINS_MAX 128 // kept; over it the one that rested longest goes
-#define REST_MS 300000  // an origin without calls is let go of after this
+#define REST_MS 300000 // an origin without calls is let go of after this
 #define URL_MAX ((size_t)64 << 10)
 #define WAIT_MS 300000 // for the answer's first byte, and silence in it
 
 struct act_origin { // where connections go
     struct list link; // most lately used first
-    char *name;       // "https://host:port"
+    char *name; // "https://host:port"
     struct http_pool *pool;
     unsigned calls;
     int64_t used_ms;
@@ -92,9 +92,9 @@ int act_address(struct acts_room *r, struct bytes host, uint16_t port, struct ne
 static void origin_name(const struct url *u, bool self, char *name, size_t size)
 {
     bool v6 = bytes_chr(u->host, ':') >= 0;
-    int n = snprintf(name, size, "%s%s://%s%.*s%s:%u", self ? "self-" : "",
-                     u->tls ? "https" : "http", v6 ? "[" : "", BYTES_FMT(u->host), v6 ? "]" : "",
-                     u->port);
+    int n =
+        snprintf(name, size, "%s%s://%s%.*s%s:%u", self ? "self-" : "", u->tls ? "https" : "http",
+                 v6 ? "[" : "", BYTES_FMT(u->host), v6 ? "]" : "", u->port);
     for (int i = 0; i < n && (size_t)i < size; i++)
         if (name[i] >= 'A' && name[i] <= 'Z')
             name[i] = (char)(name[i] + 32);
@@ -111,8 +111,8 @@ static int origin_new(struct acts_room *r, const struct url *u, bool self, const
     if (rc < 0)
         return rc;
     if (tls && (!r->args.tls || !(args.tls = r->args.tls(r->args.user, e))))
-        return r->args.tls ? err_wrap(e, "https"), E_CONFIG
-                           : err_set(e, E_CONFIG, "this node has no TLS for https");
+        return r->args.tls ? err_wrap(e, "https"),
+               E_CONFIG    : err_set(e, E_CONFIG, "this node has no TLS for https");
     const char *at = strstr(name, "://") + 3;
     (void)snprintf(host, sizeof host, "%s", at);
     if (u->port == (u->tls ? 443 : 80)) // the scheme's own is not said

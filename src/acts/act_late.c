@@ -64,8 +64,7 @@ static int hide_all(struct act *a, const struct val *v)
     int rc = 0;
     if (val_is(v, JSON_STR))
         return act_hide(a, val_bytes(v));
-    while (rc == 0 && (val_is(v, JSON_ARR) || val_is(v, JSON_OBJ)) &&
-           val_each(v, &at, &key, &item))
+    while (rc == 0 && (val_is(v, JSON_ARR) || val_is(v, JSON_OBJ)) && val_each(v, &at, &key, &item))
         rc = hide_all(a, item);
     return rc;
 }
@@ -308,8 +307,9 @@ static void run_far(struct act *a, const struct val *node, const struct val *var
     int rc = f->program.failed || f->input.failed || f->vars.failed
                  ? err_set(&e, E_TOOBIG, "what an expression reads has more than 16 MiB")
              : args->expr ? expr_run(args->expr, &f->req, &e)
-                          : err_set(&e, E_UNAVAILABLE, "this node cannot run the expression: it "
-                                                       "needs libjq (apt-get install libjq1)");
+                          : err_set(&e, E_UNAVAILABLE,
+                                    "this node cannot run the expression: it "
+                                    "needs libjq (apt-get install libjq1)");
     if (rc < 0) {
         act_fail(a, ACT_EXPRESSION, 0, rc != E_FULL, "%s", e.text);
         far_free(f);
@@ -401,7 +401,7 @@ static void go_on(struct act *a)
         return;
     size_t used = 0;
     struct val *whole = rebuild(l, l->tree, &used);
-    void (*then)(struct act * a, struct val * takes_v) = l->then;
+    void (*then)(struct act *a, struct val *takes_v) = l->then;
     a->late = NULL;
     late_free(l);
     if (!whole)

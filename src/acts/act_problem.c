@@ -16,7 +16,8 @@ struct act_secret { // a text that must not show
 static const struct {
     const char *name, *title;
     int status, code;
-} types[] = { // statuses: dsl-reference, "Standard Error Types"
+} types[] = {
+    // statuses: dsl-reference, "Standard Error Types"
     [ACT_CONFIGURATION] = {"configuration", "Configuration error", 400, E_CONFIG},
     [ACT_VALIDATION] = {"validation", "Validation error", 400, E_SCHEMA},
     [ACT_EXPRESSION] = {"expression", "Expression error", 400, E_INVALID},

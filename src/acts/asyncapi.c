@@ -1,6 +1,5 @@
-// asyncapi.c: call: asyncapi: what an AsyncAPI document (2.x, 3.x) says of an operation, and how many
-// messages a subscription takes.
-// SPDX-License-Identifier: Apache-2.0
+// asyncapi.c: call: asyncapi: what an AsyncAPI document (2.x, 3.x) says of an operation, and how
+// many messages a subscription takes. SPDX-License-Identifier: Apache-2.0
 #include "acts/asyncapi_priv.h"
 #include "text/yaml.h"
 
@@ -9,7 +8,9 @@
 #define RECEIVED_MAX ((size_t)20 << 20)
 #define WAITING_MAX 2000 // they are looked at one inside the other
 
-static const struct async_protocol http_plain = {.name = "http", .start = act_async_http, .port = 80},
+static const struct async_protocol http_plain = {.name = "http",
+                                                 .start = act_async_http,
+                                                 .port = 80},
                                    http_tls = {.name = "https",
                                                .start = act_async_http,
                                                .port = 443,
@@ -20,12 +21,12 @@ static const struct async_row {
     const struct async_protocol *protocol;
     bool tls;
 } protocols[] = {
-    {"http", &http_plain, false},       {"https", &http_tls, true},
-    {"nats", &act_async_nats, false},   {"tls", &act_async_nats, true},
-    {"redis", &act_async_redis, false}, {"rediss", &act_async_redis, true},
-    {"mqtt", &act_async_mqtt, false},   {"mqtts", &act_async_mqtt, true},
-    {"secure-mqtt", &act_async_mqtt, true},
-    {"ws", &act_async_ws, false},       {"wss", &act_async_ws, true},
+    {"http", &http_plain, false},           {"https", &http_tls, true},
+    {"nats", &act_async_nats, false},       {"tls", &act_async_nats, true},
+    {"redis", &act_async_redis, false},     {"rediss", &act_async_redis, true},
+    {"mqtt", &act_async_mqtt, false},       {"mqtts", &act_async_mqtt, true},
+    {"secure-mqtt", &act_async_mqtt, true}, {"ws", &act_async_ws, false},
+    {"wss", &act_async_ws, true},
 };
 
 // ---- messages ----------------------------------------------------------------------------------
@@ -84,8 +85,9 @@ static void ask(struct act *a, const struct val *node, struct val *message,
         then(a, val_ref((struct val *)(uintptr_t)node));
         return;
     }
-    AUTO(val) with = val_put_cstr(val_obj(), "$late",
-                                  val_put_cstr(val_ref(inner), "input", val_ref(message)));
+    AUTO(val)
+    with =
+        val_put_cstr(val_obj(), "$late", val_put_cstr(val_ref(inner), "input", val_ref(message)));
     if (with)
         act_late(a, with, val_null(), then);
     else
@@ -174,7 +176,8 @@ void act_async_take(struct act *a, struct bytes payload, struct bytes content,
     if (!s->waiting)
         act_nomem(a);
     else if (s->bytes > RECEIVED_MAX || val_len(s->waiting) > WAITING_MAX)
-        act_fail(a, ACT_RUNTIME, 0, true, "call: asyncapi: more than 20 MiB were received, or 2000 messages wait");
+        act_fail(a, ACT_RUNTIME, 0, true,
+                 "call: asyncapi: more than 20 MiB were received, or 2000 messages wait");
     else
         look(a);
 }
@@ -198,8 +201,8 @@ static struct val *resolve(const struct val *doc, struct val *v)
 }
 
 // {name}: of the call's variables, else what the document has as default.
-static int fill(struct buf *out, struct bytes text, const struct val *given, const struct val *known,
-                const struct val *doc, struct err *e)
+static int fill(struct buf *out, struct bytes text, const struct val *given,
+                const struct val *known, const struct val *doc, struct err *e)
 {
     while (text.n) {
         ptrdiff_t open = bytes_chr(text, '{');
@@ -243,9 +246,9 @@ static bool find_v2(struct asyncapi *s, struct bytes channel, struct bytes opera
     while (val_is(channels, JSON_OBJ) && val_each(channels, &at, &key, &v)) {
         v = resolve(s->doc, v);
         struct val *one = val_get_cstr(v, "publish"), *other = val_get_cstr(v, "subscribe");
-        bool named = operation.n &&
-                     (bytes_eq(val_bytes(val_get_cstr(one, "operationId")), operation) ||
-                      bytes_eq(val_bytes(val_get_cstr(other, "operationId")), operation));
+        bool named =
+            operation.n && (bytes_eq(val_bytes(val_get_cstr(one, "operationId")), operation) ||
+                            bytes_eq(val_bytes(val_get_cstr(other, "operationId")), operation));
         if (!named && !(channel.n && bytes_eq(key, channel)))
             continue;
         ret->channel = v;
@@ -388,9 +391,9 @@ static int understand(struct asyncapi *s, const struct val *with, struct err *e)
                        BYTES_FMT(protocol));
     s->protocol = row->protocol;
     struct bytes url = val_bytes(val_get_cstr(p.server, v3(s) ? "host" : "url"));
-    s->tls = row->tls || bytes_starts(url, BYTES("tls://")) || bytes_starts(url, BYTES("rediss://")) ||
-             bytes_starts(url, BYTES("wss://")) || bytes_starts(url, BYTES("https://")) ||
-             bytes_starts(url, BYTES("mqtts://"));
+    s->tls = row->tls || bytes_starts(url, BYTES("tls://")) ||
+             bytes_starts(url, BYTES("rediss://")) || bytes_starts(url, BYTES("wss://")) ||
+             bytes_starts(url, BYTES("https://")) || bytes_starts(url, BYTES("mqtts://"));
     buf_init(&address, (size_t)16 << 10);
     int rc = fill(&address, url, given, val_get_cstr(p.server, "variables"), s->doc, e);
     if (rc == 0)
@@ -402,8 +405,8 @@ static int understand(struct asyncapi *s, const struct val *with, struct err *e)
     if (rc == 0)
         rc = fill(&s->channel, p.address, given, val_get_cstr(p.channel, "parameters"), s->doc, e);
     take_correlation(s, &p);
-    s->binding = val_get_cstr(resolve(s->doc, val_get_cstr(p.operation, "bindings")),
-                              s->protocol->name);
+    s->binding =
+        val_get_cstr(resolve(s->doc, val_get_cstr(p.operation, "bindings")), s->protocol->name);
     return rc;
 }
 

@@ -1,6 +1,5 @@
-// asyncapi_http.c: AsyncAPI over HTTP: a message is a POST; a subscription reads server-sent events,
-// or one answer.
-// SPDX-License-Identifier: Apache-2.0
+// asyncapi_http.c: AsyncAPI over HTTP: a message is a POST; a subscription reads server-sent
+// events, or one answer. SPDX-License-Identifier: Apache-2.0
 #include "acts/asyncapi_priv.h"
 
 #include <string.h>

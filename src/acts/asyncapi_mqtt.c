@@ -59,8 +59,9 @@ static int send_packet(struct async_conn *c, unsigned first, const struct buf *b
 static void opened(struct async_conn *c)
 {
     struct asyncapi *s = c->act->own;
-    struct bytes word = s->auth.user.n ? buf_bytes(&s->auth.password)
-                                       : val_bytes(val_get_cstr(s->auth.authorization, "parameter"));
+    struct bytes word = s->auth.user.n
+                            ? buf_bytes(&s->auth.password)
+                            : val_bytes(val_get_cstr(s->auth.authorization, "parameter"));
     struct buf b;
     char id[37];
     if (s->headers && val_len(s->headers) > 0) {
@@ -87,8 +88,11 @@ static void opened(struct async_conn *c)
 
 static int connected(struct async_conn *c, struct bytes body, struct err *e)
 {
-    static const char *const why[] = {"", "it does not speak MQTT 3.1.1", "it refuses the client's id",
-                                      "it is not available", "wrong user or password",
+    static const char *const why[] = {"",
+                                      "it does not speak MQTT 3.1.1",
+                                      "it refuses the client's id",
+                                      "it is not available",
+                                      "wrong user or password",
                                       "not authorized"};
     struct asyncapi *s = c->act->own;
     unsigned code = body.n >= 2 ? (unsigned char)body.p[1] : 3;
@@ -114,8 +118,8 @@ static int connected(struct async_conn *c, struct bytes body, struct err *e)
 
 static int published(struct async_conn *c, unsigned flags, struct bytes body, struct err *e)
 {
-    size_t topic = body.n >= 2 ? (size_t)(unsigned char)body.p[0] << 8 | (unsigned char)body.p[1]
-                               : SIZE_MAX;
+    size_t topic =
+        body.n >= 2 ? (size_t)(unsigned char)body.p[0] << 8 | (unsigned char)body.p[1] : SIZE_MAX;
     unsigned qos = flags >> 1 & 3;
     if (topic > body.n - 2 || (qos && body.n - 2 - topic < 2))
         return err_set(e, E_PARSE, "a broken message came");
@@ -180,9 +184,5 @@ static void beat(struct async_conn *c)
     (void)send_packet(c, MQTT_PINGREQ << 4, &none);
 }
 
-const struct async_protocol act_async_mqtt = {.name = "mqtt",
-                                              .port = 1883,
-                                              .port_tls = 8883,
-                                              .opened = opened,
-                                              .feed = feed,
-                                              .beat = beat};
+const struct async_protocol act_async_mqtt = {
+    .name = "mqtt", .port = 1883, .port_tls = 8883, .opened = opened, .feed = feed, .beat = beat};

@@ -121,9 +121,8 @@ void act_async_connect(struct act *a)
     struct asyncapi *s = a->own;
     struct acts_args *room = &a->room->args;
     struct err e = {0};
-    struct net_connect_args args = {.timeout_ms = CONNECT_MS,
-                                    .queue_bytes_max = QUEUE_MAX,
-                                    .handler = &handler};
+    struct net_connect_args args = {
+        .timeout_ms = CONNECT_MS, .queue_bytes_max = QUEUE_MAX, .handler = &handler};
     uint16_t port = s->port ? s->port : s->tls ? s->protocol->port_tls : s->protocol->port;
     bool tls = s->tls;
     int rc = act_address(a->room, buf_bytes(&s->host), port, &args.addr, &tls, &e);
@@ -169,9 +168,10 @@ static void nats_connect(struct async_conn *c, struct buf *out)
 {
     struct asyncapi *s = c->act->own;
     bool basic = s->auth.user.n > 0;
-    (void)buf_str(out, "CONNECT {\"verbose\":false,\"pedantic\":false,\"lang\":\"c\",\"name\":"
-                       "\"plexus\",\"version\":\"" PLEXUS_VERSION "\",\"protocol\":1,\"headers\":true,"
-                       "\"no_responders\":false");
+    (void)buf_str(out,
+                  "CONNECT {\"verbose\":false,\"pedantic\":false,\"lang\":\"c\",\"name\":"
+                  "\"plexus\",\"version\":\"" PLEXUS_VERSION "\",\"protocol\":1,\"headers\":true,"
+                  "\"no_responders\":false");
     if (basic) {
         (void)buf_str(out, ",\"user\":");
         (void)buf_json_str(out, buf_bytes(&s->auth.user));
@@ -196,8 +196,9 @@ static int nats_hello(struct async_conn *c, const struct nats1_op *op, struct er
     AUTO(val) info = NULL;
     (void)val_parse(&info, op->text, NULL);
     if (val_bool_of(val_get_cstr(info, "tls_required"), false) && !s->tls)
-        return err_set(e, E_CONFIG, "the server wants TLS: write protocol tls or tls:// in the "
-                                    "document");
+        return err_set(e, E_CONFIG,
+                       "the server wants TLS: write protocol tls or tls:// in the "
+                       "document");
     if (!nats_subject(buf_bytes(&s->channel)))
         return err_set(e, E_INVALID, "the channel's address is no subject");
     buf_init(&out, QUEUE_MAX);
@@ -269,11 +270,8 @@ static void nats_beat(struct async_conn *c)
     (void)async_write(c, BYTES("PING\r\n"));
 }
 
-const struct async_protocol act_async_nats = {.name = "nats",
-                                              .port = 4222,
-                                              .port_tls = 4222,
-                                              .feed = nats_feed,
-                                              .beat = nats_beat};
+const struct async_protocol act_async_nats = {
+    .name = "nats", .port = 4222, .port_tls = 4222, .feed = nats_feed, .beat = nats_beat};
 
 // ---- Redis -------------------------------------------------------------------------------------
 

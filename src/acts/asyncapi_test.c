@@ -41,17 +41,19 @@ static void answer(struct rig *r, struct http_exchange *x, struct seen *s)
         make_doc(r, doc, sizeof doc);
         http_reply(x, 200, "application/yaml", BYTES_NONE, bytes_of(doc));
     } else if (strcmp(s->target, "/v2.json") == 0) {
-        (void)snprintf(doc, sizeof doc,
-                       "{\"asyncapi\":\"2.6.0\",\"servers\":{\"one\":{\"url\":\"http://127.0.0.1:%u/v2\","
-                       "\"protocol\":\"http\"}},\"channels\":{\"user/signedup\":{\"publish\":{"
-                       "\"operationId\":\"onSignup\",\"bindings\":{\"http\":{\"method\":\"PUT\"}}},"
-                       "\"subscribe\":{\"operationId\":\"listen\"}}}}",
-                       r->port);
+        (void)snprintf(
+            doc, sizeof doc,
+            "{\"asyncapi\":\"2.6.0\",\"servers\":{\"one\":{\"url\":\"http://127.0.0.1:%u/v2\","
+            "\"protocol\":\"http\"}},\"channels\":{\"user/signedup\":{\"publish\":{"
+            "\"operationId\":\"onSignup\",\"bindings\":{\"http\":{\"method\":\"PUT\"}}},"
+            "\"subscribe\":{\"operationId\":\"listen\"}}}}",
+            r->port);
         http_reply(x, 200, "application/json", BYTES_NONE, bytes_of(doc));
     } else if (strcmp(s->target, "/kafka.json") == 0) {
-        rig_json(x, 200,
-                 "{\"asyncapi\":\"2.6.0\",\"servers\":{\"k\":{\"url\":\"x:1\",\"protocol\":\"kafka\"}},"
-                 "\"channels\":{\"c\":{\"publish\":{}}}}");
+        rig_json(
+            x, 200,
+            "{\"asyncapi\":\"2.6.0\",\"servers\":{\"k\":{\"url\":\"x:1\",\"protocol\":\"kafka\"}},"
+            "\"channels\":{\"c\":{\"publish\":{}}}}");
     } else if (strcmp(s->target, "/none.json") == 0) {
         rig_json(x, 200, "{}");
     } else if (strcmp(s->method, "GET") == 0 && strstr(s->target, "events.hall")) {
@@ -71,11 +73,14 @@ static void answer(struct rig *r, struct http_exchange *x, struct seen *s)
     }
 }
 
-#define SEND(payload) "{\"document\":{\"endpoint\":\"%B/doc.yaml\"},\"operation\":\"send\",\"message\":{\"payload\":" payload "}}"
+#define SEND(payload)                                                                              \
+    "{\"document\":{\"endpoint\":\"%B/"                                                            \
+    "doc.yaml\"},\"operation\":\"send\",\"message\":{\"payload\":" payload "}}"
 #define RECEIVE(consume)                                                                           \
-    "{\"document\":{\"endpoint\":\"%B/doc.yaml\"},\"operation\":\"receive\",\"subscription\":{"     \
+    "{\"document\":{\"endpoint\":\"%B/doc.yaml\"},\"operation\":\"receive\",\"subscription\":{"    \
     "\"consume\":" consume "}}"
-#define EXPR(program) "{\"$late\":{\"program\":\"" program "\",\"input\":null,\"vars\":{\"want\":2}}}"
+#define EXPR(program)                                                                              \
+    "{\"$late\":{\"program\":\"" program "\",\"input\":null,\"vars\":{\"want\":2}}}"
 
 // ---- HTTP --------------------------------------------------------------------------------------
 
@@ -83,8 +88,10 @@ static void next_http(struct rig *r, unsigned round)
 {
     static const char *const with[] = {
         "{\"document\":{\"endpoint\":\"%B/doc.yaml\"},\"operation\":\"send\",\"server\":{\"name\":"
-        "\"main\",\"variables\":{\"name\":\"localhost\",\"room\":\"attic\"}},\"message\":{\"payload\":{"
-        "\"a\":1},\"headers\":{\"X-Own\":\"h\"}},\"authentication\":{\"bearer\":{\"token\":\"tok\"}}}",
+        "\"main\",\"variables\":{\"name\":\"localhost\",\"room\":\"attic\"}},\"message\":{"
+        "\"payload\":{"
+        "\"a\":1},\"headers\":{\"X-Own\":\"h\"}},\"authentication\":{\"bearer\":{\"token\":\"tok\"}"
+        "}}",
         RECEIVE("{\"amount\":2}"),
         RECEIVE("{\"for\":{\"milliseconds\":300}}"),
         "{\"document\":{\"endpoint\":\"%B/v2.json\"},\"channel\":\"user/signedup\",\"message\":{"
@@ -119,8 +126,9 @@ static void test_http(void **state)
     assert_string_equal(buf_cstr(&r.seen[1].body), "{\"a\":1}");
     assert_string_equal(seen_header(&r.seen[1], "X-Own"), "h");
     assert_string_equal(seen_header(&r.seen[1], "Authorization"), "Bearer tok");
-    gave(&r.ones[1], "[{\"payload\":{\"id\":\"a\",\"n\":1},\"headers\":{\"id\":\"1\"},\"correlationId\":"
-                     "\"a\"},{\"payload\":\"plain\",\"headers\":{\"id\":\"1\"}}]");
+    gave(&r.ones[1],
+         "[{\"payload\":{\"id\":\"a\",\"n\":1},\"headers\":{\"id\":\"1\"},\"correlationId\":"
+         "\"a\"},{\"payload\":\"plain\",\"headers\":{\"id\":\"1\"}}]");
     assert_int_equal(val_len(r.ones[2].output), 3);
     gave(&r.ones[3], "null");
     assert_string_equal(r.seen[7].method, "PUT");
@@ -228,7 +236,7 @@ static bool serve(const char *program, const char *const *words)
     (void)snprintf(port, sizeof port, "%u", server.port);
     server.argv[0] = path;
     for (int i = 0; words[i]; i++)
-        server.argv[i + 1] = strcmp(words[i], "PORT") == 0 ? port
+        server.argv[i + 1] = strcmp(words[i], "PORT") == 0   ? port
                              : strcmp(words[i], "CONF") == 0 ? server.conf
                                                              : words[i];
     return true;
@@ -248,7 +256,8 @@ static void test_nats(void **state)
 static void test_redis(void **state)
 {
     (void)state;
-    static const char *const words[] = {"--port", "PORT", "--bind", "127.0.0.1", "--save", "", NULL};
+    static const char *const words[] = {"--port", "PORT", "--bind", "127.0.0.1",
+                                        "--save", "",     NULL};
     if (!serve("redis-server", words))
         skip();
     server_start(&server);
@@ -270,7 +279,8 @@ static void test_mqtt(void **state)
 // ---- credentials -------------------------------------------------------------------------------
 
 #define LOGIN(password)                                                                            \
-    "{\"document\":{\"endpoint\":\"%B/doc.yaml\"},\"operation\":\"send\",\"message\":{\"payload\":"   \
+    "{\"document\":{\"endpoint\":\"%B/"                                                            \
+    "doc.yaml\"},\"operation\":\"send\",\"message\":{\"payload\":"                                 \
     "1},\"authentication\":{\"basic\":{\"username\":\"bob\",\"password\":\"" password "\"}}}"
 
 static void next_login(struct rig *r, unsigned round)
@@ -322,17 +332,20 @@ static const char relay[] =
     "def frame(op, data, last=True):\n"
     "    n = len(data)\n"
     "    head = bytes([(0x80 if last else 0) | op])\n"
-    "    head += bytes([n]) if n < 126 else b'\\x7e' + struct.pack('>H', n) if n < 65536 else b'\\x7f' + struct.pack('>Q', n)\n"
+    "    head += bytes([n]) if n < 126 else b'\\x7e' + struct.pack('>H', n) if n < 65536 else "
+    "b'\\x7f' + struct.pack('>Q', n)\n"
     "    return head + data\n"
     "def serve(c):\n"
     "    try:\n"
     "        head = b''\n"
     "        while b'\\r\\n\\r\\n' not in head: head += exactly(c, 1)\n"
     "        assert head.startswith(b'GET /base/events.hall HTTP/1.1'), head\n"
-    "        key = [l.split(b': ')[1] for l in head.split(b'\\r\\n') if l.lower().startswith(b'sec-websocket-key')][0]\n"
+    "        key = [l.split(b': ')[1] for l in head.split(b'\\r\\n') if "
+    "l.lower().startswith(b'sec-websocket-key')][0]\n"
     "        assert len(base64.b64decode(key)) == 16\n"
     "        accept = base64.b64encode(hashlib.sha1(key + GUID).digest())\n"
-    "        c.sendall(b'HTTP/1.1 101 Switching Protocols\\r\\nUpgrade: websocket\\r\\nConnection: Upgrade\\r\\nSec-WebSocket-Accept: ' + accept + b'\\r\\n\\r\\n' + frame(9, b'p'))\n"
+    "        c.sendall(b'HTTP/1.1 101 Switching Protocols\\r\\nUpgrade: websocket\\r\\nConnection: "
+    "Upgrade\\r\\nSec-WebSocket-Accept: ' + accept + b'\\r\\n\\r\\n' + frame(9, b'p'))\n"
     "        with lock: clients.append(c)\n"
     "        while True:\n"
     "            a, b = exactly(c, 2)\n"
@@ -347,7 +360,8 @@ static const char relay[] =
     "            with lock:\n"
     "                for o in clients:\n"
     "                    if o is not c:\n"
-    "                        o.sendall(frame(1, data[:3], False) + frame(9, b'p') + frame(0, data[3:]))\n"
+    "                        o.sendall(frame(1, data[:3], False) + frame(9, b'p') + frame(0, "
+    "data[3:]))\n"
     "    except (EOFError, OSError): pass\n"
     "    finally:\n"
     "        with lock:\n"
@@ -391,10 +405,9 @@ static void test_sha1(void **state)
 static int tests(void)
 {
     const struct CMUnitTest all[] = {
-        cmocka_unit_test(test_http),  cmocka_unit_test(test_nats),
-        cmocka_unit_test(test_login), cmocka_unit_test(test_redis),   cmocka_unit_test(test_mqtt),
-        cmocka_unit_test(test_ws),    cmocka_unit_test(test_sha1),
-        cmocka_unit_test(test_filters),
+        cmocka_unit_test(test_http),  cmocka_unit_test(test_nats),    cmocka_unit_test(test_login),
+        cmocka_unit_test(test_redis), cmocka_unit_test(test_mqtt),    cmocka_unit_test(test_ws),
+        cmocka_unit_test(test_sha1),  cmocka_unit_test(test_filters),
     };
     return cmocka_run_group_tests_name("asyncapi", all, NULL, NULL);
 }

@@ -186,9 +186,5 @@ static void beat(struct async_conn *c)
         (void)send_frame(c, WS_PING, BYTES("plexus"));
 }
 
-const struct async_protocol act_async_ws = {.name = "ws",
-                                            .port = 80,
-                                            .port_tls = 443,
-                                            .opened = opened,
-                                            .feed = feed,
-                                            .beat = beat};
+const struct async_protocol act_async_ws = {
+    .name = "ws", .port = 80, .port_tls = 443, .opened = opened, .feed = feed, .beat = beat};

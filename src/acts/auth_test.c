@@ -1,9 +1,9 @@
 // auth_test.c: Digest and tokens, against a server that checks each answer on its own.
 // SPDX-License-Identifier: Apache-2.0
 #include "acts/acts_rig.h"
+#include "crypto/base64url.h"
 #include "crypto/hash.h"
 #include "crypto/hmac.h"
-#include "crypto/base64url.h"
 #include "crypto/md5.h"
 
 // ---- Digest ------------------------------------------------------------------------------------
@@ -85,9 +85,10 @@ static void answer_digest(struct rig *r, struct http_exchange *x, struct seen *s
         {"/old", "WWW-Authenticate: Digest " CHALLENGE "\r\n", NULL, false, false},
         {"/md5", "WWW-Authenticate: Digest " CHALLENGE ", qop=\"auth\", algorithm=MD5\r\n", "auth",
          false, false},
-        {"/sha", "WWW-Authenticate: Digest " CHALLENGE ", qop=\"auth,auth-int\", algorithm=MD5\r\n"
-                 "WWW-Authenticate: Basic realm=\"x, Digest\", Digest algorithm=SHA-256, "
-                 "qop=\"auth-int, auth\", " CHALLENGE ", Bearer\r\n",
+        {"/sha",
+         "WWW-Authenticate: Digest " CHALLENGE ", qop=\"auth,auth-int\", algorithm=MD5\r\n"
+         "WWW-Authenticate: Basic realm=\"x, Digest\", Digest algorithm=SHA-256, "
+         "qop=\"auth-int, auth\", " CHALLENGE ", Bearer\r\n",
          "auth", true, false},
         {"/int", "WWW-Authenticate: Digest " CHALLENGE ", qop=auth-int, algorithm=SHA-256-sess\r\n",
          "auth-int", true, true},
@@ -110,12 +111,11 @@ static void answer_digest(struct rig *r, struct http_exchange *x, struct seen *s
 static void next_digest(struct rig *r, unsigned round)
 {
 #define AUTH(path, password)                                                                       \
-    "{\"method\":\"post\",\"body\":{\"a\":1},\"endpoint\":{\"uri\":\"%B" path                       \
-    "\",\"authentication\":{\"digest\":{\"username\":\"Mufasa\",\"password\":\"" password           \
-    "\"}}}}"
+    "{\"method\":\"post\",\"body\":{\"a\":1},\"endpoint\":{\"uri\":\"%B" path                      \
+    "\",\"authentication\":{\"digest\":{\"username\":\"Mufasa\",\"password\":\"" password "\"}}}}"
     static const char *const with[] = {
-        AUTH("/old", "Circle of Life"), AUTH("/md5?a=b", "Circle of Life"),
-        AUTH("/sha", "Circle of Life"), AUTH("/int", "Circle of Life"),
+        AUTH("/old", "Circle of Life"),  AUTH("/md5?a=b", "Circle of Life"),
+        AUTH("/sha", "Circle of Life"),  AUTH("/int", "Circle of Life"),
         AUTH("/none", "Circle of Life"), AUTH("/md5", "wrong word"),
     };
     if (round < sizeof with / sizeof *with)
@@ -210,12 +210,14 @@ static void answer_token(struct rig *r, struct http_exchange *x, struct seen *s)
         return;
     }
     if (strstr(s->target, "/basic/"))
-        good = strcmp(seen_header(s, "Authorization"), "Basic bWUlM0E6czNjcmV0") == 0 && // "me%3A:s3cret"
+        good = strcmp(seen_header(s, "Authorization"), "Basic bWUlM0E6czNjcmV0") ==
+                   0 && // "me%3A:s3cret"
                !has(s, "client_secret");
     else if (strstr(s->target, "/jwt/"))
         good = jwt_fits(r, buf_bytes(&s->body));
     else if (strstr(s->target, "/password"))
-        good = has(s, "grant_type=password") && has(s, "username=bob") && has(s, "password=pa%20ss");
+        good =
+            has(s, "grant_type=password") && has(s, "username=bob") && has(s, "password=pa%20ss");
     else if (strstr(s->target, "/json/"))
         good = has(s, "{\"grant_type\":\"client_credentials\"") && has(s, "\"client_id\":\"me\"");
     else if (strstr(s->target, "/exchange/"))
@@ -236,11 +238,11 @@ static void answer_token(struct rig *r, struct http_exchange *x, struct seen *s)
 }
 
 #define CALL(path, kind, policy)                                                                   \
-    "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B" path "\",\"authentication\":{\"" kind          \
+    "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B" path "\",\"authentication\":{\"" kind         \
     "\":" policy "}}}"
 #define CLIENT "\"client\":{\"id\":\"me\",\"secret\":\"s3cret\"}"
 #define POST_POLICY                                                                                \
-    "{\"authority\":\"%B/realm/\",\"grant\":\"client_credentials\"," CLIENT                         \
+    "{\"authority\":\"%B/realm/\",\"grant\":\"client_credentials\"," CLIENT                        \
     ",\"scopes\":[\"a\",\"b\"],\"audiences\":[\"c\"]}"
 
 static const char *const token_calls[] = {
@@ -269,15 +271,16 @@ static const char *const token_calls[] = {
     CALL("/api", "oidc",
          "{\"authority\":\"%B/oidc\",\"grant\":\"client_credentials\"," CLIENT
          ",\"scopes\":[\"a\",\"b\"],\"audiences\":[\"c\"]}"),
-    CALL("/api", "oauth2", "{\"authority\":\"%B/refused\",\"grant\":\"client_credentials\"," CLIENT
-                           "}"),
+    CALL("/api", "oauth2",
+         "{\"authority\":\"%B/refused\",\"grant\":\"client_credentials\"," CLIENT "}"),
     CALL("/api", "oauth2", "{\"authority\":\"%B\",\"grant\":\"authorization_code\"," CLIENT "}"),
     CALL("/api", "oauth2", "{\"grant\":\"client_credentials\"," CLIENT "}"),
     CALL("/api", "oauth2", "{\"authority\":\"%B\",\"grant\":\"client_credentials\"}"),
     CALL("/api", "oauth2",
          "{\"authority\":\"%B/realm\",\"grant\":\"client_credentials\"," CLIENT
          ",\"scopes\":[\"a\",\"b\"],\"audiences\":[\"c\"],\"issuers\":[\"https://other\"]}"),
-    CALL("/api", "oidc", "{\"authority\":\"http://127.0.0.1:1\",\"grant\":\"password\"," CLIENT "}"),
+    CALL("/api", "oidc",
+         "{\"authority\":\"http://127.0.0.1:1\",\"grant\":\"password\"," CLIENT "}"),
 };
 
 static void next_token(struct rig *r, unsigned round)

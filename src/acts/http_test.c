@@ -122,7 +122,8 @@ static void next_wrong(struct rig *r, unsigned round)
         "{\"method\":\"get\",\"endpoint\":\"http://127.0.0.1:1/\"}",
         "{\"method\":\"get\",\"endpoint\":\"https://127.0.0.1:1/\"}",
         "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"use\":\"x\"}}}",
-        "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"certificate\":{}}}}",
+        "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"certificate\":{}}}"
+        "}",
         "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"basic\":{}}}}",
     };
     if (round == 0)
@@ -161,8 +162,9 @@ static void answer_redirect(struct rig *r, struct http_exchange *x, struct seen 
     char line[1100];
     int status = atoi(s->target + 1);
     (void)snprintf(line, sizeof line, "Location: %s\r\n",
-                   status == 399 ? "http://localhost:1/" : strchr(s->target, '-') ? "/a/../end?x=1"
-                                                                                  : s->target);
+                   status == 399            ? "http://localhost:1/"
+                   : strchr(s->target, '-') ? "/a/../end?x=1"
+                                            : s->target);
     (void)r;
     if (status >= 300)
         http_reply(x, status, "text/plain", status == 304 ? BYTES_NONE : bytes_of(line),
@@ -280,33 +282,41 @@ static void answer_auth(struct rig *r, struct http_exchange *x, struct seen *s)
     rig_json(x, 200, "1");
 }
 
-#define LATE(program) "{\"$late\":{\"program\":\"" program "\",\"input\":{\"u\":\"me\"},\"vars\":{}}}"
+#define LATE(program)                                                                              \
+    "{\"$late\":{\"program\":\"" program "\",\"input\":{\"u\":\"me\"},\"vars\":{}}}"
 
 static void next_auth(struct rig *r, unsigned round)
 {
-    static const char *const with[] = {
-        "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"basic\":{"
-        "\"username\":\"Aladdin\",\"password\":\"open sesame\"}}}}",
-        "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"bearer\":{\"token\":"
-        LATE("$secrets.token") "}}},\"output\":\"response\",\"headers\":{\"X-Key\":"
-        LATE("$secrets.token") ",\"X-Plain\":\"p\"},\"query\":{\"k\":" LATE("$secrets.token") "}}",
-        "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"basic\":{\"use\":"
-        LATE("$secrets[\\\"pair\\\"]") "}}}}",
-        "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"basic\":{\"use\":"
-        LATE("$secrets.bare") "}}}}",
-        "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B/refuse\",\"authentication\":{\"basic\":{"
-        "\"username\":" LATE(".u") ",\"password\":" LATE("$secrets.pair.password") "}}}}",
-        "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"bearer\":{\"token\":"
-        LATE("$secrets.nobody") "}}}}",
-        "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"bearer\":{\"token\":"
-        "\"tok-1234\"}}},\"headers\":{\"X-Auth\":" LATE("$authorization.scheme + \\\" \\\" + "
-        "$authorization.parameter") "}}",
-        "{\"method\":\"get\",\"endpoint\":\"%B/x\",\"headers\":{\"X-Auth\":" LATE(
-        "$authorization | tojson") "}}",
-        "{\"method\":\"get\",\"endpoint\":\"%B/x\",\"headers\":{\"X-Auth\":" LATE(
-        "$secrets | tojson") "}}",
-        "{\"method\":\"get\",\"endpoint\":\"%B/x\",\"headers\":{\"X-Auth\":" LATE(
-        "$secrets.token | .a") "}}",
+    static const char *const with[] =
+        {
+            "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"basic\":{"
+            "\"username\":\"Aladdin\",\"password\":\"open sesame\"}}}}",
+            "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"bearer\":{"
+            "\"token\":" LATE("$secrets.token") "}}},\"output\":\"response\",\"headers\":{\"X-"
+                                                "Key\":" LATE("$secrets.token") ",\"X-Plain\":"
+                                                                                "\"p\"},\"query\":{"
+                                                                                "\"k\":" LATE(
+                                                                                    "$secrets."
+                                                                                    "token") "}}",
+            "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"basic\":{"
+            "\"use\":" LATE("$secrets[\\\"pair\\\"]") "}}}}",
+            "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"basic\":{"
+            "\"use\":" LATE("$secrets.bare") "}}}}",
+            "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B/"
+            "refuse\",\"authentication\":{\"basic\":{"
+            "\"username\":" LATE(".u") ",\"password\":" LATE("$secrets.pair.password") "}}}}",
+            "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"bearer\":{"
+            "\"token\":" LATE("$secrets.nobody") "}}}}",
+            "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"bearer\":{"
+            "\"token\":"
+            "\"tok-1234\"}}},\"headers\":{\"X-Auth\":" LATE("$authorization.scheme + \\\" \\\" + "
+                                                            "$authorization.parameter") "}}",
+            "{\"method\":\"get\",\"endpoint\":\"%B/x\",\"headers\":{\"X-Auth\":" LATE(
+                "$authorization | tojson") "}}",
+            "{\"method\":\"get\",\"endpoint\":\"%B/x\",\"headers\":{\"X-Auth\":" LATE(
+                "$secrets | tojson") "}}",
+            "{\"method\":\"get\",\"endpoint\":\"%B/x\",\"headers\":{\"X-Auth\":" LATE(
+                "$secrets.token | .a") "}}",
     };
     if (round < sizeof with / sizeof *with)
         (void)rig_do(r, "http", with[round], 0);
@@ -398,7 +408,7 @@ static void test_hosts(void **state)
 static int tests(void)
 {
     const struct CMUnitTest all[] = {
-        cmocka_unit_test(test_requests), cmocka_unit_test(test_wrong),
+        cmocka_unit_test(test_requests),  cmocka_unit_test(test_wrong),
         cmocka_unit_test(test_redirects), cmocka_unit_test(test_ends),
         cmocka_unit_test(test_auth),      cmocka_unit_test(test_hosts),
     };

@@ -1,5 +1,5 @@
-// md5.h: MD5 (RFC 1321) and SHA-1 (FIPS 180-4), our own. Broken as hashes: only where a protocol asks
-// for them (HTTP Digest, the WebSocket handshake). SPDX-License-Identifier: Apache-2.0
+// md5.h: MD5 (RFC 1321) and SHA-1 (FIPS 180-4), our own. Broken as hashes: only where a protocol
+// asks for them (HTTP Digest, the WebSocket handshake). SPDX-License-Identifier: Apache-2.0
 #ifndef PLEXUS_CRYPTO_MD5_H
 #define PLEXUS_CRYPTO_MD5_H
 
