@@ -288,7 +288,7 @@ static void drop_body(struct act_fetch *f)
 static int redirect(struct act_fetch *f, struct err *e)
 {
     struct bytes to = act_fetch_header(f, "Location"), method = buf_bytes(&f->method);
-    struct url old, new;
+    struct url old = {0}, new = {0};
     struct buf url;
     buf_init(&url, URL_MAX);
     int rc = act_url_join(&url, buf_bytes(&f->url), to);

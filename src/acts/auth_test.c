@@ -1,6 +1,7 @@
 // auth_test.c: Digest and tokens, against a server that checks each answer on its own.
 // SPDX-License-Identifier: Apache-2.0
 #include "acts/acts_rig.h"
+#include "base/rng.h"
 #include "crypto/base64url.h"
 #include "crypto/hash.h"
 #include "crypto/hmac.h"
@@ -160,6 +161,57 @@ static void test_md5(void **state)
     }
 }
 
+// Any bytes as a challenge: an answer or an error, never more. The pieces make hits likely.
+static void test_hostile(void **state)
+{
+    static const char *const pieces[] = {"Digest ",
+                                         "Basic ",
+                                         "realm=",
+                                         "nonce=",
+                                         "qop=",
+                                         "algorithm=",
+                                         "\"",
+                                         "\\",
+                                         ",",
+                                         " ",
+                                         "=",
+                                         "MD5",
+                                         "SHA-256-sess",
+                                         "auth",
+                                         "auth-int",
+                                         "opaque=\"o\"",
+                                         "userhash=true",
+                                         "\xff",
+                                         "a"};
+    struct rng rng;
+    unsigned answered = 0;
+    (void)state;
+    rng_init(&rng, 5);
+    for (int round = 0; round < 20000; round++) {
+        char text[400];
+        size_t n = 0;
+        for (uint64_t left = rng_below(&rng, 25); left > 0; left--)
+            n += (size_t)snprintf(text + n, sizeof text - n, "%s",
+                                  pieces[rng_below(&rng, sizeof pieces / sizeof *pieces)]);
+        char *exact = mem_dup(text, n); // so that a byte too far is seen
+        struct act_header header = {BYTES("WWW-Authenticate"), {exact, n}};
+        struct act_fetch f = {.headers = &header, .header_count = 1};
+        struct act_auth x = {0};
+        struct err e = {0};
+        buf_init(&x.user, 64);
+        buf_init(&x.password, 64);
+        (void)buf_str(&x.user, "u");
+        (void)buf_str(&x.password, "p");
+        int rc = act_digest(&x, &f, BYTES("GET"), BYTES("/"), BYTES("body"), &e);
+        assert_true(rc == 0 || rc == E_UNSUPPORTED);
+        answered += rc == 0;
+        act_auth_fini(&x);
+        mem_free(exact);
+    }
+    assert_in_range(answered, 100, 19000);
+    assert_int_equal(mem_live(), 0);
+}
+
 // ---- tokens ------------------------------------------------------------------------------------
 
 static unsigned tokens;
@@ -317,6 +369,7 @@ static int tests(void)
     const struct CMUnitTest all[] = {
         cmocka_unit_test(test_md5),
         cmocka_unit_test(test_digest),
+        cmocka_unit_test(test_hostile),
         cmocka_unit_test(test_tokens),
     };
     return cmocka_run_group_tests_name("auth", all, NULL, NULL);

@@ -13,7 +13,8 @@ static const char wrapper[] =
     "export STORAGE_DRIVER=vfs\n"
     "own=\"--cgroup-manager=cgroupfs --root DIR/store --runroot DIR/run --runtime runc\"\n"
     "if [ \"$1\" = run ]; then shift\n"
-    "  exec podman $own run --network=none --ulimit nofile=1024:1024 --ulimit nproc=100:100 \"$@\"\n"
+    "  exec podman $own run --network=none --ulimit nofile=1024:1024 --ulimit nproc=100:100 "
+    "\"$@\"\n"
     "fi\n"
     "exec podman $own \"$@\"\n";
 
@@ -49,7 +50,8 @@ static bool make_image(void)
     }
     (void)fclose(f);
     (void)chmod(program, 0700);
-    return sh("cd %s && tar -C image -cf image.tar . && ./podman import image.tar box:1 >log 2>&1 && "
+    return sh("cd %s && tar -C image -cf image.tar . && ./podman import image.tar box:1 >log 2>&1 "
+              "&& "
               "./podman run --rm box:1 echo works >log 2>&1",
               folder) == 0;
 }
@@ -91,14 +93,16 @@ static void next(struct rig *r, unsigned round)
 {
     static const char *const with[] = {
         // the DSL's example
-        "{\"image\":\"box:1\",\"stdin\":\"Hello World\",\"command\":\"input=$(cat)\\necho \\\"STDIN was: "
+        "{\"image\":\"box:1\",\"stdin\":\"Hello World\",\"command\":\"input=$(cat)\\necho "
+        "\\\"STDIN was: "
         "$input\\\"\\necho \\\"ARGS are $1 $2\\\"\",\"arguments\":[\"Foo\",\"Bar\"],\"pullPolicy\":"
         "\"never\",\"lifetime\":{\"cleanup\":\"always\"}}",
         "{\"image\":\"box:1\",\"name\":\"plexus-stays\",\"command\":\"echo $A; ls /data; exit 4\","
         "\"environment\":{\"A\":\"b c\"},\"volumes\":{\"/etc/alternatives\":\"/data\"},\"return\":"
         "\"code\",\"pullPolicy\":\"never\"}",
         "{\"image\":\"nobody:1\",\"pullPolicy\":\"never\"}",
-        "{\"image\":\"box:1\",\"pullPolicy\":\"never\",\"name\":\"plexus-soon\",\"command\":\"echo s\","
+        "{\"image\":\"box:1\",\"pullPolicy\":\"never\",\"name\":\"plexus-soon\",\"command\":\"echo "
+        "s\","
         "\"lifetime\":{\"cleanup\":\"eventually\",\"after\":{\"milliseconds\":100}}}",
         "{\"image\":\"box:1\",\"name\":\"-x\"}",
         "{\"image\":\"--privileged\"}",

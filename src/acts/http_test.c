@@ -287,36 +287,35 @@ static void answer_auth(struct rig *r, struct http_exchange *x, struct seen *s)
 
 static void next_auth(struct rig *r, unsigned round)
 {
-    static const char *const with[] =
-        {
-            "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"basic\":{"
-            "\"username\":\"Aladdin\",\"password\":\"open sesame\"}}}}",
-            "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"bearer\":{"
-            "\"token\":" LATE("$secrets.token") "}}},\"output\":\"response\",\"headers\":{\"X-"
-                                                "Key\":" LATE("$secrets.token") ",\"X-Plain\":"
-                                                                                "\"p\"},\"query\":{"
-                                                                                "\"k\":" LATE(
-                                                                                    "$secrets."
-                                                                                    "token") "}}",
-            "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"basic\":{"
-            "\"use\":" LATE("$secrets[\\\"pair\\\"]") "}}}}",
-            "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"basic\":{"
-            "\"use\":" LATE("$secrets.bare") "}}}}",
-            "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B/"
-            "refuse\",\"authentication\":{\"basic\":{"
-            "\"username\":" LATE(".u") ",\"password\":" LATE("$secrets.pair.password") "}}}}",
-            "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"bearer\":{"
-            "\"token\":" LATE("$secrets.nobody") "}}}}",
-            "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"bearer\":{"
-            "\"token\":"
-            "\"tok-1234\"}}},\"headers\":{\"X-Auth\":" LATE("$authorization.scheme + \\\" \\\" + "
-                                                            "$authorization.parameter") "}}",
-            "{\"method\":\"get\",\"endpoint\":\"%B/x\",\"headers\":{\"X-Auth\":" LATE(
-                "$authorization | tojson") "}}",
-            "{\"method\":\"get\",\"endpoint\":\"%B/x\",\"headers\":{\"X-Auth\":" LATE(
-                "$secrets | tojson") "}}",
-            "{\"method\":\"get\",\"endpoint\":\"%B/x\",\"headers\":{\"X-Auth\":" LATE(
-                "$secrets.token | .a") "}}",
+    static const char *const with[] = {
+        "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"basic\":{"
+        "\"username\":\"Aladdin\",\"password\":\"open sesame\"}}}}",
+        "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"bearer\":{"
+        "\"token\":" LATE("$secrets.token") "}}},\"output\":\"response\",\"headers\":{\"X-"
+                                            "Key\":" LATE("$secrets.token") ",\"X-Plain\":"
+                                                                            "\"p\"},\"query\":{"
+                                                                            "\"k\":" LATE(
+                                                                                "$secrets."
+                                                                                "token") "}}",
+        "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"basic\":{"
+        "\"use\":" LATE("$secrets[\\\"pair\\\"]") "}}}}",
+        "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"basic\":{"
+        "\"use\":" LATE("$secrets.bare") "}}}}",
+        "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B/"
+        "refuse\",\"authentication\":{\"basic\":{"
+        "\"username\":" LATE(".u") ",\"password\":" LATE("$secrets.pair.password") "}}}}",
+        "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"bearer\":{"
+        "\"token\":" LATE("$secrets.nobody") "}}}}",
+        "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"bearer\":{"
+        "\"token\":"
+        "\"tok-1234\"}}},\"headers\":{\"X-Auth\":" LATE("$authorization.scheme + \\\" \\\" + "
+                                                        "$authorization.parameter") "}}",
+        "{\"method\":\"get\",\"endpoint\":\"%B/x\",\"headers\":{\"X-Auth\":" LATE(
+            "$authorization | tojson") "}}",
+        "{\"method\":\"get\",\"endpoint\":\"%B/x\",\"headers\":{\"X-Auth\":" LATE(
+            "$secrets | tojson") "}}",
+        "{\"method\":\"get\",\"endpoint\":\"%B/x\",\"headers\":{\"X-Auth\":" LATE(
+            "$secrets.token | .a") "}}",
     };
     if (round < sizeof with / sizeof *with)
         (void)rig_do(r, "http", with[round], 0);

@@ -61,8 +61,9 @@ static void with_engine(struct rig *r, struct acts_args *args)
 
 // What is not plain: a search by a pattern.
 #define FAR                                                                                        \
-    "{\"method\":\"get\",\"endpoint\":\"%B/\",\"headers\":{\"X-Far\":{\"$late\":{\"program\":"        \
-    "\"$secrets.key | sub(\\\"a\\\"; \\\"b\\\")\",\"input\":{\"i\":1},\"vars\":{\"context\":{\"c\":2}}}}}}"
+    "{\"method\":\"get\",\"endpoint\":\"%B/\",\"headers\":{\"X-Far\":{\"$late\":{\"program\":"     \
+    "\"$secrets.key | sub(\\\"a\\\"; "                                                             \
+    "\\\"b\\\")\",\"input\":{\"i\":1},\"vars\":{\"context\":{\"c\":2}}}}}}"
 
 static void answer(struct rig *r, struct http_exchange *x, struct seen *s)
 {
@@ -125,9 +126,10 @@ static void test_far(void **state)
 // ---- memory ------------------------------------------------------------------------------------
 
 #define TRIED                                                                                      \
-    "{\"method\":\"post\",\"endpoint\":{\"uri\":\"%B/a\",\"authentication\":{\"basic\":{\"username\":" \
-    "\"u\",\"password\":{\"$late\":{\"program\":\"$secrets.key\",\"input\":null,\"vars\":{}}}}}},"     \
-    "\"headers\":{\"X-A\":\"1\"},\"query\":{\"q\":[1,2]},\"body\":{\"a\":[1,2,{\"b\":null}]},"          \
+    "{\"method\":\"post\",\"endpoint\":{\"uri\":\"%B/"                                             \
+    "a\",\"authentication\":{\"basic\":{\"username\":"                                             \
+    "\"u\",\"password\":{\"$late\":{\"program\":\"$secrets.key\",\"input\":null,\"vars\":{}}}}}}," \
+    "\"headers\":{\"X-A\":\"1\"},\"query\":{\"q\":[1,2]},\"body\":{\"a\":[1,2,{\"b\":null}]},"     \
     "\"output\":\"response\"}"
 
 static uint64_t fail_at, before, allocations;
@@ -157,10 +159,8 @@ static void next_torture(struct rig *r, unsigned round)
     buf_init(&r->seen[0].body, 1 << 20);
     (void)buf_room(&r->seen[0].body, 4096);
     o->req = (struct act_req){.done = one_done, .user = o};
-    o->args = (struct act_args){.kind = BYTES("http"),
-                                .key = BYTES("k"),
-                                .timeout_ms = 2000,
-                                .args = o->with};
+    o->args = (struct act_args){
+        .kind = BYTES("http"), .key = BYTES("k"), .timeout_ms = 2000, .args = o->with};
     r->left++;
     before = mem_count();
     mem_fail_after(fail_at, 0);
