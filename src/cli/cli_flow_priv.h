@@ -22,6 +22,8 @@ int cli_flow_docs(struct cli *c, struct err *e);
 int cli_flow_rm(struct cli *c, struct err *e);
 int cli_flow_new(struct cli *c, struct err *e);
 int cli_flow_export(struct cli *c, struct err *e);
+int cli_flow_check(struct cli *c, struct err *e);  // cli_flow_check.c
+int cli_flow_replay(struct cli *c, struct err *e); // cli_flow_replay.c
 
 // ---- cli_flow_text.c ----------------------------------------------------------------------------
 

@@ -293,6 +293,35 @@ static void test_files(void **state)
     buf_fini(&got);
 }
 
+// The node's own code, in process.
+static void test_check(void **state)
+{
+    static const char *const files[] = {
+        "approval",    "build",     "council",          "document-question",           "fan-out",
+        "fan-out-item", "reminder", "sensor",           "nightly-digest",              "trip",
+        "webhook",     "catalog/ask", "catalog/council", "catalog/dag",                "catalog/debate",
+        "catalog/map-reduce", "catalog/evaluator-optimizer"};
+    static const struct test_case bad[] = {
+        {{"flow", "check", "src/cli/golden/flow-bad.yaml"}, 65, "flow-check.txt", NULL, NULL},
+        {{"flow", "check", "src/cli/golden/flow-bad.yaml", "--json"}, 65, NULL, "\"ok\":false,", NULL},
+        {{"flow", "check", "nowhere.yaml"}, 66, NULL, NULL, "nowhere.yaml"},
+        {{"flow", "check", "examples/flows/approval.yaml", "src/cli/golden/flow-bad.yaml"}, 65, NULL,
+         "examples/approval 1.0.0, 8 tasks: well\n", NULL},
+    };
+    char path[160];
+    (void)state;
+    check_cases(bad, sizeof bad / sizeof *bad);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        (void)snprintf(path, sizeof path, "examples/flows/%s.yaml", files[i]);
+        one((const char *[]){"flow", "check", path, NULL}, 0, ": well\n", "");
+        one((const char *[]){"flow", "check", path, "--json", NULL}, 0, "\"ok\":true,", "");
+    }
+    (void)snprintf(path, sizeof path, "%s/good.yaml", the_folder);
+    one((const char *[]){"flow", "new", "hello", "-o", path, NULL}, 0, "", "");
+    one((const char *[]){"flow", "check", path, NULL}, 0, "default/hello 1.0.0, 4 tasks: well", "");
+    (void)unlink(path);
+}
+
 static int fake_worker(struct cli *c, struct err *e)
 {
     const char *queues[4];
@@ -316,6 +345,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_commands),
         cmocka_unit_test(test_files),
+        cmocka_unit_test(test_check),
         cmocka_unit_test(test_worker),
     };
     the_answers = answers;
