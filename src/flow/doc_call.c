@@ -9,6 +9,7 @@ enum how {
     ENDPOINT, // becomes {"uri", "authentication"}
     AUTHENTICATION,
     VERBATIM, // never an expression of the flow
+    LATE,     // an expression for whoever does the work: it goes there as those with secrets do
     GONE,     // not an argument
 };
 static const struct {
@@ -20,9 +21,9 @@ static const struct {
     {"openapi", "/authentication", AUTHENTICATION},
     {"asyncapi", "/document/endpoint", ENDPOINT},
     {"asyncapi", "/authentication", AUTHENTICATION},
-    {"asyncapi", "/subscription/filter", VERBATIM}, // for each message, where it arrives
-    {"asyncapi", "/subscription/consume/while", VERBATIM},
-    {"asyncapi", "/subscription/consume/until", VERBATIM},
+    {"asyncapi", "/subscription/filter", LATE}, // for each message, where it arrives
+    {"asyncapi", "/subscription/consume/while", LATE},
+    {"asyncapi", "/subscription/consume/until", LATE},
     {"asyncapi", "/subscription/foreach", GONE}, // its tasks are the plan's
     {"grpc", "/proto/endpoint", ENDPOINT},
     {"grpc", "/service/authentication", AUTHENTICATION},
@@ -112,6 +113,14 @@ static struct flow_tmpl *endpoint(struct doc_work *w, const struct doc_at *at, c
     return t;
 }
 
+static struct flow_tmpl *late(struct doc_work *w, const struct doc_at *at, const struct val *v)
+{
+    struct flow_tmpl *t = doc_as(w, at, v);
+    if (t && t->expr)
+        t->secret = t->expr->secret = true;
+    return t;
+}
+
 static struct flow_tmpl *walk(struct doc_work *w, const struct doc_at *at, const char *function,
                               const char *path, const struct val *v);
 
@@ -129,6 +138,7 @@ static struct flow_tmpl *place(struct doc_work *w, const struct doc_at *at, cons
         switch (places[i].how) {
         case ENDPOINT: return endpoint(w, at, v);
         case AUTHENTICATION: return doc_authentication(w, at, v);
+        case LATE: return late(w, at, v);
         case VERBATIM: return doc_tmpl_value(w, v);
         case GONE: return NULL;
         }

@@ -13,9 +13,27 @@ const struct embed_file *embed_flow_catalog(size_t *ret_count);
 
 // ---- what must be fetched -----------------------------------------------------------------------
 
+// An endpoint whose authentication is written out, kept by the plan; also NULL, or as it was.
+static const struct val *with_authentication(struct doc_work *w, const struct val *endpoint)
+{
+    struct bytes name = val_bytes(val_ptr(endpoint, BYTES("/authentication/use")));
+    struct val *policy = val_get(val_get_cstr(w->use, "authentications"), name);
+    if (!name.n || !policy)
+        return endpoint;
+    struct val *out = val_put_cstr(val_obj(), "uri", val_ref(val_get_cstr(endpoint, "uri")));
+    out = val_put_cstr(out, "authentication", val_ref(policy));
+    w->plan->kept = val_push(w->plan->kept, out);
+    if (!w->plan->kept) {
+        w->failed = E_NOMEM;
+        return NULL;
+    }
+    return val_at(w->plan->kept, val_len(w->plan->kept) - 1);
+}
+
 void doc_need(struct doc_work *w, struct bytes uri, const struct val *endpoint, const char *what)
 {
     struct flow_plan *p = w->plan;
+    endpoint = with_authentication(w, endpoint);
     for (size_t i = 0; i < p->need_count; i++)
         if (bytes_eq(p->needs[i].uri, uri))
             return;
@@ -135,7 +153,12 @@ void doc_functions(struct doc_work *w)
         struct flow_task *t = w->plan->tasks[i];
         if (t->in)
             continue;
+        const struct val *then = val_get_cstr(t->def, "then");
         w->foreign = !val_get(own, bytes_of(t->name));
+        w->task = t->name;
+        if (then && !bytes_is(val_bytes(then), "continue"))
+            doc_find(w, DOC_KEY(DOC_NAME(at, bytes_of(t->name)), "then"), false,
+                     "a function has no tasks beside it: the task that calls it says what is then");
         w->var_count = 0;
         doc_task(w, DOC_NAME(at, bytes_of(t->name)), t, t->def);
     }
@@ -202,9 +225,10 @@ static char *function_uri(struct doc_work *w, struct bytes uri)
 static struct flow_task *of_uri(struct doc_work *w, const struct doc_at *at, struct bytes uri,
                                 struct bytes name, const struct val *endpoint)
 {
+    const struct doc_at *here = DOC_USED("functions", name);
     const struct val *def = doc_resource(w, uri);
     if (def)
-        return declare(w, DOC_NAME(DOC_KEY(DOC_KEY(NULL, "use"), "functions"), name), name, def);
+        return doc_schema_task(w, here, name, def) ? declare(w, here, name, def) : NULL;
     if (val_get(w->resources, uri)) {
         doc_find(w, at, false, "the definition of function \"%.*s\" cannot be read",
                  BYTES_FMT(bytes_first(name, 128)));
@@ -241,6 +265,11 @@ static struct flow_task *of_catalog(struct doc_work *w, const struct doc_at *at,
         endpoint = val_get_cstr(c, "endpoint");
         struct bytes root =
             val_bytes(val_is(endpoint, JSON_STR) ? endpoint : val_get_cstr(endpoint, "uri"));
+        if (bytes_chr(root, '{') >= 0) {
+            doc_find(w, at, false, "the address of a catalog is fixed: its functions are fetched "
+                                   "once, with the document");
+            return NULL;
+        }
         uri = catalog_uri(w, root, name, version);
     }
     if (!uri) {

@@ -36,6 +36,7 @@ struct doc_work {
     struct yaml *yaml; // positions; NULL: not known
     const struct val *use; // of the document
     struct val *resources; // of the bundle, and what the plan took of our own catalog; owned
+    struct doc_schemas *schemas; // doc_schema.c
     struct map *functions; // name → struct flow_task
     struct flow_findings *findings;
     size_t more; // findings beyond the table
@@ -68,6 +69,9 @@ const char *doc_nearest(const struct val *names, struct bytes name);
 struct bytes embed_flow_schema(void); // schema.json
 // 0: it fits. E_SCHEMA with findings.
 int doc_schema(struct doc_work *w, const struct json *root, struct err *e);
+bool doc_schema_task(struct doc_work *w, const struct doc_at *at, struct bytes name,
+                     const struct val *def);
+void doc_schemas_free(struct doc_schemas *s);
 
 // doc_expr.c
 // Whole text of an expression, with or without ${ }. NULL: none (a finding says why).
