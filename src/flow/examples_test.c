@@ -1,5 +1,5 @@
-// examples_test.c: the flows of examples/flows in virtual time: models, commands and children answer
-// from a table, days go by at once. What real ones say is in tests/flows/examples_test.py.
+// examples_test.c: the flows of examples/flows in virtual time: models, commands and children
+// answer from a table, days go by at once. What real ones say is in tests/flows/examples_test.py.
 // SPDX-License-Identifier: Apache-2.0
 #include "base/file.h"
 #include "flow/flow_rig.h"
