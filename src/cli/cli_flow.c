@@ -266,7 +266,11 @@ static void put_row(struct cli_table *t, const struct json *v)
     cli_cell(t, PAINT_NONE, "%s", cli_duration(started && ended ? ended - started : -1).s);
     cli_cell(t, PAINT_NONE, "%s", cli_flow_clock(json_get(v, "wake")).s);
     cli_cell(t, PAINT_DIM, "%s", json_cstr(json_get(v, "by"), ""));
-    cli_cell(t, PAINT_NONE, "%.200s", json_cstr(json_get(v, "note"), ""));
+    struct buf note;
+    buf_init(&note, 4096);
+    cli_flow_put_note(&note, json_get(v, "note"));
+    cli_cell(t, PAINT_NONE, "%.200s", buf_cstr(&note));
+    buf_fini(&note);
 }
 
 static void put_table(struct cli *c, const struct json *root)

@@ -65,6 +65,16 @@ void cli_flow_put_problem(struct buf *out, const struct json *problem)
     }
 }
 
+void cli_flow_put_note(struct buf *out, const struct json *note)
+{
+    struct bytes task = json_str(json_get(note, "task"));
+    cli_put_safe(out, json_is(note, JSON_STR) ? json_str(note) : json_str(json_get(note, "error")));
+    if (!task.n)
+        return;
+    (void)buf_str(out, out->n ? " at " : "at ");
+    cli_flow_task_name(out, task);
+}
+
 int64_t cli_flow_ms(const struct json *v)
 {
     return json_is(v, JSON_STR) ? cloudevent_time(json_str(v)) : json_i64(v, 0);

@@ -58,6 +58,8 @@ struct cli_flow_look {
 const struct cli_flow_look *cli_flow_look(const char *state); // of a run or task; never NULL
 // "each/embed" of "/do/2/each/do/0/embed": the names on the way.
 void cli_flow_task_name(struct buf *out, struct bytes pointer);
+// Of a row: what went wrong, and where; nothing when there is none.
+void cli_flow_put_note(struct buf *out, const struct json *note);
 // "communication 503: connection refused at each/embed"
 void cli_flow_put_problem(struct buf *out, const struct json *problem);
 // Milliseconds since 1970 of a time as RFC 3339 or as a number; 0: none.

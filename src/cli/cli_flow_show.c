@@ -119,7 +119,8 @@ static void put_head(struct cli *c, const struct json *r, const struct json *vie
 {
     const char *status = json_cstr(json_get(r, "status"), json_cstr(json_get(view, "status"), ""));
     const struct cli_flow_look *look = cli_flow_look(status);
-    const char *by = json_cstr(json_get(r, "by"), ""), *note = json_cstr(json_get(r, "note"), "");
+    const char *by = json_cstr(json_get(r, "by"), "");
+    struct buf note;
     const struct json *parent = json_get(r, "parent");
     int64_t started = cli_flow_ms(json_get(r, "started")),
             ended = cli_flow_ms(json_get(r, "closed"));
@@ -139,7 +140,10 @@ static void put_head(struct cli *c, const struct json *r, const struct json *vie
         (void)printf(", child of %s", json_cstr(parent, ""));
     else if (json_is(parent, JSON_OBJ))
         (void)printf(", child of %s", json_cstr(json_get(parent, "run"), ""));
-    (void)printf("%s%s\n", *note ? "\n" : "", note);
+    buf_init(&note, 4096);
+    cli_flow_put_note(&note, json_get(r, "note"));
+    (void)printf("%s%s\n", note.n ? "\n" : "", buf_cstr(&note));
+    buf_fini(&note);
 }
 
 static const char *next_step(const char *status)
