@@ -103,8 +103,10 @@ static const struct answer answers[] = {
     {"GET", "/api/flows", 200, TYPE,
      "{\"flows\":[{" ROW("r2", "running", "true", "null") ",\"wake\":" AT(
          "30.000") ",\"note\":\"\"},{" ROW("r1", "completed", "false",
-                                           AT("04.500")) ",\"wake\":null,\"note\":\"by "
-                                                         "hand\"}],\"more\":true}",
+                                           AT("04.500")) ",\"wake\":null,\"note\":{\"error\":\"out "
+                                                         "of "
+                                                         "paper\",\"task\":\"/do/1/"
+                                                         "print\"}}],\"more\":true}",
      "limit="},
     {"POST", "/api/flows", 400, TYPE,
      "{\"error\":{\"message\":\"3:3: it is not well\",\"type\":\"invalid_request_error\",\"param\":"
