@@ -9,7 +9,7 @@ import shlex
 import subprocess
 import sys
 
-import flows
+import flowkit as flows
 import plexus
 
 DOC = plexus.ROOT / "docs/FLOWS.md"

@@ -7,7 +7,7 @@ import re
 import sys
 import time
 
-import flows
+import flowkit as flows
 import plexus
 
 FILES = sorted(flows.EXAMPLES.glob("*.yaml"))

@@ -11,7 +11,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "flows"), str(HERE.parent / "lib")]
 import devtools
-import flows
+import flowkit as flows
 import plexus
 
 SHOTS = plexus.ROOT / "build/page"

@@ -1,4 +1,4 @@
-# flows.py: what the tests of flows share: a node with flows and the models of `make up`.
+# flowkit.py: what the tests of flows share: a node with flows and the models of `make up`.
 # SPDX-License-Identifier: Apache-2.0
 import json
 import os
