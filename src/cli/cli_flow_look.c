@@ -23,11 +23,18 @@ const struct cli_flow_look *cli_flow_look(const char *state)
     return &none;
 }
 
-// A name follows the number of its place in a list.
+// A name follows the number of its place in a list; a function's, "/use/functions".
 void cli_flow_task_name(struct buf *out, struct bytes pointer)
 {
+    const struct bytes function = BYTES("/use/functions/");
     bool after_number = false, first = true;
     uint64_t n;
+    if (bytes_starts(pointer, function)) {
+        pointer = bytes_from(pointer, function.n);
+        cli_put_safe(out, bytes_cut(&pointer, '/'));
+        (void)buf_str(out, "()");
+        first = false;
+    }
     while (pointer.n) {
         struct bytes part = bytes_cut(&pointer, '/');
         bool number = bytes_u64(part, &n);

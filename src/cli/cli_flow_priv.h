@@ -56,7 +56,7 @@ struct cli_flow_look {
     enum cli_paint paint;
 };
 const struct cli_flow_look *cli_flow_look(const char *state); // of a run or task; never NULL
-// "each/embed" of "/do/2/each/do/0/embed": the names on the way.
+// "each/embed" of "/do/2/each/do/0/embed": the names on the way; "fetch()" of a function.
 void cli_flow_task_name(struct buf *out, struct bytes pointer);
 // Of a row: what went wrong, and where; nothing when there is none.
 void cli_flow_put_note(struct buf *out, const struct json *note);

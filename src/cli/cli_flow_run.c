@@ -122,6 +122,12 @@ static bool type_words(struct bytes type, struct bytes *of, char state[32])
     return *state;
 }
 
+static bool is_function(struct bytes pointer)
+{
+    const struct bytes of = BYTES("/use/functions/");
+    return bytes_starts(pointer, of) && bytes_chr(bytes_from(pointer, of.n), '/') < 0;
+}
+
 static bool is_end(const char *state)
 {
     return !strcmp(state, "completed") || !strcmp(state, "faulted") || !strcmp(state, "cancelled");
@@ -144,6 +150,8 @@ static void on_life(struct watch *w, const struct json *v)
     }
     if (!strcmp(state, "status-changed"))
         (void)snprintf(state, sizeof state, "%s", json_cstr(json_get(data, "status"), "waiting"));
+    if (is_function(task) && strcmp(state, "faulted") != 0)
+        return; // the task that calls it says the same
     buf_init(&name, 4096);
     cli_flow_task_name(&name, task);
     if (!name.n)
@@ -171,6 +179,8 @@ static void on_run(struct watch *w, const struct json *r)
         int64_t ended = cli_flow_ms(json_get(v, "ended"));
         buf_clear(&name);
         cli_flow_task_name(&name, pointer);
+        if (is_function(pointer))
+            continue;
         if (ended > w->last_ms) {
             w->last_ms = ended;
             char clock[TIME_TEXT_LEN + 1];

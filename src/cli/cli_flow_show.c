@@ -23,9 +23,14 @@ static const struct json *state_of(const struct tree *t, struct bytes pointer)
     return found;
 }
 
+// Without a parent there are the flow's own tasks (parent "/do"), and functions and the like ("/use").
 static bool is_child(const struct json *v, struct bytes parent)
 {
-    return bytes_eq(json_str(json_get(v, "parent")), parent);
+    struct bytes mine = json_str(json_get(v, "parent"));
+    if (!mine.n)
+        return bytes_eq(bytes_first(json_str(json_get(v, "pointer")), parent.n), parent) &&
+               (bytes_is(parent, "/do") || bytes_is(parent, "/use"));
+    return bytes_eq(mine, parent);
 }
 
 static void add_note(struct buf *note, const char *fmt, const struct json *v)
@@ -63,8 +68,10 @@ static void put_task(struct tree *t, const struct json *task, const char *stem)
             ended = cli_flow_ms(json_get(s, "ended"));
     int64_t attempt = json_i64(json_get(s, "attempt"), 0);
     cli_cell(t->table, look->paint, "%s", look->glyph);
-    cli_cell(t->table, s ? PAINT_NONE : PAINT_DIM, "%s%s", stem,
-             json_cstr(json_get(task, "name"), "?"));
+    bool function = bytes_starts(json_str(json_get(task, "pointer")), BYTES("/use/functions/")) &&
+                    !json_is(json_get(task, "parent"), JSON_STR);
+    cli_cell(t->table, s ? PAINT_NONE : PAINT_DIM, "%s%s%s", stem,
+             json_cstr(json_get(task, "name"), "?"), function ? "()" : "");
     const char *what = json_cstr(json_get(task, "call"), json_cstr(json_get(task, "run"), ""));
     cli_cell(t->table, PAINT_DIM, "%s%s%s", json_cstr(json_get(task, "kind"), ""), *what ? " " : "",
              what);
@@ -169,7 +176,8 @@ static void put_run(struct cli *c, const struct json *r)
     put_value(c, "input   ", json_get(view, "input"), full);
     put_value(c, "context ", json_get(view, "context"), full);
     (void)printf("\n");
-    put_children(&t, BYTES_NONE, "", 0);
+    put_children(&t, BYTES("/do"), "", 0);
+    put_children(&t, BYTES("/use"), "", 0);
     cli_table_end(t.table, stdout);
     buf_init(&problem, 64 << 10);
     cli_flow_put_problem(&problem, json_get(view, "error"));
