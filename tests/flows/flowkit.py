@@ -24,8 +24,8 @@ def models():
     return found
 
 
-def node(with_models=True, **flows):
-    config = {"node": {"name": "aipc", "context": "dev.aipc.node1"}, "models": models() if with_models else {},
+def node(with_models=True, more=None, **flows):
+    config = {"node": {"name": "aipc", "context": "dev.aipc.node1"}, "models": {**(models() if with_models else {}), **(more or {})},
               "flows": {"queues": ["heavy-compute-queue", "edge-task-queue"], **flows}}
     return plexus.Node(config)
 

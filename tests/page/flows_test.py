@@ -53,7 +53,8 @@ page = None
 
 class Page:
     def __init__(self, path):
-        self.node = flows.node(with_models=REAL)
+        self.node = flows.node(with_models=REAL, more={"slow": {
+            "engine": "command", "command": plexus.scripted(name="slow"), "kind": "chat", "health": "/health", "memory": "16MiB"}})
         self.browser = devtools.Browser(path)
 
     def close(self):
@@ -174,14 +175,12 @@ def test_pause_resume_and_end():
 
 
 def test_a_models_text_is_seen_as_it_comes():
-    if not REAL:
-        return
     b = page.browser
     document = """document: { dsl: 1.0.3, namespace: default, name: writer, version: 1.0.0 }
 do:
   - write:
       call: model
-      with: { model: tiny-chat, prompt: 'Tell a story.', max_tokens: 700, ignore_eos: true, temperature: 1 }
+      with: { model: slow, prompt: '!script frames=60 gap_ms=100' }
 """
     page.node.post("/api/flows", {"document": document, "id": "writer"})
     b.until("Boolean(document.querySelector('[data-run=\"writer\"]'))", "its row")
