@@ -23,7 +23,8 @@ static const struct json *state_of(const struct tree *t, struct bytes pointer)
     return found;
 }
 
-// Without a parent there are the flow's own tasks (parent "/do"), and functions and the like ("/use").
+// Without a parent there are the flow's own tasks (parent "/do"), and functions and the like
+// ("/use").
 static bool is_child(const struct json *v, struct bytes parent)
 {
     struct bytes mine = json_str(json_get(v, "parent"));
