@@ -27,7 +27,8 @@ struct watch {
     struct sse_parser sse;
     struct begun tasks[TASKS_MAX];
     size_t next;
-    bool seen;    // the run was told once
+    int64_t last_ms; // when the newest end that was told was
+    bool known;   // the run is there
     bool ended;   // the run has
     char status[40];
     int rc;
@@ -121,6 +122,12 @@ static bool type_words(struct bytes type, struct bytes *of, char state[32])
     return *state;
 }
 
+static bool is_function(struct bytes pointer)
+{
+    const struct bytes of = BYTES("/use/functions/");
+    return bytes_starts(pointer, of) && bytes_chr(bytes_from(pointer, of.n), '/') < 0;
+}
+
 static bool is_end(const char *state)
 {
     return !strcmp(state, "completed") || !strcmp(state, "faulted") || !strcmp(state, "cancelled");
@@ -135,6 +142,7 @@ static void on_life(struct watch *w, const struct json *v)
     if (!type_words(json_str(json_get(v, "type")), &of, state))
         return;
     int64_t at = cli_flow_ms(json_get(v, "time"));
+    w->last_ms = at > w->last_ms ? at : w->last_ms;
     if (bytes_is(of, "workflow")) {
         if (!strcmp(state, "suspended") || !strcmp(state, "resumed"))
             put_line(w, time, state, state);
@@ -142,6 +150,8 @@ static void on_life(struct watch *w, const struct json *v)
     }
     if (!strcmp(state, "status-changed"))
         (void)snprintf(state, sizeof state, "%s", json_cstr(json_get(data, "status"), "waiting"));
+    if (is_function(task) && strcmp(state, "faulted") != 0)
+        return; // the task that calls it says the same
     buf_init(&name, 4096);
     cli_flow_task_name(&name, task);
     if (!name.n)
@@ -169,7 +179,10 @@ static void on_run(struct watch *w, const struct json *r)
         int64_t ended = cli_flow_ms(json_get(v, "ended"));
         buf_clear(&name);
         cli_flow_task_name(&name, pointer);
-        if (ended && !w->seen) {
+        if (is_function(pointer))
+            continue;
+        if (ended > w->last_ms) {
+            w->last_ms = ended;
             char clock[TIME_TEXT_LEN + 1];
             time_text(ended, clock);
             task_line(w, state, bytes_of(clock), buf_cstr(&name), v, ended - started);
@@ -180,7 +193,7 @@ static void on_run(struct watch *w, const struct json *r)
     const char *status = json_cstr(json_get(r, "status"), "");
     if (!strcmp(status, "stalled") || !strcmp(status, "suspended"))
         put_line(w, BYTES_NONE, status, status);
-    w->seen = true;
+    w->known = true;
     show_status(w, NULL);
     buf_fini(&name);
 }
@@ -288,7 +301,7 @@ static int watch(struct watch *w, struct err *e)
         rc = look_once(w, buf_cstr(&target), e);
         if (w->node.interrupted) {
             rc = E_CANCELLED;
-        } else if (!w->ended && w->seen && tries-- > 0 && (!rc || err_info(rc)->retry)) {
+        } else if (!w->ended && w->known && tries-- > 0 && (!rc || err_info(rc)->retry)) {
             cli_status("the node has gone; the run goes on when it is back ...");
             (void)nanosleep(&pause, NULL);
             rc = 0;
@@ -377,7 +390,7 @@ static int result(struct watch *w, struct err *e)
     return rc;
 }
 
-static int follow(struct cli *c, const char *id, FILE *to, struct err *e)
+static int follow(struct cli *c, const char *id, bool known, FILE *to, struct err *e)
 {
     struct watch *w = mem_new(struct watch);
     if (!w)
@@ -385,6 +398,7 @@ static int follow(struct cli *c, const char *id, FILE *to, struct err *e)
     w->c = c;
     w->id = id;
     w->to = to;
+    w->known = known;
     int rc = watch(w, e);
     if (rc == E_CANCELLED && w->node.interrupted) {
         (void)fprintf(
@@ -402,7 +416,7 @@ static int follow(struct cli *c, const char *id, FILE *to, struct err *e)
 
 int cli_flow_tail(struct cli *c, struct err *e)
 {
-    return follow(c, cli_arg(c, 0), stdout, e);
+    return follow(c, cli_arg(c, 0), false, stdout, e);
 }
 
 // ---- the start ----------------------------------------------------------------------------------
@@ -487,5 +501,5 @@ int cli_flow_run(struct cli *c, struct err *e)
     bool quiet = wait || c->json;
     if (!quiet)
         (void)fprintf(stderr, "run %s\n", id);
-    return follow(c, id, quiet ? NULL : stderr, e);
+    return follow(c, id, true, quiet ? NULL : stderr, e);
 }

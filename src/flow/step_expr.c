@@ -32,6 +32,11 @@ static struct val *workflow_var(struct flow_run *r)
     return v;
 }
 
+static struct val *own_or_null(struct val *v)
+{
+    return v ? val_ref(v) : val_null();
+}
+
 // Inside an extension $task is the task that it extends, as the standard's examples have it; with
 // the definition's members beside the descriptor's, for its `when`.
 static struct val *task_var(const struct frame *f)
@@ -52,7 +57,8 @@ static struct val *task_var(const struct frame *f)
     v = val_put_cstr(v, "definition",
                      t->def ? val_ref((struct val *)(uintptr_t)t->def) : val_null());
     v = val_put_cstr(v, "input", at->raw ? val_ref(at->raw) : val_null());
-    v = val_put_cstr(v, "output", at->out ? val_ref(at->out) : val_null());
+    v = val_put_cstr(v, "output",
+                     own_or_null(at->phase > PHASE_OUTPUT && at->got ? at->got : at->out));
     return val_put_cstr(v, "startedAt", time_descriptor(at->started_ms));
 }
 
@@ -61,11 +67,6 @@ static struct val *runtime_var(void)
     struct val *v = val_put_cstr(val_obj(), "name", val_cstr("plexus"));
     v = val_put_cstr(v, "version", val_cstr(PLEXUS_VERSION));
     return val_put_cstr(v, "metadata", val_obj());
-}
-
-static struct val *own_or_null(struct val *v)
-{
-    return v ? val_ref(v) : val_null();
 }
 
 // The names that a frame gives to what is inside it: a loop to its item and index, a catch to its
@@ -221,12 +222,16 @@ static int run_far(struct step *s, struct place *p, const struct flow_expr *x, s
     uint32_t n = f->occurrence++;
     if (n < f->answer_count && f->answers[n].expr == x->index)
         return answered(s, f->answers[n].data, ret);
+    if (n == f->answer_count && n < f->answer_room && f->answers[n].expr == x->index &&
+        f->wait[ROLE_EVAL] > 0)
+        return TURN_WAIT; // woken by something else
     while (f->answer_count > n) // something else than the last time: what comes after is stale
         val_unref(f->answers[--f->answer_count].data);
     struct answer *more = mem_realloc(f->answers, (n + 1) * sizeof *more);
     if (!more)
         return E_NOMEM;
     f->answers = more;
+    f->answer_room = n + 1;
     f->answers[n] = (struct answer){.expr = x->index};
     struct val *data = val_put_cstr(val_obj(), "program", val_str(x->text));
     data = val_put_cstr(data, "input", own_or_null(p->dot));
