@@ -40,6 +40,14 @@ char *doc_pointer_in(struct doc_work *w, const struct doc_at *at)
     return text;
 }
 
+void doc_too_many(struct doc_work *w, const char *why)
+{
+    if (w->failed)
+        return;
+    w->failed = E_TOOBIG;
+    w->why = why;
+}
+
 void *doc_alloc(struct doc_work *w, size_t n)
 {
     void *p = arena_zalloc(w->arena, n);
@@ -100,8 +108,11 @@ int doc_findings_end(struct doc_work *w, int code, struct err *e)
 {
     struct flow_findings *all = w->findings;
     size_t kept = 0;
+    if (w->failed == E_TOOBIG)
+        return err_set(e, w->failed, "%s",
+                       w->why ? w->why : "the document needs more memory than a plan may have");
     if (w->failed)
-        return err_set(e, w->failed, "the document needs more memory than a plan may have");
+        return err_set(e, w->failed, "no memory for the plan");
     if (!all->count)
         return 0;
     qsort(all->at, all->count, sizeof all->at[0], by_place);
