@@ -368,6 +368,8 @@ int node_build(struct node *n, struct err *e)
         return err_wrap(e, "mesh");
     if (node_bus_open(n, e) < 0)
         return err_wrap(e, "bus");
+    if (node_flows_open(n, e) < 0)
+        return err_wrap(e, "flows");
     n->tick.fn = on_tick;
     n->tick.user = n;
     (void)timer_start(loop_timers(n->loop), &n->tick, TICK_MS);
@@ -385,6 +387,7 @@ void node_unbuild(struct node *n)
         loop_wake_free(n->ctl_wake);
     node_mesh_close(n);
     node_alerts_close(n);
+    node_flows_drop(n);
     engines_free(n->engines);
     if (n->keys && keys_count(n->keys) > 0) // their counters
         (void)keys_write(n, NULL);
@@ -393,6 +396,7 @@ void node_unbuild(struct node *n)
     loop_free(n->loop); // waits for helper threads, which may still look at bodies for the gate
     node_mesh_free(n);
     node_bus_free(n);
+    node_flows_free(n);
     node_alerts_free(n);
     gate_free(n->gate);
     for (int i = 0; i < NODE_DOORS_MAX; i++)
