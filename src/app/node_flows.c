@@ -232,7 +232,7 @@ static void on_stopped(void *user, const struct err *e)
 {
     struct node_flows *f = user;
     f->stopped = true;
-    (void)snprintf(f->why, sizeof f->why, "%s", e->text);
+    (void)snprintf(f->why, sizeof f->why, "%.255s", e->text);
     log_event(LOG_ERROR, "flow.stopped", LOG_STR("why", e->text));
     node_alert(f->node, NODE_ALERT_NODE, "plexus.flow.stopped", "critical", "journal", "%s",
                e->text);

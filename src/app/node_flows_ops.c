@@ -2,11 +2,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/node_flows_priv.h"
 #include "base/alloc.h"
+#include "base/rng.h"
 #include "base/time.h"
 #include "text/cloudevent.h"
 #include "text/units.h"
 #include "text/url.h"
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #define ANSWER_BYTES_MAX (64u << 20)
