@@ -29,5 +29,6 @@ int main(int argc, char **argv)
         return host_nvml_main();
     (void)signal(SIGPIPE, SIG_IGN);
     cli_set_up(node_up);
+    cli_set_worker(node_worker);
     return cli_main(NULL, argc, argv);
 }

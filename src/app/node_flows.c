@@ -280,6 +280,9 @@ static int open_acts(struct node_flows *f, struct err *e)
         return status;
     char folder[4200];
     (void)snprintf(folder, sizeof folder, "%s/scripts", n->paths.run);
+    // A worker has no models: it asks the node whose configuration it shares.
+    const char *self = *n->worker && n->config->door_count ? n->config->doors[0].address
+                                                           : n->paths.socket;
     struct acts_args args = {.net = loop_net(n->loop),
                              .timers = loop_timers(n->loop),
                              .procs = loop_procs(n->loop),
@@ -288,7 +291,7 @@ static int open_acts(struct node_flows *f, struct err *e)
                              .wall_ms = wall,
                              .tls = tls_of,
                              .secret = secret_of,
-                             .self_address = n->paths.socket,
+                             .self_address = self,
                              .emit = on_emit,
                              .user = f,
                              .environment = n->config->environment,
@@ -306,7 +309,7 @@ static int open_acts(struct node_flows *f, struct err *e)
 
 int node_flows_open(struct node *n, struct err *e)
 {
-    if (strcmp(n->config->flows.engine, "off") == 0)
+    if (strcmp(n->config->flows.engine, "off") == 0 && !*n->worker)
         return 0;
     struct node_flows *f = mem_new(struct node_flows);
     if (!f)
@@ -315,6 +318,8 @@ int node_flows_open(struct node *n, struct err *e)
     f->node = n;
     f->runs_closed = f->journal_closed = true;
     int status = open_acts(f, e);
+    if (status == 0 && *n->worker)
+        return node_worker_open(f, e);
     if (status == 0)
         status = open_journal(f, e);
     if (status < 0)
@@ -399,7 +404,9 @@ void node_flows_close(struct node *n)
     if (!f || f->closing)
         return;
     f->closing = true;
-    if (!f->runs_closed)
+    if (f->worker)
+        node_worker_close(f);
+    else if (!f->runs_closed)
         runs_close(f->runs, runs_are_closed, f);
     else if (!f->journal_closed)
         journal_close(f->journal, journal_is_closed, f);
@@ -407,7 +414,8 @@ void node_flows_close(struct node *n)
 
 bool node_flows_ended(const struct node *n)
 {
-    return !n->flows || (n->flows->runs_closed && n->flows->journal_closed);
+    return !n->flows ||
+           (n->flows->runs_closed && n->flows->journal_closed && !n->flows->worker);
 }
 
 // Before the loop ends: children and connections go.

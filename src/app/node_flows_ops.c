@@ -368,7 +368,9 @@ void node_flows_op(void *user, const struct ctl_flow_ask *ask, struct ctl_answer
     }
     if (!f || !f->runs || f->closing) {
         (void)err_set(&e, E_UNAVAILABLE,
-                      f ? "the node is stopping" : "flows are off (flows.engine: off)");
+                      !f          ? "flows are off (flows.engine: off)"
+                      : f->worker ? "this is a worker: it keeps no flows"
+                                  : "the node is stopping");
         ctl_answer_error(a, &e);
         return;
     }

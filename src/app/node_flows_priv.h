@@ -9,6 +9,7 @@
 #include "port/expr.h"
 #include "port/journal.h"
 #include "runs/runs.h"
+#include "runs/worker.h"
 
 struct node_flows {
     struct node *node;
@@ -16,6 +17,7 @@ struct node_flows {
     struct expr *expr;
     struct acts *acts;
     struct runs *runs;
+    struct runs_worker *worker; // instead of runs: `plexus worker`
     struct net_tls *tls; // for https, made when first needed
     struct work *writer; // of the journal: one thread
     struct bus_sub *events; // CloudEvents that others emit
@@ -24,8 +26,9 @@ struct node_flows {
     char why[256]; // it stopped
 };
 
-// node_flows_ops.c
-void node_flows_op(void *user, const struct ctl_flow_ask *ask, struct ctl_answer *a);
+// node_worker.c
+int node_worker_open(struct node_flows *f, struct err *e);
+void node_worker_close(struct node_flows *f);
 // node_flows_files.c: the folder of documents
 void node_flows_files(struct node_flows *f);
 void node_flows_files_free(struct node_flows *f);

@@ -78,6 +78,7 @@ struct node {
     struct err fatal;         // why a start that went far ends after all
     int lock_fd, ready_fd;    // ready_fd: of the parent of a daemon, -1
     bool echo, draining, drained, ended, hurry;
+    const char *worker[33]; // `plexus worker`: its queues, NULL-terminated; none: a whole node
     bool json; // `up --json`: the address as JSON
 };
 
@@ -157,6 +158,7 @@ void node_flows_close(struct node *n); // node_check_ended when it has
 bool node_flows_ended(const struct node *n);
 void node_flows_drop(struct node *n);
 void node_flows_free(struct node *n);
+int node_worker_check(const struct node *n, struct err *e); // node_worker.c
 void node_flows_op(void *user, const struct ctl_flow_ask *ask, struct ctl_answer *a);
 const char *const *node_queues(const struct node *n); // NULL-terminated; the first is the usual
 const char *node_profile(const struct node *n); // "server", "edge"
