@@ -324,6 +324,10 @@ void runs_window_move(struct runs *s)
     struct journal_list a = {.open_only = true, .mine = true, .on_run = on_near, .user = s};
     s->window_ms = runs_wall(s) + RUNS_WINDOW_MS;
     a.wake_before_ms = s->window_ms;
+    list_each (it, &s->loaded) {
+        struct spot *p = container_of(it, struct run, link)->spot;
+        runs_wake(s, p, p->wake_ms);
+    }
     (void)timer_start(s->args.timers, &s->refill, RUNS_WINDOW_MS / 2);
     if (o && journal_list(s->args.journal, &a, &o->req, NULL) == 0)
         return;
