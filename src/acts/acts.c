@@ -8,7 +8,7 @@
 #define LONG_MS ((int64_t)24 * 3600 * 1000) // a timer's longest way; then it is wound again
 
 static const struct act_kind *const kinds[] = {
-    &act_http, &act_openapi, &act_model, &act_shell, &act_script, &act_emit, &act_tool, &act_agent,
+    &act_http, &act_openapi, &act_a2a, &act_mcp, &act_model, &act_shell, &act_script, &act_container, &act_emit, &act_tool, &act_agent,
 };
 
 bool acts_kind(size_t i, struct acts_kind *ret)
@@ -59,7 +59,17 @@ static void on_timer(struct timer *t)
         wind(a);
     else
         act_fail(a, ACT_TIMEOUT, 0, false, "it took longer than %lld ms",
-                 (long long)a->args->timeout_ms);
+                 (long long)a->limit_ms);
+}
+
+void act_limit(struct act *a, int64_t ms)
+{
+    int64_t now = timers_now_ms(a->room->args.timers);
+    if (a->ended || ms >= act_left_ms(a) || ms > TIME_NEVER - now)
+        return;
+    a->limit_ms = ms;
+    a->due_ms = now + ms;
+    wind(a);
 }
 
 void act_end(struct act *a, int status, struct val *takes_output, struct val *takes_problem,
@@ -133,6 +143,7 @@ static struct act *make(struct acts_room *r, const struct act_kind *k, const str
     a->due_ms = args->timeout_ms <= 0 || args->timeout_ms > TIME_NEVER - now
                     ? TIME_NEVER
                     : now + args->timeout_ms;
+    a->limit_ms = args->timeout_ms;
     if (timer_start(r->args.timers, &a->timer, LONG_MS) < 0)
         return mem_free(a->own), mem_free(a), NULL;
     wind(a);
@@ -251,6 +262,7 @@ void acts_free(struct acts *base)
         }
         finish(a);
     }
+    act_chores_free(r);
     act_tokens_free(r);
     act_origins_free(r);
     arena_free(r->arena);

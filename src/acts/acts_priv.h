@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/arena.h"
 #include "http/http.h"
+#include "text/sse.h"
 
 // ---- the room ----------------------------------------------------------------------------------
 
@@ -62,6 +63,7 @@ struct act {
     struct list link;
     struct timer timer; // its deadline; after the end: tells it
     int64_t due_ms;     // TIME_NEVER
+    int64_t limit_ms;   // what it was given: for the error
     bool ended;
     int status;
     bool final;
@@ -72,6 +74,7 @@ struct act {
     struct val *known;          // secrets that were asked for: name to value
     struct val *fresh;          // values that only this act has: wiped at the end
     struct act_source *source; // whose answer comes next
+    struct act_rpc *rpc;       // the same
     void *own;
 };
 
@@ -84,6 +87,7 @@ void act_fail(struct act *a, enum act_problem type, int status, bool final, cons
 void act_fail_err(struct act *a, int code, const struct err *e);
 void act_nomem(struct act *a);
 void act_beat(struct act *a, struct val *takes_detail);
+void act_limit(struct act *a, int64_t ms); // a deadline of its own, when that is earlier
 int64_t act_left_ms(const struct act *a); // until its deadline; TIME_NEVER
 
 // The one way to the end: takes both. act_done and act_fail come here.
@@ -251,6 +255,32 @@ void act_source(struct act *a, struct act_source *s, const struct val *resource,
 void act_source_fini(struct act_source *s);
 // The address and the authentication of an endpoint ({"uri","authentication"} or a text).
 struct bytes act_endpoint(const struct val *endpoint, const struct val **ret_authentication);
+
+// ---- JSON-RPC (act_rpc.c) -----------------------------------------------------------------------
+
+struct act_rpc {
+    struct act *act;
+    struct act_web *web;
+    struct sse_parser sse;
+    struct buf whole;
+    bool made, json, enough;
+    bool (*on_message)(struct act *a, struct val *message);
+    void (*on_end)(struct act *a, struct act_fetch *f);
+};
+struct act_rpc_args {
+    const char *method;        // NULL: POST
+    struct bytes url, shown, headers;
+    struct val *takes_message; // NULL: none
+    struct act_auth *auth;     // or NULL
+    bool (*on_message)(struct act *a, struct val *message); // each one; false: enough
+    void (*on_end)(struct act *a, struct act_fetch *f);     // after the last, whatever the status
+};
+void act_rpc_send(struct act *a, struct act_rpc *r, const struct act_rpc_args *args);
+void act_rpc_fini(struct act_rpc *r);
+struct val *act_rpc_message(int64_t id, const char *method, struct val *takes_params); // id 0: none
+bool act_rpc_answers(const struct val *message, int64_t id);
+bool act_rpc_failed(struct act *a, const char *what, const struct val *message); // it is an error
+void act_rpc_uuid(const struct act *a, char text[37]);
 
 // ---- children (act_child.c) ---------------------------------------------------------------------
 
