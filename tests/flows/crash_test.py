@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # KILLS=500 for the long run (40), SEED=n for another one.
+import collections
 import http.client
 import http.server
 import json
@@ -27,10 +28,10 @@ SEED = int(os.environ.get("SEED", 1))
 class Effects(http.server.ThreadingHTTPServer):
     """What the flows do outside: POST /RUN/STEP, answered with {"n": STEP}. Remembers each, with its idempotency key."""
 
-    daemon_threads = True
+    daemon_threads, request_queue_size = True, 1024
 
     def __init__(self):
-        self.seen, self.lock = [], threading.Lock()
+        self.seen, self.tries, self.lock = [], collections.Counter(), threading.Lock()
         super().__init__(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -43,7 +44,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         with self.server.lock:
             self.server.seen.append((run, int(step), self.headers.get("Idempotency-Key")))
-            tries = sum(1 for r, s, _ in self.server.seen if (r, s) == (run, int(step)))
+            self.server.tries[run, step] += 1
+            tries = self.server.tries[run, step]
         flaky = int(step) % 7 == 3 and tries == 1  # the first time it is broken: the flow tries again
         body = json.dumps({"n": int(step)}).encode()
         self.send_response(503 if flaky else 200)
@@ -120,11 +122,14 @@ def test_killed_at_random_moments():
             time.sleep(0.05)
         assert not open_runs, [node.get(f"/api/flows/{run}").json for run in sorted(open_runs)[:2]]
         print(f"{len(runs)} flows through {restarts} kills, {len(effects.seen)} effects")
+        by_run = collections.defaultdict(list)
+        for run, step, key in effects.seen:
+            by_run[run].append((step, key))
         for run, name in runs.items():
             view = node.get(f"/api/flows/{run}?full=1").json
             assert view["status"] == "completed", (run, view["view"])
             assert view["view"]["output"] == {"run": run, **kinds[name][1]}, (run, view["view"]["output"])
-            mine = [(step, key) for r, step, key in effects.seen if r == run]
+            mine = by_run[run]
             assert {step for step, _ in mine} == kinds[name][2], (run, mine)
             if name != "wide":  # in a row: what came after is proof that the one before was kept
                 order = [step for step, _ in mine]

@@ -1,40 +1,25 @@
 # flows.py: a node that runs flows, with a stand-in for the public servers that documents of others name.
 # SPDX-License-Identifier: Apache-2.0
 import json
-import pathlib
 import re
 import subprocess
-import sys
 import tempfile
 
 import ctk
 import plexus
 from plexus import PLEXUS, Node, wait_until
-
-HERE = pathlib.Path(__file__).resolve().parent
-NAMES = ("petstore.swagger.io", "httpbin.org", "petstore3.swagger.io")
-
-
-class StandIn:
-    """tests/flows/standin.py as a process; .port is its port."""
-
-    def __init__(self):
-        self.process = subprocess.Popen([sys.executable, str(HERE / "standin.py"), "--port", "0"], stdout=subprocess.PIPE, text=True)
-        self.port = int(re.search(r"(\d+)\s*$", self.process.stdout.readline())[1])
-
-    def close(self):
-        self.process.kill()
-        self.process.wait()
+from standin import Standin
 
 
 class Flows(Node):
     """`plexus up` with flows; run() starts one over the API and waits for its end."""
 
     def __init__(self, config=None, **more):
-        self.stand_in = StandIn()
+        self.stand_in = Standin()
+        self.stand_in.__enter__()
         config = dict(config or {})
         section = config.setdefault("flows", {})
-        section["hosts"] = {name: f"127.0.0.1:{self.stand_in.port}" for name in NAMES} | section.get("hosts", {})
+        section["hosts"] = self.stand_in.hosts() | section.get("hosts", {})
         self.tail = None
         super().__init__(config, **more)
 
@@ -42,7 +27,7 @@ class Flows(Node):
         if self.tail:
             self.tail.kill()
             self.tail.wait()
-        self.stand_in.close()
+        self.stand_in.__exit__()
         return super().__exit__(*exc)
 
     def api(self, method, path, body=None):
