@@ -85,12 +85,39 @@ static void test_refused(void **state)
 {
     (void)state;
     static const char *const rows[] = {
-        "",           "*",           "* * * *",      "* * * * * * *", "60 * * * *", "* 24 * * *",
-        "* * 0 * *",  "* * 32 * *",  "* * * 0 *",    "* * * 13 *",    "* * * * 8",  "a * * * *",
-        "1- * * * *", "5-1 * * * *", "*/0 * * * *",  "*/x * * * *",   "1,,2 * * * *", "1, * * * *",
-        "* * L * *",  "* * * * 5L",  "* * 15W * *",  "* * * * 5#2",   "-1 * * * *", "? * * * *",
-        "* ? * * *",  "* * * feb- *", "* * * * mo",  "@reboot",       "@every 1h",  "1/2/3 * * * *",
-        "60 0 0 1 1 *", "* * * ? *", "001 * * * *",
+        "",
+        "*",
+        "* * * *",
+        "* * * * * * *",
+        "60 * * * *",
+        "* 24 * * *",
+        "* * 0 * *",
+        "* * 32 * *",
+        "* * * 0 *",
+        "* * * 13 *",
+        "* * * * 8",
+        "a * * * *",
+        "1- * * * *",
+        "5-1 * * * *",
+        "*/0 * * * *",
+        "*/x * * * *",
+        "1,,2 * * * *",
+        "1, * * * *",
+        "* * L * *",
+        "* * * * 5L",
+        "* * 15W * *",
+        "* * * * 5#2",
+        "-1 * * * *",
+        "? * * * *",
+        "* ? * * *",
+        "* * * feb- *",
+        "* * * * mo",
+        "@reboot",
+        "@every 1h",
+        "1/2/3 * * * *",
+        "60 0 0 1 1 *",
+        "* * * ? *",
+        "001 * * * *",
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct flow_cron c;
@@ -107,8 +134,9 @@ static bool fits(const struct flow_cron *c, int64_t ms)
     (void)gmtime_r(&t, &tm);
     bool day = c->days >> tm.tm_mday & 1, weekday = c->weekdays >> tm.tm_wday & 1;
     bool either = !c->any_day && !c->any_weekday;
-    return c->seconds >> tm.tm_sec & 1 && c->minutes >> tm.tm_min & 1 && c->hours >> tm.tm_hour & 1 &&
-           c->months >> (tm.tm_mon + 1) & 1 && (either ? day || weekday : day && weekday);
+    return c->seconds >> tm.tm_sec & 1 && c->minutes >> tm.tm_min & 1 &&
+           c->hours >> tm.tm_hour & 1 && c->months >> (tm.tm_mon + 1) & 1 &&
+           (either ? day || weekday : day && weekday);
 }
 
 static void add_field(char *text, size_t size, struct rng *r, unsigned low, unsigned high)

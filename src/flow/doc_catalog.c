@@ -90,7 +90,7 @@ static void no_default(struct doc_work *w, const struct doc_at *at, struct bytes
         (void)snprintf(text, sizeof text, "%.*s:%.*s@default", BYTES_FMT(name), BYTES_FMT(version));
         names = val_push(names, val_cstr(text));
     }
-    const char *near = doc_nearest(names, full);
+    const char *near = doc_nearest(w, names, full);
     doc_find(w, at, false, "plexus' own catalog has no \"%.*s\"%s%s%s",
              BYTES_FMT(bytes_first(full, 128)), near ? "; the nearest is \"" : "", near ? near : "",
              near ? "\"" : "");
@@ -103,7 +103,7 @@ const struct val *doc_resource(struct doc_work *w, struct bytes uri)
     struct bytes text = val_bytes(val_get(w->resources, uri));
     struct yaml *y = NULL;
     struct err e = {0};
-    if (!text.p)
+    if (!text.p || w->findings->count == FLOW_FINDINGS_MAX)
         return NULL;
     if (yaml_parse(&y, text, &e)) {
         doc_find(w, NULL, false, "%.*s: %s", BYTES_FMT(bytes_first(uri, 200)), e.text);
@@ -266,8 +266,9 @@ static struct flow_task *of_catalog(struct doc_work *w, const struct doc_at *at,
         struct bytes root =
             val_bytes(val_is(endpoint, JSON_STR) ? endpoint : val_get_cstr(endpoint, "uri"));
         if (bytes_chr(root, '{') >= 0) {
-            doc_find(w, at, false, "the address of a catalog is fixed: its functions are fetched "
-                                   "once, with the document");
+            doc_find(w, at, false,
+                     "the address of a catalog is fixed: its functions are fetched "
+                     "once, with the document");
             return NULL;
         }
         uri = catalog_uri(w, root, name, version);

@@ -33,7 +33,7 @@ static void check_top(struct doc_work *w)
     if (!names)
         w->failed = E_NOMEM;
     while (names && val_each(w->plan->doc, &at, &key, &item)) {
-        const char *near = doc_nearest(names, key);
+        const char *near = doc_nearest(w, names, key);
         if (near && !bytes_is(key, near))
             doc_find(w, DOC_NAME(NULL, key), true, "unknown key \"%.*s\", nearest: \"%s\"",
                      BYTES_FMT(bytes_first(key, 64)), near);

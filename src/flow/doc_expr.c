@@ -6,6 +6,8 @@
 #include <string.h>
 
 #define NEST_MAX 200
+#define PART_MAX (64u << 10) // bytes of one expression inside a text
+#define FALSE_STARTS_MAX 64  // of a text: beyond it, it is no text of parts
 #define NOWHERE SIZE_MAX
 
 static size_t code_end(struct bytes t, size_t at, char close, unsigned depth);
@@ -69,10 +71,12 @@ static bool is_whole(struct bytes text, struct bytes *ret_code)
 // The next "${ code }" inside a text, from *at on; its place and end (behind the brace).
 static bool next_part(struct bytes t, size_t at, size_t *ret_from, size_t *ret_end)
 {
-    for (; at + 3 < t.n; at++) {
+    unsigned failed = 0;
+    for (; at + 3 < t.n && failed < FALSE_STARTS_MAX; at++) {
         if (t.p[at] != '$' || t.p[at + 1] != '{' || !strchr(" \t\r\n.$([{\"", t.p[at + 2]))
             continue;
-        size_t end = code_end(t, at + 2, '}', 0);
+        size_t end = code_end(bytes_first(t, at + PART_MAX), at + 2, '}', 0);
+        failed += end == NOWHERE;
         if (end == NOWHERE)
             continue;
         *ret_from = at;

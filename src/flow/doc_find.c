@@ -155,12 +155,14 @@ static size_t distance(struct bytes a, struct bytes b)
     return row[b.n];
 }
 
-const char *doc_nearest(const struct val *names, struct bytes name)
+const char *doc_nearest(const struct doc_work *w, const struct val *names, struct bytes name)
 {
     const char *best = NULL;
     size_t least = name.n / 3 + 2, at = 0;
     struct bytes key;
     struct val *item;
+    if (w->findings->count == FLOW_FINDINGS_MAX)
+        return NULL; // nobody will read it
     while (val_each(names, &at, &key, &item)) {
         struct bytes one = key.p ? key : val_bytes(item);
         size_t far = one.p ? distance(one, name) : SIZE_MAX;

@@ -17,6 +17,7 @@ struct flow_kept { // a schema and the document that it borrows
     struct flow_kept *next;
     struct schema *schema;
     struct json_doc *doc;
+    struct bytes uri; // of an external one
 };
 
 // Where in the document: a chain on the stack, from the innermost outwards.
@@ -63,7 +64,7 @@ int doc_findings_end(struct doc_work *w, int code, struct err *e); // sorts; 0: 
 void doc_too_many(struct doc_work *w, const char *why); // E_TOOBIG
 void *doc_alloc(struct doc_work *w, size_t n); // zeroed; sets failed
 // The nearest of the names in an object (or strings in an array), NULL: none is near.
-const char *doc_nearest(const struct val *names, struct bytes name);
+const char *doc_nearest(const struct doc_work *w, const struct val *names, struct bytes name);
 
 // doc_schema.c
 struct bytes embed_flow_schema(void); // schema.json

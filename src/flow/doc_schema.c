@@ -50,11 +50,20 @@ struct look {
     size_t bad_count;
 };
 
+// The keyword itself, or the branch of it that was tried first.
+static bool is_at(struct bytes keyword, struct bytes end)
+{
+    struct bytes branch = BYTES("/0/required");
+    if (bytes_ends(keyword, end))
+        return true;
+    return bytes_ends(keyword, branch) &&
+           bytes_ends(bytes_first(keyword, keyword.n - branch.n), end);
+}
+
 static const char *meant(const struct schema_error *s)
 {
-    struct bytes keyword = bytes_of(s->keyword);
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (bytes_ends(keyword, bytes_of(words[i].end)))
+        if (is_at(bytes_of(s->keyword), bytes_of(words[i].end)))
             return words[i].message;
     return NULL;
 }
@@ -91,7 +100,7 @@ static bool no_kind(struct look *l, const struct doc_at *at, const struct json *
     for (size_t i = 0; i < KINDS; i++)
         names = val_push(names, val_cstr(kinds[i]));
     while (names && !near[0] && json_each(task, &it, &key, NULL)) {
-        const char *best = doc_nearest(names, key);
+        const char *best = doc_nearest(l->w, names, key);
         if (best)
             (void)snprintf(near, sizeof near, "; nearest to \"%.*s\": \"%s\"",
                            BYTES_FMT(bytes_first(key, 32)), best);

@@ -214,8 +214,9 @@ static const struct val *node(const struct val *v, size_t *n)
 
 static struct val *odd(struct rng *r)
 {
-    static const char *const texts[] = {"",  "${ .x }", "x",     "PT1S", "https://a.b/{c}", "end",
-                                        "${ }", "all",  "1.0.0", "/do",  "http", "mcp", "true"};
+    static const char *const texts[] = {"",     "${ .x }", "x",   "PT1S",  "https://a.b/{c}",
+                                        "end",  "${ }",    "all", "1.0.0", "/do",
+                                        "http", "mcp",     "true"};
     switch (rng_below(r, 8)) {
     case 0: return val_null();
     case 1: return val_bool(true);
@@ -262,8 +263,8 @@ static struct val *changed(struct rng *r, const struct val *v)
         struct bytes name = here && how == 1 ? some_key(r) : key;
         if (here && how == 0)
             continue;
-        struct val *value = here && how == 2 ? val_ref((struct val *)(uintptr_t)some(r))
-                                             : val_ref(item);
+        struct val *value =
+            here && how == 2 ? val_ref((struct val *)(uintptr_t)some(r)) : val_ref(item);
         if (val_is(v, JSON_ARR) && here && how == 3)
             out = val_push(out, val_ref(item));
         out = val_is(v, JSON_ARR) ? val_push(out, value) : val_put(out, name, value);

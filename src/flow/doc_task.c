@@ -108,6 +108,7 @@ void doc_list(struct doc_work *w, const struct doc_at *at, const struct val *lis
     if (!val_is(list, JSON_ARR) || !val_len(list) || w->failed)
         return;
     AUTO(map) names = map_new(FLOW_TASKS_MAX + 1);
+    const char *around = w->task;
     ret->tasks = doc_alloc(w, val_len(list) * sizeof(struct flow_task *));
     if (!names)
         w->failed = E_NOMEM;
@@ -119,6 +120,7 @@ void doc_list(struct doc_work *w, const struct doc_at *at, const struct val *lis
     w->depth--;
     if (!w->failed)
         directives(w, at, ret, names);
+    w->task = around;
 }
 
 static struct bytes name_or(const struct val *v, const char *fallback)

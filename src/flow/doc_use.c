@@ -13,7 +13,7 @@ const struct val *doc_use(struct doc_work *w, const struct doc_at *at, const cha
     const struct val *all = val_get_cstr(w->use, kind), *found = val_get(all, name);
     if (found)
         return found;
-    const char *near = doc_nearest(all, name);
+    const char *near = doc_nearest(w, all, name);
     if (near)
         doc_find(w, at, false, "no %s \"%.*s\" in use.%s; the nearest is \"%s\"", what,
                  BYTES_FMT(bytes_first(name, 128)), kind, near);
@@ -85,13 +85,14 @@ struct flow_retry *doc_retry(struct doc_work *w, const struct doc_at *at, const 
 // ---- schemas ------------------------------------------------------------------------------------
 
 static void compile_schema(struct doc_work *w, const struct doc_at *at, const struct val *v,
-                           struct flow_schema_use *ret)
+                           struct bytes uri, struct flow_schema_use *ret)
 {
     struct flow_kept *k = doc_alloc(w, sizeof *k);
     struct err e = {0};
     if (!k)
         return;
     k->next = w->plan->compiled;
+    k->uri = uri;
     w->plan->compiled = k;
     int rc = val_to_json(&k->doc, v, &e);
     if (!rc) {
@@ -117,11 +118,16 @@ static void external_schema(struct doc_work *w, const struct doc_at *at, const s
                  "document");
         return;
     }
+    for (const struct flow_kept *k = w->plan->compiled; k; k = k->next)
+        if (k->uri.p && bytes_eq(k->uri, uri)) { // once for all who name it
+            ret->schema = k->schema;
+            return;
+        }
     const struct val *v = doc_resource(w, uri);
     char what[160] = "schema";
-    if (v)
-        compile_schema(w, at, v, ret);
-    else if (!val_get(w->resources, uri)) {
+    if (v) {
+        compile_schema(w, at, v, uri, ret);
+    } else if (!val_get(w->resources, uri)) {
         if (w->task)
             (void)snprintf(what, sizeof what, "schema of task %.120s", w->task);
         doc_need(w, uri, endpoint, what);
@@ -141,7 +147,7 @@ static void schema(struct doc_work *w, const struct doc_at *at, const struct val
         return;
     }
     if (document)
-        compile_schema(w, DOC_KEY(at, "document"), document, ret);
+        compile_schema(w, DOC_KEY(at, "document"), document, BYTES_NONE, ret);
     else
         external_schema(w, DOC_KEY(at, "resource"), val_get_cstr(v, "resource"), ret);
 }

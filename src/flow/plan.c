@@ -233,7 +233,7 @@ int flow_plan_new(struct flow_plan **ret, struct bytes text, struct flow_finding
         }
         if (!val_is(w.resources, JSON_OBJ)) {
             val_unref(w.resources);
-    doc_schemas_free(w.schemas);
+            doc_schemas_free(w.schemas);
             w.resources = val_obj();
         }
         rc = make(&w, text, e);

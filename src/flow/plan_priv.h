@@ -114,12 +114,6 @@ struct flow_consume {
                       // event
 };
 
-struct flow_each { // of a subscription: tasks for each message that came
-    struct bytes item, at;
-    struct flow_list list;
-    struct flow_io output, export;
-};
-
 struct flow_case {
     struct bytes name;
     struct flow_expr *when;
