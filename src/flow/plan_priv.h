@@ -120,6 +120,12 @@ struct flow_case {
     struct flow_go go;
 }; // when NULL: default
 
+struct flow_each { // of a subscription
+    struct bytes item, at;
+    struct flow_list list;
+    struct flow_io output, export;
+};
+
 struct flow_task {
     enum flow_kind kind;
     const char *name;
