@@ -76,14 +76,14 @@ static void publish(struct node_flows *f, const char *last, struct bytes cloudev
         (void)bus_publish(n->bus->bus, &m, NULL); // nobody waits for it; refusals are counted
 }
 
-static void on_lifecycle(void *user, struct bytes run, struct bytes cloudevent)
+void node_flows_lifecycle(void *user, struct bytes run, struct bytes cloudevent)
 {
     struct node_flows *f = user;
     ctl_flow_event(f->node->ctl, run, cloudevent);
     publish(f, "life", cloudevent);
 }
 
-static void on_changed(void *user, struct bytes run, const struct flow_note *note)
+void node_flows_changed(void *user, struct bytes run, const struct flow_note *note)
 {
     struct node_flows *f = user;
     static const char *const kinds[] = {
@@ -126,11 +126,15 @@ void node_flows_event(struct node *n, struct bytes cloudevent)
     struct node_flows *f = n->flows;
     struct runs_req *r;
     AUTO(val) v = NULL;
-    if (!f || !f->runs || f->closing || val_parse(&v, cloudevent, NULL) < 0 ||
+    struct temporal *t = f ? node_temporal_of(f) : NULL;
+    if (!f || (!f->runs && !t) || f->closing || val_parse(&v, cloudevent, NULL) < 0 ||
         !(r = mem_new(struct runs_req)))
         return;
     r->done = event_taken;
-    runs_event(f->runs, v, r);
+    if (t)
+        temporal_event(t, v, r);
+    else
+        runs_event(f->runs, v, r);
 }
 
 static void on_bus_event(struct bus_sub *s, const struct bus_msg *m)
@@ -146,11 +150,12 @@ void node_flows_bus(struct node *n, struct bus *b)
 {
     struct node_flows *f = n->flows;
     char pattern[300];
-    if (!f || !f->runs)
+    if (!f || (!f->runs && !f->temporal))
         return;
     f->events = NULL; // of the bus before: it went with it
     acts_set_bus(f->acts, b);
-    runs_set_bus(f->runs, b);
+    if (f->runs)
+        runs_set_bus(f->runs, b);
     if (!b)
         return;
     (void)snprintf(pattern, sizeof pattern, EVENTS, n->config->environment);
@@ -307,6 +312,17 @@ static int open_acts(struct node_flows *f, struct err *e)
     return acts_new(&f->acts, &args, e);
 }
 
+static int open_temporal(struct node_flows *f, struct err *e)
+{
+    struct node *n = f->node;
+    int status = node_temporal_open(f, *n->worker != NULL, e);
+    if (status < 0)
+        return status;
+    node_flows_bus(n, n->bus ? n->bus->bus : NULL);
+    node_flows_files(f);
+    return 0;
+}
+
 int node_flows_open(struct node *n, struct err *e)
 {
     if (strcmp(n->config->flows.engine, "off") == 0 && !*n->worker)
@@ -317,7 +333,10 @@ int node_flows_open(struct node *n, struct err *e)
     n->flows = f;
     f->node = n;
     f->runs_closed = f->journal_closed = true;
+    bool temporal = strcmp(n->config->flows.engine, "temporal") == 0;
     int status = open_acts(f, e);
+    if (status == 0 && temporal)
+        return open_temporal(f, e);
     if (status == 0 && *n->worker)
         return node_worker_open(f, e);
     if (status == 0)
@@ -332,8 +351,8 @@ int node_flows_open(struct node *n, struct err *e)
                              .wall_ms = wall,
                              .random = chance,
                              .need = on_need,
-                             .event = on_lifecycle,
-                             .changed = on_changed,
+                             .event = node_flows_lifecycle,
+                             .changed = node_flows_changed,
                              .stopped = on_stopped,
                              .ready = on_ready,
                              .user = f,
@@ -356,6 +375,16 @@ void node_flows_meter(struct node *n)
     struct meter_node *row = meter_node(n->meter);
     struct runs_stats s;
     struct journal_stats j;
+    struct temporal_stats t;
+    if (f && node_temporal_of(f)) {
+        temporal_stats(node_temporal_of(f), &t);
+        row->flows_loaded = t.flows;
+        row->flow_activities = t.activities_running;
+        row->flow_steps = t.workflow_tasks;
+        row->flow_activities_done = t.activities;
+        row->flow_activities_failed = t.activity_failures;
+        row->flows_stopped = !t.up;
+    }
     if (!f || !f->runs || !f->journal)
         return;
     runs_stats(f->runs, &s);
@@ -404,7 +433,9 @@ void node_flows_close(struct node *n)
     if (!f || f->closing)
         return;
     f->closing = true;
-    if (f->worker)
+    if (f->temporal)
+        node_temporal_close(f);
+    else if (f->worker)
         node_worker_close(f);
     else if (!f->runs_closed)
         runs_close(f->runs, runs_are_closed, f);
@@ -414,8 +445,8 @@ void node_flows_close(struct node *n)
 
 bool node_flows_ended(const struct node *n)
 {
-    return !n->flows ||
-           (n->flows->runs_closed && n->flows->journal_closed && !n->flows->worker);
+    return !n->flows || (n->flows->temporal && node_temporal_ended(n->flows)) ||
+           (!n->flows->temporal && n->flows->runs_closed && n->flows->journal_closed && !n->flows->worker);
 }
 
 // Before the loop ends: children and connections go.
@@ -436,6 +467,7 @@ void node_flows_free(struct node *n)
     if (!f)
         return;
     node_flows_files_free(f);
+    node_temporal_free(f);
     net_tls_free(f->tls);
     mem_free(f);
     n->flows = NULL;

@@ -50,7 +50,13 @@ static void add(struct node_flows *f, const char *folder, const char *name)
     f->files = file;
     file->req = (struct runs_req){.done = registered, .user = file};
     buf_init(&text, DOCUMENT_BYTES_MAX);
-    if (file_read(file->path, &text, &e) == 0)
+    if (node_temporal_of(f) && file_read(file->path, &text, &e) == 0) {
+        struct buf json;
+        buf_init(&json, 4096);
+        int status = node_temporal_add(f, buf_bytes(&text), &json, &e);
+        registered(&file->req, status, BYTES_NONE, &e);
+        buf_fini(&json);
+    } else if (!node_temporal_of(f) && file_read(file->path, &text, &e) == 0)
         runs_register(f->runs, buf_bytes(&text), bytes_of("file"), &file->req);
     else
         log_event(LOG_ERROR, "flow.refused", LOG_STR("file", file->path), LOG_STR("why", e.text));

@@ -10,7 +10,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ANSWER_BYTES_MAX (64u << 20)
+// Both engines answer the same questions in the same shapes.
+#define ENGINE(f, what, ...)                                                                       \
+    (node_temporal_of(f) ? temporal_##what(node_temporal_of(f), __VA_ARGS__)                       \
+                         : runs_##what((f)->runs, __VA_ARGS__))
 
 struct asked {
     struct runs_req req;
@@ -126,7 +129,7 @@ static void op_start(struct node_flows *f, const struct ctl_flow_ask *ask, struc
     AUTO(val) input = value(ask, "input");
     if (!r)
         return;
-    runs_start(f->runs,
+    ENGINE(f, start,
                &(struct runs_start){.document = member(ask, "document"),
                                     .namespace = member(ask, "namespace"),
                                     .name = member(ask, "name"),
@@ -157,7 +160,7 @@ static void op_list(struct node_flows *f, const struct ctl_flow_ask *ask, struct
     if (bytes_u64(buf_bytes(&text[4]), &limit) && limit > 0)
         filter.limit = limit < 10000 ? limit : 10000;
     if (r)
-        runs_list(f->runs, &filter, r);
+        ENGINE(f, list, &filter, r);
     for (size_t i = 0; i < 5; i++)
         buf_fini(&text[i]);
 }
@@ -182,7 +185,7 @@ static void op_history(struct node_flows *f, const struct ctl_flow_ask *ask, str
         (void)bytes_u64(buf_bytes(&v), &from);
     buf_fini(&v);
     if (r)
-        runs_history(f->runs, ask->id, from, r);
+        ENGINE(f, history, ask->id, from, r);
 }
 
 static void op_hand(struct node_flows *f, const struct ctl_flow_ask *ask, struct ctl_answer *a)
@@ -197,7 +200,7 @@ static void op_hand(struct node_flows *f, const struct ctl_flow_ask *ask, struct
     AUTO(val) output = value(ask, "output");
     if (!r)
         return;
-    runs_hand(f->runs,
+    ENGINE(f, hand,
               &(struct runs_hand){.id = ask->id,
                                   .action = bytes_of(actions[ask->op]),
                                   .task = member(ask, "task"),
@@ -235,10 +238,10 @@ static void op_event(struct node_flows *f, const struct ctl_flow_ask *ask, struc
     if (!r)
         return;
     if (ask->op == CTL_FLOW_SIGNAL) {
-        runs_signal(f->runs, ask->id, event, r);
+        ENGINE(f, signal, ask->id, event, r);
         return;
     }
-    runs_event(f->runs, event, r);
+    ENGINE(f, event, event, r);
 }
 
 static void op_prune(struct node_flows *f, const struct ctl_flow_ask *ask, struct ctl_answer *a)
@@ -314,8 +317,36 @@ static void op_check(const struct ctl_flow_ask *ask, struct ctl_answer *a)
     ctl_answer_work(a, check_run, c, mem_free);
 }
 
+static void temporal_figures(struct node_flows *f, struct ctl_answer *a)
+{
+    struct temporal_stats s;
+    struct buf json;
+    struct json_w w;
+    temporal_stats(node_temporal_of(f), &s);
+    buf_init(&json, 16384);
+    json_w_init(&w, &json);
+    json_w_obj(&w, NULL);
+    json_w_cstr(&w, "engine", "temporal");
+    json_w_bool(&w, "ready", s.up);
+    json_w_cstr(&w, "server", s.server);
+    json_w_cstr(&w, "why", s.why);
+    json_w_u64(&w, "loaded", s.flows);
+    json_w_u64(&w, "steps", s.workflow_tasks);
+    json_w_u64(&w, "activities", s.activities);
+    json_w_u64(&w, "activity_failures", s.activity_failures);
+    json_w_u64(&w, "activities_running", s.activities_running);
+    json_w_u64(&w, "replays", s.replays);
+    json_w_end(&w);
+    ctl_answer(a, 200, buf_bytes(&json));
+    buf_fini(&json);
+}
+
 static void op_stats(struct node_flows *f, struct ctl_answer *a)
 {
+    if (node_temporal_of(f)) {
+        temporal_figures(f, a);
+        return;
+    }
     struct runs_stats s;
     struct journal_stats j;
     struct expr_stats x;
@@ -357,6 +388,38 @@ static void op_stats(struct node_flows *f, struct ctl_answer *a)
     buf_fini(&json);
 }
 
+// What lies beside Temporal. true: answered.
+static bool temporal_only(struct node_flows *f, const struct ctl_flow_ask *ask,
+                          struct ctl_answer *a)
+{
+    struct err e = {0};
+    struct buf json;
+    int status = 0, http = 200;
+    bool taken = true;
+    buf_init(&json, 4u << 20);
+    if (ask->op == CTL_FLOW_DOCUMENTS) {
+        status = node_flow_documents(f->node, &json);
+    } else if (ask->op == CTL_FLOW_DOCUMENT_ADD) {
+        status = node_temporal_add(f, member(ask, "document"), &json, &e);
+        http = 201;
+    } else if (ask->op == CTL_FLOW_DOCUMENT_REMOVE) {
+        status = node_temporal_remove(f, ask->id, ask->sub, ask->version, &e);
+        (void)buf_str(&json, "{}");
+    } else if (ask->op == CTL_FLOW_PRUNE) {
+        status = err_set(&e, E_UNSUPPORTED,
+                         "with engine temporal the namespace's retention says how long flows that "
+                         "ended are kept");
+    } else {
+        taken = false;
+    }
+    if (taken && status < 0)
+        ctl_answer_error(a, &e);
+    else if (taken)
+        ctl_answer(a, http, buf_bytes(&json));
+    buf_fini(&json);
+    return taken;
+}
+
 void node_flows_op(void *user, const struct ctl_flow_ask *ask, struct ctl_answer *a)
 {
     struct node_flows *f = ((struct node *)user)->flows;
@@ -366,7 +429,7 @@ void node_flows_op(void *user, const struct ctl_flow_ask *ask, struct ctl_answer
         op_check(ask, a);
         return;
     }
-    if (!f || !f->runs || f->closing) {
+    if (!f || (!f->runs && !node_temporal_of(f)) || f->closing) {
         (void)err_set(&e, E_UNAVAILABLE,
                       !f          ? "flows are off (flows.engine: off)"
                       : f->worker ? "this is a worker: it keeps no flows"
@@ -374,18 +437,20 @@ void node_flows_op(void *user, const struct ctl_flow_ask *ask, struct ctl_answer
         ctl_answer_error(a, &e);
         return;
     }
+    if (node_temporal_of(f) && temporal_only(f, ask, a))
+        return;
     switch (ask->op) {
     case CTL_FLOW_START: op_start(f, ask, a); break;
     case CTL_FLOW_LIST: op_list(f, ask, a); break;
     case CTL_FLOW_SHOW:
     case CTL_FLOW_EVENTS:
         if ((r = asked_new(a, BYTES_NONE, 200)))
-            runs_show(f->runs, ask->id, query_is(ask, "full"), r);
+            ENGINE(f, show, ask->id, query_is(ask, "full"), r);
         break;
     case CTL_FLOW_HISTORY: op_history(f, ask, a); break;
     case CTL_FLOW_EXPORT:
         if ((r = asked_new(a, BYTES_NONE, 200)))
-            runs_export(f->runs, ask->id, r);
+            ENGINE(f, export, ask->id, r);
         break;
     case CTL_FLOW_RETRY:
     case CTL_FLOW_SKIP:
