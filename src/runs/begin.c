@@ -259,8 +259,7 @@ static void with_document(struct ask *a)
     flow_plan_unref(plan);
 }
 
-void runs_given(struct runs *s, uint64_t ticket, int status, struct bytes text,
-                const struct err *e)
+void runs_given(struct runs *s, uint64_t ticket, int status, struct bytes text, const struct err *e)
 {
     char key[24];
     (void)snprintf(key, sizeof key, "%llu", (unsigned long long)ticket);

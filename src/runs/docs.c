@@ -183,10 +183,8 @@ void runs_doc_keep(struct ask *a, struct flow_plan *plan)
         rc = val_write(&text, a->names);
     rc = rc || !o || !a->names ? err_set(&e, rc ? rc : E_NOMEM, "the document cannot be kept") : 0;
     struct journal_put put = {buf_bytes(&key), buf_bytes(&text)};
-    struct journal_write w = {.puts = &put,
-                              .put_count = 1,
-                              .doc_hash = bytes_of(about.hash),
-                              .doc = about.bundle};
+    struct journal_write w = {
+        .puts = &put, .put_count = 1, .doc_hash = bytes_of(about.hash), .doc = about.bundle};
     if (!rc)
         rc = journal_write(s->args.journal, &w, &o->req, &e);
     if (rc) {

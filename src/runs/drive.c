@@ -282,8 +282,7 @@ static struct post *next(struct run *r)
         list_del(&p->link);
         if (wanted(r, p))
             return p;
-        (void)err_set(&e, E_CONFLICT, "the run is %s",
-                      flow_status_name(flow_run_status(r->flow)));
+        (void)err_set(&e, E_CONFLICT, "the run is %s", flow_status_name(flow_run_status(r->flow)));
         runs_post_fail(r->s, p, E_CONFLICT, &e);
     }
     return due_timer(r);
@@ -294,7 +293,8 @@ static bool may_step(struct run *r)
     struct runs *s = r->s;
     if (r->state != RUN_LIVE || r->unsent || s->stopped || s->closing)
         return false;
-    if (!s->full && s->mails_read && s->write_count < RUNS_WRITES_MAX)
+    bool known = s->listed || (s->mails_read && r->last); // is there one of this name already?
+    if (!s->full && known && s->write_count < RUNS_WRITES_MAX)
         return true;
     if (list_empty(&r->ready))
         list_add_tail(&s->ready, &r->ready); // backpressure of the journal, or too early

@@ -154,11 +154,8 @@ static int write_reset(struct ask *a, struct flow_plan *plan, struct flow_run *f
         .label = val_bytes(val_get_cstr(meta, "label")),
         .chapter = 1,
     };
-    struct journal_change change = {.run = bytes_of(a->id),
-                                    .create = true,
-                                    .entries = entries,
-                                    .entry_count = n,
-                                    .row = &row};
+    struct journal_change change = {
+        .run = bytes_of(a->id), .create = true, .entries = entries, .entry_count = n, .row = &row};
     struct journal_write w = {.changes = &change,
                               .change_count = 1,
                               .puts = put,

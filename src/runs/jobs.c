@@ -74,8 +74,8 @@ void runs_job_free(struct job *j)
 
 // ---- answers ------------------------------------------------------------------------------------
 
-void runs_job_answer(struct job *j, struct val *takes_output, struct val *takes_problem,
-                     bool final, struct bytes node)
+void runs_job_answer(struct job *j, struct val *takes_output, struct val *takes_problem, bool final,
+                     struct bytes node)
 {
     struct run *r = j->run;
     struct runs *s = j->s;
@@ -133,8 +133,11 @@ static void on_act(struct act_req *req, int status, struct val *output, struct v
         val_unref(problem);
         runs_job_drop(j);
     } else {
-        runs_job_answer(j, status ? NULL : output ? val_ref(output) : val_null(), problem, final,
-                        bytes_of(s->node));
+        runs_job_answer(j,
+                        status   ? NULL
+                        : output ? val_ref(output)
+                                 : val_null(),
+                        problem, final, bytes_of(s->node));
     }
     if (s->acts_waiting)
         runs_soon(s);
@@ -162,7 +165,9 @@ static void on_expr(struct expr_req *req, int status, struct bytes result, const
                             runs_problem(status == E_TIMEOUT ? "timeout" : "expression",
                                          status == E_TIMEOUT ? 408 : 400,
                                          "The expression cannot be evaluated",
-                                         why.n ? why.text : e ? e->text : ""));
+                                         why.n ? why.text
+                                         : e   ? e->text
+                                               : ""));
     else
         data = val_put_cstr(val_obj(), "out", out);
     struct post *p = data ? runs_post_new(FLOW_EVALUATED, j->id, data) : NULL;

@@ -79,7 +79,7 @@ void runs_free_run(struct run *r)
     list_each_safe (it, &r->inbox)
         runs_post_free(container_of(it, struct post, link));
     list_each_safe (it, &r->jobs)
-        runs_job_free(container_of(it, struct job, link));
+        runs_queue_free(container_of(it, struct job, link));
     list_each_safe (it, &r->children)
         runs_job_free(container_of(it, struct job, link));
     list_each_safe (it, &r->looks)

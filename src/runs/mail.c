@@ -169,9 +169,9 @@ static void post_to(struct mail *m, struct post *p)
 static struct post *answer_post(const struct val *v)
 {
     struct val *output = val_get_cstr(v, "output"), *error = val_get_cstr(v, "error");
-    struct val *data = error ? val_put_cstr(val_obj(), "error", val_ref(error))
-                             : val_put_cstr(val_obj(), "output",
-                                            output ? val_ref(output) : val_null());
+    struct val *data =
+        error ? val_put_cstr(val_obj(), "error", val_ref(error))
+              : val_put_cstr(val_obj(), "output", output ? val_ref(output) : val_null());
     uint64_t id = (uint64_t)val_i64(val_get_cstr(v, "id"), 0);
     return data ? runs_post_new(error ? FLOW_FAILED : FLOW_DONE, id, data) : NULL;
 }
@@ -208,8 +208,7 @@ static void on_begun(struct post *p, int status, const struct err *e)
         if (!await) { // its answer was written with the beginning
             struct val *a = head("answer", val_bytes(val_get_cstr(v, "parent")),
                                  (uint64_t)val_i64(val_get_cstr(v, "id"), 0));
-            struct val *output = val_put_cstr(val_obj(), "run",
-                                              val_ref(val_get_cstr(v, "run")));
+            struct val *output = val_put_cstr(val_obj(), "run", val_ref(val_get_cstr(v, "run")));
             a = val_put_cstr(a, "output", output);
             struct mail *answer = mail_new(s, "3", val_bytes(val_get_cstr(v, "run")), a);
             if (answer)
@@ -336,8 +335,7 @@ void runs_mail_go(struct mail *takes_m)
         first->then = m;
         return;
     }
-    struct val *data =
-        val_put_cstr(val_obj(), "action", val_ref(val_get_cstr(m->value, "action")));
+    struct val *data = val_put_cstr(val_obj(), "action", val_ref(val_get_cstr(m->value, "action")));
     post_to(m, runs_post_new(FLOW_HAND, 0, data));
 }
 

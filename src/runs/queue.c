@@ -35,7 +35,8 @@ static void on_stored(struct bus_req *r, int status, const struct bus_msg *reply
     j->sending = false;
     if (!j->run) {
         runs_job_free(j);
-        runs_check_closed(s);
+        if (s)
+            runs_check_closed(s);
         return;
     }
     if (!status)
@@ -144,9 +145,9 @@ static void on_kept(struct post *p, int status, const struct err *e)
 static struct post *answer_post(const struct val *v)
 {
     struct val *output = val_get_cstr(v, "output"), *error = val_get_cstr(v, "error");
-    struct val *data = error ? val_put_cstr(val_obj(), "error", val_ref(error))
-                             : val_put_cstr(val_obj(), "output",
-                                            output ? val_ref(output) : val_null());
+    struct val *data =
+        error ? val_put_cstr(val_obj(), "error", val_ref(error))
+              : val_put_cstr(val_obj(), "output", output ? val_ref(output) : val_null());
     struct val *node = val_get_cstr(v, "node"), *final = val_get_cstr(v, "final");
     if (node)
         data = val_put_cstr(data, "node", val_ref(node));
@@ -168,9 +169,8 @@ static void on_answer(struct bus_sub *sub, const struct bus_msg *m)
     }
     struct receipt *r = mem_new(struct receipt);
     struct post *p = r ? answer_post(v) : NULL;
-    struct run *run = p && !runs_down(s, NULL)
-                          ? runs_get(s, val_bytes(val_get_cstr(v, "run")), &e)
-                          : NULL;
+    struct run *run =
+        p && !runs_down(s, NULL) ? runs_get(s, val_bytes(val_get_cstr(v, "run")), &e) : NULL;
     val_unref(v);
     if (!run) {
         runs_post_free(p);
@@ -237,6 +237,23 @@ static void on_worker_closed(void *user)
     struct runs *s = user;
     s->workers_closing--;
     runs_check_closed(s);
+}
+
+// The end of all: what the bus still has of it frees itself when the bus gives it back.
+void runs_queue_free(struct job *j)
+{
+    struct runs *s = j->s;
+    timer_stop(s->args.timers, &j->timer);
+    if (!j->sending || !s->bus) {
+        runs_job_free(j);
+        return;
+    }
+    list_del(&j->link);
+    list_del(&j->line);
+    list_del(&j->written);
+    j->run = NULL;
+    j->s = NULL;
+    bus_cancel(s->bus, &j->bus);
 }
 
 void runs_queue_stop(struct runs *s)

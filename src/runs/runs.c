@@ -192,8 +192,8 @@ static void on_prune(struct timer *t)
 {
     struct runs *s = t->user;
     struct op *o = runs_op(s, on_pruned, s);
-    if (o && !journal_prune(s->args.journal, runs_wall(s) - s->args.retention_ms, PRUNE_ROWS,
-                            false, &s->prune_count, &o->req, NULL))
+    if (o && !journal_prune(s->args.journal, runs_wall(s) - s->args.retention_ms, PRUNE_ROWS, false,
+                            &s->prune_count, &o->req, NULL))
         return;
     runs_op_free(o);
     (void)timer_start(s->args.timers, &s->prune, PRUNE_MS);
@@ -233,11 +233,11 @@ int runs_new(struct runs **ret, const struct runs_args *args, struct err *e)
     struct runs *s = mem_new(struct runs);
     if (!s)
         return err_set(e, E_NOMEM, "flows need memory");
-    struct list *lists[] = {&s->hears,     &s->plan_loads, &s->doc_list, &s->schedule_list,
-                            &s->early,     &s->early_events, &s->loaded, &s->ready,
-                            &s->turns,     &s->loads,      &s->ops,      &s->writes,
-                            &s->mails,     &s->old_mails,  &s->orphans,  &s->asks,
-                            &s->answers,   &s->left,       &s->receipts, &s->firings};
+    struct list *lists[] = {&s->hears,   &s->plan_loads,   &s->doc_list, &s->schedule_list,
+                            &s->early,   &s->early_events, &s->loaded,   &s->ready,
+                            &s->turns,   &s->loads,        &s->ops,      &s->writes,
+                            &s->mails,   &s->old_mails,    &s->orphans,  &s->asks,
+                            &s->answers, &s->left,         &s->receipts, &s->firings};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         list_init(lists[i]);
     s->wake = (struct timer){.fn = on_wake, .user = s};
@@ -294,7 +294,7 @@ static void free_lists(struct runs *s)
     while (!list_empty(&s->loaded))
         runs_free_run(container_of(s->loaded.next, struct run, link));
     list_each_safe (it, &s->orphans)
-        runs_job_free(container_of(it, struct job, link));
+        runs_queue_free(container_of(it, struct job, link));
     list_each_safe (it, &s->mails)
         runs_mail_free(container_of(it, struct mail, link));
     list_each_safe (it, &s->old_mails)
@@ -307,7 +307,7 @@ static void free_lists(struct runs *s)
         runs_ask_free(container_of(it, struct ask, link));
 }
 
-// Also in the middle of everything, when journal, activities and bus call nobody any more.
+// Also in the middle of everything, when journal and activities call nobody any more.
 void runs_free(struct runs *s)
 {
     if (!s)
@@ -318,6 +318,9 @@ void runs_free(struct runs *s)
     s->freeing = true;
     s->stopped = true;
     runs_worker_free(s->worker);
+    if (s->answers_sub)
+        bus_unsubscribe(s->answers_sub);
+    s->answers_sub = NULL;
     free_lists(s);
     runs_schedules_free(s);
     runs_docs_free(s);

@@ -12,7 +12,7 @@
 
 #define HEAD(name) "document: {dsl: '1.0.0', namespace: test, name: " name ", version: '1.0.0'}\n"
 #define CALL(task, body)                                                                           \
-    "  - " task ": {call: http, with: {method: post, endpoint: 'http://t.example/', body: " body    \
+    "  - " task ": {call: http, with: {method: post, endpoint: 'http://t.example/', body: " body   \
     "}}\n"
 
 static bool broken; // activities fail
@@ -134,10 +134,10 @@ static void test_wait(void **state)
     begin_flow(r, doc, "w", "{}", &a, true);
     struct val *in = json("{}");
     asked_init(&b);
-    runs_start(r->runs,
-               &(struct runs_start){
-                   .document = bytes_of(doc), .input = in, .wait = true, .wait_ms = 2000},
-               &b.r);
+    runs_start(
+        r->runs,
+        &(struct runs_start){.document = bytes_of(doc), .input = in, .wait = true, .wait_ms = 2000},
+        &b.r);
     begin_flow(r, doc, "v", "{}", &c, true);
     rig_run(r, 1000);
     runs_cancel(r->runs, &c.r);
@@ -165,8 +165,8 @@ static void test_reset(void **state)
 {
     struct rig *r = *state;
     struct asked a;
-    static const char doc[] = HEAD("reset") "do:\n" CALL("a", "1") CALL("b", "2")
-        CALL("c", "3") "  - w: {wait: PT1H}\n";
+    static const char doc[] =
+        HEAD("reset") "do:\n" CALL("a", "1") CALL("b", "2") CALL("c", "3") "  - w: {wait: PT1H}\n";
     begin_kept(r, doc, "old", "{}");
     expect_status(r, "old", "waiting");
     asked_init(&a);
@@ -186,8 +186,8 @@ static void test_reset(void **state)
     rig_run(r, 61 * MINUTE);
     expect_status(r, id, "completed");
     asked_init(&a);
-    runs_hand(r->runs,
-              &(struct runs_hand){.id = BYTES("old"), .action = BYTES("reset"), .to = 300}, &a.r);
+    runs_hand(r->runs, &(struct runs_hand){.id = BYTES("old"), .action = BYTES("reset"), .to = 300},
+              &a.r);
     rig_until(r, a.dones, MINUTE);
     assert_int_equal(a.status, E_INVALID);
     asked_fini(&a);
@@ -314,9 +314,10 @@ static void test_deep(void **state)
     add_document(r, HEAD("deep") "do:\n  - d: {run: {workflow: {namespace: test, name: deep, "
                                  "version: '1.0.0'}}}\n");
     asked_init(&a);
-    runs_start(r->runs,
-               &(struct runs_start){.namespace = BYTES("test"), .name = BYTES("deep"), .wait = true},
-               &a.r);
+    runs_start(
+        r->runs,
+        &(struct runs_start){.namespace = BYTES("test"), .name = BYTES("deep"), .wait = true},
+        &a.r);
     rig_until(r, a.dones, MINUTE);
     assert_string_equal(status_of(&a), "faulted");
     struct val *detail = val_get_cstr(val_get_cstr(a.json, "error"), "detail");
@@ -336,8 +337,9 @@ static void test_cancel_goes_down(void **state)
     add_document(r, HEAD("leaf") "do:\n  - w: {wait: PT5H}\n");
     add_document(r, HEAD("middle") "do:\n  - d: {run: {workflow: {namespace: test, name: leaf, "
                                    "version: '1.0.0'}}}\n");
-    begin_kept(r, HEAD("top") "do:\n  - d: {run: {workflow: {namespace: test, name: middle, "
-                              "version: '1.0.0'}}}\n",
+    begin_kept(r,
+               HEAD("top") "do:\n  - d: {run: {workflow: {namespace: test, name: middle, "
+                           "version: '1.0.0'}}}\n",
                "t", "{}");
     rig_run(r, 100);
     expect_status(r, "t.1", "running");
@@ -356,8 +358,9 @@ static void test_not_awaited(void **state)
 {
     struct rig *r = *state;
     add_document(r, HEAD("side") "do:\n  - w: {wait: PT5H}\n");
-    begin_kept(r, HEAD("main") "do:\n  - d: {run: {await: false, workflow: {namespace: test, name: "
-                               "side, version: '1.0.0'}}}\n" CALL("a", "1") "  - w: {wait: PT1M}\n",
+    begin_kept(r,
+               HEAD("main") "do:\n  - d: {run: {await: false, workflow: {namespace: test, name: "
+                            "side, version: '1.0.0'}}}\n" CALL("a", "1") "  - w: {wait: PT1M}\n",
                "m", "{}");
     rig_run(r, 2 * MINUTE);
     expect_status(r, "m", "completed");
@@ -374,8 +377,9 @@ static void test_no_document(void **state)
 {
     struct rig *r = *state;
     struct asked a;
-    begin_flow(r, HEAD("none") "do:\n  - d: {run: {workflow: {namespace: test, name: nobody, "
-                               "version: '1.0.0'}}}\n",
+    begin_flow(r,
+               HEAD("none") "do:\n  - d: {run: {workflow: {namespace: test, name: nobody, "
+                            "version: '1.0.0'}}}\n",
                "n", "{}", &a, true);
     rig_until(r, a.dones, MINUTE);
     assert_string_equal(status_of(&a), "faulted");

@@ -230,7 +230,8 @@ struct runs {
     struct val *cursors; // key → cursor, of the last life
     struct list doc_list, schedule_list;
     struct list early, early_events; // asks: what is there is not known yet
-    struct list loaded, ready, turns, loads, ops, writes, mails, old_mails, orphans, asks, answers, left;
+    struct list loaded, ready, turns, loads, ops, writes, mails, old_mails, orphans, asks, answers,
+        left;
     size_t loaded_count, load_count, write_count, ready_count;
     struct spot **heap;
     size_t heap_count, heap_cap;
@@ -324,8 +325,8 @@ struct job *runs_job_find(struct list *jobs, uint64_t id);
 void runs_job_go(struct job *j); // its command is kept
 void runs_job_drop(struct job *j); // its answer is not wanted any more
 void runs_job_free(struct job *j);
-void runs_job_answer(struct job *j, struct val *takes_output, struct val *takes_problem,
-                     bool final, struct bytes node);
+void runs_job_answer(struct job *j, struct val *takes_output, struct val *takes_problem, bool final,
+                     struct bytes node);
 void runs_job_refuse(struct job *j, int status, const struct err *e); // it cannot be begun
 void runs_jobs_go(struct runs *s);
 void runs_jobs_mine(struct run *r); // it is this node's: what was held begins
@@ -335,6 +336,7 @@ struct val *runs_problem(const char *kind, int status, const char *title, const 
 bool runs_queue_is_own(const struct runs *s, const struct job *j);
 void runs_queue_send(struct job *j);
 void runs_queue_drop(struct job *j);
+void runs_queue_free(struct job *j);
 void runs_queue_start(struct runs *s);
 void runs_queue_stop(struct runs *s);
 

@@ -136,7 +136,8 @@ struct rig {
     struct rng rng;
     int64_t act_ms; // how long an activity takes
     unsigned writes, writes_acked, ready, stops, events, changes;
-    unsigned crash_at; // when the write of this number is on the disk, before that is told; 0: never
+    unsigned
+        crash_at; // when the write of this number is on the disk, before that is told; 0: never
     unsigned crash_call; // when it is on its way
     bool crash, stuck; // now; stuck: activities never answer
     unsigned lives, evaluated;
@@ -297,8 +298,8 @@ static int witness_keys(struct journal *j, const struct journal_keys *a, struct 
     return journal_keys(rig_of(j)->inner, a, q, e);
 }
 static int witness_doc(struct journal *j, struct bytes hash,
-                       void (*fn)(void *user, struct bytes text), void *user,
-                       struct journal_req *q, struct err *e)
+                       void (*fn)(void *user, struct bytes text), void *user, struct journal_req *q,
+                       struct err *e)
 {
     return journal_doc(rig_of(j)->inner, hash, fn, user, q, e);
 }
@@ -342,8 +343,7 @@ static void rig_act_over(struct timer *t)
     struct rig *r = a->rig;
     struct act_req *q = a->req;
     struct val *output = NULL, *problem = NULL;
-    struct act_args args = {
-        .key = bytes_of(a->key), .args = a->args, .attempt = a->attempt};
+    struct act_args args = {.key = bytes_of(a->key), .args = a->args, .attempt = a->attempt};
     int status = a->cancelled ? E_CANCELLED : r->act ? r->act(r, &args, &output, &problem) : 0;
     rig_act_free(a);
     q->done(q, status, output, problem, false);

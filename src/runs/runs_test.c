@@ -57,7 +57,10 @@ static const struct {
     {"calls",
      HEAD("calls") "do:\n" POST("a", "'${ {n: (.n + 1)} }'") POST("b", "'${ {n: (.n * 2)} }'")
          POST("c", "'${ {n: (.n + 3)} }'"),
-     "{\"n\":1}", "completed", "{\"n\":7}", {NULL}},
+     "{\"n\":1}",
+     "completed",
+     "{\"n\":7}",
+     {NULL}},
     {"fork",
      HEAD("fork") "do:\n"
                   "  - all:\n"
@@ -71,31 +74,47 @@ static const struct {
                   "'http://t.example/', body: 2}}\n"
                   "                - y2: {wait: {seconds: 5}}\n"
                   "          - z: {wait: {milliseconds: 10}}\n",
-     "{}", "completed", "[1,2,{}]", {NULL}},
+     "{}",
+     "completed",
+     "[1,2,{}]",
+     {NULL}},
     {"retry",
-     HEAD("retry") "do:\n"
-                   "  - t:\n"
-                   "      try:\n"
-                   "        - a: {call: http, with: {method: post, endpoint: 'http://t.example/', "
-                   "body: {good: 3}}}\n"
-                   "      catch:\n"
-                   "        errors: {with: {status: 503}}\n"
-                   "        retry: {delay: {seconds: 30}, backoff: {constant: {}}, limit: {attempt: "
-                   "{count: 5}}}\n",
-     "{}", "completed", "{\"good\":3}", {NULL}},
+     HEAD(
+         "retry") "do:\n"
+                  "  - t:\n"
+                  "      try:\n"
+                  "        - a: {call: http, with: {method: post, endpoint: 'http://t.example/', "
+                  "body: {good: 3}}}\n"
+                  "      catch:\n"
+                  "        errors: {with: {status: 503}}\n"
+                  "        retry: {delay: {seconds: 30}, backoff: {constant: {}}, limit: {attempt: "
+                  "{count: 5}}}\n",
+     "{}",
+     "completed",
+     "{\"good\":3}",
+     {NULL}},
     {"faults",
-     HEAD("faults") "do:\n" POST("a", "{good: 1}") "  - b: {raise: {error: {type: "
-                    "'https://example.com/bad', status: 418, title: 'bad'}}}\n",
-     "{}", "faulted", NULL, {NULL}},
+     HEAD("faults") "do:\n" POST(
+         "a", "{good: 1}") "  - b: {raise: {error: {type: "
+                           "'https://example.com/bad', status: 418, title: 'bad'}}}\n",
+     "{}",
+     "faulted",
+     NULL,
+     {NULL}},
     {"sleeps",
-     HEAD("sleeps") "do:\n  - w: {wait: {hours: 30}}\n" POST("a", "'${ {n: .n} }'"), "{\"n\":5}",
-     "completed", "{\"n\":5}", {NULL}},
+     HEAD("sleeps") "do:\n  - w: {wait: {hours: 30}}\n" POST("a", "'${ {n: .n} }'"),
+     "{\"n\":5}",
+     "completed",
+     "{\"n\":5}",
+     {NULL}},
     {"listens",
      HEAD("listens") "do:\n"
                      "  - l:\n"
                      "      listen: {to: {all: [{with: {type: com.example.a}}, {with: {type: "
                      "com.example.b}}]}}\n" POST("a", "'${ {sum: (.[0].n + .[1].n)} }'"),
-     "{}", "completed", "{\"sum\":30}",
+     "{}",
+     "completed",
+     "{\"sum\":30}",
      {"{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"/t\",\"type\":\"com.example.a\","
       "\"data\":{\"n\":10}}",
       "{\"specversion\":\"1.0\",\"id\":\"2\",\"source\":\"/t\",\"type\":\"com.example.b\","
@@ -104,7 +123,10 @@ static const struct {
      HEAD("parents") "do:\n"
                      "  - c: {run: {workflow: {namespace: test, name: child, version: '1.0.0', "
                      "input: {n: 4}}}}\n" POST("a", "'${ {c: (.c * 10)} }'"),
-     "{}", "completed", "{\"c\":50}", {NULL}},
+     "{}",
+     "completed",
+     "{\"c\":50}",
+     {NULL}},
     {"loops",
      HEAD("loops") "do:\n"
                    "  - l:\n"
@@ -112,19 +134,26 @@ static const struct {
                    "      do:\n"
                    "        - a: {call: http, with: {method: post, endpoint: 'http://t.example/', "
                    "body: '${ {list: .list, sum: ((.sum // 0) + $i)} }'}}\n",
-     "{\"list\":[1,2,3,4,5,6]}", "completed", "{\"list\":[1,2,3,4,5,6],\"sum\":21}", {NULL}},
+     "{\"list\":[1,2,3,4,5,6]}",
+     "completed",
+     "{\"list\":[1,2,3,4,5,6],\"sum\":21}",
+     {NULL}},
     {"late",
-     HEAD("late") "do:\n"
-                  "  - t:\n"
-                  "      try:\n"
-                  "        - c:\n"
-                  "            run: {workflow: {namespace: test, name: sleeper, version: '1.0.0'}}\n"
-                  "            timeout: {after: {seconds: 10}}\n"
-                  "      catch:\n"
-                  "        errors: {with: {status: 408}}\n"
-                  "        do:\n"
-                  "          - s: {set: {late: true}}\n" POST("a", "'${ . }'"),
-     "{}", "completed", "{\"late\":true}", {NULL}},
+     HEAD(
+         "late") "do:\n"
+                 "  - t:\n"
+                 "      try:\n"
+                 "        - c:\n"
+                 "            run: {workflow: {namespace: test, name: sleeper, version: '1.0.0'}}\n"
+                 "            timeout: {after: {seconds: 10}}\n"
+                 "      catch:\n"
+                 "        errors: {with: {status: 408}}\n"
+                 "        do:\n"
+                 "          - s: {set: {late: true}}\n" POST("a", "'${ . }'"),
+     "{}",
+     "completed",
+     "{\"late\":true}",
+     {NULL}},
 };
 #define CORPUS (sizeof corpus / sizeof *corpus)
 

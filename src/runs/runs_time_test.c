@@ -229,8 +229,9 @@ static void test_on_events(void **state)
     struct rig *r = *state;
     struct asked a;
     rig_start(r);
-    add_document(r, HEAD("one") "schedule: {on: {one: {with: {type: com.a, data: '${ .n > 3 }'}}}}\n"
-                                "do:\n  - s: {set: '${ {n: .[0].data.n} }'}\n");
+    add_document(r,
+                 HEAD("one") "schedule: {on: {one: {with: {type: com.a, data: '${ .n > 3 }'}}}}\n"
+                             "do:\n  - s: {set: '${ {n: .[0].data.n} }'}\n");
     add_document(r, HEAD("both") "schedule: {on: {all: [{with: {type: com.a}}, {with: {type: "
                                  "com.b}}]}}\ndo:\n  - s: {set: '${ {n: [.[].data.n]} }'}\n");
     assert_int_equal(send_event(r, "1", "com.c", 9), 0);

@@ -261,7 +261,7 @@ static int parse(struct schedule *c, const struct val *x, struct err *e)
     if (!every && !after)
         return err_set(e, E_INVALID, "schedule: expected cron, every, after or on");
     int rc = flow_duration(every ? every : after, &c->period_ms, e);
-    return rc              ? rc
+    return rc ? rc
            : every && c->period_ms < 1000
                ? err_set(e, E_INVALID, "schedule.every: at least a second")
                : 0;
@@ -304,9 +304,9 @@ void runs_schedule_set(struct runs *s, struct bytes namespace, struct bytes name
         c = schedule_new(s, d, buf_cstr(&key));
     if (c) {
         struct val *cursor = old ? old->cursor : val_get(s->cursors, buf_bytes(&key));
-        bool same = old ? val_equal(val_get_cstr(old->doc, "schedule"),
-                                    val_get_cstr(d->value, "schedule"))
-                        : true;
+        bool same =
+            old ? val_equal(val_get_cstr(old->doc, "schedule"), val_get_cstr(d->value, "schedule"))
+                : true;
         c->cursor = cursor && same ? val_ref(cursor) : NULL;
         list_add_tail(&s->schedule_list, &c->link);
     }

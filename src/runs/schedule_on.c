@@ -122,8 +122,8 @@ static void gather(struct schedule *c, struct val *takes_cursor, struct ask *a)
     f->c = c;
     f->ask = a;
     f->cursor = takes_cursor;
-    rc = runs_keys(c->s, val_put_cstr(val_obj(), c->key, val_ref(takes_cursor)), on_gathered, f,
-                   &e);
+    rc =
+        runs_keys(c->s, val_put_cstr(val_obj(), c->key, val_ref(takes_cursor)), on_gathered, f, &e);
     if (rc)
         runs_firing_done(f, rc, &e);
 }

@@ -135,8 +135,8 @@ static void show(struct ask *a, struct run *r)
                               .closed_ms = r->ended ? r->closed_ms : 0,
                               .wake_ms = r->wake_ms,
                               .by = meta_text(r, "by"),
-                              .parent = val_bytes(
-                                  val_get_cstr(val_get_cstr(r->meta, "parent"), "run")),
+                              .parent =
+                                  val_bytes(val_get_cstr(val_get_cstr(r->meta, "parent"), "run")),
                               .note = buf_bytes(&note),
                               .last = r->last};
     json_w_init(&w, &a->json);
@@ -209,8 +209,7 @@ static void read_history(struct ask *a, struct bytes id, uint64_t from)
     struct runs *s = a->s;
     struct err e = {0};
     struct op *o = runs_op(s, on_history, a);
-    struct journal_read x = {
-        .run = id, .from = from ? from : 1, .on_entry = on_entry, .user = a};
+    struct journal_read x = {.run = id, .from = from ? from : 1, .on_entry = on_entry, .user = a};
     int rc = o ? journal_read(s->args.journal, &x, &o->req, &e)
                : err_set(&e, E_NOMEM, "a request needs memory");
     if (!rc)

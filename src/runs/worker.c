@@ -60,9 +60,8 @@ static void soon(struct runs_worker *w, int64_t ms)
     (void)timer_start(w->args.timers, &w->soon, ms);
 }
 
-static void task_free(struct task *t)
+static void task_fini(struct task *t)
 {
-    struct runs_worker *w = t->lane->w;
     list_del(&t->link);
     list_del(&t->line);
     val_unref(t->value);
@@ -70,6 +69,12 @@ static void task_free(struct task *t)
     buf_fini(&t->id);
     mem_free(t->subject);
     mem_free(t);
+}
+
+static void task_free(struct task *t)
+{
+    struct runs_worker *w = t->lane->w;
+    task_fini(t);
     soon(w, 0); // there is room, or it was the last
 }
 
@@ -132,6 +137,10 @@ static void on_stored(struct bus_req *r, int status, const struct bus_msg *reply
 {
     struct task *t = r->user;
     (void)reply;
+    if (!t->lane) { // its worker is gone
+        task_fini(t);
+        return;
+    }
     if (t->closing || t->unwanted) {
         task_free(t);
         return;
@@ -517,8 +526,16 @@ void runs_worker_free(struct runs_worker *w)
     if (!w)
         return;
     for (size_t i = 0; i < w->lane_count; i++)
-        list_each_safe (it, &w->lanes[i].all)
-            task_free(container_of(it, struct task, link));
+        list_each_safe (it, &w->lanes[i].all) {
+            struct task *t = container_of(it, struct task, link);
+            if (t->state != TASK_STORE) {
+                task_fini(t);
+                continue;
+            }
+            list_del(&t->link);
+            t->lane = NULL;
+            bus_cancel(w->args.bus, &t->store);
+        }
     for (size_t i = 0; i < w->lane_count && !w->closing; i++)
         unsubscribe(&w->lanes[i]);
     worker_free(w);

@@ -26,7 +26,7 @@ int runs_worker_new(struct runs_worker **ret, const struct runs_worker_args *arg
 // What runs is let go: it comes to another worker. closed comes later; the memory is gone then. The
 // bus may be closed meanwhile.
 void runs_worker_close(struct runs_worker *w, void (*closed)(void *user), void *user);
-void runs_worker_free(struct runs_worker *w); // at once, when bus and acts call nobody any more
+void runs_worker_free(struct runs_worker *w); // at once, when the activities call nobody any more
 
 struct runs_worker_stats {
     uint64_t taken, done, failed, again; // again: redelivered to this one

@@ -182,8 +182,7 @@ static int gather_puts(struct write *w, struct val **ret)
 }
 
 // {KEY: VALUE or null} as puts; the text is added to `text`, which must not move afterwards.
-int runs_put_list(const struct val *puts, struct journal_put *at, size_t max,
-                  struct buf *text)
+int runs_put_list(const struct val *puts, struct journal_put *at, size_t max, struct buf *text)
 {
     struct bytes key;
     struct val *value;
