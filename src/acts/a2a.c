@@ -1,5 +1,5 @@
-// a2a.c: call: a2a: an agent that speaks A2A (JSON-RPC over HTTP), found by its card or its address.
-// SPDX-License-Identifier: Apache-2.0
+// a2a.c: call: a2a: an agent that speaks A2A (JSON-RPC over HTTP), found by its card or its
+// address. SPDX-License-Identifier: Apache-2.0
 #include "acts/acts_priv.h"
 
 #include <string.h>
@@ -84,12 +84,12 @@ static void ready(struct act *a, struct val *takes_with)
     AUTO(val) with = takes_with;
     const char *method = val_text(val_get_cstr(with, "method"), "");
     act_rpc_send(a, &s->rpc,
-                 &(struct act_rpc_args){
-                     .url = buf_bytes(&s->url),
-                     .takes_message = act_rpc_message(1, method, params_of(a, with, method)),
-                     .auth = &s->auth,
-                     .on_message = on_message,
-                     .on_end = on_end});
+                 &(struct act_rpc_args){.url = buf_bytes(&s->url),
+                                        .takes_message =
+                                            act_rpc_message(1, method, params_of(a, with, method)),
+                                        .auth = &s->auth,
+                                        .on_message = on_message,
+                                        .on_end = on_end});
 }
 
 static void authenticated(struct act *a, struct act_auth *x)

@@ -34,9 +34,8 @@ static const struct {
     bool time;
     double ms;
 } units[] = {
-    {"weeks", 'W', false, 7 * 86400e3}, {"days", 'D', false, 86400e3},
-    {"hours", 'H', true, 3600e3},       {"minutes", 'M', true, 60e3},
-    {"seconds", 'S', true, 1000},       {"milliseconds", 0, true, 1},
+    {"weeks", 'W', false, 7 * 86400e3}, {"days", 'D', false, 86400e3}, {"hours", 'H', true, 3600e3},
+    {"minutes", 'M', true, 60e3},       {"seconds", 'S', true, 1000},  {"milliseconds", 0, true, 1},
 };
 enum { UNITS = sizeof units / sizeof *units };
 

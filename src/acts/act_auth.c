@@ -23,9 +23,9 @@ int act_auth_set(struct act_auth *x, const char *scheme, struct bytes parameter)
     buf_init(&x->header, (size_t)32 << 10);
     (void)buf_fmt(&value, "%s ", scheme);
     (void)buf_put(&value, parameter);
-    int rc = value.failed ? err_set(&e, E_TOOBIG, "the authentication is longer than 32 KiB")
-                          : act_header_put(&x->header, BYTES("Authorization"),
-                                           buf_bytes(&value), &e);
+    int rc = value.failed
+                 ? err_set(&e, E_TOOBIG, "the authentication is longer than 32 KiB")
+                 : act_header_put(&x->header, BYTES("Authorization"), buf_bytes(&value), &e);
     wipe(&value);
     val_unref(x->authorization);
     struct val *secret = val_str(parameter);
@@ -123,26 +123,26 @@ static void oidc(struct act_auth *x)
 
 static const struct scheme {
     const char *name, *text; // text: the member that a secret without members is
+    bool server;             // tokens come from one: its secret must be an object
     void (*begin)(struct act_auth *x);
 } schemes[] = {
-    {"basic", NULL, basic},   {"bearer", "token", bearer}, {"digest", NULL, digest},
-    {"oauth2", NULL, oauth2}, {"oidc", NULL, oidc},
+    {"basic", NULL, false, basic},   {"bearer", "token", false, bearer},
+    {"digest", NULL, false, digest}, {"oauth2", NULL, true, oauth2},
+    {"oidc", NULL, true, oidc},
 };
 
-// {"use": NAME}: the secret is the policy. "user:password" and a bare token are told apart here.
-static struct val *of_secret(struct act_auth *x, const struct scheme *s, struct bytes name)
+// {"use": SECRET}: the secret's value is the policy: an object with its members, or a bare text.
+static struct val *of_secret(struct act_auth *x, const struct scheme *s, struct val *v)
 {
-    struct val *v = NULL, *made;
+    struct val *made;
     struct act *a = x->act;
-    if (act_secret_get(a, name, &v) < 0)
-        return NULL;
     if (val_is(v, JSON_OBJ))
         return val_ref(v);
     struct bytes text = val_bytes(v);
     ptrdiff_t colon = bytes_chr(text, ':');
-    if (s->text) {
+    if (s->text && text.n) {
         made = val_put_cstr(val_obj(), s->text, val_ref(v));
-    } else if (colon >= 0) {
+    } else if (!s->text && colon >= 0 && !s->server) {
         struct val *user = val_str(bytes_first(text, (size_t)colon));
         struct val *word = val_str(bytes_from(text, (size_t)colon + 1));
         struct val *keep = word ? val_ref(word) : NULL;
@@ -150,8 +150,7 @@ static struct val *of_secret(struct act_auth *x, const struct scheme *s, struct 
         made = val_put_cstr(val_put_cstr(val_obj(), "username", user), "password", word);
     } else {
         act_fail(a, ACT_CONFIGURATION, 0, true,
-                 "secret %.*s is no policy %s: it must be a JSON object with its members",
-                 BYTES_FMT(name), s->name);
+                 "the secret of authentication %s must be a JSON object with its members", s->name);
         return NULL;
     }
     if (!made)
@@ -170,11 +169,11 @@ void act_auth(struct act *a, struct act_auth *x, const struct val *policy,
     }
     for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
         struct val *v = val_get_cstr(policy, schemes[i].name);
-        struct bytes use = val_bytes(val_get_cstr(v, "use"));
+        struct val *use = val_get_cstr(v, "use");
         if (!v)
             continue;
         val_unref(x->policy);
-        x->policy = use.n ? of_secret(x, &schemes[i], use) : val_ref(v);
+        x->policy = use ? of_secret(x, &schemes[i], use) : val_ref(v);
         if (x->policy)
             schemes[i].begin(x);
         return;

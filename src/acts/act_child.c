@@ -12,7 +12,7 @@
 
 // What a child of a flow gets from the node's environment: where things are, how people write. All
 // else is the author's.
-static const char *const passed[] = {"PATH", "HOME", "USER",   "LOGNAME", "SHELL", "LANG",
+static const char *const passed[] = {"PATH", "HOME",   "USER", "LOGNAME", "SHELL",   "LANG",
                                      "TZ",   "TMPDIR", "TERM", "LC_ALL",  "LC_CTYPE"};
 
 static int put_env(struct arena *r, const char **env, size_t *n, struct bytes name,
@@ -48,8 +48,7 @@ static int environment(struct arena *r, const struct val *given, const char *con
     size_t count = val_is(given, JSON_OBJ) ? val_len(given) : 0, n = 0, at = 0;
     struct bytes key;
     struct val *v;
-    const char **env =
-        arena_zalloc(r, (count + sizeof passed / sizeof *passed + 1) * sizeof *env);
+    const char **env = arena_zalloc(r, (count + sizeof passed / sizeof *passed + 1) * sizeof *env);
     if (!env)
         return err_set(e, E_NOMEM, "out of memory");
     while (count && val_each(given, &at, &key, &v)) {
@@ -111,7 +110,8 @@ static void over(struct act_child *c, const char *what, size_t max)
 {
     struct act *a = c->act;
     if (!a->ended)
-        act_fail(a, ACT_RUNTIME, 0, true, "its %s has more than %zu bytes: it was ended", what, max);
+        act_fail(a, ACT_RUNTIME, 0, true, "its %s has more than %zu bytes: it was ended", what,
+                 max);
     ops(a)->kill(c->proc);
 }
 
@@ -123,8 +123,7 @@ static void take_lines(struct act_child *c, struct bytes part)
     }
     ptrdiff_t end;
     size_t from = 0;
-    while (!c->act->ended &&
-           (end = bytes_chr(bytes_from(buf_bytes(&c->line), from), '\n')) >= 0) {
+    while (!c->act->ended && (end = bytes_chr(bytes_from(buf_bytes(&c->line), from), '\n')) >= 0) {
         c->args.on_line(c->act, bytes_first(bytes_from(buf_bytes(&c->line), from), (size_t)end));
         from += (size_t)end + 1;
     }

@@ -21,8 +21,11 @@ struct challenge {
 static const struct digest_kind {
     const char *name;
     bool sha, session;
-} kinds[] = { // the better first
-    {"SHA-256-sess", true, true}, {"SHA-256", true, false}, {"MD5-sess", false, true},
+} kinds[] = {
+    // the better first
+    {"SHA-256-sess", true, true},
+    {"SHA-256", true, false},
+    {"MD5-sess", false, true},
     {"MD5", false, false},
 };
 
@@ -257,7 +260,8 @@ int act_digest(struct act_auth *x, const struct act_fetch *f, struct bytes metho
         if (!bytes_iis(f->headers[i].name, "WWW-Authenticate"))
             continue;
         while (next_challenge(&rest, &c)) {
-            bool better = fits(&c) && (!best.nonce.n || kind_of(c.algorithm) < kind_of(best.algorithm));
+            bool better =
+                fits(&c) && (!best.nonce.n || kind_of(c.algorithm) < kind_of(best.algorithm));
             if (better)
                 challenge_fini(&best);
             if (better)
@@ -268,8 +272,9 @@ int act_digest(struct act_auth *x, const struct act_fetch *f, struct bytes metho
         challenge_fini(&c);
     }
     if (!best.nonce.n)
-        rc = err_set(e, E_UNSUPPORTED, "the server's 401 has no Digest challenge with MD5 or "
-                                       "SHA-256");
+        rc = err_set(e, E_UNSUPPORTED,
+                     "the server's 401 has no Digest challenge with MD5 or "
+                     "SHA-256");
     else if ((rc = respond(x, &best, kind_of(best.algorithm), method, target, body)) < 0)
         (void)err_set(e, rc, "%s", err_info(rc)->text);
     challenge_fini(&best);

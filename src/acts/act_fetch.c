@@ -7,13 +7,13 @@
 #include <string.h>
 
 #define ORIGINS_MAX 128 // kept; over it the one that rested longest goes
-#define REST_MS 300000  // an origin without calls is let go of after this
+#define REST_MS 300000 // an origin without calls is let go of after this
 #define URL_MAX ((size_t)64 << 10)
 #define WAIT_MS 300000 // for the answer's first byte, and silence in it
 
 struct act_origin { // where connections go
     struct list link; // most lately used first
-    char *name;       // "https://host:port"
+    char *name; // "https://host:port"
     struct http_pool *pool;
     unsigned calls;
     int64_t used_ms;
@@ -47,27 +47,24 @@ static void origins_tidy(struct acts_room *r)
     }
 }
 
-static const struct acts_host *host_of(const struct acts_room *r, const struct url *u)
+static const struct acts_host *host_of(const struct acts_room *r, struct bytes host, uint16_t port)
 {
-    char port[300];
-    (void)snprintf(port, sizeof port, "%.*s:%u", BYTES_FMT(u->host), u->port);
+    char both[300];
+    (void)snprintf(both, sizeof both, "%.*s:%u", BYTES_FMT(host), port);
     for (size_t i = 0; i < r->args.host_count; i++)
-        if (bytes_iis(u->host, r->args.hosts[i].name) ||
-            bytes_iis(bytes_of(port), r->args.hosts[i].name))
+        if (bytes_iis(host, r->args.hosts[i].name) ||
+            bytes_iis(bytes_of(both), r->args.hosts[i].name))
             return &r->args.hosts[i];
     return NULL;
 }
 
-static int address(struct acts_room *r, const struct url *u, bool self, struct net_addr *ret,
-                   bool *ret_tls, struct err *e)
+static int put_address(const char *text, struct bytes host, uint16_t port, struct net_addr *ret,
+                       struct err *e)
 {
     struct url_addr fixed = {0};
-    const struct acts_host *h = self ? NULL : host_of(r, u);
-    const char *text = self ? r->args.self_address : h ? h->address : NULL;
-    *ret = (struct net_addr){.port = u->port};
-    *ret_tls = u->tls && !text;
+    *ret = (struct net_addr){.port = port};
     if (!text) {
-        (void)snprintf(ret->host, sizeof ret->host, "%.*s", BYTES_FMT(u->host));
+        (void)snprintf(ret->host, sizeof ret->host, "%.*s", BYTES_FMT(host));
         return 0;
     }
     if (text[0] == '/') {
@@ -77,19 +74,27 @@ static int address(struct acts_room *r, const struct url *u, bool self, struct n
     }
     int rc = url_addr_parse(&fixed, bytes_of(text), e);
     if (rc < 0)
-        return err_wrap(e, "the fixed address of %.*s", BYTES_FMT(u->host)), rc;
+        return err_wrap(e, "the fixed address of %.*s", BYTES_FMT(host)), rc;
     ret->unix_socket = fixed.unix_socket;
     ret->port = fixed.port;
     memcpy(ret->host, fixed.host, sizeof ret->host);
     return 0;
 }
 
+int act_address(struct acts_room *r, struct bytes host, uint16_t port, struct net_addr *ret,
+                bool *tls, struct err *e)
+{
+    const struct acts_host *h = host_of(r, host, port);
+    *tls = *tls && !h;
+    return put_address(h ? h->address : NULL, host, port, ret, e);
+}
+
 static void origin_name(const struct url *u, bool self, char *name, size_t size)
 {
     bool v6 = bytes_chr(u->host, ':') >= 0;
-    int n = snprintf(name, size, "%s%s://%s%.*s%s:%u", self ? "self-" : "",
-                     u->tls ? "https" : "http", v6 ? "[" : "", BYTES_FMT(u->host), v6 ? "]" : "",
-                     u->port);
+    int n =
+        snprintf(name, size, "%s%s://%s%.*s%s:%u", self ? "self-" : "", u->tls ? "https" : "http",
+                 v6 ? "[" : "", BYTES_FMT(u->host), v6 ? "]" : "", u->port);
     for (int i = 0; i < n && (size_t)i < size; i++)
         if (name[i] >= 'A' && name[i] <= 'Z')
             name[i] = (char)(name[i] + 32);
@@ -100,13 +105,14 @@ static int origin_new(struct acts_room *r, const struct url *u, bool self, const
 {
     struct http_pool_args args = {.net = r->args.net, .timers = r->args.timers, .idle_max = 16};
     char host[300];
-    bool tls = false;
-    int rc = address(r, u, self, &args.addr, &tls, e);
+    bool tls = u->tls && !self;
+    int rc = self ? put_address(r->args.self_address, u->host, u->port, &args.addr, e)
+                  : act_address(r, u->host, u->port, &args.addr, &tls, e);
     if (rc < 0)
         return rc;
     if (tls && (!r->args.tls || !(args.tls = r->args.tls(r->args.user, e))))
-        return r->args.tls ? err_wrap(e, "https"), E_CONFIG
-                           : err_set(e, E_CONFIG, "this node has no TLS for https");
+        return r->args.tls ? err_wrap(e, "https"),
+               E_CONFIG    : err_set(e, E_CONFIG, "this node has no TLS for https");
     const char *at = strstr(name, "://") + 3;
     (void)snprintf(host, sizeof host, "%s", at);
     if (u->port == (u->tls ? 443 : 80)) // the scheme's own is not said
@@ -282,7 +288,7 @@ static void drop_body(struct act_fetch *f)
 static int redirect(struct act_fetch *f, struct err *e)
 {
     struct bytes to = act_fetch_header(f, "Location"), method = buf_bytes(&f->method);
-    struct url old, new;
+    struct url old = {0}, new = {0};
     struct buf url;
     buf_init(&url, URL_MAX);
     int rc = act_url_join(&url, buf_bytes(&f->url), to);

@@ -23,14 +23,14 @@ static void clear(int dir, int depth)
     for (struct dirent *it; (it = readdir(d)) != NULL;) {
         if (strcmp(it->d_name, ".") == 0 || strcmp(it->d_name, "..") == 0)
             continue;
-        if (unlinkat(dirfd(d), it->d_name, 0) == 0)
+        if (unlinkat(dir, it->d_name, 0) == 0)
             continue;
-        int below = depth < DEPTH_MAX ? openat(dirfd(d), it->d_name,
-                                               O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-                                      : -1;
+        int below = depth < DEPTH_MAX
+                        ? openat(dir, it->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+                        : -1;
         if (below >= 0)
             clear(below, depth + 1);
-        (void)unlinkat(dirfd(d), it->d_name, AT_REMOVEDIR); // what cannot go stays until the start
+        (void)unlinkat(dir, it->d_name, AT_REMOVEDIR); // what cannot go stays until the start
     }
     (void)closedir(d);
 }

@@ -64,8 +64,7 @@ static int hide_all(struct act *a, const struct val *v)
     int rc = 0;
     if (val_is(v, JSON_STR))
         return act_hide(a, val_bytes(v));
-    while (rc == 0 && (val_is(v, JSON_ARR) || val_is(v, JSON_OBJ)) &&
-           val_each(v, &at, &key, &item))
+    while (rc == 0 && (val_is(v, JSON_ARR) || val_is(v, JSON_OBJ)) && val_each(v, &at, &key, &item))
         rc = hide_all(a, item);
     return rc;
 }
@@ -91,7 +90,8 @@ static struct val *secret_value(struct bytes text)
     return val_str(text);
 }
 
-int act_secret_get(struct act *a, struct bytes name, struct val **ret)
+// Borrowed; it lives as long as the act.
+static int secret_get(struct act *a, struct bytes name, struct val **ret)
 {
     struct acts_args *args = &a->room->args;
     struct err e = {0};
@@ -157,7 +157,7 @@ static struct bytes secret_name(struct bytes t)
 static int add_secret(struct act *a, struct bytes name, struct val **secrets)
 {
     struct val *v = NULL;
-    int rc = act_secret_get(a, name, &v);
+    int rc = secret_get(a, name, &v);
     if (rc == 0)
         *secrets = val_put(*secrets, name, val_ref(v));
     return rc;
@@ -307,8 +307,9 @@ static void run_far(struct act *a, const struct val *node, const struct val *var
     int rc = f->program.failed || f->input.failed || f->vars.failed
                  ? err_set(&e, E_TOOBIG, "what an expression reads has more than 16 MiB")
              : args->expr ? expr_run(args->expr, &f->req, &e)
-                          : err_set(&e, E_UNAVAILABLE, "this node cannot run the expression: it "
-                                                       "needs libjq (apt-get install libjq1)");
+                          : err_set(&e, E_UNAVAILABLE,
+                                    "this node cannot run the expression: it "
+                                    "needs libjq (apt-get install libjq1)");
     if (rc < 0) {
         act_fail(a, ACT_EXPRESSION, 0, rc != E_FULL, "%s", e.text);
         far_free(f);
@@ -400,7 +401,7 @@ static void go_on(struct act *a)
         return;
     size_t used = 0;
     struct val *whole = rebuild(l, l->tree, &used);
-    void (*then)(struct act * a, struct val * takes_v) = l->then;
+    void (*then)(struct act *a, struct val *takes_v) = l->then;
     a->late = NULL;
     late_free(l);
     if (!whole)

@@ -12,8 +12,8 @@
 #include <string.h>
 
 #define TOKENS_MAX 256
-#define EARLY_MS 20000    // a token that ends soon is not used any more
-#define UNSAID_MS 60000   // how long one is kept that does not say
+#define EARLY_MS 20000 // a token that ends soon is not used any more
+#define UNSAID_MS 60000 // how long one is kept that does not say
 #define ANSWER_MAX ((size_t)1 << 20)
 #define ASSERTION_S 60
 #define JWT_TYPE "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -218,7 +218,8 @@ static bool put_client(struct act_oauth *o, struct val **params, struct buf *lin
         *params = put(*params, "client_secret", secret);
     else if (strcmp(how, "client_secret_jwt") == 0)
         *params = put_assertion(*params, secret_jwt(o, val_bytes(id), val_bytes(secret)));
-    else if (strcmp(how, "private_key_jwt") == 0 && val_is(val_get_cstr(client, "assertion"), JSON_STR))
+    else if (strcmp(how, "private_key_jwt") == 0 &&
+             val_is(val_get_cstr(client, "assertion"), JSON_STR))
         *params = put_assertion(*params, val_ref(val_get_cstr(client, "assertion")));
     else if (strcmp(how, "none") != 0) {
         act_fail(a, ACT_CONFIGURATION, 0, true,
@@ -271,8 +272,8 @@ static void put_params(struct buf *body, struct buf *lines, const struct val *pa
     struct bytes key;
     struct val *v;
     (void)buf_str(lines, "Accept: application/json\r\nUser-Agent: plexus/" PLEXUS_VERSION "\r\n");
-    (void)buf_fmt(lines, "Content-Type: application/%s\r\n", json ? "json"
-                                                                  : "x-www-form-urlencoded");
+    (void)buf_fmt(lines, "Content-Type: application/%s\r\n",
+                  json ? "json" : "x-www-form-urlencoded");
     if (json) {
         (void)val_write(body, params);
         return;
@@ -288,7 +289,8 @@ static void put_params(struct buf *body, struct buf *lines, const struct val *pa
 static void on_token(struct act_fetch *f, int status, const struct err *e);
 
 static void fetch(struct act_oauth *o, const char *method, struct bytes url, struct bytes lines,
-                  struct buf *body, void (*on_end)(struct act_fetch *f, int status, const struct err *e))
+                  struct buf *body,
+                  void (*on_end)(struct act_fetch *f, int status, const struct err *e))
 {
     struct act *a = o->x->act;
     struct err e = {0};
@@ -319,8 +321,8 @@ static void ask_token(struct act_oauth *o)
     struct buf lines, body;
     buf_init(&lines, (size_t)64 << 10);
     buf_init(&body, (size_t)1 << 20);
-    bool json = bytes_is(val_bytes(val_ptr(o->x->policy, BYTES("/request/encoding"))),
-                         "application/json");
+    bool json =
+        bytes_is(val_bytes(val_ptr(o->x->policy, BYTES("/request/encoding"))), "application/json");
     bool good = put_grant(o, &params) && put_client(o, &params, &lines);
     if (good)
         put_params(&body, &lines, params, json);
@@ -335,8 +337,8 @@ static void ask_token(struct act_oauth *o)
 
 // ---- the answer --------------------------------------------------------------------------------
 
-static bool arrived(struct act_oauth *o, const struct act_fetch *f, int status,
-                    const struct err *e, struct val **ret)
+static bool arrived(struct act_oauth *o, const struct act_fetch *f, int status, const struct err *e,
+                    struct val **ret)
 {
     struct act *a = o->x->act;
     struct val *v = NULL;
@@ -362,8 +364,8 @@ static bool arrived(struct act_oauth *o, const struct act_fetch *f, int status,
     return false;
 }
 
-// The issuer that a JWT names must be one of the policy's. The token's server is trusted by TLS: its
-// signature is for who gets the token.
+// The issuer that a JWT names must be one of the policy's. The token's server is trusted by TLS:
+// its signature is for who gets the token.
 static bool issuer_fits(struct act_oauth *o, struct bytes token)
 {
     const struct val *issuers = val_get_cstr(o->x->policy, "issuers");

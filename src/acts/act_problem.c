@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define TYPES "https://serverlessworkflow.io/spec/1.0.0/errors/"
-#define HIDE_MIN 3 // a shorter text would blank out half of every sentence
+#define HIDE_MIN 4 // a shorter text would blank out half of every sentence
 
 struct act_secret { // a text that must not show
     struct act_secret *next;
@@ -16,7 +16,8 @@ struct act_secret { // a text that must not show
 static const struct {
     const char *name, *title;
     int status, code;
-} types[] = { // statuses: dsl-reference, "Standard Error Types"
+} types[] = {
+    // statuses: dsl-reference, "Standard Error Types"
     [ACT_CONFIGURATION] = {"configuration", "Configuration error", 400, E_CONFIG},
     [ACT_VALIDATION] = {"validation", "Validation error", 400, E_SCHEMA},
     [ACT_EXPRESSION] = {"expression", "Expression error", 400, E_INVALID},

@@ -30,7 +30,8 @@ static void ask(struct act *a, struct act_auth *x)
                                    .then = got});
 }
 
-// file:///etc/x, file:/etc/x, and file://x/y as the DSL's example has it: x/y from the node's folder.
+// file:///etc/x, file:/etc/x, and file://x/y as the DSL's example has it: x/y from the node's
+// folder.
 static void read_file(struct act *a, struct act_source *s, struct bytes uri)
 {
     struct buf path, text;
@@ -63,8 +64,9 @@ void act_source(struct act *a, struct act_source *s, const struct val *resource,
     if (bytes_starts(uri, BYTES("file:"))) {
         read_file(a, s, uri);
     } else if (!uri.n) {
-        act_fail(a, ACT_CONFIGURATION, 0, true, "a document needs an endpoint: an address or "
-                                                "{ uri: ADDRESS }");
+        act_fail(a, ACT_CONFIGURATION, 0, true,
+                 "a document needs an endpoint: an address or "
+                 "{ uri: ADDRESS }");
     } else {
         (void)buf_put(&s->url, uri);
         act_auth(a, &s->auth, policy, ask);

@@ -39,10 +39,9 @@ static size_t path_at(struct bytes url)
 static bool has_scheme(struct bytes ref)
 {
     size_t i = 0;
-    while (i < ref.n && ((ref.p[i] >= 'a' && ref.p[i] <= 'z') ||
-                         (ref.p[i] >= 'A' && ref.p[i] <= 'Z') ||
-                         (i > 0 && ((ref.p[i] >= '0' && ref.p[i] <= '9') ||
-                                    strchr("+-.", ref.p[i])))))
+    while (i < ref.n &&
+           ((ref.p[i] >= 'a' && ref.p[i] <= 'z') || (ref.p[i] >= 'A' && ref.p[i] <= 'Z') ||
+            (i > 0 && ((ref.p[i] >= '0' && ref.p[i] <= '9') || strchr("+-.", ref.p[i])))))
         i++;
     return i > 0 && i < ref.n && ref.p[i] == ':';
 }

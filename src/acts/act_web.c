@@ -38,9 +38,14 @@ static bool is_json(struct bytes type)
 
 static bool is_bytes(struct bytes type)
 {
-    static const char *const heads[] = {"image/", "audio/", "video/", "font/",
-                                        "application/octet-stream", "application/pdf",
-                                        "application/zip", "application/gzip"};
+    static const char *const heads[] = {"image/",
+                                        "audio/",
+                                        "video/",
+                                        "font/",
+                                        "application/octet-stream",
+                                        "application/pdf",
+                                        "application/zip",
+                                        "application/gzip"};
     for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
         if (bytes_iis(bytes_first(type, strlen(heads[i])), heads[i]))
             return true;
@@ -179,8 +184,8 @@ static bool again(struct act *a, struct act_web *w)
     (void)buf_put(&target, u.path.n ? u.path : BYTES("/"));
     if (u.query.p)
         (void)buf_chr(&target, '?'), (void)buf_put(&target, u.query);
-    int rc = act_digest(x, w->fetch, buf_bytes(&w->upper), buf_bytes(&target),
-                        buf_bytes(&w->body), &e);
+    int rc =
+        act_digest(x, w->fetch, buf_bytes(&w->upper), buf_bytes(&target), buf_bytes(&w->body), &e);
     buf_fini(&target);
     if (rc < 0)
         act_fail(a, ACT_AUTHENTICATION, 0, true, "%s", e.text);

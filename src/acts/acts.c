@@ -8,7 +8,8 @@
 #define LONG_MS ((int64_t)24 * 3600 * 1000) // a timer's longest way; then it is wound again
 
 static const struct act_kind *const kinds[] = {
-    &act_http, &act_openapi, &act_a2a, &act_mcp, &act_model, &act_shell, &act_script, &act_container, &act_emit, &act_tool, &act_agent,
+    &act_http,  &act_openapi, &act_asyncapi,  &act_a2a,  &act_mcp,  &act_model,
+    &act_shell, &act_script,  &act_container, &act_emit, &act_tool, &act_agent,
 };
 
 bool acts_kind(size_t i, struct acts_kind *ret)
@@ -58,8 +59,7 @@ static void on_timer(struct timer *t)
     else if (act_left_ms(a) > 0)
         wind(a);
     else
-        act_fail(a, ACT_TIMEOUT, 0, false, "it took longer than %lld ms",
-                 (long long)a->limit_ms);
+        act_fail(a, ACT_TIMEOUT, 0, false, "it took longer than %lld ms", (long long)a->limit_ms);
 }
 
 void act_limit(struct act *a, int64_t ms)
@@ -150,8 +150,7 @@ static struct act *make(struct acts_room *r, const struct act_kind *k, const str
     return a;
 }
 
-static int start(struct acts *base, const struct act_args *args, struct act_req *req,
-                 struct err *e)
+static int start(struct acts *base, const struct act_args *args, struct act_req *req, struct err *e)
 {
     struct acts_room *r = (struct acts_room *)(void *)base;
     const struct act_kind *k = kind_of(args->kind);

@@ -71,10 +71,10 @@ struct act {
     struct val *with; // the arguments, late expressions replaced
     struct act_late *late;
     struct act_secret *secrets; // texts that must not show, of late expressions and authentication
-    struct val *known;          // secrets that were asked for: name to value
-    struct val *fresh;          // values that only this act has: wiped at the end
+    struct val *known; // secrets that were asked for: name to value
+    struct val *fresh; // values that only this act has: wiped at the end
     struct act_source *source; // whose answer comes next
-    struct act_rpc *rpc;       // the same
+    struct act_rpc *rpc; // the same
     void *own;
 };
 
@@ -111,10 +111,8 @@ void act_wipe(struct val *takes_v);
 void act_late(struct act *a, const struct val *v, struct val *takes_authorization,
               void (*then)(struct act *a, struct val *takes_v));
 void act_late_stop(struct act *a);
-bool act_late_is(const struct val *v);  // this one
+bool act_late_is(const struct val *v); // this one
 bool act_late_has(const struct val *v); // it, or one inside
-// The members of secret NAME (a JSON object), or {"": TEXT}. E_*: the act has ended.
-int act_secret_get(struct act *a, struct bytes name, struct val **ret);
 
 // ---- arguments ---------------------------------------------------------------------------------
 
@@ -132,10 +130,10 @@ struct act_header {
 struct act_fetch;
 struct act_fetch_args {
     struct bytes method, url;
-    struct bytes headers;  // lines "Name: value\r\n"
-    struct buf *body;      // NULL: none; its content is taken over
-    unsigned redirects;    // followed at most, 0: none
-    bool self;             // to this node's own API: url is a path
+    struct bytes headers; // lines "Name: value\r\n"
+    struct buf *body; // NULL: none; its content is taken over
+    unsigned redirects; // followed at most, 0: none
+    bool self; // to this node's own API: url is a path
     size_t body_bytes_max; // of the answer, 0: the room's
     int64_t first_byte_ms, silence_ms; // 0: 5 min
     // The answer's body as it comes, once its status is 2xx; NULL: it is kept. false: enough.
@@ -150,7 +148,7 @@ struct act_fetch {
     struct act_header *headers;
     size_t header_count;
     struct buf body;
-    struct buf url;  // the last one
+    struct buf url; // the last one
     unsigned hops;
     // The rest is act_fetch.c's.
     struct act_fetch_args args;
@@ -165,6 +163,9 @@ struct act_fetch {
 // E_INVALID (address), E_CONFIG (no TLS), E_NOMEM.
 int act_fetch(struct acts_room *r, const struct act_fetch_args *args, struct act_fetch **ret,
               struct err *e);
+// Where host:port is: its fixed address (then without TLS), or itself.
+int act_address(struct acts_room *r, struct bytes host, uint16_t port, struct net_addr *ret,
+                bool *tls, struct err *e);
 struct bytes act_fetch_header(const struct act_fetch *f, const char *name);
 // Lets go of it, running or ended (also from its on_end). NULL is harmless.
 void act_fetch_free(struct act_fetch *f);
@@ -180,20 +181,20 @@ int act_header_put(struct buf *out, struct bytes name, struct bytes value, struc
 struct act_web;
 struct act_auth;
 struct act_web_args { // all copied, but auth
-    struct bytes method;  // as the author wrote it; sent in upper case
-    struct bytes url;     // whole, with its query
-    struct bytes shown;   // the same for eyes, without secrets; empty: url
+    struct bytes method; // as the author wrote it; sent in upper case
+    struct bytes url; // whole, with its query
+    struct bytes shown; // the same for eyes, without secrets; empty: url
     struct bytes headers; // lines
     struct val *shown_headers; // for the output, without secrets; NULL: none
-    struct buf *body;          // NULL: none; its content is taken over
-    struct act_auth *auth;     // ready, or NULL; stays until the web is freed
-    bool redirect;             // 3xx are followed, and are no errors
-    bool once;                 // an Idempotency-Key goes along when the method is not safe
-    const char *output;        // "content", "raw", "response", "text"; NULL: content
+    struct buf *body; // NULL: none; its content is taken over
+    struct act_auth *auth; // ready, or NULL; stays until the web is freed
+    bool redirect; // 3xx are followed, and are no errors
+    bool once; // an Idempotency-Key goes along when the method is not safe
+    const char *output; // "content", "raw", "response", "text"; NULL: content
     // Instead of the end with that output: what came, when it is 2xx.
     void (*then)(struct act *a, struct act_fetch *f);
     bool (*on_part)(struct act *a, struct bytes part); // the body of a 2xx, as it comes
-    bool any;  // every status is given to then
+    bool any; // every status is given to then
     bool self; // to this node's own API: url is a path
     int64_t silence_ms; // 0: 5 min
 };
@@ -213,16 +214,16 @@ void act_web_status(struct act *a, struct bytes method, struct bytes shown,
 struct act_auth { // of one request
     struct act *act;
     struct val *policy; // the scheme's own object
-    struct buf header;  // "Authorization: ...\r\n", or empty
+    struct buf header; // "Authorization: ...\r\n", or empty
     struct val *authorization; // {"scheme","parameter"} for $authorization, or NULL
     bool digest; // a challenge is answered with user and password
-    bool token;  // from a token server: a 401 is worth a new one
+    bool token; // from a token server: a 401 is worth a new one
     bool oidc;
     struct buf user, password, nonce;
     uint32_t nonce_count;
     struct act_oauth *oauth; // under way
-    struct act_web *web;     // that waits for a new token
-    char kept[65];           // name of the kept token
+    struct act_web *web; // that waits for a new token
+    char kept[65]; // name of the kept token
     void (*then)(struct act *a, struct act_auth *x);
 };
 // policy: {"basic":...}, ..., or NULL: none. Calls then, at once or later; on failure the act has
@@ -268,12 +269,12 @@ struct act_rpc {
     void (*on_end)(struct act *a, struct act_fetch *f);
 };
 struct act_rpc_args {
-    const char *method;        // NULL: POST
+    const char *method; // NULL: POST
     struct bytes url, shown, headers;
     struct val *takes_message; // NULL: none
-    struct act_auth *auth;     // or NULL
+    struct act_auth *auth; // or NULL
     bool (*on_message)(struct act *a, struct val *message); // each one; false: enough
-    void (*on_end)(struct act *a, struct act_fetch *f);     // after the last, whatever the status
+    void (*on_end)(struct act *a, struct act_fetch *f); // after the last, whatever the status
 };
 void act_rpc_send(struct act *a, struct act_rpc *r, const struct act_rpc_args *args);
 void act_rpc_fini(struct act_rpc *r);
@@ -292,7 +293,7 @@ struct act_child_args {
     struct bytes input;
     bool open; // more input comes: act_child_write
     void (*on_line)(struct act *a, struct bytes line); // instead of keeping stdout
-    void (*then)(struct act *a, struct act_child *c);  // it has ended
+    void (*then)(struct act *a, struct act_child *c); // it has ended
 };
 struct act_child {
     struct act *act;

@@ -33,6 +33,7 @@ struct one { // an activity
     bool final;
     unsigned beats;
     struct val *beat; // the last
+    char key[32];
 };
 
 struct seen { // a request that came to the server
@@ -157,6 +158,7 @@ static struct one *rig_do(struct rig *r, const char *kind, const char *json, int
         else
             (void)buf_chr(&text, *p);
     }
+    (void)snprintf(o->key, sizeof o->key, "run-1/%u", 6 + r->count);
     o->rig = r;
     o->with = rig_val(buf_cstr(&text));
     buf_fini(&text);
@@ -164,7 +166,7 @@ static struct one *rig_do(struct rig *r, const char *kind, const char *json, int
     o->args = (struct act_args){.kind = bytes_of(kind),
                                 .run = BYTES("run-1"),
                                 .task = BYTES("/do/0/task"),
-                                .key = BYTES("run-1/7"),
+                                .key = bytes_of(o->key),
                                 .attempt = 1,
                                 .timeout_ms = timeout_ms ? timeout_ms : TIME_NEVER,
                                 .label = bytes_of(r->label),

@@ -1,9 +1,10 @@
 // auth_test.c: Digest and tokens, against a server that checks each answer on its own.
 // SPDX-License-Identifier: Apache-2.0
 #include "acts/acts_rig.h"
+#include "base/rng.h"
+#include "crypto/base64url.h"
 #include "crypto/hash.h"
 #include "crypto/hmac.h"
-#include "crypto/base64url.h"
 #include "crypto/md5.h"
 
 // ---- Digest ------------------------------------------------------------------------------------
@@ -85,9 +86,10 @@ static void answer_digest(struct rig *r, struct http_exchange *x, struct seen *s
         {"/old", "WWW-Authenticate: Digest " CHALLENGE "\r\n", NULL, false, false},
         {"/md5", "WWW-Authenticate: Digest " CHALLENGE ", qop=\"auth\", algorithm=MD5\r\n", "auth",
          false, false},
-        {"/sha", "WWW-Authenticate: Digest " CHALLENGE ", qop=\"auth,auth-int\", algorithm=MD5\r\n"
-                 "WWW-Authenticate: Basic realm=\"x, Digest\", Digest algorithm=SHA-256, "
-                 "qop=\"auth-int, auth\", " CHALLENGE ", Bearer\r\n",
+        {"/sha",
+         "WWW-Authenticate: Digest " CHALLENGE ", qop=\"auth,auth-int\", algorithm=MD5\r\n"
+         "WWW-Authenticate: Basic realm=\"x, Digest\", Digest algorithm=SHA-256, "
+         "qop=\"auth-int, auth\", " CHALLENGE ", Bearer\r\n",
          "auth", true, false},
         {"/int", "WWW-Authenticate: Digest " CHALLENGE ", qop=auth-int, algorithm=SHA-256-sess\r\n",
          "auth-int", true, true},
@@ -110,12 +112,11 @@ static void answer_digest(struct rig *r, struct http_exchange *x, struct seen *s
 static void next_digest(struct rig *r, unsigned round)
 {
 #define AUTH(path, password)                                                                       \
-    "{\"method\":\"post\",\"body\":{\"a\":1},\"endpoint\":{\"uri\":\"%B" path                       \
-    "\",\"authentication\":{\"digest\":{\"username\":\"Mufasa\",\"password\":\"" password           \
-    "\"}}}}"
+    "{\"method\":\"post\",\"body\":{\"a\":1},\"endpoint\":{\"uri\":\"%B" path                      \
+    "\",\"authentication\":{\"digest\":{\"username\":\"Mufasa\",\"password\":\"" password "\"}}}}"
     static const char *const with[] = {
-        AUTH("/old", "Circle of Life"), AUTH("/md5?a=b", "Circle of Life"),
-        AUTH("/sha", "Circle of Life"), AUTH("/int", "Circle of Life"),
+        AUTH("/old", "Circle of Life"),  AUTH("/md5?a=b", "Circle of Life"),
+        AUTH("/sha", "Circle of Life"),  AUTH("/int", "Circle of Life"),
         AUTH("/none", "Circle of Life"), AUTH("/md5", "wrong word"),
     };
     if (round < sizeof with / sizeof *with)
@@ -160,6 +161,57 @@ static void test_md5(void **state)
     }
 }
 
+// Any bytes as a challenge: an answer or an error, never more. The pieces make hits likely.
+static void test_hostile(void **state)
+{
+    static const char *const pieces[] = {"Digest ",
+                                         "Basic ",
+                                         "realm=",
+                                         "nonce=",
+                                         "qop=",
+                                         "algorithm=",
+                                         "\"",
+                                         "\\",
+                                         ",",
+                                         " ",
+                                         "=",
+                                         "MD5",
+                                         "SHA-256-sess",
+                                         "auth",
+                                         "auth-int",
+                                         "opaque=\"o\"",
+                                         "userhash=true",
+                                         "\xff",
+                                         "a"};
+    struct rng rng;
+    unsigned answered = 0;
+    (void)state;
+    rng_init(&rng, 5);
+    for (int round = 0; round < 20000; round++) {
+        char text[400];
+        size_t n = 0;
+        for (uint64_t left = rng_below(&rng, 25); left > 0; left--)
+            n += (size_t)snprintf(text + n, sizeof text - n, "%s",
+                                  pieces[rng_below(&rng, sizeof pieces / sizeof *pieces)]);
+        char *exact = mem_dup(text, n); // so that a byte too far is seen
+        struct act_header header = {BYTES("WWW-Authenticate"), {exact, n}};
+        struct act_fetch f = {.headers = &header, .header_count = 1};
+        struct act_auth x = {0};
+        struct err e = {0};
+        buf_init(&x.user, 64);
+        buf_init(&x.password, 64);
+        (void)buf_str(&x.user, "u");
+        (void)buf_str(&x.password, "p");
+        int rc = act_digest(&x, &f, BYTES("GET"), BYTES("/"), BYTES("body"), &e);
+        assert_true(rc == 0 || rc == E_UNSUPPORTED);
+        answered += rc == 0;
+        act_auth_fini(&x);
+        mem_free(exact);
+    }
+    assert_in_range(answered, 100, 19000);
+    assert_int_equal(mem_live(), 0);
+}
+
 // ---- tokens ------------------------------------------------------------------------------------
 
 static unsigned tokens;
@@ -173,7 +225,7 @@ static bool jwt_fits(struct rig *r, const struct bytes form)
     struct buf text, want;
     struct bytes head = bytes_cut(&tail, '.');
     claims = bytes_cut(&tail, '.');
-    hmac_sum(BYTES("sec"), bytes_first(jwt, head.n + 1 + claims.n), mac);
+    hmac_sum(BYTES("s3cret"), bytes_first(jwt, head.n + 1 + claims.n), mac);
     buf_init(&want, 100);
     buf_init(&text, 4096);
     (void)base64url_put(&want, (struct bytes){(const char *)mac, sizeof mac});
@@ -210,12 +262,14 @@ static void answer_token(struct rig *r, struct http_exchange *x, struct seen *s)
         return;
     }
     if (strstr(s->target, "/basic/"))
-        good = strcmp(seen_header(s, "Authorization"), "Basic bWUlM0E6c2Vj") == 0 && // "me%3A:sec"
+        good = strcmp(seen_header(s, "Authorization"), "Basic bWUlM0E6czNjcmV0") ==
+                   0 && // "me%3A:s3cret"
                !has(s, "client_secret");
     else if (strstr(s->target, "/jwt/"))
         good = jwt_fits(r, buf_bytes(&s->body));
     else if (strstr(s->target, "/password"))
-        good = has(s, "grant_type=password") && has(s, "username=bob") && has(s, "password=pa%20ss");
+        good =
+            has(s, "grant_type=password") && has(s, "username=bob") && has(s, "password=pa%20ss");
     else if (strstr(s->target, "/json/"))
         good = has(s, "{\"grant_type\":\"client_credentials\"") && has(s, "\"client_id\":\"me\"");
     else if (strstr(s->target, "/exchange/"))
@@ -226,21 +280,21 @@ static void answer_token(struct rig *r, struct http_exchange *x, struct seen *s)
         good = false;
     else
         good = has(s, "grant_type=client_credentials") && has(s, "client_id=me") &&
-               has(s, "client_secret=sec") && has(s, "scope=a%20b") && has(s, "audience=c");
+               has(s, "client_secret=s3cret") && has(s, "scope=a%20b") && has(s, "audience=c");
     (void)snprintf(json, sizeof json,
                    good ? "{\"access_token\":\"token-%u\",\"token_type\":\"bearer\",\"expires_in\":"
                           "3600}"
-                        : "{\"error\":\"invalid_client\",\"error_description\":\"not sec, %u\"}",
+                        : "{\"error\":\"invalid_client\",\"error_description\":\"not s3cret, %u\"}",
                    ++tokens);
     rig_json(x, good ? 200 : 401, json);
 }
 
 #define CALL(path, kind, policy)                                                                   \
-    "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B" path "\",\"authentication\":{\"" kind          \
+    "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B" path "\",\"authentication\":{\"" kind         \
     "\":" policy "}}}"
-#define CLIENT "\"client\":{\"id\":\"me\",\"secret\":\"sec\"}"
+#define CLIENT "\"client\":{\"id\":\"me\",\"secret\":\"s3cret\"}"
 #define POST_POLICY                                                                                \
-    "{\"authority\":\"%B/realm/\",\"grant\":\"client_credentials\"," CLIENT                         \
+    "{\"authority\":\"%B/realm/\",\"grant\":\"client_credentials\"," CLIENT                        \
     ",\"scopes\":[\"a\",\"b\"],\"audiences\":[\"c\"]}"
 
 static const char *const token_calls[] = {
@@ -248,11 +302,11 @@ static const char *const token_calls[] = {
     CALL("/api", "oauth2", POST_POLICY), // 1: kept
     CALL("/api", "oauth2",
          "{\"authority\":\"%B/basic\",\"grant\":\"client_credentials\",\"client\":{\"id\":\"me:\","
-         "\"secret\":\"sec\",\"authentication\":\"client_secret_basic\"}}"),
+         "\"secret\":\"s3cret\",\"authentication\":\"client_secret_basic\"}}"),
     CALL("/api/twice", "oauth2", POST_POLICY), // 3: the kept one is refused, a new one is good
     CALL("/api", "oauth2",
          "{\"authority\":\"%B/jwt\",\"grant\":\"client_credentials\",\"client\":{\"id\":\"me\","
-         "\"secret\":\"sec\",\"authentication\":\"client_secret_jwt\"}}"),
+         "\"secret\":\"s3cret\",\"authentication\":\"client_secret_jwt\"}}"),
     CALL("/api", "oauth2",
          "{\"authority\":\"%B/x\",\"endpoints\":{\"token\":\"/password\"},\"grant\":\"password\","
          "\"username\":\"bob\",\"password\":\"pa ss\"," CLIENT "}"),
@@ -269,15 +323,16 @@ static const char *const token_calls[] = {
     CALL("/api", "oidc",
          "{\"authority\":\"%B/oidc\",\"grant\":\"client_credentials\"," CLIENT
          ",\"scopes\":[\"a\",\"b\"],\"audiences\":[\"c\"]}"),
-    CALL("/api", "oauth2", "{\"authority\":\"%B/refused\",\"grant\":\"client_credentials\"," CLIENT
-                           "}"),
+    CALL("/api", "oauth2",
+         "{\"authority\":\"%B/refused\",\"grant\":\"client_credentials\"," CLIENT "}"),
     CALL("/api", "oauth2", "{\"authority\":\"%B\",\"grant\":\"authorization_code\"," CLIENT "}"),
     CALL("/api", "oauth2", "{\"grant\":\"client_credentials\"," CLIENT "}"),
     CALL("/api", "oauth2", "{\"authority\":\"%B\",\"grant\":\"client_credentials\"}"),
     CALL("/api", "oauth2",
          "{\"authority\":\"%B/realm\",\"grant\":\"client_credentials\"," CLIENT
          ",\"scopes\":[\"a\",\"b\"],\"audiences\":[\"c\"],\"issuers\":[\"https://other\"]}"),
-    CALL("/api", "oidc", "{\"authority\":\"http://127.0.0.1:1\",\"grant\":\"password\"," CLIENT "}"),
+    CALL("/api", "oidc",
+         "{\"authority\":\"http://127.0.0.1:1\",\"grant\":\"password\"," CLIENT "}"),
 };
 
 static void next_token(struct rig *r, unsigned round)
@@ -314,6 +369,7 @@ static int tests(void)
     const struct CMUnitTest all[] = {
         cmocka_unit_test(test_md5),
         cmocka_unit_test(test_digest),
+        cmocka_unit_test(test_hostile),
         cmocka_unit_test(test_tokens),
     };
     return cmocka_run_group_tests_name("auth", all, NULL, NULL);

@@ -85,7 +85,7 @@ static void start(struct act *a)
     buf_init(&given, EVENT_MAX);
     buf_init(&m->json, EVENT_MAX);
     (void)val_write(&given, a->with);
-    int rc = !memory ? err_set(&e, E_NOMEM, "out of memory")
+    int rc = !memory        ? err_set(&e, E_NOMEM, "out of memory")
              : given.failed ? err_set(&e, E_TOOBIG, "the event has more than 1 MiB")
                             : cloudevent_parse(&c, memory, buf_bytes(&given), &e);
     if (rc == 0)

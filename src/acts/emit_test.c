@@ -46,7 +46,7 @@ static int refuse(void *user, const struct bus_crossing *x, struct err *e)
 }
 
 #define EVENT(n, rest)                                                                             \
-    "{\"specversion\":\"1.0\",\"id\":\"run-1-" n                                                    \
+    "{\"specversion\":\"1.0\",\"id\":\"run-1-" n                                                   \
     "\",\"source\":\"/flows/a/b\",\"type\":\"com.x.made\"" rest "}"
 
 static void next(struct rig *r, unsigned round)

@@ -85,8 +85,8 @@ static const char *output_of(struct act *a, const struct val *with)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(said, names[i]) == 0)
             return names[i];
-    act_fail(a, ACT_CONFIGURATION, 0, true,
-             "output \"%.80s\": it is one of content, raw, response", said);
+    act_fail(a, ACT_CONFIGURATION, 0, true, "output \"%.80s\": it is one of content, raw, response",
+             said);
     return NULL;
 }
 

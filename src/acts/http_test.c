@@ -80,7 +80,7 @@ static void test_requests(void **state)
     assert_string_equal(r.seen[1].method, "POST");
     assert_string_equal(r.seen[1].target, "/pet/a%20b/%C3%A9");
     assert_string_equal(seen_header(&r.seen[1], "Content-Type"), "application/json");
-    assert_string_equal(seen_header(&r.seen[1], "Idempotency-Key"), "run-1/7");
+    assert_string_equal(seen_header(&r.seen[1], "Idempotency-Key"), "run-1/8");
     assert_string_equal(buf_cstr(&r.seen[1].body), "{\"a\":[1]}");
     const struct val *response = r.ones[1].output;
     assert_string_equal(val_text(val_ptr(response, BYTES("/request/method")), ""), "post");
@@ -122,7 +122,8 @@ static void next_wrong(struct rig *r, unsigned round)
         "{\"method\":\"get\",\"endpoint\":\"http://127.0.0.1:1/\"}",
         "{\"method\":\"get\",\"endpoint\":\"https://127.0.0.1:1/\"}",
         "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"use\":\"x\"}}}",
-        "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"certificate\":{}}}}",
+        "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"certificate\":{}}}"
+        "}",
         "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"basic\":{}}}}",
     };
     if (round == 0)
@@ -161,8 +162,9 @@ static void answer_redirect(struct rig *r, struct http_exchange *x, struct seen 
     char line[1100];
     int status = atoi(s->target + 1);
     (void)snprintf(line, sizeof line, "Location: %s\r\n",
-                   status == 399 ? "http://localhost:1/" : strchr(s->target, '-') ? "/a/../end?x=1"
-                                                                                  : s->target);
+                   status == 399            ? "http://localhost:1/"
+                   : strchr(s->target, '-') ? "/a/../end?x=1"
+                                            : s->target);
     (void)r;
     if (status >= 300)
         http_reply(x, status, "text/plain", status == 304 ? BYTES_NONE : bytes_of(line),
@@ -280,31 +282,40 @@ static void answer_auth(struct rig *r, struct http_exchange *x, struct seen *s)
     rig_json(x, 200, "1");
 }
 
-#define LATE(program) "{\"$late\":{\"program\":\"" program "\",\"input\":{\"u\":\"me\"},\"vars\":{}}}"
+#define LATE(program)                                                                              \
+    "{\"$late\":{\"program\":\"" program "\",\"input\":{\"u\":\"me\"},\"vars\":{}}}"
 
 static void next_auth(struct rig *r, unsigned round)
 {
     static const char *const with[] = {
         "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"basic\":{"
         "\"username\":\"Aladdin\",\"password\":\"open sesame\"}}}}",
-        "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"bearer\":{\"token\":"
-        LATE("$secrets.token") "}}},\"output\":\"response\",\"headers\":{\"X-Key\":"
-        LATE("$secrets.token") ",\"X-Plain\":\"p\"},\"query\":{\"k\":" LATE("$secrets.token") "}}",
-        "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"basic\":{\"use\":"
-        "\"pair\"}}}}",
-        "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B/refuse\",\"authentication\":{\"basic\":{"
+        "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"bearer\":{"
+        "\"token\":" LATE("$secrets.token") "}}},\"output\":\"response\",\"headers\":{\"X-"
+                                            "Key\":" LATE("$secrets.token") ",\"X-Plain\":"
+                                                                            "\"p\"},\"query\":{"
+                                                                            "\"k\":" LATE(
+                                                                                "$secrets."
+                                                                                "token") "}}",
+        "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"basic\":{"
+        "\"use\":" LATE("$secrets[\\\"pair\\\"]") "}}}}",
+        "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"basic\":{"
+        "\"use\":" LATE("$secrets.bare") "}}}}",
+        "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B/"
+        "refuse\",\"authentication\":{\"basic\":{"
         "\"username\":" LATE(".u") ",\"password\":" LATE("$secrets.pair.password") "}}}}",
-        "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"bearer\":{\"token\":"
-        LATE("$secrets.nobody") "}}}}",
-        "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"bearer\":{\"token\":"
+        "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"bearer\":{"
+        "\"token\":" LATE("$secrets.nobody") "}}}}",
+        "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"bearer\":{"
+        "\"token\":"
         "\"tok-1234\"}}},\"headers\":{\"X-Auth\":" LATE("$authorization.scheme + \\\" \\\" + "
-        "$authorization.parameter") "}}",
+                                                        "$authorization.parameter") "}}",
         "{\"method\":\"get\",\"endpoint\":\"%B/x\",\"headers\":{\"X-Auth\":" LATE(
-        "$authorization | tojson") "}}",
+            "$authorization | tojson") "}}",
         "{\"method\":\"get\",\"endpoint\":\"%B/x\",\"headers\":{\"X-Auth\":" LATE(
-        "$secrets | tojson") "}}",
+            "$secrets | tojson") "}}",
         "{\"method\":\"get\",\"endpoint\":\"%B/x\",\"headers\":{\"X-Auth\":" LATE(
-        "$secrets.token | .a") "}}",
+            "$secrets.token | .a") "}}",
     };
     if (round < sizeof with / sizeof *with)
         (void)rig_do(r, "http", with[round], 0);
@@ -320,6 +331,8 @@ static void test_auth(void **state)
     r.secrets[0][0] = "token";
     r.secrets[0][1] = "s3cr3t-token\n";
     r.secrets[1][0] = "pair";
+    r.secrets[2][0] = "bare";
+    r.secrets[2][1] = "bob:hunter22";
     r.secrets[1][1] = "{\"username\":\"bob\",\"password\":\"hunter22\"}";
     rig_run(&r, next_auth);
     // RFC 7617, section 2
@@ -334,16 +347,17 @@ static void test_auth(void **state)
                         "***");
     assert_string_equal(val_text(val_ptr(r.ones[1].output, BYTES("/request/headers/X-Plain")), ""),
                         "p");
-    assert_string_equal(seen_header(&r.seen[2], "Authorization"), "Basic Ym9iOmh1bnRlcjIy");
+    for (int i = 2; i < 4; i++)
+        assert_string_equal(seen_header(&r.seen[i], "Authorization"), "Basic Ym9iOmh1bnRlcjIy");
     // The server told what it got: it does not show.
-    failed(&r.ones[3], "communication", 401, true, "not with Basic *** and not with ***");
-    hidden(&r.ones[3], "hunter22");
-    failed(&r.ones[4], "authorization", 403, true, "PLEXUS_SECRET_nobody");
-    assert_string_equal(seen_header(&r.seen[4], "X-Auth"), "Bearer tok-1234");
-    assert_string_equal(seen_header(&r.seen[5], "X-Auth"), "null");
-    failed(&r.ones[7], "expression", 400, true, "$secrets.NAME");
-    failed(&r.ones[8], "expression", 400, true, NULL);
-    hidden(&r.ones[8], "s3cr3t");
+    failed(&r.ones[4], "communication", 401, true, "not with Basic *** and not with ***");
+    hidden(&r.ones[4], "hunter22");
+    failed(&r.ones[5], "authorization", 403, true, "PLEXUS_SECRET_nobody");
+    assert_string_equal(seen_header(&r.seen[5], "X-Auth"), "Bearer tok-1234");
+    assert_string_equal(seen_header(&r.seen[6], "X-Auth"), "null");
+    failed(&r.ones[8], "expression", 400, true, "$secrets.NAME");
+    failed(&r.ones[9], "expression", 400, true, NULL);
+    hidden(&r.ones[9], "s3cr3t");
     rig_fini(&r);
 }
 
@@ -393,7 +407,7 @@ static void test_hosts(void **state)
 static int tests(void)
 {
     const struct CMUnitTest all[] = {
-        cmocka_unit_test(test_requests), cmocka_unit_test(test_wrong),
+        cmocka_unit_test(test_requests),  cmocka_unit_test(test_wrong),
         cmocka_unit_test(test_redirects), cmocka_unit_test(test_ends),
         cmocka_unit_test(test_auth),      cmocka_unit_test(test_hosts),
     };

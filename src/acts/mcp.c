@@ -23,8 +23,12 @@ struct mcp {
     char version[32];
 };
 
-static const char *const methods[] = {"tools/list",     "tools/call",     "prompts/list",
-                                      "prompts/get",    "resources/list", "resources/read",
+static const char *const methods[] = {"tools/list",
+                                      "tools/call",
+                                      "prompts/list",
+                                      "prompts/get",
+                                      "resources/list",
+                                      "resources/read",
                                       "resources/templates/list"};
 
 // ---- messages ----------------------------------------------------------------------------------
@@ -33,8 +37,8 @@ static struct val *hello(struct act *a)
 {
     struct mcp *m = a->own;
     const struct val *client = val_get_cstr(a->with, "client");
-    struct val *info = val_put_cstr(val_obj(), "name",
-                                    val_cstr(val_text(val_get_cstr(client, "name"), "plexus")));
+    struct val *info =
+        val_put_cstr(val_obj(), "name", val_cstr(val_text(val_get_cstr(client, "name"), "plexus")));
     info = val_put_cstr(info, "version",
                         val_cstr(val_text(val_get_cstr(client, "version"), PLEXUS_VERSION)));
     struct val *p = val_put_cstr(val_obj(), "protocolVersion", val_cstr(m->version));
@@ -252,8 +256,8 @@ static void child_ended(struct act *a, struct act_child *c)
     if (why.n > 1000)
         why = bytes_from(why, why.n - 1000);
     act_fail(a, ACT_COMMUNICATION, 0, false,
-             "call: mcp: the server ended with exit code %d before it answered%s%.*s",
-             c->exit.code, why.n ? ": " : "", BYTES_FMT(why));
+             "call: mcp: the server ended with exit code %d before it answered%s%.*s", c->exit.code,
+             why.n ? ": " : "", BYTES_FMT(why));
 }
 
 static void child_start(struct act *a, const struct val *stdio)
@@ -331,7 +335,8 @@ static void start(struct act *a)
     else if (stdio)
         local(a, val_ref(a->with));
     else
-        act_fail(a, ACT_CONFIGURATION, 0, true, "call: mcp needs transport.http or transport.stdio");
+        act_fail(a, ACT_CONFIGURATION, 0, true,
+                 "call: mcp needs transport.http or transport.stdio");
 }
 
 static void stop(struct act *a)

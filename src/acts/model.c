@@ -1,6 +1,6 @@
-// model.c: call: model: a question to a model of this node (or of the mesh behind it), streamed, its
-// answer checked by a JSON schema where one is given; and embeddings.
-// SPDX-License-Identifier: Apache-2.0
+// model.c: call: model: a question to a model of this node (or of the mesh behind it), streamed,
+// its answer checked by a JSON schema where one is given; and embeddings. SPDX-License-Identifier:
+// Apache-2.0
 #include "acts/acts_priv.h"
 #include "text/schema.h"
 #include "text/sse.h"
@@ -154,7 +154,8 @@ static void add_tool(struct model *m, const struct val *piece)
     if (i > 63 || i > val_len(m->tools))
         return;
     if (i == val_len(m->tools)) {
-        m->tools = val_push(m->tools ? m->tools : val_arr(), val_ref((struct val *)(uintptr_t)piece));
+        m->tools =
+            val_push(m->tools ? m->tools : val_arr(), val_ref((struct val *)(uintptr_t)piece));
         return;
     }
     struct val *old = val_at(m->tools, i), *function = val_get_cstr(old, "function");
@@ -212,8 +213,7 @@ static bool on_part(struct act *a, struct bytes part)
         struct bytes first = bytes_trim(part);
         m->is_json = first.n && *first.p == '{';
     }
-    int rc = m->is_json ? buf_put(&m->whole, part)
-                        : sse_parser_feed(&m->sse, part, on_event, m);
+    int rc = m->is_json ? buf_put(&m->whole, part) : sse_parser_feed(&m->sse, part, on_event, m);
     if (rc < 0 || m->text.failed || m->thought.failed) {
         act_fail(a, ACT_RUNTIME, 0, true, "call: model: the answer has more than 16 MiB");
         return false;
@@ -226,16 +226,20 @@ static bool on_part(struct act *a, struct bytes part)
 static void refused(struct act *a, int status, const struct val *error, struct bytes body)
 {
     const char *why = val_text(val_get_cstr(error, "message"), NULL);
-    enum act_problem type = status == 403   ? ACT_AUTHORIZATION
-                            : status == 401 ? ACT_AUTHENTICATION
-                            : status == 504 ? ACT_TIMEOUT
+    enum act_problem type = status == 403                                    ? ACT_AUTHORIZATION
+                            : status == 401                                  ? ACT_AUTHENTICATION
+                            : status == 504                                  ? ACT_TIMEOUT
                             : status >= 400 && status < 429 && status != 408 ? ACT_CONFIGURATION
                                                                              : ACT_COMMUNICATION;
     bool final = type == ACT_CONFIGURATION || type == ACT_AUTHORIZATION;
     body = bytes_trim(bytes_first(body, 400));
     act_fail(a, type, status, final, "call: model: %.*s",
-             why ? (int)strlen(why) : body.n ? (int)body.n : 20,
-             why ? why : body.n ? body.p : "it answered nothing.");
+             why      ? (int)strlen(why)
+             : body.n ? (int)body.n
+                      : 20,
+             why      ? why
+             : body.n ? body.p
+                      : "it answered nothing.");
 }
 
 // The answer as the value that the schema describes. NULL: the act has ended.
@@ -289,7 +293,8 @@ static void chat_end(struct act *a, struct act_fetch *f)
         return;
     }
     struct bytes text = buf_bytes(&m->text);
-    struct val *content = schema && !m->tools ? checked(a, schema, bytes_trim(text)) : val_str(text);
+    struct val *content =
+        schema && !m->tools ? checked(a, schema, bytes_trim(text)) : val_str(text);
     if (a->ended)
         return;
     struct val *out = val_put_cstr(val_obj(), "content", content);

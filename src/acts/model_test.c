@@ -21,7 +21,8 @@ static void stream(struct http_exchange *x, const char *const *chunks)
     http_finish(x);
 }
 
-#define DELTA(text) "{\"model\":\"tiny\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"" text "\"}}]}"
+#define DELTA(text)                                                                                \
+    "{\"model\":\"tiny\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"" text "\"}}]}"
 #define STOP "{\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}"
 #define USAGE "{\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2}}"
 
@@ -34,16 +35,19 @@ static void answer(struct rig *r, struct http_exchange *x, struct seen *s)
                                         NULL};
     static const char *const cut[] = {"{\"choices\":[]}", NULL};
     static const char *const tools[] = {
-        "{\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"c1\",\"type\":\"function\","
+        "{\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"c1\",\"type\":"
+        "\"function\","
         "\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"x\\\"\"}}]}}]}",
-        "{\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\":1}\"}"
+        "{\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\":1}"
+        "\"}"
         "}]},\"finish_reason\":\"tool_calls\"}]}",
         NULL};
     const char *body = buf_cstr(&s->body);
     (void)r;
     if (strcmp(s->target, "/v1/embeddings") == 0)
-        rig_json(x, 200, "{\"model\":\"e\",\"data\":[{\"embedding\":[1,2]},{\"embedding\":[3,4]}],"
-                         "\"usage\":{\"total_tokens\":2}}");
+        rig_json(x, 200,
+                 "{\"model\":\"e\",\"data\":[{\"embedding\":[1,2]},{\"embedding\":[3,4]}],"
+                 "\"usage\":{\"total_tokens\":2}}");
     else if (strstr(body, "\"missing\""))
         rig_json(x, 404, "{\"error\":{\"message\":\"there is no model missing\"}}");
     else if (strstr(body, "\"loading\""))
@@ -55,21 +59,24 @@ static void answer(struct rig *r, struct http_exchange *x, struct seen *s)
     else if (strstr(body, "\"tools\""))
         stream(x, tools);
     else if (strstr(body, "\"whole\""))
-        rig_json(x, 200, "{\"model\":\"w\",\"choices\":[{\"message\":{\"content\":\"all\"},"
-                         "\"finish_reason\":\"stop\"}],\"usage\":{\"total_tokens\":1}}");
+        rig_json(x, 200,
+                 "{\"model\":\"w\",\"choices\":[{\"message\":{\"content\":\"all\"},"
+                 "\"finish_reason\":\"stop\"}],\"usage\":{\"total_tokens\":1}}");
     else if (strstr(body, "json_schema"))
         stream(x, json);
     else
         stream(x, plain);
 }
 
-#define SCHEMA(type) "\"schema\":{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"" type "\"}}}"
+#define SCHEMA(type)                                                                               \
+    "\"schema\":{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"" type "\"}}}"
 
 static void next(struct rig *r, unsigned round)
 {
     static const char *const with[] = {
         "{\"model\":\"tiny\",\"prompt\":\"hi\",\"system\":\"be kind\",\"temperature\":0.5}",
-        "{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]," SCHEMA("number") "}",
+        "{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]," SCHEMA(
+            "number") "}",
         "{\"model\":\"tiny\",\"prompt\":\"hi\",\"schema\":{\"format\":\"json\",\"document\":{"
         "\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\"}}}}}",
         "{\"model\":\"missing\",\"prompt\":\"hi\"}",
@@ -99,35 +106,42 @@ static void test_model(void **state)
     r.change = with_self;
     r.label = "internal";
     rig_run(&r, next);
-    gave(&r.ones[0], "{\"content\":\"Hello \xc3\xa9\",\"model\":\"tiny\",\"usage\":{\"prompt_tokens\":"
-                     "3,\"completion_tokens\":2},\"finish\":\"stop\"}");
+    gave(&r.ones[0],
+         "{\"content\":\"Hello \xc3\xa9\",\"model\":\"tiny\",\"usage\":{\"prompt_tokens\":"
+         "3,\"completion_tokens\":2},\"finish\":\"stop\"}");
     assert_true(r.ones[0].beats >= 1);
     assert_string_equal(r.seen[0].target, "/v1/chat/completions");
     assert_string_equal(seen_header(&r.seen[0], "Authorization"), "Bearer plx_test");
     assert_string_equal(seen_header(&r.seen[0], "Idempotency-Key"), "run-1/7");
     assert_string_equal(seen_header(&r.seen[0], "X-Plexus-Label"), "internal");
     AUTO(val) sent = rig_val(buf_cstr(&r.seen[0].body));
-    AUTO(val) want = rig_val(
-        "{\"model\":\"tiny\",\"temperature\":0.5,\"messages\":[{\"role\":\"system\",\"content\":\"be "
+    AUTO(val)
+    want = rig_val(
+        "{\"model\":\"tiny\",\"temperature\":0.5,\"messages\":[{\"role\":\"system\",\"content\":"
+        "\"be "
         "kind\"},{\"role\":\"user\",\"content\":\"hi\"}],\"stream\":true,\"stream_options\":{"
         "\"include_usage\":true}}");
     assert_true(val_equal(sent, want));
     gave(&r.ones[1], "{\"content\":{\"a\":1},\"text\":\"{\\\"a\\\": 1}\",\"model\":\"tiny\","
                      "\"finish\":\"stop\"}");
-    assert_non_null(strstr(buf_cstr(&r.seen[1].body), "\"response_format\":{\"type\":\"json_schema\""));
+    assert_non_null(
+        strstr(buf_cstr(&r.seen[1].body), "\"response_format\":{\"type\":\"json_schema\""));
     failed(&r.ones[2], "validation", 400, false, "does not fit the schema: /a: ");
     failed(&r.ones[3], "configuration", 404, true, "there is no model missing");
     failed(&r.ones[4], "communication", 503, false, "it is loading");
     failed(&r.ones[5], "communication", 502, false, "the engine died");
     failed(&r.ones[6], "communication", 500, false, "cut");
-    gave(&r.ones[7], "{\"content\":\"\",\"model\":\"tiny\",\"finish\":\"tool_calls\",\"tool_calls\":[{"
-                     "\"index\":0,\"id\":\"c1\",\"type\":\"function\",\"function\":{\"name\":\"f\","
-                     "\"arguments\":\"{\\\"x\\\":1}\"}}]}");
-    gave(&r.ones[8], "{\"content\":\"all\",\"model\":\"w\",\"usage\":{\"total_tokens\":1},\"finish\":"
-                     "\"stop\"}");
+    gave(&r.ones[7],
+         "{\"content\":\"\",\"model\":\"tiny\",\"finish\":\"tool_calls\",\"tool_calls\":[{"
+         "\"index\":0,\"id\":\"c1\",\"type\":\"function\",\"function\":{\"name\":\"f\","
+         "\"arguments\":\"{\\\"x\\\":1}\"}}]}");
+    gave(&r.ones[8],
+         "{\"content\":\"all\",\"model\":\"w\",\"usage\":{\"total_tokens\":1},\"finish\":"
+         "\"stop\"}");
     gave(&r.ones[9], "{\"embedding\":[1,2],\"embeddings\":[[1,2],[3,4]],\"model\":\"e\",\"usage\":{"
                      "\"total_tokens\":2}}");
-    gave(&r.ones[10], "{\"embeddings\":[[1,2],[3,4]],\"model\":\"e\",\"usage\":{\"total_tokens\":2}}");
+    gave(&r.ones[10],
+         "{\"embeddings\":[[1,2],[3,4]],\"model\":\"e\",\"usage\":{\"total_tokens\":2}}");
     failed(&r.ones[11], "configuration", 400, true, "model: NAME");
     failed(&r.ones[12], "configuration", 400, true, "messages or prompt");
     failed(&r.ones[13], "validation", 400, false, "is not JSON");

@@ -15,7 +15,7 @@ struct openapi {
     struct act_auth auth;
     struct act_web *web;
     struct val *doc, *op, *item; // item: the operation's path item
-    struct bytes path, method;   // in doc
+    struct bytes path, method; // in doc
     struct buf base;
 };
 
@@ -106,7 +106,8 @@ static void put_path(struct request *q, struct bytes name, const struct val *v)
 }
 
 // Swagger 2: collectionFormat; OpenAPI 3: style and explode (form, exploded, when nothing is said).
-static void put_query(struct request *q, const struct val *p, struct bytes name, const struct val *v)
+static void put_query(struct request *q, const struct val *p, struct bytes name,
+                      const struct val *v)
 {
     const char *format = val_text(val_get_cstr(p, "collectionFormat"), NULL);
     const char *style = val_text(val_get_cstr(p, "style"), "form"), *between = ",";
@@ -191,14 +192,15 @@ static void take_param(struct request *q, struct val *takes_none)
     if (!p || q->rc < 0)
         return;
     if (!v) // a value that the document has for it
-        v = val_get_cstr(p, "default") ? val_get_cstr(p, "default")
-                                       : val_get_cstr(resolve(q->doc, val_get_cstr(p, "schema")),
-                                                      "default");
+        v = val_get_cstr(p, "default")
+                ? val_get_cstr(p, "default")
+                : val_get_cstr(resolve(q->doc, val_get_cstr(p, "schema")), "default");
     if (!v && strcmp(in, "body") == 0) // "body" is how people call it, whatever its name
         v = val_get_cstr(q->given, "body");
     if (!v || val_is(v, JSON_NULL)) {
         if (val_bool_of(val_get_cstr(p, "required"), strcmp(in, "path") == 0))
-            q->rc = err_set(&q->e, E_INVALID, "parameter %.*s (%s) is missing", BYTES_FMT(name), in);
+            q->rc =
+                err_set(&q->e, E_INVALID, "parameter %.*s (%s) is missing", BYTES_FMT(name), in);
         return;
     }
     if (strcmp(in, "path") == 0)
@@ -221,7 +223,8 @@ static bool is_param(const struct openapi *o, struct bytes name)
                                  val_get_cstr(o->op, "parameters")};
     for (int l = 0; l < 2; l++)
         for (size_t i = 0; i < val_len(lists[l]); i++)
-            if (bytes_eq(val_bytes(val_get_cstr(resolve(o->doc, val_at(lists[l], i)), "name")), name))
+            if (bytes_eq(val_bytes(val_get_cstr(resolve(o->doc, val_at(lists[l], i)), "name")),
+                         name))
                 return true;
     return false;
 }
@@ -247,7 +250,8 @@ static void take_body(struct openapi *o, struct request *q)
     }
     if (!v) {
         if (val_bool_of(val_get_cstr(body, "required"), false))
-            q->rc = err_set(&q->e, E_INVALID, "the operation needs a body: parameters: { body: ... }");
+            q->rc =
+                err_set(&q->e, E_INVALID, "the operation needs a body: parameters: { body: ... }");
         return;
     }
     if (!val_get_cstr(content, "application/json")) { // the first that is named
@@ -260,8 +264,9 @@ static void take_body(struct openapi *o, struct request *q)
     else if (bytes_starts(type, BYTES("multipart/")))
         q->rc = err_set(&q->e, E_UNSUPPORTED, "a body of %.*s cannot be sent", BYTES_FMT(type));
     else
-        put_body(q, v, val_is(v, JSON_STR) && bytes_is(type, "text/plain") ? "text/plain"
-                                                                           : "application/json");
+        put_body(q, v,
+                 val_is(v, JSON_STR) && bytes_is(type, "text/plain") ? "text/plain"
+                                                                     : "application/json");
 }
 
 static void put_form(struct request *q)
@@ -285,7 +290,7 @@ static void put_form(struct request *q)
 
 static bool find(struct openapi *o, struct bytes id)
 {
-    static const char *const methods[] = {"get",  "put",  "post",  "delete",
+    static const char *const methods[] = {"get",  "put",   "post",    "delete",
                                           "head", "patch", "options", "trace"};
     const struct val *paths = val_get_cstr(o->doc, "paths");
     size_t at = 0;
@@ -439,16 +444,17 @@ static void ready(struct act *a, struct val *takes_with)
         act_fail(a, q.rc == E_INVALID ? ACT_VALIDATION : ACT_CONFIGURATION, 0, true,
                  "call: openapi: %s", q.e.text);
     else
-        act_web(a, &o->web,
-                &(struct act_web_args){.method = o->method,
-                                       .url = buf_bytes(&url),
-                                       .shown = buf_bytes(&shown),
-                                       .headers = buf_bytes(&q.lines),
-                                       .body = q.type ? &q.body : NULL,
-                                       .auth = &o->auth,
-                                       .redirect = val_bool_of(val_get_cstr(with, "redirect"), false),
-                                       .once = true,
-                                       .output = val_text(val_get_cstr(a->with, "output"), NULL)});
+        act_web(
+            a, &o->web,
+            &(struct act_web_args){.method = o->method,
+                                   .url = buf_bytes(&url),
+                                   .shown = buf_bytes(&shown),
+                                   .headers = buf_bytes(&q.lines),
+                                   .body = q.type ? &q.body : NULL,
+                                   .auth = &o->auth,
+                                   .redirect = val_bool_of(val_get_cstr(with, "redirect"), false),
+                                   .once = true,
+                                   .output = val_text(val_get_cstr(a->with, "output"), NULL)});
     request_fini(&q);
     request_fini(&s);
     if (url.p)

@@ -5,14 +5,18 @@
 static const char swagger[] =
     "{\"swagger\":\"2.0\",\"basePath\":\"/v2\",\"host\":\"HOST\",\"schemes\":[\"http\"],"
     "\"parameters\":{\"trace\":{\"name\":\"X-Trace\",\"in\":\"header\",\"type\":\"string\"}},"
-    "\"paths\":{\"/pet/findByStatus\":{\"get\":{\"operationId\":\"findPetsByStatus\",\"parameters\":[{"
-    "\"name\":\"status\",\"in\":\"query\",\"required\":true,\"type\":\"array\",\"collectionFormat\":"
+    "\"paths\":{\"/pet/"
+    "findByStatus\":{\"get\":{\"operationId\":\"findPetsByStatus\",\"parameters\":[{"
+    "\"name\":\"status\",\"in\":\"query\",\"required\":true,\"type\":\"array\","
+    "\"collectionFormat\":"
     "\"multi\"},{\"name\":\"tags\",\"in\":\"query\",\"type\":\"array\"},{\"$ref\":\"#/parameters/"
     "trace\"}]}},"
-    "\"/pet/{petId}\":{\"parameters\":[{\"name\":\"petId\",\"in\":\"path\",\"required\":true,\"type\":"
+    "\"/pet/"
+    "{petId}\":{\"parameters\":[{\"name\":\"petId\",\"in\":\"path\",\"required\":true,\"type\":"
     "\"integer\"}],\"get\":{\"operationId\":\"getPetById\"},\"post\":{\"operationId\":\"form\","
     "\"parameters\":[{\"name\":\"name\",\"in\":\"formData\"}]}},"
-    "\"/pet\":{\"post\":{\"operationId\":\"addPet\",\"parameters\":[{\"name\":\"pet\",\"in\":\"body\","
+    "\"/"
+    "pet\":{\"post\":{\"operationId\":\"addPet\",\"parameters\":[{\"name\":\"pet\",\"in\":\"body\","
     "\"required\":true,\"schema\":{}}]}}}}";
 
 static const char open3[] =
@@ -77,7 +81,8 @@ static void answer(struct rig *r, struct http_exchange *x, struct seen *s)
         rig_json(x, 200, "{\"id\":1}");
 }
 
-#define CALL(doc, op, rest) "{\"document\":{\"endpoint\":\"%B" doc "\"},\"operationId\":\"" op "\"" rest "}"
+#define CALL(doc, op, rest)                                                                        \
+    "{\"document\":{\"endpoint\":\"%B" doc "\"},\"operationId\":\"" op "\"" rest "}"
 
 static const char *const with[] = {
     CALL("/v2/swagger.json", "findPetsByStatus",
@@ -115,8 +120,7 @@ static void test_calls(void **state)
     r.answer = answer;
     rig_run(&r, next);
     gave(&r.ones[0], "{\"id\":1}");
-    assert_string_equal(r.seen[1].target,
-                        "/v2/pet/findByStatus?status=a%20b&status=c&tags=x,y");
+    assert_string_equal(r.seen[1].target, "/v2/pet/findByStatus?status=a%20b&status=c&tags=x,y");
     assert_string_equal(seen_header(&r.seen[1], "X-Trace"), "t");
     assert_string_equal(r.seen[3].target, "/v2/pet/1");
     assert_int_equal(val_i64(val_ptr(r.ones[1].output, BYTES("/content/id")), 0), 1);
@@ -128,8 +132,7 @@ static void test_calls(void **state)
     assert_string_equal(seen_header(&r.seen[7], "Authorization"), "Bearer tok");
     gave(&r.ones[4], "{\"id\":1}");
     assert_string_equal(r.seen[10].method, "PUT");
-    assert_string_equal(r.seen[10].target,
-                        "/v3/items/7/1,2?q=1&q=2&p=3%7C4&deep%5Ba%5D=1&size=5");
+    assert_string_equal(r.seen[10].target, "/v3/items/7/1,2?q=1&q=2&p=3%7C4&deep%5Ba%5D=1&size=5");
     assert_string_equal(seen_header(&r.seen[10], "Cookie"), "session=s%201");
     assert_string_equal(seen_header(&r.seen[10], "X-List"), "k,l");
     assert_string_equal(buf_cstr(&r.seen[10].body), "{\"name\":\"rest\",\"n\":2}");
@@ -149,21 +152,36 @@ static void test_calls(void **state)
 static void test_join(void **state)
 {
     static const char *const cases[][2] = {
-        {"g", "http://a/b/c/g"},         {"./g", "http://a/b/c/g"},
-        {"g/", "http://a/b/c/g/"},       {"/g", "http://a/g"},
-        {"//g", "http://g"},             {"?y", "http://a/b/c/d;p?y"},
-        {"g?y", "http://a/b/c/g?y"},     {"#s", "http://a/b/c/d;p?q"},
-        {"g#s", "http://a/b/c/g"},       {";x", "http://a/b/c/;x"},
-        {"", "http://a/b/c/d;p?q"},      {".", "http://a/b/c/"},
-        {"./", "http://a/b/c/"},         {"..", "http://a/b/"},
-        {"../", "http://a/b/"},          {"../g", "http://a/b/g"},
-        {"../..", "http://a/"},          {"../../g", "http://a/g"},
-        {"../../../g", "http://a/g"},    {"/./g", "http://a/g"},
-        {"/../g", "http://a/g"},         {"g.", "http://a/b/c/g."},
-        {"..g", "http://a/b/c/..g"},     {"./../g", "http://a/b/g"},
-        {"./g/.", "http://a/b/c/g/"},    {"g/./h", "http://a/b/c/g/h"},
-        {"g/../h", "http://a/b/c/h"},    {"g;x=1/../y", "http://a/b/c/y"},
-        {"g?y/./x", "http://a/b/c/g?y/./x"}, {"https://x/y z", "https://x/y%20z"},
+        {"g", "http://a/b/c/g"},
+        {"./g", "http://a/b/c/g"},
+        {"g/", "http://a/b/c/g/"},
+        {"/g", "http://a/g"},
+        {"//g", "http://g"},
+        {"?y", "http://a/b/c/d;p?y"},
+        {"g?y", "http://a/b/c/g?y"},
+        {"#s", "http://a/b/c/d;p?q"},
+        {"g#s", "http://a/b/c/g"},
+        {";x", "http://a/b/c/;x"},
+        {"", "http://a/b/c/d;p?q"},
+        {".", "http://a/b/c/"},
+        {"./", "http://a/b/c/"},
+        {"..", "http://a/b/"},
+        {"../", "http://a/b/"},
+        {"../g", "http://a/b/g"},
+        {"../..", "http://a/"},
+        {"../../g", "http://a/g"},
+        {"../../../g", "http://a/g"},
+        {"/./g", "http://a/g"},
+        {"/../g", "http://a/g"},
+        {"g.", "http://a/b/c/g."},
+        {"..g", "http://a/b/c/..g"},
+        {"./../g", "http://a/b/g"},
+        {"./g/.", "http://a/b/c/g/"},
+        {"g/./h", "http://a/b/c/g/h"},
+        {"g/../h", "http://a/b/c/h"},
+        {"g;x=1/../y", "http://a/b/c/y"},
+        {"g?y/./x", "http://a/b/c/g?y/./x"},
+        {"https://x/y z", "https://x/y%20z"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -182,12 +200,24 @@ static void test_durations(void **state)
         const char *json;
         int64_t ms; // -1: none
     } cases[] = {
-        {"\"PT5S\"", 5000},       {"\"P1DT2H3M4.5S\"", 93784500}, {"\"PT0.001S\"", 1},
-        {"\"P2W\"", 1209600000},  {"{\"seconds\":5}", 5000},      {"{\"days\":1,\"milliseconds\":2}", 86400002},
-        {"\"\"", -1},             {"\"P\"", -1},                  {"\"PT\"", -1},
-        {"\"5s\"", -1},           {"\"P1Y\"", -1},                {"\"P1M\"", -1},
-        {"\"PT1.2.3S\"", -1},     {"{}", -1},                     {"7", -1},
-        {"{\"seconds\":-1}", -1}, {"\"PTS\"", -1},                {"\"P1H\"", -1},
+        {"\"PT5S\"", 5000},
+        {"\"P1DT2H3M4.5S\"", 93784500},
+        {"\"PT0.001S\"", 1},
+        {"\"P2W\"", 1209600000},
+        {"{\"seconds\":5}", 5000},
+        {"{\"days\":1,\"milliseconds\":2}", 86400002},
+        {"\"\"", -1},
+        {"\"P\"", -1},
+        {"\"PT\"", -1},
+        {"\"5s\"", -1},
+        {"\"P1Y\"", -1},
+        {"\"P1M\"", -1},
+        {"\"PT1.2.3S\"", -1},
+        {"{}", -1},
+        {"7", -1},
+        {"{\"seconds\":-1}", -1},
+        {"\"PTS\"", -1},
+        {"\"P1H\"", -1},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

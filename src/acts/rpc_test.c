@@ -1,5 +1,5 @@
-// rpc_test.c: call: a2a and call: mcp: JSON, streams, sessions, and a child on its standard streams.
-// SPDX-License-Identifier: Apache-2.0
+// rpc_test.c: call: a2a and call: mcp: JSON, streams, sessions, and a child on its standard
+// streams. SPDX-License-Identifier: Apache-2.0
 #include "acts/acts_rig.h"
 
 static void stream(struct http_exchange *x, const char *text)
@@ -18,37 +18,47 @@ static void answer_a2a(struct rig *r, struct http_exchange *x, struct seen *s)
     if (strcmp(s->target, "/.well-known/agent-card.json") == 0)
         rig_json(x, 200, "{\"name\":\"a\",\"url\":\"/agent\",\"preferredTransport\":\"JSONRPC\"}");
     else if (strcmp(s->target, "/grpc-card.json") == 0)
-        rig_json(x, 200, "{\"url\":\"x\",\"preferredTransport\":\"GRPC\",\"additionalInterfaces\":[{"
-                         "\"transport\":\"GRPC\",\"url\":\"y\"},{\"transport\":\"JSONRPC\",\"url\":"
-                         "\"agent\"}]}");
+        rig_json(x, 200,
+                 "{\"url\":\"x\",\"preferredTransport\":\"GRPC\",\"additionalInterfaces\":[{"
+                 "\"transport\":\"GRPC\",\"url\":\"y\"},{\"transport\":\"JSONRPC\",\"url\":"
+                 "\"agent\"}]}");
     else if (strcmp(s->target, "/no-card.json") == 0)
         rig_json(x, 200, "{\"name\":\"a\"}");
     else if (strstr(body, "message/stream"))
-        stream(x, "data: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"kind\":\"task\"}}\n\n"
-                  ": still here\n\n"
-                  "data: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"kind\":\"status-update\",\"final\":"
-                  "true}}\n\n");
+        stream(
+            x,
+            "data: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"kind\":\"task\"}}\n\n"
+            ": still here\n\n"
+            "data: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"kind\":\"status-update\",\"final\":"
+            "true}}\n\n");
     else if (strstr(body, "tasks/get"))
-        rig_json(x, 200, "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32001,\"message\":\"Task "
-                         "not found\",\"data\":{\"id\":\"t\"}}}");
+        rig_json(x, 200,
+                 "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32001,\"message\":\"Task "
+                 "not found\",\"data\":{\"id\":\"t\"}}}");
     else if (strstr(body, "tasks/cancel"))
-        rig_json(x, 500, "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32603,\"message\":"
-                         "\"inside\"}}");
+        rig_json(x, 500,
+                 "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32603,\"message\":"
+                 "\"inside\"}}");
     else if (strstr(body, "tasks/list"))
         http_reply(x, 502, "text/html", BYTES_NONE, BYTES("<p>bad gateway"));
     else
-        rig_json(x, 200, "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"kind\":\"message\",\"parts\":[]}}");
+        rig_json(x, 200,
+                 "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"kind\":\"message\",\"parts\":[]}}");
     (void)r;
 }
 
 static void next_a2a(struct rig *r, unsigned round)
 {
     static const char *const with[] = {
-        "{\"method\":\"message/send\",\"agentCard\":{\"endpoint\":\"%B/.well-known/agent-card.json\"},"
+        "{\"method\":\"message/send\",\"agentCard\":{\"endpoint\":\"%B/.well-known/"
+        "agent-card.json\"},"
         "\"parameters\":{\"message\":{\"parts\":[{\"kind\":\"text\",\"text\":\"hi\"}]}}}",
-        "{\"method\":\"message/stream\",\"server\":{\"uri\":\"%B/agent\",\"authentication\":{\"bearer\":{"
-        "\"token\":\"tok-1\"}}},\"parameters\":{\"message\":{\"role\":\"agent\",\"messageId\":\"m\"}}}",
-        "{\"method\":\"message/send\",\"agentCard\":{\"endpoint\":{\"uri\":\"%B/grpc-card.json\"}}}",
+        "{\"method\":\"message/stream\",\"server\":{\"uri\":\"%B/"
+        "agent\",\"authentication\":{\"bearer\":{"
+        "\"token\":\"tok-1\"}}},\"parameters\":{\"message\":{\"role\":\"agent\",\"messageId\":"
+        "\"m\"}}}",
+        "{\"method\":\"message/send\",\"agentCard\":{\"endpoint\":{\"uri\":\"%B/"
+        "grpc-card.json\"}}}",
         "{\"method\":\"tasks/get\",\"server\":\"%B/agent\",\"parameters\":{\"id\":\"t\"}}",
         "{\"method\":\"tasks/cancel\",\"server\":\"%B/agent\"}",
         "{\"method\":\"tasks/list\",\"server\":\"%B/agent\"}",
@@ -100,20 +110,23 @@ static void answer_mcp(struct rig *r, struct http_exchange *x, struct seen *s)
     if (strcmp(s->method, "DELETE") == 0) {
         http_reply(x, 405, NULL, BYTES_NONE, BYTES_NONE); // allowed, says the specification
     } else if (strstr(body, "\"initialize\"") && strcmp(s->target, "/broken") == 0) {
-        rig_json(x, 200, "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32602,\"message\":"
-                         "\"Unsupported protocol version\"}}");
+        rig_json(x, 200,
+                 "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32602,\"message\":"
+                 "\"Unsupported protocol version\"}}");
     } else if (strstr(body, "\"initialize\"")) {
-        http_reply(x, 200, "application/json",
-                   strcmp(s->target, "/plain") == 0 ? BYTES_NONE : BYTES("Mcp-Session-Id: s-1\r\n"),
-                   BYTES("{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"protocolVersion\":\"2025-03-26\","
-                         "\"capabilities\":{},\"serverInfo\":{\"name\":\"x\",\"version\":\"1\"}}}"));
+        http_reply(
+            x, 200, "application/json",
+            strcmp(s->target, "/plain") == 0 ? BYTES_NONE : BYTES("Mcp-Session-Id: s-1\r\n"),
+            BYTES("{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"protocolVersion\":\"2025-03-26\","
+                  "\"capabilities\":{},\"serverInfo\":{\"name\":\"x\",\"version\":\"1\"}}}"));
     } else if (strstr(body, "notifications/initialized")) {
         http_reply(x, 202, NULL, BYTES_NONE, BYTES_NONE);
     } else if (strstr(body, "tools/call")) {
-        stream(x, "event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\","
-                  "\"params\":{\"progress\":1}}\n\n"
-                  "event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{\"content\":[{"
-                  "\"type\":\"text\",\"text\":\"done\"}]}}\n\n");
+        stream(x,
+               "event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\","
+               "\"params\":{\"progress\":1}}\n\n"
+               "event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{\"content\":[{"
+               "\"type\":\"text\",\"text\":\"done\"}]}}\n\n");
     } else if (strstr(body, "prompts/get")) {
         stream(x, ": nothing\n\n");
     } else if (strstr(body, "resources/read")) {
@@ -125,7 +138,8 @@ static void answer_mcp(struct rig *r, struct http_exchange *x, struct seen *s)
 
 static void next_mcp(struct rig *r, unsigned round)
 {
-#define HTTP(path) "\"transport\":{\"http\":{\"endpoint\":\"%B" path "\",\"headers\":{\"X-Own\":\"h\"}}}"
+#define HTTP(path)                                                                                 \
+    "\"transport\":{\"http\":{\"endpoint\":\"%B" path "\",\"headers\":{\"X-Own\":\"h\"}}}"
     static const char *const with[] = {
         "{\"method\":\"tools/call\",\"parameters\":{\"name\":\"n\",\"arguments\":{\"a\":1}}," HTTP(
             "/mcp") ",\"client\":{\"name\":\"me\",\"version\":\"2\"}}",
@@ -151,7 +165,8 @@ static void test_mcp_http(void **state)
     rig_run(&r, next_mcp);
     gave(&r.ones[0], "{\"content\":[{\"type\":\"text\",\"text\":\"done\"}]}");
     assert_int_equal(r.ones[0].beats, 1);
-    assert_non_null(strstr(buf_cstr(&r.seen[0].body), "\"clientInfo\":{\"name\":\"me\",\"version\":\"2\"}"));
+    assert_non_null(
+        strstr(buf_cstr(&r.seen[0].body), "\"clientInfo\":{\"name\":\"me\",\"version\":\"2\"}"));
     assert_non_null(strstr(buf_cstr(&r.seen[0].body), "\"protocolVersion\":\"2025-06-18\""));
     assert_string_equal(seen_header(&r.seen[0], "MCP-Protocol-Version"), "");
     assert_string_equal(seen_header(&r.seen[1], "MCP-Protocol-Version"), "2025-03-26");
@@ -193,13 +208,16 @@ static void test_mcp_http(void **state)
 
 static void next_child(struct rig *r, unsigned round)
 {
-#define STDIO "\"transport\":{\"stdio\":{\"command\":\"python3\",\"arguments\":[\"-c\",\"" SERVER "\",\"x y\"]}}"
+#define STDIO                                                                                      \
+    "\"transport\":{\"stdio\":{\"command\":\"python3\",\"arguments\":[\"-c\",\"" SERVER            \
+    "\",\"x y\"]}}"
     if (round == 0) {
         (void)rig_do(r, "mcp",
                      "{\"method\":\"tools/call\",\"parameters\":{\"name\":\"n\"}," STDIO "}", 0);
         (void)rig_do(r, "mcp", "{\"method\":\"prompts/list\"," STDIO "}", 0);
         (void)rig_do(r, "mcp",
-                     "{\"method\":\"resources/list\",\"timeout\":{\"milliseconds\":700}," STDIO "}", 0);
+                     "{\"method\":\"resources/list\",\"timeout\":{\"milliseconds\":700}," STDIO "}",
+                     0);
         (void)rig_do(r, "mcp",
                      "{\"method\":\"tools/list\",\"transport\":{\"stdio\":{\"command\":"
                      "\"/nonexistent/server\"}}}",

@@ -17,9 +17,10 @@ struct script {
 static const struct language {
     const char *name, *file;
     bool python;
-} languages[] = { // dsl-reference names js and python; the others are what people write
-    {"js", "script.js", false},      {"javascript", "script.js", false},
-    {"python", "script.py", true},   {"python3", "script.py", true},
+} languages[] = {
+    // dsl-reference names js and python; the others are what people write
+    {"js", "script.js", false},    {"javascript", "script.js", false},
+    {"python", "script.py", true}, {"python3", "script.py", true},
     {"node", "script.js", false},
 };
 
