@@ -34,12 +34,12 @@ FUZZ_C  := $(filter %_fuzz.c,$(ALL_C))
 # The simulator is linked instead of room loop, by test programs only.
 SIM_C   := $(filter-out %_test.c,$(wildcard src/sim/*.c))
 LIB_C   := $(filter-out %_test.c %_fuzz.c src/app/main.c $(SIM_C),$(ALL_C))
-GEN_C   := build/gen/assets_config.c build/gen/assets_gate.c build/gen/assets_web.c build/gen/assets_temporal.c
+GEN_C   := build/gen/assets_config.c build/gen/assets_flow.c build/gen/assets_gate.c build/gen/assets_temporal.c build/gen/assets_web.c
 WEB_FILES := $(sort $(wildcard src/web/assets/*))
 GATE_SCHEMAS := $(sort $(wildcard src/gate/schemas/v1/*.json))
 
 O := build/$(MODE)-$(notdir $(CC))
-PKG := libuv libssl libcrypto yaml-0.1 libpcre2-8 libnghttp2
+PKG := libuv libssl libcrypto yaml-0.1 libpcre2-8 sqlite3 libnghttp2
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wswitch-enum -Werror
 CFLAGS_opt   := -O2 -g
 CFLAGS_san   := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -DPLEXUS_FAULTS
@@ -54,7 +54,7 @@ DEPFLAGS := -I$(YYJSON_DIR) -I$(LLHTTP_DIR) $(shell pkg-config --cflags $(PKG) 2
 ifeq ($(UNAME),Linux)
 LIBDIRS := $(shell pkg-config --variable=libdir $(PKG) 2>/dev/null | tr ' ' '\n' | sort -u)
 pick = $(firstword $(wildcard $(foreach d,$(LIBDIRS) /usr/lib/$(shell $(CC) -dumpmachine 2>/dev/null),$(d)/lib$(1)_a.a $(d)/lib$(1).a)) -l$(1))
-LIBS := $(call pick,uv) $(call pick,yaml) $(call pick,pcre2-8) $(call pick,nghttp2) -lssl -lcrypto -lpthread -ldl -lm -lrt
+LIBS := $(call pick,uv) $(call pick,yaml) $(call pick,pcre2-8) $(call pick,sqlite3) $(call pick,nghttp2) -lssl -lcrypto -lpthread -ldl -lm -lrt
 else
 LIBS := $(shell pkg-config --libs $(PKG)) -lpthread
 endif
@@ -96,6 +96,8 @@ $(O)/vendor/llhttp_http.o: $(LLHTTP_DIR)/http.c
 # ---- generated C: files that are embedded ------------------------------------------------------
 build/gen/assets_config.c: tools/embed.py src/config/schema.json
 	@mkdir -p $(@D) && python3 tools/embed.py $@ config_schema=src/config/schema.json
+build/gen/assets_flow.c: tools/embed.py src/flow/schema.json
+	@mkdir -p $(@D) && python3 tools/embed.py $@ flow_schema=src/flow/schema.json
 build/gen/assets_gate.c: tools/embed.py $(GATE_SCHEMAS)
 	@mkdir -p $(@D) && python3 tools/embed.py $@ $(foreach f,$(GATE_SCHEMAS),gate_$(basename $(notdir $(f)))=$(f))
 build/gen/assets_web.c: tools/embed.py $(WEB_FILES)

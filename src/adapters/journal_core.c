@@ -88,12 +88,23 @@ static void note(struct journal_core *c, const struct journal_item *x)
     c->stats.bytes += x->bytes;
 }
 
+static bool keep_on(struct journal_core *c, struct journal_item *x)
+{
+    if (!x->again || x->status)
+        return false;
+    x->again = false;
+    list_add_head(&c->writes, &x->link);
+    return true;
+}
+
 static void tell_all(struct journal_core *c, struct list *items)
 {
     c->telling = true;
     while (!list_empty(items)) {
         struct journal_item *x = container_of(items->next, struct journal_item, link);
         list_del(&x->link);
+        if (keep_on(c, x))
+            continue;
         c->stats.waiting--;
         c->waiting_bytes -= x->bytes;
         note(c, x);

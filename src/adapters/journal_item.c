@@ -28,15 +28,18 @@ size_t journal_run_bytes(const struct journal_run *run)
     return n;
 }
 
-static struct bytes put(char **to, struct bytes s)
+static struct bytes copied(char **to, struct bytes s)
 {
     struct bytes copy = {*to, s.n};
-    if (!s.p)
-        return BYTES_NONE;
     if (s.n)
         memcpy(*to, s.p, s.n);
     *to += s.n;
     return copy;
+}
+
+static struct bytes put(char **to, struct bytes s)
+{
+    return s.p ? copied(to, s) : BYTES_NONE;
 }
 
 void journal_run_copy(struct journal_run *to, const struct journal_run *run, char **text)
@@ -96,7 +99,7 @@ static void count(const struct journal_write *w, size_t *text, size_t *entries, 
         *entries += x->entry_count;
         *rows += x->row != NULL;
         for (size_t k = 0; k < x->entry_count; k++)
-            *text += x->entries[k].n;
+            *text += x->entries[k].n + 1;
     }
     for (size_t i = 0; i < w->put_count; i++)
         *text += w->puts[i].key.n + w->puts[i].value.n;
@@ -116,8 +119,10 @@ static void copy_write(struct journal_item *x, const struct journal_write *w, si
         changes[i] = w->changes[i];
         changes[i].run = put(&text, changes[i].run);
         changes[i].entries = entry;
-        for (size_t k = 0; k < changes[i].entry_count; k++)
-            *entry++ = put(&text, w->changes[i].entries[k]);
+        for (size_t k = 0; k < changes[i].entry_count; k++) {
+            *entry++ = copied(&text, w->changes[i].entries[k]);
+            *text++ = '\n';
+        }
         if (!changes[i].row)
             continue;
         journal_run_copy(run, changes[i].row, &text);
@@ -160,6 +165,14 @@ int journal_item_write(const struct journal_write *w, struct journal_req *r, siz
     copy_write(x, w, entries, rows);
     *ret = x;
     return 0;
+}
+
+struct bytes journal_change_lines(const struct journal_change *x)
+{
+    if (!x->entry_count)
+        return BYTES_NONE;
+    const struct bytes *last = &x->entries[x->entry_count - 1];
+    return (struct bytes){x->entries[0].p, (size_t)(last->p + last->n - x->entries[0].p)};
 }
 
 // ---- the others ---------------------------------------------------------------------------------

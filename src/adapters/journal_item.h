@@ -16,6 +16,8 @@ void journal_run_copy(struct journal_run *to, const struct journal_run *run, cha
 // E_INVALID, E_TOOBIG, E_NOMEM. Freed with mem_free.
 int journal_item_write(const struct journal_write *w, struct journal_req *r, size_t bytes_max,
                        struct journal_item **ret, struct err *e);
+// The entries of a change of an item: one text, with \n between them.
+struct bytes journal_change_lines(const struct journal_change *x);
 // NULL: no memory.
 struct journal_item *journal_item_read(const struct journal_read *a, struct journal_req *r);
 struct journal_item *journal_item_list(const struct journal_list *a, struct journal_req *r);

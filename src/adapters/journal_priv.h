@@ -48,9 +48,9 @@ struct journal_item {
         } take;
     };
     size_t bytes, entries;
+    bool again; // of a prune: there is more to do, in the next commit
     int status; // how it ended
     char why[JOURNAL_WHY_MAX];
-    void *priv; // the implementation's
 };
 
 struct journal_core {

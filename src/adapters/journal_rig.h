@@ -24,7 +24,8 @@ struct kit {
     bool several; // owners
     bool lossy;   // a write may be refused with E_FULL by chance
     struct journal_disk *disk;
-    char folder[64], url[256];
+    char folder[64], path[128];
+    struct work *writer;
     struct loop *loop;
     struct timer tick;
     struct journal *j;

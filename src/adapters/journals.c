@@ -6,6 +6,7 @@
 const struct journal_engine *journal_engines(void)
 {
     static const struct journal_engine table[] = {
+        {"sqlite", "one file on this machine", journal_sqlite_open},
         {"memory", "in this process, gone with it: for tests", journal_memory_open},
         {NULL, NULL, NULL},
     };

@@ -60,6 +60,11 @@ void *doc_alloc(struct doc_work *w, size_t n); // zeroed; sets failed
 // The nearest of the names in an object (or strings in an array), NULL: none is near.
 const char *doc_nearest(const struct val *names, struct bytes name);
 
+// doc_schema.c
+struct bytes embed_flow_schema(void); // schema.json
+// 0: it fits. E_SCHEMA with findings.
+int doc_schema(struct doc_work *w, const struct json *root, struct err *e);
+
 // doc_expr.c
 // Whole text of an expression, with or without ${ }. NULL: none (a finding says why).
 struct flow_expr *doc_expr(struct doc_work *w, const struct doc_at *at, const struct val *v);

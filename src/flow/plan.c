@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "crypto/hash.h"
 #include "flow/doc_priv.h"
+#include <stdio.h>
 #include <string.h>
 
 #define BUNDLE "flow-bundle/1"
@@ -174,12 +175,31 @@ static void compile(struct doc_work *w)
     w->task = NULL;
 }
 
+// What cannot be read is a finding too: "line L, column C: ...".
+static int parse(struct doc_work *w, struct bytes text, struct err *e)
+{
+    struct err own = {0};
+    int rc = yaml_parse(&w->yaml, text, &own), n = 0;
+    unsigned line = 0, column = 0;
+    if (!rc)
+        return 0;
+    if (sscanf(own.text, "line %u, column %u: %n", &line, &column, &n) < 2)
+        n = 0;
+    doc_find(w, NULL, false, "%s", own.text + n);
+    w->findings->at[0].line = line;
+    w->findings->at[0].column = column;
+    return err_set(e, rc, "%s", own.text);
+}
+
 static int make(struct doc_work *w, struct bytes text, struct err *e)
 {
     if (text.n > FLOW_TEXT_MAX)
         return err_set(e, E_TOOBIG, "a document of %zu bytes: at most %u are allowed", text.n,
                        FLOW_TEXT_MAX);
-    int rc = yaml_parse(&w->yaml, text, e);
+    int rc = parse(w, text, e);
+    if (rc)
+        return rc;
+    rc = doc_schema(w, yaml_root(w->yaml), e);
     if (rc)
         return rc;
     w->plan->doc = val_of_json(yaml_root(w->yaml));

@@ -43,7 +43,7 @@ struct procs *loop_procs(struct loop *l)
 
 struct work *loop_work(struct loop *l)
 {
-    return loop_work_port(l->work);
+    return l->work;
 }
 
 // ---- signals
@@ -170,17 +170,16 @@ static int loop_set_up(struct loop *l, struct err *e)
     l->self = mem_str(l->args.self ? l->args.self : file_self());
     if (l->read_buf == NULL || l->self == NULL)
         return err_set(e, E_NOMEM, "event loop: out of memory");
-    int rc = loop_work_init(&l->work, l);
-    if (rc < 0)
-        return err_set(e, rc, "event loop: work pool");
+    l->work = loop_work_new(l, "work", l->args.work_threads, l->args.work_queue_max);
+    if (l->work == NULL)
+        return err_set(e, E_NOMEM, "event loop: work pool");
     return net_init(&l->net, l, e);
 }
 
 // Waits until every handle of the loop is closed and frees it.
 static void loop_tear_down(struct loop *l)
 {
-    if (l->work != NULL)
-        loop_work_stop(l->work);
+    loop_work_stop(l);
     timers_close(&l->timers);
     uv_close((uv_handle_t *)&l->kick, NULL);
     uv_close((uv_handle_t *)&l->prepare, NULL);
@@ -202,6 +201,7 @@ int loop_new(struct loop **ret, const struct loop_args *args, struct err *e)
         l->args = *args;
     loop_defaults(&l->args);
     list_init(&l->wakes);
+    list_init(&l->pools);
     int rc = uv_loop_init(&l->uv);
     if (rc < 0) {
         mem_free(l);
@@ -285,7 +285,7 @@ void loop_free(struct loop *l)
     }
     net_fini(&l->net);
     timers_fini(&l->timers);
-    loop_work_free(l->work);
+    loop_work_free(l);
     mem_free(l->read_buf);
     mem_free(l->self);
     if (uv_loop_close(&l->uv) ==

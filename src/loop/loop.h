@@ -30,6 +30,9 @@ struct net *loop_net(struct loop *l);
 struct timers *loop_timers(struct loop *l);
 struct procs *loop_procs(struct loop *l);
 struct work *loop_work(struct loop *l);
+// A further pool, with threads of its own, gone with the loop. name: as long as that; at most 12
+// bytes of it show. NULL: no memory, or no handle.
+struct work *loop_work_new(struct loop *l, const char *name, unsigned threads, unsigned queue_max);
 
 // Signals as events on the loop. Up to 8.
 int loop_signal(struct loop *l, int signum, void (*fn)(void *user, int signum), void *user);

@@ -167,11 +167,8 @@ bool proc_idle(const struct procs_uv *p);
 
 // ---- work_uv.c
 
-struct work_pool;
-int loop_work_init(struct work_pool **ret, struct loop *l);
-struct work *loop_work_port(struct work_pool *p);
-void loop_work_stop(struct work_pool *p); // waits for the threads, closes the async handle
-void loop_work_free(struct work_pool *p);
+void loop_work_stop(struct loop *l); // waits for the threads, closes the async handles
+void loop_work_free(struct loop *l);
 
 // ---- loop.c
 
@@ -186,7 +183,8 @@ struct loop {
     struct timers_uv timers;
     struct net net;
     struct procs_uv procs;
-    struct work_pool *work;
+    struct work *work;
+    struct list pools; // struct work_pool, that one too
     struct loop_args args;
     char *self;
     char *read_buf;

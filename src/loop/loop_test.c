@@ -201,6 +201,38 @@ static void test_work(void **state)
     rig_down(&r);
 }
 
+// A pool of its own does not wait for the other one, and works one by one.
+static void test_work_own(void **state)
+{
+    (void)state;
+    enum { JOBS = 30, OTHERS = 4 };
+    static struct job j[JOBS + 1], o[OTHERS];
+    struct rig r;
+    struct loop_args args = {.work_threads = 3};
+    atomic_int running = 0, most = 0, o_running = 0, o_most = 0;
+    unsigned left = JOBS + OTHERS;
+    rig_up(&r, &args);
+    struct work *own = loop_work_new(r.loop, "a-name-of-many-letters", 1, JOBS);
+    assert_non_null(own);
+    for (int i = 0; i < OTHERS; i++) {
+        o[i] = (struct job){.rig = &r, .left = &left, .running = &o_running, .most = &o_most};
+        o[i].req = (struct work_req){.run = job_run, .done = job_done, .user = &o[i]};
+        assert_int_equal(work_start(loop_work(r.loop), &o[i].req), 0);
+    }
+    for (int i = 0; i <= JOBS; i++) {
+        j[i] = (struct job){.rig = &r, .left = &left, .running = &running, .most = &most};
+        j[i].req = (struct work_req){.run = job_run, .done = job_done, .user = &j[i]};
+        assert_int_equal(work_start(own, &j[i].req), i < JOBS ? 0 : E_FULL);
+    }
+    rig_run(&r);
+    for (int i = 0; i < JOBS; i++)
+        assert_int_equal(j[i].done, 1);
+    for (int i = 0; i < OTHERS; i++)
+        assert_int_equal(o[i].done, 1);
+    assert_int_equal(atomic_load(&most), 1);
+    rig_down(&r);
+}
+
 // What was started before the loop's end is still told.
 static void test_work_at_stop(void **state)
 {
@@ -365,10 +397,15 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_timers),        cmocka_unit_test(test_timers_zero),
-        cmocka_unit_test(test_timers_random), cmocka_unit_test(test_work),
-        cmocka_unit_test(test_work_at_stop),  cmocka_unit_test(test_signals_and_wakes),
-        cmocka_unit_test(test_lag),           cmocka_unit_test(test_stop_before_run),
+        cmocka_unit_test(test_timers),
+        cmocka_unit_test(test_timers_zero),
+        cmocka_unit_test(test_timers_random),
+        cmocka_unit_test(test_work),
+        cmocka_unit_test(test_work_own),
+        cmocka_unit_test(test_work_at_stop),
+        cmocka_unit_test(test_signals_and_wakes),
+        cmocka_unit_test(test_lag),
+        cmocka_unit_test(test_stop_before_run),
         cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests_name("loop", tests, NULL, NULL);

@@ -1,4 +1,4 @@
-// work_uv.c: the work port: a few threads of our own, started when first needed.
+// work_uv.c: the work port: pools of a few threads of our own, started when first needed.
 // SPDX-License-Identifier: Apache-2.0
 #include "loop/loop_priv.h"
 
@@ -21,6 +21,9 @@ struct work_line { // first in, first out
 struct work_pool {
     struct work base; // first
     struct loop *loop;
+    struct list link;
+    const char *name;
+    unsigned threads_max, queue_max;
     struct lock *lock;
     struct work_line todo, done; // under lock
     bool quit;                   // under lock
@@ -101,13 +104,10 @@ static void work_async(uv_async_t *h)
 
 static int work_add_thread(struct work_pool *p)
 {
-    unsigned want = p->loop->args.work_threads;
-    if (want > WORK_THREADS_MAX)
-        want = WORK_THREADS_MAX;
-    if (p->threads_count >= want || p->pending < p->threads_count)
+    if (p->threads_count >= p->threads_max || p->pending < p->threads_count)
         return 0;
-    char name[16];
-    (void)snprintf(name, sizeof name, "work-%u", p->threads_count);
+    char name[32];
+    (void)snprintf(name, sizeof name, "%.12s-%u", p->name, p->threads_count);
     int rc = thread_start(&p->threads[p->threads_count], name, work_thread, p);
     if (rc < 0)
         return p->threads_count > 0 ? 0 : rc; // fewer threads do
@@ -118,7 +118,7 @@ static int work_add_thread(struct work_pool *p)
 static int work_uv_start(struct work *w, struct work_req *r)
 {
     struct work_pool *p = (struct work_pool *)(void *)w;
-    if (p->pending >= p->loop->args.work_queue_max)
+    if (p->pending >= p->queue_max)
         return E_FULL;
     struct work_item *item = mem_new(struct work_item);
     if (item == NULL)
@@ -137,33 +137,28 @@ static int work_uv_start(struct work *w, struct work_req *r)
     return 0;
 }
 
-int loop_work_init(struct work_pool **ret, struct loop *l)
+struct work *loop_work_new(struct loop *l, const char *name, unsigned threads, unsigned queue_max)
 {
     static const struct work_ops ops = {.start = work_uv_start};
     struct work_pool *p = mem_new(struct work_pool);
     if (p == NULL)
-        return E_NOMEM;
-    *ret = p; // freed by loop_work_free also when half made
+        return NULL;
+    list_add_tail(&l->pools, &p->link); // freed with the loop, also when half made
     p->base.ops = &ops;
     p->loop = l;
+    p->name = name;
+    p->threads_max = threads < WORK_THREADS_MAX ? threads : WORK_THREADS_MAX;
+    p->queue_max = queue_max;
     work_line_init(&p->todo);
     work_line_init(&p->done);
     p->lock = lock_new();
-    if (p->lock == NULL)
-        return E_NOMEM;
-    if (uv_async_init(&l->uv, &p->async, work_async) < 0)
-        return E_IO;
+    if (p->lock == NULL || uv_async_init(&l->uv, &p->async, work_async) < 0)
+        return NULL;
     p->async_open = true;
-    return 0;
-}
-
-struct work *loop_work_port(struct work_pool *p)
-{
     return &p->base;
 }
 
-// What was started is still run, and told: each request's owner waits for its done.
-void loop_work_stop(struct work_pool *p)
+static void work_stop(struct work_pool *p)
 {
     if (p->lock != NULL) {
         lock_take(p->lock);
@@ -181,10 +176,18 @@ void loop_work_stop(struct work_pool *p)
     p->async_open = false;
 }
 
-void loop_work_free(struct work_pool *p)
+// What was started is still run, and told: each request's owner waits for its done.
+void loop_work_stop(struct loop *l)
 {
-    if (p == NULL)
-        return;
-    lock_free(p->lock);
-    mem_free(p);
+    list_each (it, &l->pools)
+        work_stop(container_of(it, struct work_pool, link));
+}
+
+void loop_work_free(struct loop *l)
+{
+    list_each_safe (it, &l->pools) {
+        struct work_pool *p = container_of(it, struct work_pool, link);
+        lock_free(p->lock);
+        mem_free(p);
+    }
 }

@@ -1379,11 +1379,15 @@ static int wait_ms(void)
     return left <= 0 ? 0 : left > 60000000 ? 60000 : (int)((left + 999) / 1000);
 }
 
+static sigset_t outside; // signals blocked while a wait is on: as it was at the start
+
 static void loop(void)
 {
     static struct epoll_event events[512];
     for (;;) {
-        int n = epoll_wait(epoll_fd, events, LENGTH(events), wait_ms());
+        // TERM comes inside the wait only, and counts at once: between a look at it and the wait it
+        // would be slept over.
+        int n = epoll_pwait(epoll_fd, events, LENGTH(events), wait_ms(), &outside);
         now_us = clock_us();
         if (term_seen && (!options.term_waits || stats.streams_open == 0))
             exit(0);
@@ -1403,6 +1407,8 @@ static void loop(void)
             timer_stop(c);
             advance(c);
         }
+        if (term_seen && stats.streams_open == 0) // the last stream ended just now
+            exit(0);
     }
 }
 
@@ -1491,6 +1497,10 @@ int main(int argc, char **argv)
         act.sa_handler = SIG_IGN;
     (void)sigaction(SIGTERM, &act, NULL);
     (void)sigaction(SIGINT, &act, NULL);
+    sigset_t ends;
+    (void)sigemptyset(&ends);
+    (void)sigaddset(&ends, SIGTERM);
+    (void)sigaddset(&ends, SIGINT);
     if (options.tap)
         (void)mkdir(options.tap, 0755);
     faults_at_start();
@@ -1500,5 +1510,6 @@ int main(int argc, char **argv)
     plain_make();
     listen_start();
     listen_watch(true);
+    (void)sigprocmask(SIG_BLOCK, &ends, &outside);
     loop();
 }

@@ -1,0 +1,247 @@
+// doc_schema.c: a document against schema.json. The good case is one check; a bad document is
+// looked at task by task, so that each has its own finding, in words of the DSL.
+// SPDX-License-Identifier: Apache-2.0
+#include "base/embed.h"
+#include "flow/doc_priv.h"
+#include <stdio.h>
+#include <string.h>
+
+#define URI "plexus:flow"
+#define TASK "{\"$ref\":\"" URI "#/$defs/task\"}"
+#define DEPTH_MAX 256
+
+static const char *const kinds[] = {"call",  "do",  "emit", "for",    "fork", "listen",
+                                    "raise", "run", "set",  "switch", "try",  "wait"};
+#define KINDS (sizeof kinds / sizeof kinds[0])
+
+// What a keyword of the schema means, where its own message would be about the schema.
+static const struct {
+    const char *end, *message; // end of the keyword's pointer
+} words[] = {
+    {"/$defs/duration/else/pattern",
+     "a duration is an ISO 8601 text as PT1H30M, an object of days, hours, minutes, seconds, "
+     "milliseconds, or an expression ${ }"},
+    {"/$defs/uri/pattern", "an address begins with its scheme, as in https://example.org"},
+    {"/$defs/uri/format", "not an address: only {name} may stand in braces"},
+    {"/$defs/expression/pattern", "an expression stands in ${ } here"},
+    {"/$defs/textsOrExpression/pattern", "names and texts, or one expression ${ }"},
+    {"/$defs/label/pattern", "at most 63 letters, digits and hyphens, with no hyphen at an end"},
+    {"/$defs/semver/pattern", "a version has three numbers, as 1.0.0 (in YAML write it in quotes "
+                              "when it has only two)"},
+    {"/$defs/run/properties/run/else/else/else/required",
+     "run has one of container, script, shell, workflow"},
+    {"/$defs/events/else/else/required", "events are chosen by one of all, any, one"},
+    {"/$defs/script/oneOf", "a script has either code or source"},
+    {"/$defs/schema/oneOf", "a schema has either document or resource"},
+    {"/$defs/asyncapi/allOf/0/oneOf", "an asyncapi call has either operation or channel"},
+    {"/$defs/asyncapi/allOf/1/oneOf", "an asyncapi call has either message or subscription"},
+    {"/consume/oneOf", "consume has one of amount, while, until"},
+    {"/transport/oneOf", "an MCP transport is either http or stdio"},
+    {"/$defs/policy/oneOf",
+     "an authentication is one of basic, bearer, digest, oauth2, oidc, or use: NAME"},
+    {"/$defs/model/anyOf", "a model needs messages, a prompt, or an input"},
+    {"/$defs/agent/anyOf", "an agent needs messages or a prompt"},
+};
+
+struct look {
+    struct doc_work *w;
+    struct schema *task;
+    char *bad[FLOW_FINDINGS_MAX]; // pointers of what was found wrong, in the arena
+    size_t bad_count;
+};
+
+static const char *meant(const struct schema_error *s)
+{
+    struct bytes keyword = bytes_of(s->keyword);
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (bytes_ends(keyword, bytes_of(words[i].end)))
+            return words[i].message;
+    return NULL;
+}
+
+static void note(struct look *l, const char *pointer)
+{
+    if (l->bad_count < FLOW_FINDINGS_MAX)
+        l->bad[l->bad_count++] = arena_str(l->w->arena, bytes_of(pointer));
+}
+
+// Was this, or what lies around it up to a task, already said?
+static bool said(const struct look *l, const char *pointer)
+{
+    for (size_t i = 0; i < l->bad_count; i++) {
+        size_t n = l->bad[i] ? strlen(l->bad[i]) : 0;
+        if (n && strncmp(pointer, l->bad[i], n) == 0 && (!pointer[n] || pointer[n] == '/'))
+            return true;
+    }
+    return false;
+}
+
+// A task without a kind: names them, and the nearest to one of its keys.
+static bool no_kind(struct look *l, const struct doc_at *at, const struct json *task)
+{
+    char near[128] = "";
+    struct json_iter it = {0};
+    struct bytes key;
+    if (!json_is(task, JSON_OBJ))
+        return false;
+    for (size_t i = 0; i < KINDS; i++)
+        if (json_get(task, kinds[i]))
+            return false;
+    struct val *names = val_arr();
+    for (size_t i = 0; i < KINDS; i++)
+        names = val_push(names, val_cstr(kinds[i]));
+    while (names && !near[0] && json_each(task, &it, &key, NULL)) {
+        const char *best = doc_nearest(names, key);
+        if (best)
+            (void)snprintf(near, sizeof near, "; nearest to \"%.*s\": \"%s\"",
+                           BYTES_FMT(bytes_first(key, 32)), best);
+    }
+    val_unref(names);
+    doc_find(l->w, at, true,
+             "a task is one of call, do, emit, for, fork, listen, raise, run, set, switch, try, "
+             "wait%s",
+             near);
+    return true;
+}
+
+static void say(struct look *l, const char *pointer, const struct schema_error *s)
+{
+    const char *text = meant(s);
+    bool key = strncmp(s->message, "unknown key", 11) == 0;
+    doc_find_pointer(l->w, bytes_of(pointer), key, "%s", text ? text : s->message);
+}
+
+static void look_task(struct look *l, const struct doc_at *at, struct bytes name,
+                      const struct json *task, unsigned depth);
+
+static void look_list(struct look *l, const struct doc_at *at, const struct json *list,
+                      unsigned depth)
+{
+    for (size_t i = 0; json_is(list, JSON_ARR) && i < json_len(list); i++) {
+        const struct doc_at *here = DOC_ITEM(at, i);
+        const struct json *item = json_at(list, i), *task = NULL;
+        struct json_iter it = {0};
+        struct bytes name = BYTES_NONE;
+        char *pointer = doc_pointer_in(l->w, here);
+        if (!pointer)
+            return;
+        if (json_is(item, JSON_OBJ) && json_len(item) == 1) {
+            (void)json_each(item, &it, &name, &task);
+            look_task(l, DOC_NAME(here, name), name, task, depth);
+            continue;
+        }
+        l->w->task = NULL;
+        if (json_len(item) > 1 && json_is(item, JSON_OBJ))
+            doc_find(l->w, here, false,
+                     "two tasks in one item: each begins with its own \"- \" (or a key of the task "
+                     "is not indented below its name)");
+        else
+            doc_find(l->w, here, false, "an item of a list of tasks is a name and its task");
+        note(l, pointer);
+    }
+}
+
+static void look_inside(struct look *l, const struct doc_at *at, const struct json *task,
+                        unsigned depth)
+{
+    static const char *const lists[][4] = {
+        {"do"}, {"try"}, {"catch", "do"}, {"fork", "branches"}, {"foreach", "do"},
+    };
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        const struct json *v = json_get(task, lists[i][0]);
+        const struct doc_at *here = DOC_KEY(at, lists[i][0]);
+        if (lists[i][1])
+            look_list(l, DOC_KEY(here, lists[i][1]), json_get(v, lists[i][1]), depth);
+        else
+            look_list(l, here, v, depth);
+    }
+}
+
+static void look_task(struct look *l, const struct doc_at *at, struct bytes name,
+                      const struct json *task, unsigned depth)
+{
+    struct schema_error s;
+    char *pointer = doc_pointer_in(l->w, at), *where;
+    if (depth == DEPTH_MAX || !pointer || l->w->findings->count == FLOW_FINDINGS_MAX ||
+        !schema_check(l->task, task, &s))
+        return;
+    look_inside(l, at, task, depth + 1);
+    l->w->task = arena_str(l->w->arena, name);
+    where = arena_fmt(l->w->arena, "%s%s", pointer, s.instance);
+    if (!where || said(l, where))
+        return;
+    if (!no_kind(l, at, task))
+        say(l, where, &s);
+    note(l, pointer);
+}
+
+static void look_all(struct look *l, const struct json *root)
+{
+    const struct doc_at *use = DOC_KEY(NULL, "use");
+    const struct json *functions = json_ptr(root, BYTES("/use/functions")), *v;
+    const struct json *extensions = json_ptr(root, BYTES("/use/extensions"));
+    struct json_iter it = {0};
+    struct bytes name;
+    look_list(l, DOC_KEY(NULL, "do"), json_get(root, "do"), 0);
+    while (json_is(functions, JSON_OBJ) && json_each(functions, &it, &name, &v))
+        look_task(l, DOC_NAME(DOC_KEY(use, "functions"), name), name, v, 0);
+    for (size_t i = 0; i < json_len(extensions); i++) {
+        const struct doc_at *here = DOC_ITEM(DOC_KEY(use, "extensions"), i);
+        it = (struct json_iter){0};
+        if (!json_is(json_at(extensions, i), JSON_OBJ) ||
+            !json_each(json_at(extensions, i), &it, &name, &v))
+            continue;
+        look_list(l, DOC_KEY(DOC_NAME(here, name), "before"), json_get(v, "before"), 0);
+        look_list(l, DOC_KEY(DOC_NAME(here, name), "after"), json_get(v, "after"), 0);
+    }
+    l->w->task = NULL;
+}
+
+// The parts beside the tasks, each by itself: one mistake in each can be said.
+static void look_parts(struct look *l, struct schema *whole, const struct json *root)
+{
+    struct schema_error s;
+    if (schema_check(whole, root, &s) && !said(l, s.instance)) {
+        bool in_tasks = strncmp(s.instance, "/do/", 4) == 0;
+        if (!in_tasks || !l->bad_count)
+            say(l, s.instance, &s);
+    }
+}
+
+int doc_schema(struct doc_work *w, const struct json *root, struct err *e)
+{
+    struct json_doc *doc = NULL, *ref = NULL;
+    struct schema *whole = NULL;
+    struct schema_set *set = schema_set_new();
+    struct look l = {.w = w};
+    struct schema_error s;
+    int rc = json_parse(&doc, embed_flow_schema(), 0, e);
+    if (!set)
+        rc = err_set(e, E_NOMEM, "no memory for the schema of flows");
+    if (!rc)
+        rc = schema_set_add(set, BYTES(URI), json_root(doc), e);
+    struct schema_args args = {
+        .doc = json_root(doc), .set = set, .base_uri = URI, .assert_format = true};
+    if (!rc)
+        rc = schema_new(&whole, &args, e);
+    int fits = rc ? 0 : schema_check(whole, root, &s);
+    if (!rc && fits) {
+        rc = json_parse(&ref, BYTES(TASK), 0, e);
+        args.doc = json_root(ref);
+        args.base_uri = "plexus:task";
+        if (!rc)
+            rc = schema_new(&l.task, &args, e);
+        if (!rc) {
+            look_all(&l, root);
+            look_parts(&l, whole, root);
+            if (!w->findings->count) // a limit of the check
+                say(&l, s.instance, &s);
+        }
+    }
+    schema_free(l.task);
+    schema_free(whole);
+    schema_set_free(set);
+    json_free(ref);
+    json_free(doc);
+    return rc ? rc : doc_findings_end(w, E_SCHEMA, e);
+}
