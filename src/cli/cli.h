@@ -42,9 +42,14 @@ const struct cli_command *const *cli_commands(void); // ends with NULL; cli_comm
 // What `plexus up` runs (set by app before cli_main). It reads its options by the functions below.
 void cli_set_up(int (*run)(struct cli *c, struct err *e));
 
+// What `plexus worker` runs; it reads --queue by cli_option_all.
+void cli_set_worker(int (*run)(struct cli *c, struct err *e));
+
 // For run functions. Texts live as long as argv.
 const char *cli_option(const struct cli *c,
                        const char *name); // last value; flags: ""; NULL: not given
+// All values of an option that may be given several times, in their order; how many.
+size_t cli_option_all(const struct cli *c, const char *name, const char **ret, size_t max);
 size_t cli_args(const struct cli *c);
 const char *cli_arg(const struct cli *c, size_t i); // NULL: not there
 bool cli_json(const struct cli *c);

@@ -305,8 +305,9 @@ int cli_request(struct cli *c, const char *method, const char *target, struct by
 {
     struct once o = {.call = {.method = method, .target = target, .body = body}};
     int rc = once(c, &o, e);
+    int kept = buf_put(ret, buf_bytes(&o.call.answer));
     if (!rc)
-        rc = buf_put(ret, buf_bytes(&o.call.answer));
+        rc = kept;
     cli_call_fini(&o.call);
     return rc;
 }

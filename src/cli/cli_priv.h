@@ -142,7 +142,7 @@ int cli_call_start(struct cli_node *n, struct cli_call *x, struct err *e);
 void cli_call_cancel(struct cli_call *x);
 void cli_call_fini(struct cli_call *x);
 
-// One request from start to end; ret gets the answer's body (caller's buf_init).
+// One request from start to end; ret gets the answer's body, also an error's (caller's buf_init).
 int cli_request(struct cli *c, const char *method, const char *target, struct bytes body,
                 struct buf *ret, struct err *e);
 int cli_request_json(struct cli *c, const char *method, const char *target, struct bytes body,

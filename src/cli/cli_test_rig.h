@@ -26,7 +26,8 @@ struct answer {
     const char *method, *path;
     int status;
     const char *type, *body;
-    const char *want; // the request's body or query must hold it, else 400; or NULL
+    const char *want; // the request's body or query must hold it, else the next row that fits is
+                      // taken, and 400 when there is none; or NULL
 };
 static const struct answer *the_answers; // ends with method NULL; set before set_up
 
@@ -42,17 +43,19 @@ static void on_request(void *user, struct http_exchange *x)
     const struct http_head *h = http_request(x);
     (void)user;
     struct bytes body = http_body(x);
+    const char *wanted = NULL;
     for (const struct answer *a = the_answers; a->method; a++) {
         if (!bytes_is(h->method, a->method) || !bytes_is(h->path, a->path))
             continue;
-        if (a->want && bytes_find(body, bytes_of(a->want)) < 0 &&
-            bytes_find(h->query, bytes_of(a->want)) < 0)
-            http_reply_error(x, E_INVALID, a->want, NULL, -1);
-        else
+        if (!a->want || bytes_find(body, bytes_of(a->want)) >= 0 ||
+            bytes_find(h->query, bytes_of(a->want)) >= 0) {
             http_reply(x, a->status, a->type, BYTES_NONE, bytes_of(a->body));
-        return;
+            return;
+        }
+        wanted = wanted ? wanted : a->want;
     }
-    http_reply_error(x, E_NOTFOUND, "nothing here", NULL, -1);
+    http_reply_error(x, wanted ? E_INVALID : E_NOTFOUND, wanted ? wanted : "nothing here", NULL,
+                     -1);
 }
 
 static void on_refused(void *user, const struct net_peer *peer, int code, const char *why)

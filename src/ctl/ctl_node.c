@@ -1,6 +1,7 @@
 // ctl_node.c: the node as a whole: snapshot, figures, machine, config, and its end.
 // SPDX-License-Identifier: Apache-2.0
 #include "ctl/ctl_priv.h"
+#include <string.h>
 #include <unistd.h>
 
 #define REQUESTS_MAX 1000 // rows in one snapshot
@@ -112,6 +113,8 @@ void ctl_put_state(struct ctl *c, struct buf *out)
         ctl_put_request(&w, NULL, &r, false);
     json_w_end(&w);
     put_totals(c, &w);
+    const char *engine = c->ops->config(c->args.user)->flows.engine;
+    json_w_bool(&w, "flows", c->ops->flow && strcmp(engine, "off") != 0);
     json_w_end(&w);
 }
 

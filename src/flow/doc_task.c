@@ -124,6 +124,27 @@ void doc_list(struct doc_work *w, const struct doc_at *at, const struct val *lis
 static const char *const builtin[] = {"http", "openapi", "grpc", "asyncapi", "a2a",
                                       "mcp",  "model",   "tool", "agent"};
 
+static struct bytes name_or(const struct val *v, const char *fallback)
+{
+    return val_is(v, JSON_STR) && val_bytes(v).n ? val_bytes(v) : bytes_of(fallback);
+}
+
+static struct flow_each *foreach_of(struct doc_work *w, const struct doc_at *at,
+                                    struct flow_task *t, const struct val *def)
+{
+    struct flow_each *each = def ? doc_alloc(w, sizeof *each) : NULL;
+    if (!each)
+        return NULL;
+    each->item = name_or(val_get_cstr(def, "item"), "item");
+    each->at = name_or(val_get_cstr(def, "at"), "index");
+    doc_var_push(w, each->item);
+    doc_var_push(w, each->at);
+    doc_list(w, DOC_KEY(at, "do"), val_get_cstr(def, "do"), t, &each->list);
+    doc_io(w, DOC_KEY(at, "output"), val_get_cstr(def, "output"), "as", &each->output);
+    doc_io(w, DOC_KEY(at, "export"), val_get_cstr(def, "export"), "as", &each->export);
+    return each;
+}
+
 static void of_call(struct doc_work *w, const struct doc_at *at, struct flow_task *t,
                     const struct val *def)
 {
@@ -131,7 +152,11 @@ static void of_call(struct doc_work *w, const struct doc_at *at, struct flow_tas
     t->call.function = name.p ? name.p : "";
     for (size_t i = 0; i < sizeof builtin / sizeof builtin[0]; i++)
         if (bytes_is(name, builtin[i])) {
-            t->call.with = doc_with(w, DOC_KEY(at, "with"), builtin[i], val_get_cstr(def, "with"));
+            const struct doc_at *with = DOC_KEY(at, "with");
+            t->call.with = doc_with(w, with, builtin[i], val_get_cstr(def, "with"));
+            if (bytes_is(name, "asyncapi"))
+                t->call.each = foreach_of(w, DOC_KEY(DOC_KEY(with, "subscription"), "foreach"), t,
+                                          val_ptr(def, BYTES("/with/subscription/foreach")));
             return;
         }
     t->call.task = doc_function(w, DOC_KEY(at, "call"), name);
@@ -150,11 +175,6 @@ static void of_emit(struct doc_work *w, const struct doc_at *at, struct flow_tas
     const struct doc_at *with = DOC_KEY(DOC_KEY(DOC_KEY(at, "emit"), "event"), "with");
     const struct val *event = val_get_cstr(val_get_cstr(def, "emit"), "event");
     t->emit.event = doc_tmpl(w, with, val_get_cstr(event, "with"));
-}
-
-static struct bytes name_or(const struct val *v, const char *fallback)
-{
-    return val_is(v, JSON_STR) && val_bytes(v).n ? val_bytes(v) : bytes_of(fallback);
 }
 
 static void of_for(struct doc_work *w, const struct doc_at *at, struct flow_task *t,

@@ -113,6 +113,12 @@ struct flow_consume {
                       // event
 };
 
+struct flow_each { // of a subscription: tasks for each message that came
+    struct bytes item, at;
+    struct flow_list list;
+    struct flow_io output, export;
+};
+
 struct flow_case {
     struct bytes name;
     struct flow_expr *when;
@@ -191,6 +197,7 @@ struct flow_task {
             struct flow_tmpl *with; // NULL: none
             struct flow_task *task; // of use.functions or a catalog: run with `with` as its input;
                                     // NULL: an activity
+            struct flow_each *each; // asyncapi with a subscription; NULL: none
         } call;
     };
 };

@@ -156,6 +156,11 @@ bool val_deepen(struct val *v, struct val *item)
     return true;
 }
 
+unsigned val_depth(const struct val *v)
+{
+    return v ? v->depth : 0;
+}
+
 // ---- arrays ----
 
 struct val *val_arr_room(size_t n)
@@ -367,8 +372,8 @@ struct val *val_ptr(const struct val *v, struct bytes pointer)
         bool escaped = bytes_chr(part, '~') >= 0;
         for (size_t k = 0; escaped && k < part.n; k++, n++) {
             bool tilde = part.p[k] == '~';
-            if (n == sizeof key || (tilde && (k + 1 == part.n || part.p[k + 1] < '0' ||
-                                              part.p[k + 1] > '1')))
+            if (n == sizeof key ||
+                (tilde && (k + 1 == part.n || part.p[k + 1] < '0' || part.p[k + 1] > '1')))
                 return NULL;
             key[n] = tilde ? (part.p[++k] == '0' ? '~' : '/') : part.p[k];
         }

@@ -110,8 +110,7 @@ static bool obj_grow(struct val_obj *o)
     if (o->cap > UINT32_MAX / 8)
         return false;
     uint32_t cap = o->cap < 4 ? 8 : o->cap * 2;
-    struct val_member *m =
-        mem_realloc(o->members == o->first ? NULL : o->members, cap * sizeof *m);
+    struct val_member *m = mem_realloc(o->members == o->first ? NULL : o->members, cap * sizeof *m);
     if (!m)
         return false;
     if (o->members == o->first)

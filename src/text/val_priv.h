@@ -77,9 +77,9 @@ static inline double val_d(const struct val *v) // v is a number
     return v->sub ? val_as_num(v)->d : (double)val_as_num(v)->i;
 }
 
-struct val *val_real(double n);             // also what is not finite; writers and val_num mend it
-struct val *val_str_room(size_t n);         // a string to be filled by its only owner
-struct val *val_arr_room(size_t n);         // empty, with room
+struct val *val_real(double n); // also what is not finite; writers and val_num mend it
+struct val *val_str_room(size_t n); // a string to be filled by its only owner
+struct val *val_arr_room(size_t n); // empty, with room
 struct val *val_obj_room(size_t n);
 struct val *val_slice(const struct val *arr, size_t from, size_t to); // from <= to <= length
 // Takes the item out of an array or object whose only owner the caller is: null stands there

@@ -77,9 +77,9 @@ static void text_in_and_out(void **state)
 static void makers(void **state)
 {
     (void)state;
-    AUTO(val) v = val_put_cstr(
-        val_put_cstr(val_obj(), "n", val_num(2.0)), "list",
-        val_push(val_push(val_arr(), val_cstr("x")), val_bool(true)));
+    AUTO(val)
+    v = val_put_cstr(val_put_cstr(val_obj(), "n", val_num(2.0)), "list",
+                     val_push(val_push(val_arr(), val_cstr("x")), val_bool(true)));
     check_text(v, "{\"n\":2,\"list\":[\"x\",true]}");
     assert_true(val_is_int(val_get_cstr(v, "n")));
     assert_int_equal(val_i64(val_get_cstr(v, "n"), 0), 2);
@@ -188,9 +188,30 @@ static void many_members(void **state)
 static void order(void **state)
 {
     static const char *const sorted[] = {
-        "null", "false", "true", "-1", "0", "0.5", "1", "9007199254740993", "1e300", "\"\"",
-        "\"A\"", "\"a\"", "\"ab\"", "\"\xc3\xa4\"", "[]", "[null]", "[1,2]", "[1,3]", "[2]",
-        "{}", "{\"a\":1}", "{\"a\":2}", "{\"a\":0,\"b\":0}", "{\"b\":0}",
+        "null",
+        "false",
+        "true",
+        "-1",
+        "0",
+        "0.5",
+        "1",
+        "9007199254740993",
+        "1e300",
+        "\"\"",
+        "\"A\"",
+        "\"a\"",
+        "\"ab\"",
+        "\"\xc3\xa4\"",
+        "[]",
+        "[null]",
+        "[1,2]",
+        "[1,3]",
+        "[2]",
+        "{}",
+        "{\"a\":1}",
+        "{\"a\":2}",
+        "{\"a\":0,\"b\":0}",
+        "{\"b\":0}",
     };
     (void)state;
     for (size_t i = 0; i < COUNT(sorted); i++)
@@ -265,9 +286,12 @@ static void no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(text_in_and_out), cmocka_unit_test(makers),
-        cmocka_unit_test(shared_is_not_changed), cmocka_unit_test(many_members),
-        cmocka_unit_test(order),           cmocka_unit_test(depth),
+        cmocka_unit_test(text_in_and_out),
+        cmocka_unit_test(makers),
+        cmocka_unit_test(shared_is_not_changed),
+        cmocka_unit_test(many_members),
+        cmocka_unit_test(order),
+        cmocka_unit_test(depth),
         cmocka_unit_test(no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -284,8 +284,7 @@ bool val_equal(const struct val *a, const struct val *b)
     case JSON_NUM: return num_cmp(a, b) == 0;
     case JSON_STR: return bytes_eq(val_bytes(a), val_bytes(b));
     case JSON_OBJ:
-        return a == b ||
-               (val_len(a) == val_len(b) && members_equal(val_as_obj(a), val_as_obj(b)));
+        return a == b || (val_len(a) == val_len(b) && members_equal(val_as_obj(a), val_as_obj(b)));
     case JSON_ARR: break;
     }
     if (val_len(a) != val_len(b))

@@ -6,7 +6,7 @@ _plexus() {
         w=${COMP_WORDS[i]}
         [[ $w == -* ]] && continue
         if [[ -z $path ]]; then path=$w
-        elif [[ $path =~ ^(models|mesh|token|nodes|bus|config|key|declassify)$ ]]; then path="$path $w"; fi
+        elif [[ $path =~ ^(models|mesh|token|nodes|bus|flow|config|key|declassify)$ ]]; then path="$path $w"; fi
     done
     case "$prev" in
         --data) COMPREPLY=($(compgen -d -- "$cur")); return ;;
@@ -50,6 +50,39 @@ _plexus() {
         "bus tail --count" | "bus tail -n") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
         "bus req --label" | "bus req -l") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
         "bus req --timeout") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "flow run --input" | "flow run -i") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "flow run --id") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "flow ls --status" | "flow ls -s") COMPREPLY=($(compgen -W "pending running waiting suspended stalled completed faulted cancelled terminated" -- "$cur")); return ;;
+        "flow ls --name") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "flow ls --namespace") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "flow ls --limit" | "flow ls -n") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "flow ls --after") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "flow history --from" | "flow history -f") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "flow signal --event-data" | "flow signal -d") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "flow signal --source") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "flow signal --subject") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "flow signal --event-id") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "flow event --event-data" | "flow event -d") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "flow event --source") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "flow event --subject") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "flow event --event-id") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "flow retry --reason" | "flow retry -r") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "flow skip --output" | "flow skip -o") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "flow skip --reason" | "flow skip -r") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "flow edit --input" | "flow edit -i") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "flow edit --reason" | "flow edit -r") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "flow pause --reason" | "flow pause -r") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "flow resume --reason" | "flow resume -r") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "flow cancel --reason" | "flow cancel -r") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "flow terminate --reason" | "flow terminate -r") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "flow reset --reason" | "flow reset -r") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "flow new --out" | "flow new -o") COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        "flow export --out" | "flow export -o") COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        "flow prune --older") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "worker --queue" | "worker -q") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "worker --config" | "worker -c") COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        "worker --context") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "worker --log-level") COMPREPLY=($(compgen -W "debug info warn error" -- "$cur")); return ;;
         "doctor --config" | "doctor -c") COMPREPLY=($(compgen -f -- "$cur")); return ;;
         "env --file" | "env -f") COMPREPLY=($(compgen -f -- "$cur")); return ;;
         "config check --config" | "config check -c") COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -73,7 +106,7 @@ _plexus() {
         "bench --max-tokens") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
     esac
     case "$path" in
-        "") words="up down ps top models run logs mesh token join nodes resolve bus detect doctor env config key declassify bench version help completion man"; options=" --version" ;;
+        "") words="up down ps top models run logs mesh token join nodes resolve bus flow worker detect doctor env config key declassify bench version help completion man"; options=" --version" ;;
         "up") words=""; options=" --config --context --daemon --log-level"; files=0 ;;
         "down") words=""; options=" --timeout --no-wait"; files=0 ;;
         "ps") words=""; options=" --all"; files=0 ;;
@@ -108,6 +141,29 @@ _plexus() {
         "bus sub") words=""; options=" --queue --durable --from --count"; files=0 ;;
         "bus tail") words=""; options=" --from --count"; files=0 ;;
         "bus req") words=""; options=" --label --timeout"; files=0 ;;
+        "flow") words="run ls show tail history signal event retry skip edit pause resume cancel terminate reset new add docs rm export prune "; options=""; files=0 ;;
+        "flow run") words=""; options=" --input --id --wait --detach"; files=1 ;;
+        "flow ls") words=""; options=" --status --name --namespace --limit --after --quiet"; files=0 ;;
+        "flow show") words="$(plexus flow ls --quiet 2>/dev/null)"; options=" --full"; files=0 ;;
+        "flow tail") words="$(plexus flow ls --quiet 2>/dev/null)"; options=""; files=0 ;;
+        "flow history") words="$(plexus flow ls --quiet 2>/dev/null)"; options=" --from"; files=0 ;;
+        "flow signal") words="$(plexus flow ls --quiet 2>/dev/null)"; options=" --event-data --source --subject --event-id"; files=0 ;;
+        "flow event") words=""; options=" --event-data --source --subject --event-id"; files=0 ;;
+        "flow retry") words="$(plexus flow ls --quiet 2>/dev/null)"; options=" --reason"; files=0 ;;
+        "flow skip") words="$(plexus flow ls --quiet 2>/dev/null)"; options=" --output --reason"; files=0 ;;
+        "flow edit") words="$(plexus flow ls --quiet 2>/dev/null)"; options=" --input --reason"; files=0 ;;
+        "flow pause") words="$(plexus flow ls --quiet 2>/dev/null)"; options=" --reason"; files=0 ;;
+        "flow resume") words="$(plexus flow ls --quiet 2>/dev/null)"; options=" --reason"; files=0 ;;
+        "flow cancel") words="$(plexus flow ls --quiet 2>/dev/null)"; options=" --reason"; files=0 ;;
+        "flow terminate") words="$(plexus flow ls --quiet 2>/dev/null)"; options=" --reason"; files=0 ;;
+        "flow reset") words="$(plexus flow ls --quiet 2>/dev/null)"; options=" --reason"; files=0 ;;
+        "flow new") words=""; options=" --out"; files=0 ;;
+        "flow add") words=""; options=""; files=1 ;;
+        "flow docs") words=""; options=""; files=0 ;;
+        "flow rm") words=""; options=""; files=0 ;;
+        "flow export") words="$(plexus flow ls --quiet 2>/dev/null)"; options=" --out"; files=0 ;;
+        "flow prune") words=""; options=" --older --dry-run"; files=0 ;;
+        "worker") words=""; options=" --queue --config --context --log-level"; files=0 ;;
         "detect") words=""; options=""; files=0 ;;
         "doctor") words=""; options=" --config --quiet"; files=0 ;;
         "env") words=""; options=" --file --print"; files=0 ;;
@@ -125,7 +181,7 @@ _plexus() {
         "declassify sign") words=""; options=" --key --who --from --to --reason --ttl"; files=1 ;;
         "bench") words="$(plexus models ls --quiet 2>/dev/null)"; options=" --requests --concurrency --prompt --max-tokens"; files=0 ;;
         "version") words=""; options=""; files=0 ;;
-        "help") words="up down ps top models run logs mesh token join nodes resolve bus detect doctor env config key declassify bench version help completion man"; options=""; files=0 ;;
+        "help") words="up down ps top models run logs mesh token join nodes resolve bus flow worker detect doctor env config key declassify bench version help completion man"; options=""; files=0 ;;
         "completion") words="bash zsh fish"; options=""; files=0 ;;
         "man") words=""; options=""; files=0 ;;
     esac

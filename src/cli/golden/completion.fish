@@ -99,6 +99,80 @@ complete -c plexus -n '__fish_seen_subcommand_from bus; and __fish_seen_subcomma
 complete -c plexus -n '__fish_seen_subcommand_from bus; and __fish_seen_subcommand_from tail' -l count -s n -x -d 'end after so many messages'
 complete -c plexus -n '__fish_seen_subcommand_from bus; and __fish_seen_subcommand_from req' -l label -s l -x -d 'such as confidential:eng; default: labels.default of the node'
 complete -c plexus -n '__fish_seen_subcommand_from bus; and __fish_seen_subcommand_from req' -l timeout -x -d 'how long to wait; default 5s'
+complete -c plexus -n __fish_use_subcommand -f -a flow -d 'durable flows: run, watch and mend them'
+complete -c plexus -n '__fish_seen_subcommand_from flow' -f -a run -d 'run a flow and watch it; Ctrl-C leaves it going'
+complete -c plexus -n '__fish_seen_subcommand_from flow' -f -a ls -d 'runs of flows, the newest first'
+complete -c plexus -n '__fish_seen_subcommand_from flow' -f -a show -d 'one run: a tree of its tasks with state, attempts, times and errors'
+complete -c plexus -n '__fish_seen_subcommand_from flow' -f -a tail -d 'watch a run until it ends or Ctrl-C'
+complete -c plexus -n '__fish_seen_subcommand_from flow' -f -a history -d 'what happened and what was decided, entry by entry'
+complete -c plexus -n '__fish_seen_subcommand_from flow' -f -a signal -d 'send an event to one run; it is kept until the run listens'
+complete -c plexus -n '__fish_seen_subcommand_from flow' -f -a event -d 'send an event to all runs that listen and all schedules that wait for it'
+complete -c plexus -n '__fish_seen_subcommand_from flow' -f -a retry -d 'try what failed again'
+complete -c plexus -n '__fish_seen_subcommand_from flow' -f -a skip -d 'go on without a task'
+complete -c plexus -n '__fish_seen_subcommand_from flow' -f -a edit -d 'give a task that stands another input, and try it again'
+complete -c plexus -n '__fish_seen_subcommand_from flow' -f -a pause -d 'begin no further task'
+complete -c plexus -n '__fish_seen_subcommand_from flow' -f -a resume -d 'go on'
+complete -c plexus -n '__fish_seen_subcommand_from flow' -f -a cancel -d 'end a run in order'
+complete -c plexus -n '__fish_seen_subcommand_from flow' -f -a terminate -d 'end a run at once'
+complete -c plexus -n '__fish_seen_subcommand_from flow' -f -a reset -d 'run again from this entry of the history; the old run is ended'
+complete -c plexus -n '__fish_seen_subcommand_from flow' -f -a new -d 'write a file to begin with'
+complete -c plexus -n '__fish_seen_subcommand_from flow' -f -a add -d 'keep a document on the node: it can be run by its name, and its schedule begins'
+complete -c plexus -n '__fish_seen_subcommand_from flow' -f -a docs -d 'the documents that are kept'
+complete -c plexus -n '__fish_seen_subcommand_from flow' -f -a rm -d 'forget a document; its runs go on. Without a version: all versions'
+complete -c plexus -n '__fish_seen_subcommand_from flow' -f -a export -d 'document and history of a run in one file, for replay'
+complete -c plexus -n '__fish_seen_subcommand_from flow' -f -a prune -d 'remove runs that ended long ago'
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from run' -l input -s i -x -d 'JSON or YAML, @FILE, or - for standard input'
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from run' -l id -x -d 'the run\'s id; one that is there is refused, so a run is started only once'
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from run' -l wait -s w -d 'show nothing but the output, when it is there'
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from run' -l detach -s d -d 'print the id and leave'
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from ls' -l status -s s -x -a "pending running waiting suspended stalled completed faulted cancelled terminated" -d 'only runs in this state'
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from ls' -l name -x -d 'only runs of this flow'
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from ls' -l namespace -x -d 'only runs of flows of this namespace'
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from ls' -l limit -s n -x -d 'so many, the newest first; default 50'
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from ls' -l after -x -d 'go on after this one'
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from ls' -l quiet -s q -d 'only the ids'
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from show' -l full -d 'do not cut values'
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from show' -f -a "(plexus flow ls --quiet 2>/dev/null)"
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from tail' -f -a "(plexus flow ls --quiet 2>/dev/null)"
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from history' -l from -s f -x -d 'begin with this entry'
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from history' -f -a "(plexus flow ls --quiet 2>/dev/null)"
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from signal' -l event-data -s d -x -d 'JSON or YAML, @FILE, or - for standard input'
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from signal' -l source -x -d 'the event\'s source; default plexus:cli'
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from signal' -l subject -x -d 'what it is about'
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from signal' -l event-id -x -d 'its id, default: made at random'
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from signal' -f -a "(plexus flow ls --quiet 2>/dev/null)"
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from event' -l event-data -s d -x -d 'JSON or YAML, @FILE, or - for standard input'
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from event' -l source -x -d 'the event\'s source; default plexus:cli'
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from event' -l subject -x -d 'what it is about'
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from event' -l event-id -x -d 'its id, default: made at random'
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from retry' -l reason -s r -x -d 'why; it stands in the history'
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from retry' -f -a "(plexus flow ls --quiet 2>/dev/null)"
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from skip' -l output -s o -x -d 'what the task gives, as JSON or YAML, @FILE, -; default null'
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from skip' -l reason -s r -x -d 'why; it stands in the history'
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from skip' -f -a "(plexus flow ls --quiet 2>/dev/null)"
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from edit' -l input -s i -x -d 'what the task gets, as JSON or YAML, @FILE, -'
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from edit' -l reason -s r -x -d 'why; it stands in the history'
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from edit' -f -a "(plexus flow ls --quiet 2>/dev/null)"
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from pause' -l reason -s r -x -d 'why; it stands in the history'
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from pause' -f -a "(plexus flow ls --quiet 2>/dev/null)"
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from resume' -l reason -s r -x -d 'why; it stands in the history'
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from resume' -f -a "(plexus flow ls --quiet 2>/dev/null)"
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from cancel' -l reason -s r -x -d 'why; it stands in the history'
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from cancel' -f -a "(plexus flow ls --quiet 2>/dev/null)"
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from terminate' -l reason -s r -x -d 'why; it stands in the history'
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from terminate' -f -a "(plexus flow ls --quiet 2>/dev/null)"
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from reset' -l reason -s r -x -d 'why; it stands in the history'
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from reset' -f -a "(plexus flow ls --quiet 2>/dev/null)"
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from new' -l out -s o -rF -d 'default NAME.yaml'
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from export' -l out -s o -rF -d 'default: standard output'
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from export' -f -a "(plexus flow ls --quiet 2>/dev/null)"
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from prune' -l older -x -d 'ended so long ago; default 30d'
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from prune' -l dry-run -d 'only say how many'
+complete -c plexus -n __fish_use_subcommand -f -a worker -d 'do activities of flows, and nothing else'
+complete -c plexus -n '__fish_seen_subcommand_from worker' -l queue -s q -x -d 'whose activities to do; may be given several times'
+complete -c plexus -n '__fish_seen_subcommand_from worker' -l config -s c -rF -d 'the config (else PLEXUS_CONFIG, ./plexus.yaml)'
+complete -c plexus -n '__fish_seen_subcommand_from worker' -l context -x -d 'environment.class.node of this machine'
+complete -c plexus -n '__fish_seen_subcommand_from worker' -l log-level -x -a "debug info warn error" -d 'debug, info, warn or error'
 complete -c plexus -n __fish_use_subcommand -f -a detect -d 'what this machine is: processor, memory, disks, cards, container'
 complete -c plexus -n __fish_use_subcommand -f -a doctor -d 'check this machine and print what mends it'
 complete -c plexus -n '__fish_seen_subcommand_from doctor' -l config -s c -rF -d 'the config whose ports and data folder are looked at'
@@ -141,7 +215,7 @@ complete -c plexus -n '__fish_seen_subcommand_from bench' -l max-tokens -x -d 'l
 complete -c plexus -n '__fish_seen_subcommand_from bench' -f -a "(plexus models ls --quiet 2>/dev/null)"
 complete -c plexus -n __fish_use_subcommand -f -a version -d 'the version of this program'
 complete -c plexus -n __fish_use_subcommand -f -a help -d 'what a command does and takes'
-complete -c plexus -n '__fish_seen_subcommand_from help' -f -a "up down ps top models run logs mesh token join nodes resolve bus detect doctor env config key declassify bench version help completion man"
+complete -c plexus -n '__fish_seen_subcommand_from help' -f -a "up down ps top models run logs mesh token join nodes resolve bus flow worker detect doctor env config key declassify bench version help completion man"
 complete -c plexus -n __fish_use_subcommand -f -a completion -d 'print the completion script of a shell'
 complete -c plexus -n '__fish_seen_subcommand_from completion' -f -a "bash zsh fish"
 complete -c plexus -n __fish_use_subcommand -f -a man -d 'print the manual page'

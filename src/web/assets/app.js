@@ -4,6 +4,7 @@ import { $, announce, attr, h, show, text, toast } from "/assets/dom.js";
 import * as format from "/assets/format.js";
 import { call, follow, key, whenLocked } from "/assets/net.js";
 import * as chat from "/assets/chat.js";
+import * as flows from "/assets/flows.js";
 import * as log from "/assets/log.js";
 import * as mesh from "/assets/mesh.js";
 import * as models from "/assets/models.js";
@@ -107,6 +108,7 @@ function takeState(s) {
     setLink("live");
     log.history();
     mesh.ask();
+    flows.begin(s.flows);
   }
   drawLink();
 }
@@ -161,6 +163,9 @@ const taking = {
   mesh(m) {
     mesh.take(m);
     chat.draw(store);
+  },
+  flow(f) {
+    flows.changed(f);
   },
   config(c) {
     toast(`The configuration was read again: ${format.plural((c.changes || []).length, "change")}.`);
@@ -225,5 +230,6 @@ setInterval(() => {
   models.tick(store);
   requests.tick(store);
   chat.tick(store);
+  flows.tick();
 }, 500);
 setInterval(() => requests.sample(store), 1000);
