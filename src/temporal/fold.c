@@ -205,9 +205,17 @@ int temporal_fold_feed(struct temporal_fold *f, enum flow_type type, uint64_t id
     struct flow_event ev = {.type = type, .id = id, .at_ms = at_ms, .data = takes_data};
     f->now_ms = at_ms;
     flow_out_clear(&f->out);
-    int rc = write_entry(f, &ev);
-    if (!rc)
-        rc = flow_step(f->flow, &ev, &f->out, e);
+    struct err own = {0};
+    int rc = flow_step(f->flow, &ev, &f->out, &own);
+    // What others send may not fit (a hand on a task that is not there): as if it never came.
+    if (rc && rc != E_NOMEM && f->forgives && (type == FLOW_HAND || type == FLOW_EVENT)) {
+        val_unref(takes_data);
+        return 0;
+    }
+    if (rc)
+        (void)err_set(e, rc, "%s", own.text);
+    else
+        rc = write_entry(f, &ev);
     val_unref(takes_data);
     for (size_t i = 0; !rc && i < f->out.command_count; i++) {
         rc = write_entry(f, &f->out.commands[i]);
@@ -616,9 +624,11 @@ int temporal_fold_event(struct temporal_fold *f, const struct val *event, struct
     uint64_t number = temporal_u64(val_get_cstr(event, "eventId"));
     if (number && number <= f->last)
         return 0;
+    f->forgives = true;
     f->last = f->entry_event = number;
     f->now_ms = temporal_time_ms(val_get_cstr(event, "eventTime"));
     int rc = dispatch(f, event, e);
+    f->forgives = false;
     return rc ? rc : drain(f, e);
 }
 

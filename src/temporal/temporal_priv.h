@@ -87,7 +87,7 @@ struct temporal_fold {
     struct flow_event *todo; // commands since the last workflow task
     size_t todo_count, todo_cap;
     struct flow_event end; // type FLOW_END, when it came
-    bool ended, suggested, replays;
+    bool ended, suggested, replays, forgives;
     struct val *meta;  // of its start
     struct val *input; // of its start
     struct val *need;  // {"name"}: its document is asked for (from args.document)
