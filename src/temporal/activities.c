@@ -87,17 +87,16 @@ static void on_act_done(struct act_req *r, int status, struct val *output, struc
     (void)final;
     a->running = false;
     timer_stop(t->args.timers, &a->beat);
-    if (t->closing) { // not told: the server starts it elsewhere when its signs stay away
-        if (!a->beating)
-            activity_free(a);
-        return;
-    }
     AUTO(val) large = status ? NULL : cut(output);
     if (!status && !large) {
         struct val *v = output ? val_ref(output) : val_null();
         a->method = "RespondActivityTaskCompleted";
         a->answer = val_put_cstr(token(a), "result", temporal_payloads(v, NULL));
         t->stats.activities++;
+    } else if (t->closing && status == E_CANCELLED) { // let go: it is started elsewhere
+        AUTO(val) gone = temporal_problem_new("runtime", 503, "Worker stopped", NULL);
+        a->method = "RespondActivityTaskFailed";
+        a->answer = val_put_cstr(token(a), "failure", temporal_failure(gone, true));
     } else if (a->cancelled && status == E_CANCELLED) {
         a->method = "RespondActivityTaskCanceled";
         a->answer = token(a);
@@ -127,7 +126,7 @@ static void on_beaten(void *user, int status, struct val *answer, const struct e
     (void)e;
     a->beating = false;
     if (!a->running) { // it ended meanwhile
-        if (a->answer && !a->t->closing)
+        if (a->answer)
             send_answer(a);
         else
             activity_free(a);

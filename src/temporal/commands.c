@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define YEAR_MS (365LL * 86400000)
-#define TASK_MS 30000 // of a workflow task of a child
+#define TASK_MS 10000 // of a workflow task, as is Temporal's own default
 
 static struct val *id_text(uint64_t id)
 {
@@ -246,7 +246,7 @@ static bool holds(const struct temporal_fold *f) // effects that nobody waits fo
     if (!bytes_is(temporal_str(f->end.data, "status"), "completed"))
         return false;
     for (size_t i = 0; i < f->known_count; i++)
-        if (f->known[i].type == FLOW_ACT)
+        if (f->known[i].type == FLOW_ACT || f->known[i].detached)
             return true;
     return false;
 }

@@ -136,6 +136,7 @@ static int add_known(struct temporal_fold *f, const struct flow_event *ev)
     more[f->known_count++] = (struct temporal_known){
         .id = ev->id,
         .type = ev->type,
+        .detached = ev->type == FLOW_CHILD && !val_bool_of(val_get_cstr(ev->data, "await"), true),
         .kind = bytes_hash(temporal_str(ev->data, kind_key(ev->type)))};
     return 0;
 }
@@ -514,12 +515,8 @@ static int on_update(struct temporal_fold *f, const struct val *at, struct err *
 static int on_child_started(struct temporal_fold *f, const struct val *at, struct err *e)
 {
     struct temporal_known *k = by_event(f, temporal_u64(val_get_cstr(at, "initiatedEventId")));
-    if (!k)
-        return 0;
-    const struct flow_event *p;
-    for (size_t n = 0; flow_run_pending(f->flow, &n, &p);)
-        if (p->id == k->id && val_bool_of(val_get_cstr(p->data, "await"), true))
-            return 0; // its end is the answer
+    if (!k || !k->detached)
+        return 0; // its end is the answer
     return answered(f, at, "initiatedEventId", FLOW_DONE, "output",
                     val_str(temporal_str(val_get_cstr(at, "workflowExecution"), "workflowId")), e);
 }

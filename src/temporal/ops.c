@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#define TASK_MS 30000 // of a workflow task
+#define TASK_MS 10000 // of a workflow task, as is Temporal's own default
 #define WAIT_MS 60000 // of one long poll
 
 // ---- an operation -------------------------------------------------------------------------------

@@ -99,6 +99,9 @@ int temporal_polls_start(struct temporal *t, struct err *e)
 
 void temporal_polls_end(struct temporal *t)
 {
-    for (size_t i = 0; i < t->poll_count; i++) // their calls end with the channel
+    for (size_t i = 0; i < t->poll_count; i++) {
         timer_stop(t->args.timers, &t->polls[i].pause);
+        if (t->polls[i].rpc)
+            grpc_cancel(&t->polls[i].rpc->call); // one that could not be begun has no state
+    }
 }

@@ -11,6 +11,8 @@
 #define PLEXUS_VERSION "0"
 #endif
 
+#define CHECK_MS 1000
+#define CLOSE_MS 3000 // for what is under way to be told
 #define SERVICE "temporal.api.workflowservice.v1"
 
 // ---- calls --------------------------------------------------------------------------------------
@@ -132,6 +134,8 @@ void temporal_told(struct temporal *t, int status, const struct err *e)
 {
     t->stats.up = !status;
     (void)snprintf(t->stats.why, sizeof t->stats.why, "%.250s", status ? e->text : "");
+    if (status && !t->closing && !t->check.node) // until it is there again
+        (void)timer_start(t->args.timers, &t->check, CHECK_MS);
     if (t->state == status)
         return;
     t->state = status;
@@ -147,7 +151,7 @@ static void on_info(void *user, int status, struct val *answer, const struct err
         (void)snprintf(t->stats.server, sizeof t->stats.server, "%s",
                        val_text(val_get_cstr(answer, "serverVersion"), ""));
     if (status && !t->closing)
-        (void)timer_start(t->args.timers, &t->check, 1000);
+        (void)timer_start(t->args.timers, &t->check, CHECK_MS);
 }
 
 static void on_check(struct timer *timer)
@@ -185,8 +189,25 @@ static void on_closed(void *user)
     temporal_quiet(t);
 }
 
+static void end_channel(struct temporal *t)
+{
+    if (t->grpc_closing)
+        return;
+    t->grpc_closing = true;
+    timer_stop(t->args.timers, &t->check);
+    grpc_close(t->grpc, on_closed, t);
+}
+
+// The server did not take in time what was let go.
+static void on_late(struct timer *timer)
+{
+    end_channel(timer->user);
+}
+
 void temporal_quiet(struct temporal *t)
 {
+    if (t->closing && list_empty(&t->tasks) && list_empty(&t->acts))
+        end_channel(t);
     if (!t->closing || !t->grpc_closed || t->freed || !list_empty(&t->rpcs) ||
         !list_empty(&t->tasks) || !list_empty(&t->acts) || !list_empty(&t->asks) ||
         !list_empty(&t->ops))
@@ -206,11 +227,12 @@ void temporal_close(struct temporal *t, void (*closed)(void *user), void *user)
     t->closing = true;
     t->closed = closed;
     t->closed_user = user;
-    timer_stop(t->args.timers, &t->check);
+    t->check.fn = on_late;
+    (void)timer_start(t->args.timers, &t->check, CLOSE_MS);
     temporal_polls_end(t);
     temporal_activities_end(t);
     temporal_tasks_end(t);
-    grpc_close(t->grpc, on_closed, t);
+    temporal_quiet(t);
 }
 
 static int open_channel(struct temporal *t, const struct temporal_args *a, struct err *e)

@@ -70,6 +70,7 @@ struct temporal_known { // what the server knows of a command
     uint64_t id, event; // event: of its being scheduled, 0: not yet
     uint64_t kind;      // hash of the activity's kind, the child's name
     enum flow_type type;
+    bool detached; // a child whose end nobody awaits
 };
 
 struct temporal_fold {
@@ -152,7 +153,7 @@ struct temporal {
     size_t poll_count;
     size_t acts_running;
     struct timer check;
-    bool closing, grpc_closed, freed;
+    bool closing, grpc_closing, grpc_closed, freed;
     int state; // last told; 1: nothing yet
     void (*closed)(void *user);
     void *closed_user;

@@ -334,9 +334,9 @@ static struct val *show(struct side *s, const char *id)
 {
     struct asked a = {.done = false};
     ask(s, &a, temporal_show(s->t, bytes_of(id), true, &a.r));
-    if (a.status)
+    if (a.status && a.status != E_NOTFOUND)
         fail_msg("show %s: %s", id, a.e.text);
-    return a.v;
+    return a.v; // NULL: not there (yet)
 }
 
 // Until its status is this one.

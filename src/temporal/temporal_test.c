@@ -42,13 +42,13 @@ static void wanted(struct rig *w, char *to, size_t max)
     rig_text(v, to, max);
 }
 
-static void until_rests(struct side *s, const char *id)
+static void until_rests(struct side *s, const char *id, bool ends)
 {
     int64_t end = time_mono_ms() + RIG_WAIT_MS;
     for (;;) {
         AUTO(val) v = show(s, id);
         struct bytes status = val_bytes(val_ptr(v, BYTES("/view/status")));
-        if (status.n && !bytes_is(status, "running") && !bytes_is(status, "pending"))
+        if (status.n && (ends || !bytes_is(status, "running")) && !bytes_is(status, "pending"))
             return;
         if (time_mono_ms() > end)
             fail_msg("flow %s does not come to rest", id);
@@ -61,7 +61,9 @@ static void give(struct side *s, const char *id, const char *text)
     AUTO(val) v = rig_json(text);
     struct asked a = {.done = false};
     if (val_get_cstr(v, "action")) {
-        until_rests(s, id);
+        until_rests(s, id,
+                    bytes_is(temporal_str(v, "action"), "cancel") ||
+                        bytes_is(temporal_str(v, "action"), "terminate"));
         struct runs_hand h = {.id = bytes_of(id),
                               .action = temporal_str(v, "action"),
                               .task = temporal_str(v, "task"),
@@ -114,11 +116,437 @@ static void test_corpus(void **state)
     assert_int_equal(wrong, 0);
 }
 
+
+// ---- children -----------------------------------------------------------------------------------
+
+#define DOC(name) "document: {dsl: '1.0.3', namespace: test, name: " name ", version: '1.0.0'}\n"
+#define CALL(name, path) "  - " name ": {call: http, with: {method: post, body: '${ . }', endpoint: 'https://fake/" path "'}}\n"
+
+static const char parent[] =
+    DOC("parent") "do:\n"
+                  "  - kid: {run: {workflow: {namespace: test, name: kid, version: '1.0.0', input: {n: '${ .n }'}}}}\n"
+                  "  - after: {set: {got: '${ . }'}}\n";
+static const char kid[] = DOC("kid") "do:\n" CALL("a", "echo") "  - b: {set: {n: '${ .n + 1 }'}}\n";
+
+static void expect(const struct asked *a, const char *want)
+{
+    char got[4096], text[4096];
+    AUTO(val) w = rig_yaml(want);
+    outcome(a->v, got, sizeof got);
+    rig_text(w, text, sizeof text);
+    if (strcmp(got, text) != 0)
+        fail_msg("got %s, wanted %s", got, text);
+}
+
+static void test_children(void **state)
+{
+    struct asked a = {.done = false};
+    (void)state;
+    one.document = kid;
+    start(&one, &a, "parent-1", parent, "{n: 4}");
+    until_end(&one, &a, "parent-1");
+    expect(&a, "{status: completed, output: {got: {n: 5}}}");
+    AUTO(val) v = show(&one, "parent-1/1");
+    assert_string_equal(val_text(val_get_cstr(v, "parent"), ""), "parent-1");
+    assert_string_equal(val_text(val_get_cstr(v, "name"), ""), "kid");
+    one.document = NULL; // not registered any more: the flow is told, and replays the same
+    start(&one, &a, "parent-2", parent, "{n: 4}");
+    until_end(&one, &a, "parent-2");
+    assert_string_equal(val_text(val_get_cstr(a.v, "status"), ""), "faulted");
+    AUTO(val) w = show(&one, "parent-2");
+    assert_string_equal(val_text(val_ptr(w, BYTES("/view/error/title")), ""), "Child Flow");
+    asked_clear(&a);
+}
+
+static void test_child_ends(void **state)
+{
+    struct asked a = {.done = false};
+    static const char detached[] = DOC("detached")
+        "do:\n"
+        "  - kid: {run: {workflow: {namespace: test, name: kid, version: '1.0.0', input: {n: 1}}, await: false}}\n"
+        "  - after: {set: {done: true}}\n";
+    static const char bad[] = DOC("kid") "do:\n  - a: {raise: {error: {type: 'https://x/y', status: 418, title: Tea}}}\n";
+    static const char slow[] = DOC("kid") "do:\n  - a: {wait: PT1H}\n";
+    (void)state;
+    one.document = bad;
+    start(&one, &a, "parent-3", parent, "{n: 4}");
+    until_end(&one, &a, "parent-3");
+    expect(&a, "{status: faulted, error: {type: 'https://x/y', status: 418, title: Tea, instance: /do/0/a}}");
+    one.document = kid;
+    start(&one, &a, "detached-1", detached, "{}");
+    until_end(&one, &a, "detached-1");
+    expect(&a, "{status: completed, output: {done: true}}");
+    until_end(&one, &a, "detached-1/1");
+    expect(&a, "{status: completed, output: {n: 2}}");
+    one.document = slow; // cancelled with its parent
+    start(&one, &a, "parent-4", parent, "{n: 4}");
+    until_status(&one, "parent-4/1", "waiting");
+    give(&one, "parent-4", "{\"action\":\"cancel\"}");
+    until_end(&one, &a, "parent-4");
+    expect(&a, "{status: cancelled}");
+    until_end(&one, &a, "parent-4/1");
+    expect(&a, "{status: cancelled}");
+    one.document = NULL;
+    asked_clear(&a);
+}
+
+// ---- a start without a document, as from Temporal's own tools -----------------------------------
+
+static struct val *raw_answer;
+static int raw_status;
+static bool raw_done;
+
+static void on_raw(void *user, int status, struct val *answer, const struct err *e)
+{
+    (void)user;
+    if (status)
+        print_message("%s\n", e->text);
+    val_unref(raw_answer);
+    raw_answer = answer ? val_ref(answer) : NULL;
+    raw_status = status;
+    raw_done = true;
+}
+
+static struct val *raw(struct side *s, const char *method, struct val *takes_request)
+{
+    raw_done = false;
+    (void)temporal_call(s->t, method, takes_request, 20000, on_raw, NULL);
+    side_until(s, raw_done);
+    return raw_answer;
+}
+
+static void start_raw(struct side *s, const char *id, const char *type, struct val *takes_input)
+{
+    struct val *r = temporal_request(s->t);
+    r = val_put_cstr(r, "workflowId", val_cstr(id));
+    r = val_put_cstr(r, "requestId", val_cstr(id));
+    r = val_put_cstr(r, "workflowType", temporal_name("name", type));
+    r = val_put_cstr(r, "taskQueue", temporal_name("name", s->queue));
+    r = val_put_cstr(r, "input", temporal_payloads(takes_input, NULL));
+    (void)raw(s, "StartWorkflowExecution", r);
+    assert_int_equal(raw_status, 0);
+}
+
+static void test_start(void **state)
+{
+    struct asked a = {.done = false};
+    (void)state;
+    one.document = kid;
+    start_raw(&one, "raw-1", "kid", rig_yaml("{n: 7}"));
+    until_end(&one, &a, "raw-1");
+    expect(&a, "{status: completed, output: {n: 8}}");
+    one.document = NULL; // its history has the document: it folds
+    AUTO(val) v = show(&one, "raw-1");
+    assert_string_equal(val_text(val_ptr(v, BYTES("/view/status")), ""), "completed");
+    start_raw(&one, "raw-2", "missing", rig_yaml("{}"));
+    until_end(&one, &a, "raw-2");
+    assert_string_equal(val_text(val_get_cstr(a.v, "status"), ""), "faulted");
+    ask(&one, &a, temporal_start(one.t, &(struct runs_start){.document = BYTES("do: 5")}, &a.r));
+    assert_true(a.status == E_SCHEMA || a.status == E_INVALID);
+    ask(&one, &a,
+        temporal_start(one.t, &(struct runs_start){.name = BYTES("nobody")}, &a.r));
+    assert_int_equal(a.status, E_NOTFOUND);
+    ask(&one, &a,
+        temporal_start(one.t,
+                       &(struct runs_start){.document = bytes_of(kid), .id = BYTES("raw-1")},
+                       &a.r));
+    assert_int_equal(a.status, E_EXISTS);
+    struct val *n = rig_yaml("{n: 1}");
+    ask(&one, &a,
+        temporal_start(one.t,
+                       &(struct runs_start){.document = bytes_of(kid),
+                                            .input = n,
+                                            .wait = true,
+                                            .wait_ms = 30000},
+                       &a.r));
+    val_unref(n);
+    assert_int_equal(a.status, 0);
+    expect(&a, "{status: completed, output: {n: 2}}");
+    ask(&one, &a,
+        temporal_start(one.t,
+                       &(struct runs_start){.document = BYTES(DOC("long") "do: [{a: {wait: PT1H}}]"),
+                                            .id = BYTES("long-1"),
+                                            .wait = true,
+                                            .wait_ms = 200},
+                       &a.r));
+    assert_int_equal(a.status, 0);
+    assert_string_equal(val_text(val_get_cstr(a.v, "status"), ""), "running");
+    give(&one, "long-1", "{\"action\":\"terminate\",\"reason\":\"enough\"}");
+    until_end(&one, &a, "long-1");
+    expect(&a, "{status: terminated}");
+    ask(&one, &a, temporal_show(one.t, BYTES("no-such"), false, &a.r));
+    assert_int_equal(a.status, E_NOTFOUND);
+    struct runs_hand h = {.id = BYTES("raw-1"), .action = BYTES("pause")};
+    ask(&one, &a, temporal_hand(one.t, &h, &a.r));
+    assert_int_equal(a.status, E_CONFLICT);
+    asked_clear(&a);
+}
+
+// ---- events, queries, updates -------------------------------------------------------------------
+
+static const char listener[] = DOC("listener")
+    "do:\n  - hear: {listen: {to: {one: {with: {type: order.sent}}}}}\n" CALL("act", "echo");
+
+static void test_events(void **state)
+{
+    struct asked a = {.done = false};
+    AUTO(val) v = rig_yaml("{specversion: '1.0', id: e1, source: here, type: order.sent, data: {n: 3}}");
+    AUTO(val) other = rig_yaml("{specversion: '1.0', id: e1, source: here, type: other, data: {n: 3}}");
+    (void)state;
+    start(&one, &a, "hear-1", listener, "{}");
+    start(&one, &a, "hear-2", listener, "{}");
+    until_status(&one, "hear-1", "waiting");
+    until_status(&one, "hear-2", "waiting");
+    ask(&one, &a, temporal_event(one.t, other, &a.r));
+    assert_int_equal(val_i64(val_get_cstr(a.v, "taken"), -1), 0);
+    int64_t taken = 0;
+    for (int64_t end = time_mono_ms() + RIG_WAIT_MS; taken < 2 && time_mono_ms() < end;) {
+        ask(&one, &a, temporal_event(one.t, v, &a.r)); // lists are a moment late
+        taken += val_i64(val_get_cstr(a.v, "taken"), 0);
+    }
+    until_end(&one, &a, "hear-1");
+    expect(&a, "{status: completed, output: [{n: 3}]}");
+    until_end(&one, &a, "hear-2");
+    expect(&a, "{status: completed, output: [{n: 3}]}");
+    asked_clear(&a);
+}
+
+static void test_query_and_update(void **state)
+{
+    struct asked a = {.done = false};
+    static const char *const asks[] = {"state", "plan", "__stack_trace", "nonsense"};
+    (void)state;
+    start(&one, &a, "asked-1", listener, "{}");
+    until_status(&one, "asked-1", "waiting");
+    for (size_t i = 0; i < 4; i++) {
+        struct val *r = val_put_cstr(temporal_bare(one.t), "execution",
+                                     temporal_execution(BYTES("asked-1"), BYTES_NONE));
+        r = val_put_cstr(r, "query", temporal_name("queryType", asks[i]));
+        struct val *answer = raw(&one, "QueryWorkflow", r);
+        if (i == 3) {
+            assert_int_equal(raw_status, E_INVALID);
+            continue;
+        }
+        AUTO(val) v = temporal_payload_of(val_get_cstr(answer, "queryResult"), 0);
+        char text[4096];
+        rig_text(v, text, sizeof text);
+        if (!strstr(text, i == 2 ? "listen" : "/do/0/hear"))
+            fail_msg("%s: %s", asks[i], text);
+    }
+    for (int i = 0; i < 2; i++) { // a good one, and one that is refused
+        struct val *input = temporal_name("name", i ? "nonsense" : "hand");
+        input = val_put_cstr(input, "args",
+                             temporal_payloads(rig_yaml("{action: pause, by: ann}"), NULL));
+        struct val *q = val_put_cstr(val_obj(), "input", input);
+        q = val_put_cstr(q, "meta", temporal_name("updateId", i ? "u2" : "u1"));
+        struct val *r = val_put_cstr(temporal_bare(one.t), "workflowExecution",
+                                     temporal_execution(BYTES("asked-1"), BYTES_NONE));
+        r = val_put_cstr(r, "request", q);
+        r = val_put_cstr(r, "waitPolicy",
+                         temporal_name("lifecycleStage",
+                                       "UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_COMPLETED"));
+        struct val *answer = raw(&one, "UpdateWorkflowExecution", r);
+        assert_int_equal(raw_status, 0);
+        const struct val *outcome_ = val_get_cstr(answer, "outcome");
+        AUTO(val) v = temporal_payload_of(val_get_cstr(outcome_, "success"), 0);
+        if (i == 0)
+            assert_string_equal(val_text(val_get_cstr(v, "status"), ""), "suspended");
+        else
+            assert_non_null(val_get_cstr(outcome_, "failure"));
+    }
+    until_status(&one, "asked-1", "suspended");
+    give(&one, "asked-1", "{\"action\":\"resume\",\"by\":\"ann\"}");
+    give(&one, "asked-1", "{\"event\":{\"type\":\"order.sent\",\"data\":1}}");
+    until_end(&one, &a, "asked-1");
+    expect(&a, "{status: completed, output: [1]}");
+    AUTO(val) v = show(&one, "asked-1"); // the update stands in the history
+    assert_string_equal(val_text(val_ptr(v, BYTES("/view/status")), ""), "completed");
+    asked_clear(&a);
+}
+
+// ---- long flows ---------------------------------------------------------------------------------
+
+static void test_rolls(void **state)
+{
+    struct asked a = {.done = false};
+    static const char many[] = DOC("many")
+        "do:\n"
+        "  - loop: {for: {each: i, in: '${ [range(25)] }'}, do: [{act: {call: http, with: {method: post, "
+        "body: '${ $i }', endpoint: 'https://fake/echo'}}}, {rest: {wait: {milliseconds: 20}, output: {as: '${ $i }'}}}]}\n"
+        "  - end: {set: {last: '${ . }'}}\n";
+    (void)state;
+    start(&one, &a, "many-1", many, "{}");
+    until_end(&one, &a, "many-1");
+    expect(&a, "{status: completed, output: {last: 24}}");
+    ask(&one, &a, temporal_export(one.t, BYTES("many-1"), &a.r));
+    const struct val *first = val_at(val_get_cstr(a.v, "entries"), 0);
+    assert_string_equal(val_text(val_get_cstr(first, "t"), ""), "rolled"); // the last chapter
+    asked_clear(&a);
+}
+
+static const char mixed[] = DOC("mixed")
+    "do:\n"
+    "  - try1: {try: [{a: {call: http, with: {method: get, endpoint: 'https://fake/flaky/1'}}}], catch: {retry: {delay: {milliseconds: 100}}}}\n"
+    "  - both: {fork: {branches: [{x: {call: http, with: {method: post, body: x, endpoint: 'https://fake/echo'}}}, {y: {wait: {milliseconds: 150}}}]}}\n"
+    "  - hear: {listen: {to: {one: {with: {type: go}}}}}\n"
+    "  - last: {call: http, with: {method: post, body: '${ .[0] }', endpoint: 'https://fake/echo'}}\n"
+    "  - done: {set: {n: '${ . }'}}\n";
+
+// A worker goes away at some point, another one comes.
+static void test_restart(void **state)
+{
+    struct asked a = {.done = false};
+    char id[32];
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        (void)snprintf(id, sizeof id, "mixed-%d", i);
+        one.world = (struct rig){.act = rig_acts};
+        start(&one, &a, id, mixed, "{}");
+        for (int64_t end = time_mono_ms() + i * 60; time_mono_ms() < end;)
+            side_round(&one);
+        side_close(&one);
+        side_open(&one, "corpus", &(struct temporal_args){.pollers = 2, .heartbeat_ms = 2000});
+        give(&one, id, "{\"event\":{\"type\":\"go\",\"data\":5}}");
+        until_end(&one, &a, id);
+        expect(&a, "{status: completed, output: {n: 5}}");
+    }
+    asked_clear(&a);
+}
+
+// Nothing is kept between tasks: each is folded anew.
+static void test_forgetful(void **state)
+{
+    struct side two = {.loop = NULL, .world = {.act = rig_acts}};
+    struct asked a = {.done = false};
+    struct temporal_stats s;
+    (void)state;
+    side_open(&two, "forgetful", &(struct temporal_args){.pollers = 1, .flows_max = 1});
+    for (int i = 0; i < 3; i++) {
+        char id[32];
+        (void)snprintf(id, sizeof id, "forgot-%d", i);
+        two.world.flaky = 0;
+        start(&two, &a, id, mixed, "{}");
+        until_status(&two, id, "waiting");
+    }
+    for (int i = 0; i < 3; i++) {
+        char id[32];
+        (void)snprintf(id, sizeof id, "forgot-%d", i);
+        give(&two, id, "{\"event\":{\"type\":\"go\",\"data\":6}}");
+        until_end(&two, &a, id);
+        expect(&a, "{status: completed, output: {n: 6}}");
+    }
+    temporal_stats(two.t, &s);
+    assert_true(s.replays >= 3);
+    asked_clear(&a);
+    side_free(&two);
+}
+
+// ---- histories from the server ------------------------------------------------------------------
+
+static void test_histories(void **state)
+{
+    static const char *const ids[] = {"parent-1", "raw-1", "asked-1", "many-1", "mixed-3", "row-0"};
+    const struct proto_message *m =
+        proto_message(one.t->api, BYTES("temporal.api.history.v1.History"));
+    (void)state;
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
+        struct val *r = val_put_cstr(temporal_bare(one.t), "execution",
+                                     temporal_execution(bytes_of(ids[i]), BYTES_NONE));
+        struct val *h = val_get_cstr(raw(&one, "GetWorkflowExecutionHistory", r), "history");
+        struct buf wire, view;
+        struct err e = {0};
+        buf_init(&wire, 1 << 24);
+        buf_init(&view, 1 << 24);
+        assert_int_equal(proto_encode(m, h, &wire, &e), 0);
+        if (temporal_replay(buf_bytes(&wire), &view, &e))
+            fail_msg("%s: %s", ids[i], e.text);
+        assert_true(bytes_find(buf_bytes(&view), BYTES("\"completed\"")) >= 0);
+        // An activity that the decider does not want there.
+        AUTO(val) events = val_ref(val_get_cstr(h, "events"));
+        for (size_t n = 0; n < val_len(events); n++) {
+            const struct val *at =
+                val_get_cstr(val_at(events, n), "activityTaskScheduledEventAttributes");
+            if (!at)
+                continue;
+            struct val *wrong = val_put_cstr(val_ref((struct val *)(uintptr_t)at), "activityType",
+                                             temporal_name("name", "shell"));
+            struct val *ev = val_put_cstr(val_ref(val_at(events, n)),
+                                          "activityTaskScheduledEventAttributes", wrong);
+            events = val_set_at(steal(&events), n, ev);
+            AUTO(val) all = val_put_cstr(val_obj(), "events", val_ref(events));
+            buf_clear(&wire);
+            buf_clear(&view);
+            assert_int_equal(proto_encode(m, all, &wire, &e), 0);
+            assert_int_equal(temporal_replay(buf_bytes(&wire), &view, &e), E_CONFLICT);
+            break;
+        }
+        buf_fini(&wire);
+        buf_fini(&view);
+    }
+}
+
+static void test_lists(void **state)
+{
+    struct asked a = {.done = false};
+    bool found = false;
+    (void)state;
+    for (int64_t end = time_mono_ms() + RIG_WAIT_MS; !found && time_mono_ms() < end;) {
+        ask(&one, &a,
+            temporal_list(one.t, &(struct runs_filter){.status = BYTES("faulted"),
+                                                       .name = BYTES("parent"), .limit = 1},
+                          &a.r));
+        assert_int_equal(a.status, 0);
+        found = val_len(val_get_cstr(a.v, "flows")) == 1 &&
+                val_bool_of(val_get_cstr(a.v, "more"), false);
+    }
+    assert_true(found);
+    char last[64], next[64];
+    (void)snprintf(last, sizeof last, "%s", val_text(val_ptr(a.v, BYTES("/flows/0/id")), ""));
+    assert_string_equal(val_text(val_ptr(a.v, BYTES("/flows/0/by")), ""), "tester");
+    assert_string_equal(val_text(val_ptr(a.v, BYTES("/flows/0/version")), ""), "1.0.0");
+    ask(&one, &a,
+        temporal_list(one.t, &(struct runs_filter){.status = BYTES("faulted"),
+                                                   .name = BYTES("parent"), .limit = 1,
+                                                   .after = bytes_of(last)},
+                      &a.r));
+    (void)snprintf(next, sizeof next, "%s", val_text(val_ptr(a.v, BYTES("/flows/0/id")), ""));
+    assert_true(*next && strcmp(next, last) != 0);
+    ask(&one, &a, temporal_history(one.t, BYTES("parent-1"), 0, &a.r));
+    assert_true(val_len(val_get_cstr(a.v, "entries")) > 3);
+    asked_clear(&a);
+}
+
+// The server goes away and comes back: flows go on.
+static void test_outage(void **state)
+{
+    struct asked a = {.done = false};
+    (void)state;
+    start(&one, &a, "outage-1", listener, "{}");
+    until_status(&one, "outage-1", "waiting");
+    server_kill(&temporal_dev);
+    side_until(&one, !one.up);
+    ask(&one, &a, temporal_show(one.t, BYTES("outage-1"), false, &a.r));
+    assert_int_equal(a.status, E_UNAVAILABLE);
+    dev_start();
+    side_until(&one, one.up);
+    give(&one, "outage-1", "{\"event\":{\"type\":\"order.sent\",\"data\":1}}");
+    until_end(&one, &a, "outage-1");
+    expect(&a, "{status: completed, output: [1]}");
+    asked_clear(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_corpus),
+        cmocka_unit_test(test_corpus),    cmocka_unit_test(test_children),
+        cmocka_unit_test(test_child_ends), cmocka_unit_test(test_start),
+        cmocka_unit_test(test_events),    cmocka_unit_test(test_query_and_update),
+        cmocka_unit_test(test_rolls),     cmocka_unit_test(test_restart),
+        cmocka_unit_test(test_forgetful), cmocka_unit_test(test_histories),
+        cmocka_unit_test(test_lists),     cmocka_unit_test(test_outage),
     };
+    if (getenv("TESTS"))
+        cmocka_set_test_filter(getenv("TESTS"));
     temporal_program = find_temporal();
     if (!temporal_program) {
         (void)printf("skipped: no temporal %s: python3 tests/lib/temporal.py builds it\n",
@@ -126,9 +554,11 @@ int main(void)
         return 77;
     }
     dev_start();
+    one.world.act = rig_acts;
     side_open(&one, "corpus", NULL);
     side_until(&one, one.up);
     int rc = cmocka_run_group_tests_name("temporal/temporal", tests, NULL, NULL);
+    val_unref(raw_answer);
     side_free(&one);
     server_remove(&temporal_dev);
     return rc;
