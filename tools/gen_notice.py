@@ -13,6 +13,7 @@ SYSTEM = (
     ("libuv", "MIT", "static where the distribution has the archive"),
     ("libyaml", "MIT", "static where the distribution has the archive"),
     ("PCRE2", "BSD-3-Clause", "static where the distribution has the archive"),
+    ("SQLite", "public domain", "static where the distribution has the archive"),
     ("OpenSSL", "Apache-2.0", "dynamic"),
     ("glibc", "LGPL-2.1-or-later", "dynamic; on macOS the system's C library instead"),
 )

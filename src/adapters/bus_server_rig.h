@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,7 @@ struct server {
     pid_t pid;
     uint16_t port, cluster_port;
     char folder[64], conf[96];
-    const char *argv[12];
+    const char *argv[16];
 };
 
 static uint16_t server_free_port(void)

@@ -101,19 +101,17 @@ static int begin_read(struct journal_core *c, struct journal_item *x, struct err
 static void on_read(struct timer *t)
 {
     struct memory *m = t->user;
-    struct list now;
-    list_init(&now);
-    while (!list_empty(&m->reads)) { // those that come meanwhile: in the next round
-        struct list *first = m->reads.next;
-        list_del(first);
-        list_add_tail(&now, first);
-    }
-    while (!list_empty(&now)) {
-        struct journal_item *x = container_of(now.next, struct journal_item, link);
+    size_t n = 0;
+    list_each (it, &m->reads)
+        n++;
+    while (n-- > 0) { // those that come meanwhile: in the next round
+        struct journal_item *x = container_of(m->reads.next, struct journal_item, link);
         list_del(&x->link);
         journal_disk_read(m->disk, x, m->core.args.owner);
         journal_core_read_done(&m->core, x);
     }
+    if (!list_empty(&m->reads))
+        (void)timer_start(m->core.args.timers, t, delay(m));
 }
 
 // ---- its life -----------------------------------------------------------------------------------

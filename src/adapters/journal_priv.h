@@ -40,7 +40,7 @@ struct journal_item {
             size_t limit;
             bool dry;
             uint64_t *ret_count;
-            uint64_t count;
+            uint64_t count, before_try; // of a commit that may be tried again
         } prune;
         struct {
             bool nobody;
@@ -93,6 +93,7 @@ static inline struct journal_core *journal_core_of(struct journal *j)
 }
 
 int journal_memory_open(const struct journal_args *args, struct journal **ret, struct err *e);
+int journal_postgres_open(const struct journal_args *args, struct journal **ret, struct err *e);
 int journal_sqlite_open(const struct journal_args *args, struct journal **ret, struct err *e);
 
 #endif

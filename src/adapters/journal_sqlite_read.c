@@ -4,29 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PIECE_ROWS 512
-#define PIECE_BYTES ((size_t)256 << 10)
-#define PIECE_MAX ((size_t)2 << 30) // one row may be as large as a write
-
 static int no_memory(struct err *e)
 {
     return err_set(e, E_NOMEM, "journal");
-}
-
-static bool is_full(const struct journal_piece *p)
-{
-    return p->count == PIECE_ROWS || arena_used(p->text) > PIECE_BYTES;
-}
-
-static int keep(struct journal_piece *p, struct bytes text, struct bytes *ret, struct err *e)
-{
-    char *copy = arena_alloc(p->text, text.n ? text.n : 1);
-    if (!copy)
-        return no_memory(e);
-    if (text.n)
-        memcpy(copy, text.p, text.n);
-    *ret = (struct bytes){copy, text.n};
-    return 0;
 }
 
 // ---- histories ----------------------------------------------------------------------------------
@@ -39,7 +19,7 @@ static int damaged(const struct journal_item *x, struct err *e)
                    BYTES_FMT(x->read.run));
 }
 
-static int push(struct journal_reader *r, uint64_t at, struct err *e)
+static int push(struct journal_sqlite_reader *r, uint64_t at, struct err *e)
 {
     if (r->chain_n == r->chain_cap) {
         size_t cap = r->chain_cap ? r->chain_cap * 2 : 64;
@@ -54,8 +34,8 @@ static int push(struct journal_reader *r, uint64_t at, struct err *e)
 }
 
 // From the last row back to the one that has the first entry that is asked for.
-static int follow(struct journal_reader *r, struct journal_item *x, uint64_t tail, uint64_t last,
-                  struct err *e)
+static int follow(struct journal_sqlite_reader *r, struct journal_item *x, uint64_t tail,
+                  uint64_t last, struct err *e)
 {
     struct store_stmt *q = r->chain_row;
     uint64_t next = last + 1;
@@ -76,7 +56,7 @@ static int follow(struct journal_reader *r, struct journal_item *x, uint64_t tai
     return rc;
 }
 
-static int begin_history(struct journal_reader *r, struct journal_item *x, struct err *e)
+static int begin_history(struct journal_sqlite_reader *r, struct journal_item *x, struct err *e)
 {
     struct store_stmt *q = r->find;
     store_text(q, 1, x->read.run);
@@ -93,11 +73,11 @@ static int begin_history(struct journal_reader *r, struct journal_item *x, struc
     return x->read.from <= x->read.to ? follow(r, x, tail, last, e) : 0;
 }
 
-static int gather_history(struct journal_reader *r, struct journal_item *x, struct err *e)
+static int gather_history(struct journal_sqlite_reader *r, struct journal_item *x, struct err *e)
 {
-    struct journal_piece *p = &r->piece;
+    struct journal_piece *p = &r->base.piece;
     struct store_stmt *q = r->lines;
-    while (r->chain_n > 0 && !is_full(p)) {
+    while (r->chain_n > 0 && !journal_piece_full(p)) {
         struct journal_row *row = &p->rows[p->count];
         store_u64(q, 1, r->chain[r->chain_n - 1]);
         int rc = store_step(q, e);
@@ -105,7 +85,7 @@ static int gather_history(struct journal_reader *r, struct journal_item *x, stru
             return rc < 0 ? rc : damaged(x, e);
         row->number = store_col_u64(q, 0);
         row->count = (unsigned)store_col_u64(q, 1);
-        rc = keep(p, store_col(q, 2), &row->value, e);
+        rc = journal_piece_keep(p, store_col(q, 2), &row->value, e);
         store_reset(q);
         if (rc)
             return rc;
@@ -114,19 +94,6 @@ static int gather_history(struct journal_reader *r, struct journal_item *x, stru
     }
     p->last = r->chain_n == 0;
     return 0;
-}
-
-static bool tell_lines(const struct journal_item *x, uint64_t number, unsigned count,
-                       struct bytes lines)
-{
-    for (unsigned i = 0; i < count; i++, number++) {
-        struct bytes entry = bytes_cut(&lines, '\n');
-        if (number > x->read.to)
-            return false;
-        if (number >= x->read.from && !x->read.on_entry(x->read.user, number, entry))
-            return false;
-    }
-    return true;
 }
 
 // ---- lists --------------------------------------------------------------------------------------
@@ -161,7 +128,7 @@ static void and_number(struct where *w, const char *condition, int64_t number)
     say(w, condition);
 }
 
-static int key_of(struct journal_reader *r, struct bytes id, int64_t *ret, struct err *e)
+static int key_of(struct journal_sqlite_reader *r, struct bytes id, int64_t *ret, struct err *e)
 {
     struct store_stmt *q = NULL;
     int rc = store_prepare(r->store, "SELECT key FROM runs WHERE id=?1", &q, e);
@@ -193,7 +160,7 @@ static void conditions(struct where *w, const struct journal_list *a)
         and_number(w, " AND wake_ms IS NOT NULL AND wake_ms<?", a->wake_before_ms);
 }
 
-static int begin_list(struct journal_reader *r, struct journal_item *x, struct err *e)
+static int begin_list(struct journal_sqlite_reader *r, struct journal_item *x, struct err *e)
 {
     const struct journal_list *a = &x->list;
     struct where w = {.n = 0};
@@ -220,7 +187,7 @@ static int begin_list(struct journal_reader *r, struct journal_item *x, struct e
     return rc;
 }
 
-static int keep_run(struct journal_reader *r, struct journal_run *run, struct err *e)
+static int keep_run(struct journal_sqlite_reader *r, struct journal_run *run, struct err *e)
 {
     struct store_stmt *q = r->step;
     struct bytes *const texts[] = {&run->id,    &run->namespace, &run->name,    &run->version,
@@ -228,7 +195,7 @@ static int keep_run(struct journal_reader *r, struct journal_run *run, struct er
                                    &run->label, &run->by,        &run->queue,   &run->note};
     int rc = 0;
     for (int i = 0; !rc && i < 12; i++)
-        rc = keep(&r->piece, store_col(q, i), texts[i], e);
+        rc = journal_piece_keep(&r->base.piece, store_col(q, i), texts[i], e);
     run->open = store_col_i64(q, 12) != 0;
     run->busy = store_col_i64(q, 13) != 0;
     run->started_ms = store_col_i64(q, 14);
@@ -237,15 +204,15 @@ static int keep_run(struct journal_reader *r, struct journal_run *run, struct er
     run->parent_ticket = store_col_u64(q, 18);
     run->chapter = store_col_u64(q, 19);
     run->last = store_col_u64(q, 20);
-    run->owner = bytes_of(r->owner);
+    run->owner = bytes_of(r->base.journal->core.args.owner);
     return rc;
 }
 
-static int gather_list(struct journal_reader *r, struct err *e)
+static int gather_list(struct journal_sqlite_reader *r, struct err *e)
 {
-    struct journal_piece *p = &r->piece;
+    struct journal_piece *p = &r->base.piece;
     int rc = 1;
-    while (!is_full(p) && (rc = store_step(r->step, e)) > 0) {
+    while (!journal_piece_full(p) && (rc = store_step(r->step, e)) > 0) {
         int failed = keep_run(r, &p->runs[p->count++], e);
         if (failed)
             return failed;
@@ -269,10 +236,10 @@ static bool after_prefix(struct bytes prefix, char *out, size_t *n)
     return false;
 }
 
-static int begin_keys(struct journal_reader *r, struct journal_item *x, struct err *e)
+static int begin_keys(struct journal_sqlite_reader *r, struct journal_item *x, struct err *e)
 {
     struct bytes prefix = x->keys.prefix, end = BYTES_NONE;
-    char *to = arena_alloc(r->piece.text, prefix.n + 1);
+    char *to = arena_alloc(r->base.piece.text, prefix.n + 1);
     if (!to)
         return no_memory(e);
     if (prefix.n && after_prefix(prefix, to, &end.n))
@@ -290,7 +257,7 @@ static int begin_keys(struct journal_reader *r, struct journal_item *x, struct e
     return 0;
 }
 
-static int begin_doc(struct journal_reader *r, struct journal_item *x, struct err *e)
+static int begin_doc(struct journal_sqlite_reader *r, struct journal_item *x, struct err *e)
 {
     int rc = store_prepare(r->store, "SELECT hash,doc FROM docs WHERE hash=?1", &r->step, e);
     if (!rc)
@@ -298,14 +265,14 @@ static int begin_doc(struct journal_reader *r, struct journal_item *x, struct er
     return rc;
 }
 
-static int gather_rows(struct journal_reader *r, struct err *e)
+static int gather_rows(struct journal_sqlite_reader *r, struct err *e)
 {
-    struct journal_piece *p = &r->piece;
+    struct journal_piece *p = &r->base.piece;
     int rc = 1;
-    while (!is_full(p) && (rc = store_step(r->step, e)) > 0) {
-        int failed = keep(p, store_col(r->step, 0), &p->rows[p->count].key, e);
+    while (!journal_piece_full(p) && (rc = store_step(r->step, e)) > 0) {
+        int failed = journal_piece_keep(p, store_col(r->step, 0), &p->rows[p->count].key, e);
         if (!failed)
-            failed = keep(p, store_col(r->step, 1), &p->rows[p->count].value, e);
+            failed = journal_piece_keep(p, store_col(r->step, 1), &p->rows[p->count].value, e);
         if (failed)
             return failed;
         p->count++;
@@ -316,7 +283,7 @@ static int gather_rows(struct journal_reader *r, struct err *e)
 
 // ---- turns --------------------------------------------------------------------------------------
 
-static int begin(struct journal_reader *r, struct journal_item *x, struct err *e)
+static int begin(struct journal_sqlite_reader *r, struct journal_item *x, struct err *e)
 {
     int rc = store_begin_read(r->store, e);
     if (rc)
@@ -333,24 +300,15 @@ static int begin(struct journal_reader *r, struct journal_item *x, struct err *e
     return err_set(e, E_INTERNAL, "journal: this is no read");
 }
 
-static int connect(struct journal_reader *r, const struct store_args *args, struct err *e)
+static int connect(struct journal_sqlite_reader *r, struct err *e)
 {
-    struct journal_piece *p = &r->piece;
-    if (!p->text)
-        p->text = arena_new(PIECE_MAX);
-    if (!p->rows)
-        p->rows = mem_array(PIECE_ROWS, sizeof *p->rows);
-    if (!p->runs && r->item->kind == JOURNAL_LIST)
-        p->runs = mem_array(PIECE_ROWS, sizeof *p->runs);
-    if (!p->text || !p->rows || (!p->runs && r->item->kind == JOURNAL_LIST))
-        return no_memory(e);
-    if (r->store)
-        return 0;
     static const char *const sql[] = {
         "SELECT last,tail,chapter FROM runs JOIN states USING(key) WHERE id=?1",
         "SELECT prev,first,count FROM entries WHERE at=?1",
         "SELECT first,count,lines FROM entries WHERE at=?1"};
-    int rc = store_open_reader(&r->store, args, e);
+    if (r->store)
+        return 0;
+    int rc = store_open_reader(&r->store, &journal_sqlite_of(r->base.journal)->store, e);
     if (!rc)
         rc = store_prepare(r->store, sql[0], &r->find, e);
     if (!rc)
@@ -364,17 +322,27 @@ static int connect(struct journal_reader *r, const struct store_args *args, stru
     return rc;
 }
 
-static int gather(struct journal_reader *r, const struct store_args *args, struct err *e)
+static void end(struct journal_sqlite_reader *r)
 {
-    struct journal_item *x = r->item;
-    int rc = connect(r, args, e);
-    if (rc)
-        return rc;
-    arena_reset(r->piece.text);
-    r->piece.count = 0;
-    if (!r->begun)
+    if (!r->store)
+        return;
+    store_rollback(r->store);
+    store_finish(r->step);
+    r->step = NULL;
+    r->chain_n = 0;
+    if (r->chain_cap > 4096) { // a long one: its memory is not kept
+        mem_free(r->chain);
+        r->chain = NULL;
+        r->chain_cap = 0;
+    }
+}
+
+static int gather(struct journal_sqlite_reader *r, struct err *e)
+{
+    struct journal_item *x = r->base.item;
+    int rc = connect(r, e);
+    if (!rc && !r->base.begun)
         rc = begin(r, x, e);
-    r->begun = true;
     if (rc)
         return rc;
     return x->kind == JOURNAL_READ   ? gather_history(r, x, e)
@@ -382,65 +350,20 @@ static int gather(struct journal_reader *r, const struct store_args *args, struc
                                      : gather_rows(r, e);
 }
 
-void journal_reader_gather(struct journal_reader *r, const struct store_args *args)
+int journal_sqlite_gather(struct journal_reader *base, struct err *e)
 {
-    struct err e = {0};
-    int rc = gather(r, args, &e);
-    if (rc)
-        (void)journal_item_fail(r->item, rc, "%s", e.text);
+    struct journal_sqlite_reader *r = (struct journal_sqlite_reader *)(void *)base;
+    int rc = base->item ? gather(r, e) : 0;
+    base->piece.last |= !base->item;
+    if (rc || base->piece.last)
+        end(r);
+    return rc;
 }
 
-static bool tell_row(struct journal_reader *r, size_t i)
+void journal_sqlite_close_reader(struct journal_reader *base)
 {
-    const struct journal_item *x = r->item;
-    const struct journal_piece *p = &r->piece;
-    if (x->kind == JOURNAL_READ)
-        return tell_lines(x, p->rows[i].number, p->rows[i].count, p->rows[i].value);
-    if (x->kind == JOURNAL_LIST)
-        return x->list.on_run(x->list.user, &p->runs[i]);
-    if (x->kind == JOURNAL_KEYS)
-        return x->keys.on_put(x->keys.user, p->rows[i].key, p->rows[i].value);
-    x->doc.on_doc(x->doc.user, p->rows[i].value);
-    return true;
-}
-
-bool journal_reader_tell(struct journal_reader *r)
-{
-    struct journal_piece *p = &r->piece;
-    if (r->item->status)
-        return false;
-    for (size_t i = 0; i < p->count; i++)
-        if (!tell_row(r, i))
-            return false;
-    if (p->last && r->item->kind == JOURNAL_DOC && !p->count)
-        (void)journal_item_fail(r->item, E_NOTFOUND, "there is no document %.*s",
-                                BYTES_FMT(r->item->doc.hash));
-    return !p->last;
-}
-
-void journal_reader_end(struct journal_reader *r)
-{
-    if (r->store)
-        store_rollback(r->store);
-    store_finish(r->step);
-    r->step = NULL;
-    r->begun = false;
-    r->item = NULL;
-    if (r->chain_cap > 4096) { // a long one: its memory is not kept
-        mem_free(r->chain);
-        r->chain = NULL;
-        r->chain_cap = 0;
-    }
-    r->chain_n = 0;
-}
-
-void journal_reader_close(struct journal_reader *r)
-{
-    journal_reader_end(r);
+    struct journal_sqlite_reader *r = (struct journal_sqlite_reader *)(void *)base;
+    end(r);
     store_close(r->store);
-    arena_free(r->piece.text);
-    mem_free(r->piece.rows);
-    mem_free(r->piece.runs);
     mem_free(r->chain);
-    mem_free(r);
 }

@@ -82,7 +82,6 @@ int journal_writer_open(struct journal_writer *w, const struct store_args *args,
         rc = err_set(e, E_NOMEM, "journal");
     for (int i = 0; !rc && i < SQL_COUNT_; i++)
         rc = store_prepare(w->store, sql[i], &w->q[i], e);
-    w->bytes = rc ? 0 : store_bytes(w->store);
     return rc;
 }
 
@@ -409,9 +408,6 @@ int journal_writer_commit(struct journal_writer *w, struct list *items, struct e
     if (rc) {
         store_rollback(w->store);
         forget(w); // it may say what was not kept
-        return rc;
     }
-    w->wal_pages = store_wal_pages(w->store);
-    w->bytes = store_bytes(w->store);
-    return 0;
+    return rc;
 }

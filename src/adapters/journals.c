@@ -7,6 +7,7 @@ const struct journal_engine *journal_engines(void)
 {
     static const struct journal_engine table[] = {
         {"sqlite", "one file on this machine", journal_sqlite_open},
+        {"postgres", "a PostgreSQL server, for several nodes", journal_postgres_open},
         {"memory", "in this process, gone with it: for tests", journal_memory_open},
         {NULL, NULL, NULL},
     };

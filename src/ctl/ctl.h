@@ -117,7 +117,8 @@ struct ctl_flow_ask {
     struct bytes sub, version; // ... name and version
     struct bytes query; // undecoded
     const struct json *body; // an object, or NULL
-    const struct http_exchange *x; // who asks
+    void *
+        owner; // whom the exchange belonged to when it came (http_owner): the caller's key, or NULL
 };
 // The answer to a document that is not well: 400, findings (a JSON array) inside the error.
 void ctl_answer_findings(struct ctl_answer *a, const struct err *e, struct bytes findings);

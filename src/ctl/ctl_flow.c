@@ -138,7 +138,7 @@ static int check(enum ctl_flow_op op, const struct json *body, struct err *e)
     return op == CTL_FLOW_START ? check_start(body, e) : 0;
 }
 
-void ctl_flow_ask(struct ctl_call *call, enum ctl_flow_op op, struct ctl_answer *a)
+void ctl_flow_ask(struct ctl_call *call, enum ctl_flow_op op, void *owner, struct ctl_answer *a)
 {
     struct json_doc *doc = NULL;
     struct err e = {0};
@@ -158,7 +158,7 @@ void ctl_flow_ask(struct ctl_call *call, enum ctl_flow_op op, struct ctl_answer 
                                    .version = call->version,
                                    .query = call->query,
                                    .body = json_root(doc),
-                                   .x = call->x};
+                                   .owner = owner};
         call->c->ops->flow(call->c->args.user, &ask, a);
     }
     json_free(doc);
@@ -190,9 +190,10 @@ void ctl_answer_findings(struct ctl_answer *a, const struct err *e, struct bytes
 #define OP(function, op)                                                                           \
     void function(struct ctl_call *call)                                                           \
     {                                                                                              \
+        void *owner = http_owner(call->x);                                                         \
         struct ctl_answer *a = ctl_answer_new(call);                                               \
         if (a)                                                                                     \
-            ctl_flow_ask(call, op, a);                                                             \
+            ctl_flow_ask(call, op, owner, a);                                                      \
     }
 OP(ctl_op_flows, CTL_FLOW_LIST)
 OP(ctl_op_flow_start, CTL_FLOW_START)

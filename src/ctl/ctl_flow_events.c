@@ -155,10 +155,11 @@ void ctl_op_flow_events(struct ctl_call *call)
         c->flow_heart = (struct timer){.fn = on_heart, .user = c};
         (void)timer_start(c->args.timers, &c->flow_heart, HEART_MS);
     }
+    void *owner = http_owner(call->x);
     struct ctl_answer *a =
         buf_put(&r->id, call->name) ? NULL : ctl_answer_new_then(call, on_found, r);
     if (a)
-        ctl_flow_ask(call, CTL_FLOW_EVENTS, a);
+        ctl_flow_ask(call, CTL_FLOW_EVENTS, owner, a);
     else
         reader_free(r);
 }

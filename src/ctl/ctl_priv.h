@@ -143,7 +143,8 @@ void ctl_op_node_drain(struct ctl_call *call);
 void ctl_op_node_undrain(struct ctl_call *call);
 void ctl_op_resolve(struct ctl_call *call);
 // ctl_flow.c
-void ctl_flow_ask(struct ctl_call *call, enum ctl_flow_op op, struct ctl_answer *a);
+// owner: of the exchange, before the answer became it.
+void ctl_flow_ask(struct ctl_call *call, enum ctl_flow_op op, void *owner, struct ctl_answer *a);
 void ctl_op_flows(struct ctl_call *call);
 void ctl_op_flow_start(struct ctl_call *call);
 void ctl_op_flow_check(struct ctl_call *call);

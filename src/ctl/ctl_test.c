@@ -58,6 +58,8 @@ struct rig {
     bool stopping, cleared;
 };
 
+static void broken(struct rig *r, const char *what, struct bytes got);
+
 // ---- the node that ctl sees ---------------------------------------------------------------------
 
 static const struct config *op_config(void *user)
@@ -160,6 +162,8 @@ static void op_flow(void *user, const struct ctl_flow_ask *ask, struct ctl_answe
     struct rig *r = user;
     struct err e = {0};
     struct buf out;
+    if (ask->owner != r)
+        broken(r, "not the owner", BYTES_NONE);
     if (bytes_is(ask->id, "gone")) {
         (void)err_set(&e, E_NOTFOUND, "no run \"gone\"");
         ctl_answer_error(a, &e);
@@ -232,6 +236,7 @@ static int on_head(void *user, struct http_exchange *x)
 static void on_request(void *user, struct http_exchange *x)
 {
     struct rig *r = user;
+    http_own(x, r, NULL, NULL);
     if (!ctl_handle(r->ctl, x, r->scopes))
         http_reply(x, 418, NULL, BYTES_NONE, BYTES("not ours"));
 }

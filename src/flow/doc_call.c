@@ -9,6 +9,7 @@ enum how {
     ENDPOINT, // becomes {"uri", "authentication"}
     AUTHENTICATION,
     VERBATIM, // never an expression of the flow
+    LATE,     // an expression for whoever does the work: it goes there as those with secrets do
     GONE,     // not an argument
 };
 static const struct {
@@ -20,9 +21,9 @@ static const struct {
     {"openapi", "/authentication", AUTHENTICATION},
     {"asyncapi", "/document/endpoint", ENDPOINT},
     {"asyncapi", "/authentication", AUTHENTICATION},
-    {"asyncapi", "/subscription/filter", VERBATIM}, // for each message, where it arrives
-    {"asyncapi", "/subscription/consume/while", VERBATIM},
-    {"asyncapi", "/subscription/consume/until", VERBATIM},
+    {"asyncapi", "/subscription/filter", LATE}, // for each message, where it arrives
+    {"asyncapi", "/subscription/consume/while", LATE},
+    {"asyncapi", "/subscription/consume/until", LATE},
     {"asyncapi", "/subscription/foreach", GONE}, // its tasks are the plan's
     {"grpc", "/proto/endpoint", ENDPOINT},
     {"grpc", "/service/authentication", AUTHENTICATION},
@@ -44,11 +45,29 @@ static bool put(struct flow_tmpl *obj, struct bytes key, struct flow_tmpl *item)
     return true;
 }
 
+// OAuth2 and OpenID Connect: the authority's address may have {names} inside.
+static struct flow_tmpl *tokens(struct doc_work *w, const struct doc_at *at, const struct val *v)
+{
+    struct flow_tmpl *t = doc_tmpl_obj(w, val_len(v));
+    size_t i = 0;
+    struct bytes key;
+    struct val *item;
+    while (t && val_each(v, &i, &key, &item)) {
+        const struct doc_at *here = DOC_NAME(at, key);
+        if (!put(t, key,
+                 bytes_is(key, "authority") ? doc_uri(w, here, item) : doc_tmpl(w, here, item)))
+            return NULL;
+    }
+    return t;
+}
+
 // One scheme's settings, or {use: SECRET}: the whole secret.
 static struct flow_tmpl *scheme(struct doc_work *w, const struct doc_at *at, const struct val *v)
 {
     const struct val *secret = val_get_cstr(v, "use");
     struct buf program;
+    if (!secret && val_get_cstr(v, "authority"))
+        return tokens(w, at, v);
     if (!secret)
         return doc_tmpl(w, at, v);
     buf_init(&program, 4096);
@@ -60,17 +79,19 @@ static struct flow_tmpl *scheme(struct doc_work *w, const struct doc_at *at, con
     return text.p ? doc_tmpl_program(w, DOC_KEY(at, "use"), text) : NULL;
 }
 
-static struct flow_tmpl *authentication(struct doc_work *w, const struct doc_at *at,
-                                        const struct val *v)
+struct flow_tmpl *doc_authentication(struct doc_work *w, const struct doc_at *at,
+                                     const struct val *v)
 {
     const struct val *use = val_get_cstr(v, "use");
+    const struct doc_at *of = DOC_USED("authentications", val_bytes(use));
     size_t i = 0;
     struct bytes key;
     struct val *item;
-    if (use &&
-        !(v = doc_use(w, DOC_KEY(at, "use"), "authentications", "authentication", val_bytes(use))))
-        return NULL;
-    struct flow_tmpl *t = doc_tmpl_obj(w, val_len(v));
+    if (use) {
+        v = doc_use(w, DOC_KEY(at, "use"), "authentications", "authentication", val_bytes(use));
+        at = of;
+    }
+    struct flow_tmpl *t = v ? doc_tmpl_obj(w, val_len(v)) : NULL;
     while (t && val_each(v, &i, &key, &item))
         if (!put(t, key, scheme(w, DOC_NAME(at, key), item)))
             return NULL;
@@ -86,9 +107,17 @@ static struct flow_tmpl *endpoint(struct doc_work *w, const struct doc_at *at, c
                                 : doc_uri(w, at, v);
     if (!put(t, BYTES("uri"), uri))
         return NULL;
-    if (auth &&
-        !put(t, BYTES("authentication"), authentication(w, DOC_KEY(at, "authentication"), auth)))
+    if (auth && !put(t, BYTES("authentication"),
+                     doc_authentication(w, DOC_KEY(at, "authentication"), auth)))
         return NULL;
+    return t;
+}
+
+static struct flow_tmpl *late(struct doc_work *w, const struct doc_at *at, const struct val *v)
+{
+    struct flow_tmpl *t = doc_as(w, at, v);
+    if (t && t->expr)
+        t->secret = t->expr->secret = true;
     return t;
 }
 
@@ -108,7 +137,8 @@ static struct flow_tmpl *place(struct doc_work *w, const struct doc_at *at, cons
         *ret_gone = places[i].how == GONE;
         switch (places[i].how) {
         case ENDPOINT: return endpoint(w, at, v);
-        case AUTHENTICATION: return authentication(w, at, v);
+        case AUTHENTICATION: return doc_authentication(w, at, v);
+        case LATE: return late(w, at, v);
         case VERBATIM: return doc_tmpl_value(w, v);
         case GONE: return NULL;
         }

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #define NEST_MAX 200
+#define PART_MAX (64u << 10) // bytes of one expression inside a text
+#define FALSE_STARTS_MAX 64  // of a text: beyond it, it is no text of parts
 #define NOWHERE SIZE_MAX
 
 static size_t code_end(struct bytes t, size_t at, char close, unsigned depth);
@@ -69,10 +71,12 @@ static bool is_whole(struct bytes text, struct bytes *ret_code)
 // The next "${ code }" inside a text, from *at on; its place and end (behind the brace).
 static bool next_part(struct bytes t, size_t at, size_t *ret_from, size_t *ret_end)
 {
-    for (; at + 3 < t.n; at++) {
+    unsigned failed = 0;
+    for (; at + 3 < t.n && failed < FALSE_STARTS_MAX; at++) {
         if (t.p[at] != '$' || t.p[at + 1] != '{' || !strchr(" \t\r\n.$([{\"", t.p[at + 2]))
             continue;
-        size_t end = code_end(t, at + 2, '}', 0);
+        size_t end = code_end(bytes_first(t, at + PART_MAX), at + 2, '}', 0);
+        failed += end == NOWHERE;
         if (end == NOWHERE)
             continue;
         *ret_from = at;
@@ -114,27 +118,40 @@ static struct bytes program_of(struct doc_work *w, struct bytes t)
 static const char *const known_vars[] = {"context",  "input",         "output",
                                          "secrets",  "authorization", "task",
                                          "workflow", "runtime",       "__loc__"};
+#define KNOWN (sizeof known_vars / sizeof known_vars[0])
 
 static bool is_known(const struct doc_work *w, struct bytes name)
 {
-    for (size_t i = 0; i < sizeof known_vars / sizeof known_vars[0]; i++)
+    for (size_t i = 0; i < KNOWN; i++)
         if (bytes_is(name, known_vars[i]))
             return true;
-    for (size_t i = 0; i < w->var_count; i++)
+    for (size_t i = 0; w->var_count != FLOW_VARS_ANY && i < w->var_count; i++)
         if (bytes_eq(name, w->vars[i]))
             return true;
-    return false;
-}
-
-void doc_var_push(struct doc_work *w, struct bytes name)
-{
-    if (w->var_count < FLOW_VARS_MAX)
-        w->vars[w->var_count++] = name;
+    return w->var_count == FLOW_VARS_ANY;
 }
 
 static bool is_name(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+void doc_var_push(struct doc_work *w, const struct doc_at *at, struct bytes name)
+{
+    bool fits = name.n > 0 && !(name.p[0] >= '0' && name.p[0] <= '9');
+    for (size_t i = 0; i < name.n; i++)
+        fits = fits && is_name(name.p[i]);
+    for (size_t i = 0; i < KNOWN; i++)
+        if (bytes_is(name, known_vars[i]))
+            doc_find(w, at, false, "$%s has its own meaning: take another name", known_vars[i]);
+    if (!fits)
+        doc_find(w, at, false,
+                 "\"%.*s\" cannot name a variable: letters, digits and _, no digit first",
+                 BYTES_FMT(bytes_first(name, 64)));
+    if (w->var_count < FLOW_VARS_MAX)
+        w->vars[w->var_count++] = name;
+    else
+        doc_too_many(w, "too many loops around a task");
 }
 
 // $secrets.name, $secrets["name"], $secrets."name": is it one of use.secrets?
@@ -358,8 +375,18 @@ struct flow_tmpl *doc_as(struct doc_work *w, const struct doc_at *at, const stru
 struct flow_tmpl *doc_uri(struct doc_work *w, const struct doc_at *at, const struct val *v)
 {
     struct flow_tmpl *t = doc_tmpl(w, at, v);
-    if (t && t->kind == FLOW_TMPL_VALUE && bytes_chr(val_bytes(v), '{') >= 0)
-        t->kind = FLOW_TMPL_URI;
+    struct bytes rest = val_bytes(v);
+    if (!t || t->kind != FLOW_TMPL_VALUE || bytes_chr(rest, '{') < 0)
+        return t;
+    t->kind = FLOW_TMPL_URI;
+    while ((void)bytes_cut(&rest, '{'), rest.p) {
+        struct bytes name = bytes_cut(&rest, '}');
+        if (!rest.p || !name.n || strchr("+#./;?&=,!@|", name.p[0]) || bytes_chr(name, ',') >= 0 ||
+            bytes_chr(name, '*') >= 0 || bytes_chr(name, ':') >= 0)
+            doc_find(w, at, false,
+                     "{%.*s}: in addresses of workflows only {name} is known, without operators",
+                     BYTES_FMT(bytes_first(name, 64)));
+    }
     return t;
 }
 

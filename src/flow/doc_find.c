@@ -40,6 +40,14 @@ char *doc_pointer_in(struct doc_work *w, const struct doc_at *at)
     return text;
 }
 
+void doc_too_many(struct doc_work *w, const char *why)
+{
+    if (w->failed)
+        return;
+    w->failed = E_TOOBIG;
+    w->why = why;
+}
+
 void *doc_alloc(struct doc_work *w, size_t n)
 {
     void *p = arena_zalloc(w->arena, n);
@@ -100,8 +108,11 @@ int doc_findings_end(struct doc_work *w, int code, struct err *e)
 {
     struct flow_findings *all = w->findings;
     size_t kept = 0;
+    if (w->failed == E_TOOBIG)
+        return err_set(e, w->failed, "%s",
+                       w->why ? w->why : "the document needs more memory than a plan may have");
     if (w->failed)
-        return err_set(e, w->failed, "the document needs more memory than a plan may have");
+        return err_set(e, w->failed, "no memory for the plan");
     if (!all->count)
         return 0;
     qsort(all->at, all->count, sizeof all->at[0], by_place);
@@ -144,12 +155,14 @@ static size_t distance(struct bytes a, struct bytes b)
     return row[b.n];
 }
 
-const char *doc_nearest(const struct val *names, struct bytes name)
+const char *doc_nearest(const struct doc_work *w, const struct val *names, struct bytes name)
 {
     const char *best = NULL;
     size_t least = name.n / 3 + 2, at = 0;
     struct bytes key;
     struct val *item;
+    if (w->findings->count == FLOW_FINDINGS_MAX)
+        return NULL; // nobody will read it
     while (val_each(names, &at, &key, &item)) {
         struct bytes one = key.p ? key : val_bytes(item);
         size_t far = one.p ? distance(one, name) : SIZE_MAX;

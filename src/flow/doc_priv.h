@@ -10,12 +10,14 @@
 #define FLOW_TEXT_MAX (4u << 20)
 #define FLOW_TASKS_MAX 10000
 #define FLOW_PLAN_BYTES_MAX (256u << 20)
-#define FLOW_VARS_MAX 64 // variables of loops and catches around one expression
+#define FLOW_VARS_MAX 128 // variables of loops and catches around one expression
+#define FLOW_VARS_ANY SIZE_MAX // of a definition that is used who knows where
 
 struct flow_kept { // a schema and the document that it borrows
     struct flow_kept *next;
     struct schema *schema;
     struct json_doc *doc;
+    struct bytes uri; // of an external one
 };
 
 // Where in the document: a chain on the stack, from the innermost outwards.
@@ -27,13 +29,15 @@ struct doc_at {
 #define DOC_KEY(up, text) (&(const struct doc_at){(up), bytes_of(text), 0})
 #define DOC_NAME(up, name) (&(const struct doc_at){(up), (name), 0})
 #define DOC_ITEM(up, i) (&(const struct doc_at){(up), BYTES_NONE, (i)})
+#define DOC_USED(kind, name) DOC_NAME(DOC_KEY(DOC_KEY(NULL, "use"), kind), name)
 
 struct doc_work {
     struct flow_plan *plan;
     struct arena *arena; // the plan's
     struct yaml *yaml; // positions; NULL: not known
     const struct val *use; // of the document
-    const struct val *resources; // of the bundle
+    struct val *resources; // of the bundle, and what the plan took of our own catalog; owned
+    struct doc_schemas *schemas; // doc_schema.c
     struct map *functions; // name → struct flow_task
     struct flow_findings *findings;
     size_t more; // findings beyond the table
@@ -43,6 +47,7 @@ struct doc_work {
     bool late; // inside arguments of an activity: secrets are allowed
     bool foreign; // inside a document of the bundle: positions are not the document's
     int failed; // E_NOMEM, E_TOOBIG
+    const char *why; // of E_TOOBIG; NULL: the plan's memory
     size_t need_cap;
     unsigned depth;
 };
@@ -56,14 +61,18 @@ void doc_find(struct doc_work *w, const struct doc_at *at, bool key, const char 
 void doc_find_pointer(struct doc_work *w, struct bytes pointer, bool key, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 int doc_findings_end(struct doc_work *w, int code, struct err *e); // sorts; 0: there were none
+void doc_too_many(struct doc_work *w, const char *why); // E_TOOBIG
 void *doc_alloc(struct doc_work *w, size_t n); // zeroed; sets failed
 // The nearest of the names in an object (or strings in an array), NULL: none is near.
-const char *doc_nearest(const struct val *names, struct bytes name);
+const char *doc_nearest(const struct doc_work *w, const struct val *names, struct bytes name);
 
 // doc_schema.c
 struct bytes embed_flow_schema(void); // schema.json
 // 0: it fits. E_SCHEMA with findings.
 int doc_schema(struct doc_work *w, const struct json *root, struct err *e);
+bool doc_schema_task(struct doc_work *w, const struct doc_at *at, struct bytes name,
+                     const struct val *def);
+void doc_schemas_free(struct doc_schemas *s);
 
 // doc_expr.c
 // Whole text of an expression, with or without ${ }. NULL: none (a finding says why).
@@ -76,9 +85,13 @@ struct flow_tmpl *doc_tmpl_program(struct doc_work *w, const struct doc_at *at,
                                    struct bytes program);
 struct flow_tmpl *doc_tmpl_obj(struct doc_work *w, size_t count);
 struct flow_tmpl *doc_uri(struct doc_work *w, const struct doc_at *at, const struct val *v);
-void doc_var_push(struct doc_work *w, struct bytes name);
+void doc_var_push(struct doc_work *w, const struct doc_at *at, struct bytes name);
 void doc_dur(struct doc_work *w, const struct doc_at *at, const struct val *v,
              struct flow_dur *ret);
+
+// doc_check.c: what a schema cannot say
+void doc_check(struct doc_work *w);
+void doc_check_unused(struct doc_work *w); // definitions that no task uses
 
 // doc_use.c: what is named once and used by name
 const struct val *doc_use(struct doc_work *w, const struct doc_at *at, const char *kind,
@@ -88,16 +101,20 @@ void doc_timeout(struct doc_work *w, const struct doc_at *at, const struct val *
 struct flow_retry *doc_retry(struct doc_work *w, const struct doc_at *at, const struct val *v);
 void doc_io(struct doc_work *w, const struct doc_at *at, const struct val *v, const char *as,
             struct flow_io *ret);
-struct flow_task *doc_function(struct doc_work *w, const struct doc_at *at, struct bytes name);
-void doc_functions(struct doc_work *w);
-void doc_functions_begin(struct doc_work *w);
 void doc_extensions(struct doc_work *w);
 void doc_secrets(struct doc_work *w);
 bool doc_has_secret(const struct doc_work *w, struct bytes name);
+
+// doc_catalog.c
+struct flow_task *doc_function(struct doc_work *w, const struct doc_at *at, struct bytes name);
+void doc_functions(struct doc_work *w);
+void doc_functions_begin(struct doc_work *w);
 void doc_need(struct doc_work *w, struct bytes uri, const struct val *endpoint, const char *what);
 const struct val *doc_resource(struct doc_work *w, struct bytes uri);
 
 // doc_call.c
+struct flow_tmpl *doc_authentication(struct doc_work *w, const struct doc_at *at,
+                                     const struct val *v);
 struct flow_tmpl *doc_with(struct doc_work *w, const struct doc_at *at, const char *function,
                            const struct val *with);
 

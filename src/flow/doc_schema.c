@@ -50,11 +50,20 @@ struct look {
     size_t bad_count;
 };
 
+// The keyword itself, or the branch of it that was tried first.
+static bool is_at(struct bytes keyword, struct bytes end)
+{
+    struct bytes branch = BYTES("/0/required");
+    if (bytes_ends(keyword, end))
+        return true;
+    return bytes_ends(keyword, branch) &&
+           bytes_ends(bytes_first(keyword, keyword.n - branch.n), end);
+}
+
 static const char *meant(const struct schema_error *s)
 {
-    struct bytes keyword = bytes_of(s->keyword);
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (bytes_ends(keyword, bytes_of(words[i].end)))
+        if (is_at(bytes_of(s->keyword), bytes_of(words[i].end)))
             return words[i].message;
     return NULL;
 }
@@ -91,7 +100,7 @@ static bool no_kind(struct look *l, const struct doc_at *at, const struct json *
     for (size_t i = 0; i < KINDS; i++)
         names = val_push(names, val_cstr(kinds[i]));
     while (names && !near[0] && json_each(task, &it, &key, NULL)) {
-        const char *best = doc_nearest(names, key);
+        const char *best = doc_nearest(l->w, names, key);
         if (best)
             (void)snprintf(near, sizeof near, "; nearest to \"%.*s\": \"%s\"",
                            BYTES_FMT(bytes_first(key, 32)), best);
@@ -197,51 +206,97 @@ static void look_all(struct look *l, const struct json *root)
     l->w->task = NULL;
 }
 
-// The parts beside the tasks, each by itself: one mistake in each can be said.
-static void look_parts(struct look *l, struct schema *whole, const struct json *root)
+struct bytes flow_document_schema(void)
 {
-    struct schema_error s;
-    if (schema_check(whole, root, &s) && !said(l, s.instance)) {
-        bool in_tasks = strncmp(s.instance, "/do/", 4) == 0;
-        if (!in_tasks || !l->bad_count)
-            say(l, s.instance, &s);
-    }
+    return embed_flow_schema();
+}
+
+// ---- the compiled schema ------------------------------------------------------------------------
+
+struct doc_schemas {
+    struct schema_set *set;
+    struct json_doc *doc, *ref;
+    struct schema *whole, *task; // task is made when it is first needed
+};
+
+void doc_schemas_free(struct doc_schemas *s)
+{
+    if (!s)
+        return;
+    schema_free(s->task);
+    schema_free(s->whole);
+    schema_set_free(s->set);
+    json_free(s->ref);
+    json_free(s->doc);
+    mem_free(s);
+}
+
+static int no_memory(struct err *e)
+{
+    return err_set(e, E_NOMEM, "no memory for the schema of flows"); // the schema itself is right
+}
+
+static int open_schemas(struct doc_work *w, struct err *e)
+{
+    struct doc_schemas *s = w->schemas = mem_new(struct doc_schemas);
+    if (!s || !(s->set = schema_set_new()) || json_parse(&s->doc, embed_flow_schema(), 0, NULL) ||
+        json_parse(&s->ref, BYTES(TASK), 0, NULL) ||
+        schema_set_add(s->set, BYTES(URI), json_root(s->doc), NULL))
+        return no_memory(e);
+    struct schema_args args = {
+        .doc = json_root(s->doc), .set = s->set, .base_uri = URI, .assert_format = true};
+    return schema_new(&s->whole, &args, NULL) ? no_memory(e) : 0;
+}
+
+static int open_task(struct doc_work *w, struct err *e)
+{
+    struct doc_schemas *s = w->schemas;
+    struct schema_args args = {
+        .doc = json_root(s->ref), .set = s->set, .base_uri = "plexus:task", .assert_format = true};
+    return s->task || !schema_new(&s->task, &args, NULL) ? 0 : no_memory(e);
+}
+
+// The parts beside the tasks: one mistake in them can be said.
+static void look_parts(struct look *l, const struct schema_error *s)
+{
+    if (!said(l, s->instance) && (!l->bad_count || strncmp(s->instance, "/do/", 4) != 0))
+        say(l, s->instance, s);
 }
 
 int doc_schema(struct doc_work *w, const struct json *root, struct err *e)
 {
-    struct json_doc *doc = NULL, *ref = NULL;
-    struct schema *whole = NULL;
-    struct schema_set *set = schema_set_new();
     struct look l = {.w = w};
-    struct schema_error s;
-    int rc = json_parse(&doc, embed_flow_schema(), 0, e);
-    if (!set)
-        rc = err_set(e, E_NOMEM, "no memory for the schema of flows");
-    if (!rc)
-        rc = schema_set_add(set, BYTES(URI), json_root(doc), e);
-    struct schema_args args = {
-        .doc = json_root(doc), .set = set, .base_uri = URI, .assert_format = true};
-    if (!rc)
-        rc = schema_new(&whole, &args, e);
-    int fits = rc ? 0 : schema_check(whole, root, &s);
-    if (!rc && fits) {
-        rc = json_parse(&ref, BYTES(TASK), 0, e);
-        args.doc = json_root(ref);
-        args.base_uri = "plexus:task";
-        if (!rc)
-            rc = schema_new(&l.task, &args, e);
-        if (!rc) {
-            look_all(&l, root);
-            look_parts(&l, whole, root);
-            if (!w->findings->count) // a limit of the check
-                say(&l, s.instance, &s);
-        }
+    struct schema_error s = {.message = "the document is too large to be checked"};
+    int rc = open_schemas(w, e);
+    if (rc || !schema_check(w->schemas->whole, root, &s))
+        return rc;
+    rc = open_task(w, e);
+    if (rc)
+        return rc;
+    l.task = w->schemas->task;
+    look_all(&l, root);
+    look_parts(&l, &s);
+    return doc_findings_end(w, E_SCHEMA, e);
+}
+
+// A function that came in a document of its own.
+bool doc_schema_task(struct doc_work *w, const struct doc_at *at, struct bytes name,
+                     const struct val *def)
+{
+    struct json_doc *text = NULL;
+    struct look l = {.w = w};
+    const char *before = w->task;
+    size_t count = w->findings->count;
+    bool foreign = w->foreign;
+    if (open_task(w, NULL) || val_to_json(&text, def, NULL)) {
+        w->failed = E_NOMEM;
+        return false;
     }
-    schema_free(l.task);
-    schema_free(whole);
-    schema_set_free(set);
-    json_free(ref);
-    json_free(doc);
-    return rc ? rc : doc_findings_end(w, E_SCHEMA, e);
+    w->foreign = true;
+    l.task = w->schemas->task;
+    look_task(&l, at, name, json_root(text), 0);
+    w->foreign = foreign;
+    w->task = before;
+    json_free(text);
+    return w->findings->count == count;
 }

@@ -13,7 +13,7 @@ struct flow_task *doc_task_new(struct doc_work *w, const struct doc_at *at, stru
     if (!t)
         return NULL;
     if (p->task_count == FLOW_TASKS_MAX) {
-        w->failed = E_TOOBIG;
+        doc_too_many(w, "a workflow has at most 10,000 tasks: begin others by run: workflow");
         return NULL;
     }
     if (p->task_count == p->task_cap) {
@@ -108,15 +108,36 @@ void doc_list(struct doc_work *w, const struct doc_at *at, const struct val *lis
     if (!val_is(list, JSON_ARR) || !val_len(list) || w->failed)
         return;
     AUTO(map) names = map_new(FLOW_TASKS_MAX + 1);
+    const char *around = w->task;
     ret->tasks = doc_alloc(w, val_len(list) * sizeof(struct flow_task *));
-    if (!names || w->depth == TASK_DEPTH_MAX)
-        w->failed = names ? E_TOOBIG : E_NOMEM;
+    if (!names)
+        w->failed = E_NOMEM;
+    else if (w->depth == TASK_DEPTH_MAX)
+        doc_too_many(w, "tasks stand at most 100 lists deep in each other");
     w->depth++;
     for (size_t i = 0; i < val_len(list) && !w->failed; i++)
         one_of_list(w, DOC_ITEM(at, i), val_at(list, i), parent, ret, names);
     w->depth--;
     if (!w->failed)
         directives(w, at, ret, names);
+    w->task = around;
+}
+
+static struct bytes name_or(const struct val *v, const char *fallback)
+{
+    return val_is(v, JSON_STR) && val_bytes(v).n ? val_bytes(v) : bytes_of(fallback);
+}
+
+// For each message of a subscription: names of variables, tasks.
+static void iterator(struct doc_work *w, const struct doc_at *at, const struct val *v,
+                     struct flow_task *t, struct bytes *item, struct bytes *index,
+                     struct flow_list *list)
+{
+    *item = name_or(val_get_cstr(v, "item"), "item");
+    *index = name_or(val_get_cstr(v, "at"), "index");
+    doc_var_push(w, DOC_KEY(at, "item"), *item);
+    doc_var_push(w, DOC_KEY(at, "at"), *index);
+    doc_list(w, DOC_KEY(at, "do"), val_get_cstr(v, "do"), t, list);
 }
 
 // ---- kinds --------------------------------------------------------------------------------------
@@ -124,43 +145,38 @@ void doc_list(struct doc_work *w, const struct doc_at *at, const struct val *lis
 static const char *const builtin[] = {"http", "openapi", "grpc", "asyncapi", "a2a",
                                       "mcp",  "model",   "tool", "agent"};
 
-static struct bytes name_or(const struct val *v, const char *fallback)
+// What is done with each message that an asyncapi call receives.
+static void subscription(struct doc_work *w, const struct doc_at *at, const struct val *with,
+                         struct flow_task *t)
 {
-    return val_is(v, JSON_STR) && val_bytes(v).n ? val_bytes(v) : bytes_of(fallback);
-}
-
-static struct flow_each *foreach_of(struct doc_work *w, const struct doc_at *at,
-                                    struct flow_task *t, const struct val *def)
-{
-    struct flow_each *each = def ? doc_alloc(w, sizeof *each) : NULL;
-    if (!each)
-        return NULL;
-    each->item = name_or(val_get_cstr(def, "item"), "item");
-    each->at = name_or(val_get_cstr(def, "at"), "index");
-    doc_var_push(w, each->item);
-    doc_var_push(w, each->at);
-    doc_list(w, DOC_KEY(at, "do"), val_get_cstr(def, "do"), t, &each->list);
-    doc_io(w, DOC_KEY(at, "output"), val_get_cstr(def, "output"), "as", &each->output);
-    doc_io(w, DOC_KEY(at, "export"), val_get_cstr(def, "export"), "as", &each->export);
-    return each;
+    const struct val *each = val_get_cstr(val_get_cstr(with, "subscription"), "foreach");
+    const struct doc_at *here = DOC_KEY(DOC_KEY(at, "subscription"), "foreach");
+    if (!each || !bytes_is(bytes_of(t->call.function), "asyncapi"))
+        return;
+    t->call.each = doc_alloc(w, sizeof *t->call.each);
+    if (!t->call.each)
+        return;
+    iterator(w, here, each, t, &t->call.each->item, &t->call.each->at, &t->call.each->list);
+    doc_io(w, DOC_KEY(here, "output"), val_get_cstr(each, "output"), "as", &t->call.each->output);
+    doc_io(w, DOC_KEY(here, "export"), val_get_cstr(each, "export"), "as", &t->call.each->export);
 }
 
 static void of_call(struct doc_work *w, const struct doc_at *at, struct flow_task *t,
                     const struct val *def)
 {
     struct bytes name = val_bytes(val_get_cstr(def, "call"));
+    const struct val *with = val_get_cstr(def, "with");
     t->call.function = name.p ? name.p : "";
     for (size_t i = 0; i < sizeof builtin / sizeof builtin[0]; i++)
         if (bytes_is(name, builtin[i])) {
-            const struct doc_at *with = DOC_KEY(at, "with");
-            t->call.with = doc_with(w, with, builtin[i], val_get_cstr(def, "with"));
-            if (bytes_is(name, "asyncapi"))
-                t->call.each = foreach_of(w, DOC_KEY(DOC_KEY(with, "subscription"), "foreach"), t,
-                                          val_ptr(def, BYTES("/with/subscription/foreach")));
+            t->call.with = doc_with(w, DOC_KEY(at, "with"), builtin[i], with);
+            subscription(w, DOC_KEY(at, "with"), with, t);
+            if (i == 4 && !val_get_cstr(with, "agentCard") && !val_get_cstr(with, "server"))
+                doc_find(w, DOC_KEY(at, "with"), false, "a2a needs an agentCard or a server");
             return;
         }
     t->call.task = doc_function(w, DOC_KEY(at, "call"), name);
-    t->call.with = doc_with(w, DOC_KEY(at, "with"), "", val_get_cstr(def, "with"));
+    t->call.with = doc_with(w, DOC_KEY(at, "with"), "", with);
 }
 
 static void of_do(struct doc_work *w, const struct doc_at *at, struct flow_task *t,
@@ -175,6 +191,9 @@ static void of_emit(struct doc_work *w, const struct doc_at *at, struct flow_tas
     const struct doc_at *with = DOC_KEY(DOC_KEY(DOC_KEY(at, "emit"), "event"), "with");
     const struct val *event = val_get_cstr(val_get_cstr(def, "emit"), "event");
     t->emit.event = doc_tmpl(w, with, val_get_cstr(event, "with"));
+    if (!val_get_cstr(event, "with"))
+        doc_find(w, DOC_KEY(DOC_KEY(at, "emit"), "event"), true,
+                 "an event needs `with`: its source and type at least");
 }
 
 static void of_for(struct doc_work *w, const struct doc_at *at, struct flow_task *t,
@@ -184,8 +203,8 @@ static void of_for(struct doc_work *w, const struct doc_at *at, struct flow_task
     t->for_.each = name_or(val_get_cstr(loop, "each"), "item");
     t->for_.at = name_or(val_get_cstr(loop, "at"), "index");
     t->for_.in = doc_expr(w, DOC_KEY(DOC_KEY(at, "for"), "in"), val_get_cstr(loop, "in"));
-    doc_var_push(w, t->for_.each);
-    doc_var_push(w, t->for_.at);
+    doc_var_push(w, DOC_KEY(DOC_KEY(at, "for"), "each"), t->for_.each);
+    doc_var_push(w, DOC_KEY(DOC_KEY(at, "for"), "at"), t->for_.at);
     t->for_.while_ = doc_expr(w, DOC_KEY(at, "while"), val_get_cstr(def, "while"));
     doc_list(w, DOC_KEY(at, "do"), val_get_cstr(def, "do"), t, &t->for_.list);
 }
@@ -204,19 +223,16 @@ static void of_listen(struct doc_work *w, const struct doc_at *at, struct flow_t
 {
     const struct val *listen = val_get_cstr(def, "listen"), *each = val_get_cstr(def, "foreach");
     struct bytes read = val_bytes(val_get_cstr(listen, "read"));
-    const struct doc_at *foreach = DOC_KEY(at, "foreach");
     t->listen.read = bytes_is(read, "envelope") ? FLOW_READ_ENVELOPE
                      : bytes_is(read, "raw")    ? FLOW_READ_RAW
                                                 : FLOW_READ_DATA;
-    t->listen.each = each != NULL;
-    t->listen.item = name_or(val_get_cstr(each, "item"), "item");
-    t->listen.at = name_or(val_get_cstr(each, "at"), "index");
     t->listen.to = doc_consume(w, DOC_KEY(DOC_KEY(at, "listen"), "to"), val_get_cstr(listen, "to"));
-    doc_var_push(w, t->listen.item);
-    doc_var_push(w, t->listen.at);
-    doc_list(w, DOC_KEY(foreach, "do"), val_get_cstr(each, "do"), t, &t->listen.list);
-    doc_io(w, DOC_KEY(foreach, "output"), val_get_cstr(each, "output"), "as", &t->listen.output);
-    doc_io(w, DOC_KEY(foreach, "export"), val_get_cstr(each, "export"), "as", &t->listen.export);
+    t->listen.each = each != NULL;
+    iterator(w, DOC_KEY(at, "foreach"), each, t, &t->listen.item, &t->listen.at, &t->listen.list);
+    doc_io(w, DOC_KEY(DOC_KEY(at, "foreach"), "output"), val_get_cstr(each, "output"), "as",
+           &t->listen.output);
+    doc_io(w, DOC_KEY(DOC_KEY(at, "foreach"), "export"), val_get_cstr(each, "export"), "as",
+           &t->listen.export);
 }
 
 static void of_raise(struct doc_work *w, const struct doc_at *at, struct flow_task *t,
@@ -224,10 +240,26 @@ static void of_raise(struct doc_work *w, const struct doc_at *at, struct flow_ta
 {
     const struct doc_at *here = DOC_KEY(DOC_KEY(at, "raise"), "error");
     const struct val *error = val_get_cstr(val_get_cstr(def, "raise"), "error");
-    if (val_is(error, JSON_STR))
+    const struct doc_at *of = DOC_USED("errors", val_bytes(error));
+    if (val_is(error, JSON_STR)) {
         error = doc_use(w, here, "errors", "error", val_bytes(error));
+        here = of;
+    }
     if (error)
         t->raise.error = doc_tmpl(w, here, error);
+}
+
+static void language(struct doc_work *w, const struct doc_at *at, const struct val *script)
+{
+    static const char *const known[] = {"js", "javascript", "python"};
+    struct bytes name = val_bytes(val_get_cstr(script, "language"));
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (bytes_iis(name, known[i]))
+            return;
+    doc_find(w, DOC_KEY(at, "language"), false,
+             "scripts are in js (javascript) or python, not \"%.*s\": run others in a container or "
+             "by a shell command",
+             BYTES_FMT(bytes_first(name, 64)));
 }
 
 static void of_run(struct doc_work *w, const struct doc_at *at, struct flow_task *t,
@@ -243,6 +275,8 @@ static void of_run(struct doc_work *w, const struct doc_at *at, struct flow_task
         if (!args)
             continue;
         t->run.what = whats[i];
+        if (i == 1)
+            language(w, DOC_KEY(DOC_KEY(at, "run"), whats[i]), args);
         t->run.args = doc_with(w, DOC_KEY(DOC_KEY(at, "run"), whats[i]), whats[i], args);
     }
 }
@@ -280,7 +314,7 @@ static void of_try(struct doc_work *w, const struct doc_at *at, struct flow_task
     const struct val *catch = val_get_cstr(def, "catch"), *with;
     doc_list(w, DOC_KEY(at, "try"), val_get_cstr(def, "try"), t, &t->try_.list);
     t->try_.as = name_or(val_get_cstr(catch, "as"), "error");
-    doc_var_push(w, t->try_.as);
+    doc_var_push(w, DOC_KEY(here, "as"), t->try_.as);
     with = val_get_cstr(val_get_cstr(catch, "errors"), "with");
     if (with)
         t->try_.errors = doc_tmpl(w, DOC_KEY(DOC_KEY(here, "errors"), "with"), with);

@@ -50,6 +50,8 @@ bool flow_plan_need(const struct flow_plan *p, size_t *at, struct flow_need *ret
 // A bundle of the document and more resources (a JSON object URI → text), as its canonical text.
 int flow_bundle(struct buf *out, struct bytes text, const struct val *resources, struct err *e);
 
+struct bytes flow_document_schema(void); // schema.json, for editors
+
 struct flow_about {
     const char *namespace, *name, *version, *dsl, *title, *summary; // title, summary may be ""
     const char *hash; // SHA-256 of the bundle's text, hex: names the plan in histories

@@ -145,7 +145,8 @@ static inline struct val *rig_problem(const char *kind, int status, const char *
     return val_put_cstr(v, "title", val_cstr(title));
 }
 
-// Activities for documents of tests: /echo gives its body, /fail/503 fails, /flaky/2 fails twice
+// Activities for documents of tests: /echo gives its body, /bare fails and does not say how,
+// /fail/503 fails, /flaky/2 fails twice
 // and then gives how often it was called; a shell says its command, a child what it was given.
 static inline void rig_acts(struct rig *w, const struct flow_event *ev, struct val **ret_output,
                             struct val **ret_problem)
@@ -167,6 +168,8 @@ static inline void rig_acts(struct rig *w, const struct flow_event *ev, struct v
         *ret_output = rig_json("[{\"n\":1},{\"n\":2}]");
     } else if (strcmp(kind, "http") != 0) {
         *ret_output = val_put_cstr(val_obj(), "did", val_cstr(kind));
+    } else if (strstr(uri, "/bare")) {
+        *ret_problem = val_obj();
     } else if (fails) {
         *ret_problem = rig_problem("communication", atoi(fails + 6), "Failed");
     } else if (flaky && w->flaky++ < atoi(flaky + 7)) {

@@ -131,8 +131,9 @@ static int load_pend(const struct loader *l, const struct val *a)
     int64_t role = val_i64(val_at(a, 4), -1), slot = val_i64(val_at(a, 3), -1);
     struct pend p = {.frame = frame_at(l, val_at(a, 3))};
     uint64_t last = l->r->pend_count > 0 ? l->r->pends[l->r->pend_count - 1].ev.id : 0;
-    if (id <= 0 || (uint64_t)id <= last || type < FLOW_ACT || type > FLOW_LISTEN || role < 0 ||
-        role >= ROLES || (slot >= 0 && !p.frame))
+    if (id <= 0 || (uint64_t)id <= last || (uint64_t)id >= l->r->next_id || type < FLOW_ACT ||
+        type > FLOW_LISTEN || role < 0 || role >= ROLES ||
+        (slot >= 0 && (!p.frame || p.frame->wait[role] > 0)))
         return E_INVALID;
     p.role = (enum role)role;
     p.ev = (struct flow_event){.type = (enum flow_type)type,
@@ -175,6 +176,13 @@ static int load_seen(const struct loader *l, const struct val *a)
     return 0;
 }
 
+static bool above(const struct frame *up, const struct frame *f)
+{
+    while (f && f != up)
+        f = f->parent;
+    return f != NULL;
+}
+
 static int load_lists(struct loader *l, const struct val *state)
 {
     const struct val *frames = val_get_cstr(state, "frames"), *ready = val_get_cstr(state, "ready");
@@ -188,7 +196,7 @@ static int load_lists(struct loader *l, const struct val *state)
     for (size_t i = 0; rc == 0 && i < l->count; i++) {
         const struct val *rise = val_get_cstr(val_at(frames, i), "ri");
         l->frames[i]->rise = frame_at(l, rise);
-        rc = rise && !l->frames[i]->rise ? E_INVALID : 0;
+        rc = rise && !above(l->frames[i]->rise, l->frames[i]) ? E_INVALID : 0;
     }
     for (size_t i = 0; rc == 0 && i < val_len(ready); i++) {
         struct frame *f = frame_at(l, val_at(ready, i));

@@ -164,6 +164,7 @@ static void compile(struct doc_work *w)
     const struct val *mode = val_get_cstr(val_get_cstr(p->doc, "evaluate"), "mode");
     w->use = val_get_cstr(p->doc, "use");
     p->strict = !bytes_is(val_bytes(mode), "loose");
+    doc_check(w);
     doc_secrets(w);
     doc_functions_begin(w);
     doc_io(w, DOC_KEY(NULL, "input"), val_get_cstr(p->doc, "input"), "from", &p->input);
@@ -172,7 +173,7 @@ static void compile(struct doc_work *w)
     doc_list(w, DOC_KEY(NULL, "do"), val_get_cstr(p->doc, "do"), NULL, &p->list);
     doc_extensions(w);
     doc_functions(w);
-    w->task = NULL;
+    doc_check_unused(w);
 }
 
 // What cannot be read is a finding too: "line L, column C: ...".
@@ -205,11 +206,10 @@ static int make(struct doc_work *w, struct bytes text, struct err *e)
     w->plan->doc = val_of_json(yaml_root(w->yaml));
     if (!w->plan->doc)
         return err_set(e, E_NOMEM, "no memory for the document");
-    rc = about(w, text, e);
-    if (rc)
-        return rc;
     compile(w);
     rc = doc_findings_end(w, E_INVALID, e);
+    if (!rc)
+        rc = about(w, text, e);
     return rc ? rc : w->plan->need_count > 0;
 }
 
@@ -228,11 +228,18 @@ int flow_plan_new(struct flow_plan **ret, struct bytes text, struct flow_finding
     } else {
         w.arena = p->arena;
         if (text.n <= BUNDLE_MAX && open_bundle(text, &bundle)) {
-            w.resources = val_get_cstr(bundle, "resources");
+            w.resources = val_ref(val_get_cstr(bundle, "resources"));
             text = val_bytes(val_get_cstr(bundle, "document"));
+        }
+        if (!val_is(w.resources, JSON_OBJ)) {
+            val_unref(w.resources);
+            doc_schemas_free(w.schemas);
+            w.resources = val_obj();
         }
         rc = make(&w, text, e);
     }
+    val_unref(w.resources);
+    doc_schemas_free(w.schemas);
     yaml_free(w.yaml);
     map_free(w.functions);
     val_unref(bundle);

@@ -28,7 +28,8 @@ struct flow_expr { // one jq program of the document
     struct bytes text;
     struct jq *plain; // NULL: libjq must run it (FLOW_EVAL)
     uint32_t index;   // in the plan's table: names it in evaluation caches
-    bool secret; // reads $secrets or $authorization: only inside the arguments of an activity
+    bool secret; // reads $secrets or $authorization, or is meant for each message of a
+                 // subscription: goes as "$late" into the arguments of an activity
 };
 
 // A JSON value that may have expressions inside: "${ ... }" strings anywhere in it (and, where the
@@ -113,17 +114,17 @@ struct flow_consume {
                       // event
 };
 
-struct flow_each { // of a subscription: tasks for each message that came
-    struct bytes item, at;
-    struct flow_list list;
-    struct flow_io output, export;
-};
-
 struct flow_case {
     struct bytes name;
     struct flow_expr *when;
     struct flow_go go;
 }; // when NULL: default
+
+struct flow_each { // of a subscription
+    struct bytes item, at;
+    struct flow_list list;
+    struct flow_io output, export;
+};
 
 struct flow_task {
     enum flow_kind kind;
@@ -197,7 +198,7 @@ struct flow_task {
             struct flow_tmpl *with; // NULL: none
             struct flow_task *task; // of use.functions or a catalog: run with `with` as its input;
                                     // NULL: an activity
-            struct flow_each *each; // asyncapi with a subscription; NULL: none
+            struct flow_each *each; // asyncapi: for each message; NULL: none
         } call;
     };
 };
@@ -229,6 +230,7 @@ struct flow_plan {
     size_t secret_count;
     struct flow_need *needs;
     size_t need_count;
+    struct flow_consume *on; // schedule.on; NULL: none
     bool strict; // evaluate.mode: strict (default) or loose
     // of the compiler (plan.c), for nobody else:
     struct map *by_pointer;

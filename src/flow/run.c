@@ -62,6 +62,11 @@ void flow_frame_free(struct flow_run *r, struct frame *f)
     }
     if (f->stalled)
         r->stalled--;
+    for (int role = 0; role < ROLES; role++) { // nothing is awaited, unless the state was damaged
+        struct pend *pend = f->wait[role] > 0 ? flow_pend_find(r, f->wait[role]) : NULL;
+        if (pend)
+            pend->frame = NULL;
+    }
     list_del(&f->ready);
     flow_answers_drop(f);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)

@@ -10,7 +10,7 @@
 #include "base/time.h"
 #include "flow/plan_priv.h"
 
-#define FLOW_DEPTH_MAX 64 // tasks within tasks, functions within functions
+#define FLOW_DEPTH_MAX 256 // tasks within tasks, functions within functions
 #define FLOW_TURNS_MAX 1000 // tasks of one step: then a yield
 #define FLOW_SIGNALS_MAX 1000 // kept for a later listen
 #define FLOW_HEARD_MAX 100000 // events that one listen gathers

@@ -7,9 +7,50 @@
 
 // ---- histories ----
 
+// A state with its values in place: which of them are shared is no difference.
+static struct val *whole(const struct val *all, const struct val *place)
+{
+    int64_t at = val_i64(place, -1);
+    return at < 0 ? val_null() : val_ref(val_at(all, (size_t)at));
+}
+
+static struct val *frame_whole(const struct val *all, const struct val *frame)
+{
+    static const char *const held[] = {"r", "i", "o", "c", "g", "e", "n", "b", "k", "m"};
+    struct val *f = val_ref((struct val *)(uintptr_t)frame), *answers = val_arr();
+    for (size_t i = 0; i < sizeof held / sizeof *held; i++)
+        if (val_get_cstr(f, held[i]))
+            f = val_put_cstr(f, held[i], whole(all, val_get_cstr(frame, held[i])));
+    for (size_t i = 0; i < val_len(val_get_cstr(frame, "an")); i++)
+        answers = val_push(answers, whole(all, val_at(val_at(val_get_cstr(frame, "an"), i), 1)));
+    return val_put_cstr(f, "an", answers);
+}
+
+static struct val *state_of(const struct flow_run *r)
+{
+    static const char *const held[] = {"in", "ctx", "out", "err", "signals"};
+    struct val *saved = flow_save(r), *s = val_ref(saved), *frames = val_arr(), *seen = val_arr();
+    const struct val *all = val_get_cstr(saved, "vals"), *list = val_get_cstr(saved, "frames");
+    for (size_t i = 0; i < sizeof held / sizeof *held; i++)
+        if (val_get_cstr(saved, held[i]))
+            s = val_put_cstr(s, held[i], whole(all, val_get_cstr(saved, held[i])));
+    for (size_t i = 0; i < val_len(list); i++)
+        frames = val_push(frames, frame_whole(all, val_at(list, i)));
+    list = val_get_cstr(saved, "seen");
+    for (size_t i = 0; i < val_len(list); i++) {
+        struct val *one = val_ref(val_at(list, i));
+        for (size_t k = 6; k < val_len(val_at(list, i)); k++)
+            one = val_set_at(one, k, whole(all, val_at(val_at(list, i), k)));
+        seen = val_push(seen, one);
+    }
+    s = val_put_cstr(val_put_cstr(s, "frames", frames), "seen", seen);
+    val_unref(saved);
+    return val_del(s, BYTES("vals"));
+}
+
 static bool same_state(const struct flow_run *a, const struct flow_run *b)
 {
-    struct val *x = flow_save(a), *y = flow_save(b);
+    struct val *x = state_of(a), *y = state_of(b);
     bool same = val_equal(x, y);
     if (!same) {
         char p[4096], q[4096];
@@ -323,7 +364,7 @@ static void refusals(void **state)
     assert_int_equal(rig_event(&w, FLOW_TICK, 0, NULL), E_INVALID);
     assert_int_equal(rig_event(&w, FLOW_STARTED, 0, val_obj()), E_INVALID);
     assert_int_equal(rig_start(&w, val_obj()), 0);
-    assert_int_equal(rig_event(&w, FLOW_STARTED, 0, rig_started(&w, NULL)), E_INVALID);
+    assert_int_equal(rig_event(&w, FLOW_STARTED, 0, rig_started(&w, val_obj())), E_INVALID);
     assert_int_equal(rig_event(&w, FLOW_DONE, 1, NULL), E_INVALID); // 1 is a timer
     assert_int_equal(rig_event(&w, FLOW_DONE, 99, NULL), 0);        // nobody waits for it
     assert_int_equal(rig_event(&w, FLOW_END, 5, NULL), E_INVALID);
@@ -336,6 +377,124 @@ static void refusals(void **state)
     assert_int_equal(flow_run_status(w.run), FLOW_COMPLETED);
     assert_int_equal(rig_event(&w, FLOW_HAND, 0, rig_json("{\"action\":\"cancel\"}")), E_CONFLICT);
     assert_int_equal(rig_event(&w, FLOW_FIRED, 1, NULL), 0); // late
+    rig_close(&w);
+}
+
+static struct val *deep(unsigned levels)
+{
+    struct val *v = val_int(1);
+    for (unsigned i = 0; i < levels; i++)
+        v = val_push(val_arr(), v);
+    return v;
+}
+
+static void limits(void **state)
+{
+    struct rig w = {.act = rig_acts};
+    (void)state;
+    rig_open(&w, HEAD "do:\n  - a: {listen: {to: {one: {with: {type: a}}}}}\n");
+    struct val *started = val_put_cstr(rig_started(&w, val_obj()), "decider", val_int(99));
+    assert_int_equal(rig_event(&w, FLOW_STARTED, 0, started), E_UNSUPPORTED);
+    assert_int_equal(rig_start(&w, deep(401)), E_TOOBIG);
+    assert_int_equal(rig_start(&w, deep(400)), 0);
+    for (int i = 0; i < FLOW_SIGNALS_MAX; i++)
+        assert_int_equal(
+            rig_event(&w, FLOW_EVENT, 0, rig_json("{\"event\":{\"type\":\"b\"},\"signal\":true}")),
+            0);
+    assert_int_equal(
+        rig_event(&w, FLOW_EVENT, 0, rig_json("{\"event\":{\"type\":\"b\"},\"signal\":true}")),
+        E_FULL);
+    assert_int_equal(rig_event(&w, FLOW_EVENT, 0, rig_json("{\"event\":{\"type\":\"b\"}}")), 0);
+    assert_int_equal(rig_event(&w, FLOW_HAND, 0, rig_json("{\"action\":\"pause\"}")), 0);
+    assert_int_equal(flow_run_status(w.run), FLOW_SUSPENDED);
+    folds("limits", &w);
+    rig_close(&w);
+
+    w = (struct rig){.act = rig_acts}; // an answer that is too deep, and problems that are
+    rig_open(&w, HEAD "do:\n" HTTP("a", "echo") HTTP("b", "echo"));
+    assert_int_equal(rig_start(&w, val_obj()), 0);
+    struct val *data = val_put_cstr(val_obj(), "output", deep(500));
+    assert_int_equal(rig_event(&w, FLOW_DONE, 1, data), 0);
+    assert_int_equal(flow_run_status(w.run), FLOW_FAULTED);
+    data = rig_json("{\"action\":\"edit\",\"task\":\"a\"}");
+    assert_int_equal(rig_event(&w, FLOW_HAND, 0, data), E_INVALID);
+    assert_int_equal(rig_event(&w, FLOW_HAND, 0, rig_json("{\"action\":\"retry\"}")), 0);
+    struct val *problem = val_put_cstr(rig_problem("runtime", 500, "x"), "more", deep(500));
+    data = val_put_cstr(val_obj(), "error", problem);
+    assert_int_equal(rig_event(&w, FLOW_FAILED, w.run->next_id - 1, data), 0);
+    assert_int_equal(flow_run_status(w.run), FLOW_FAULTED);
+    assert_int_equal(val_i64(val_get_cstr(w.run->error, "status"), 0), 500);
+    folds("deep", &w);
+    rig_close(&w);
+}
+
+// What an activity is told beside its arguments; and after a roll only rolled comes.
+static void told(void **state)
+{
+    struct rig w = {.act = rig_acts};
+    (void)state;
+    rig_open(
+        &w, HEAD
+        "do:\n"
+        "  - a: {call: http, with: {method: get, endpoint: 'https://fake/never'}, timeout: {after: "
+        "PT5S}, metadata: {plexus: {queue: heavy}}}\n");
+    struct val *started = val_put_cstr(rig_started(&w, val_obj()), "label", val_cstr("secret"));
+    started = val_put_cstr(started, "chapter_max", val_int(2));
+    assert_int_equal(rig_event(&w, FLOW_STARTED, 0, started), 0);
+    const struct flow_event *act = &w.out.commands[1];
+    assert_int_equal(act->type, FLOW_ACT);
+    char text[512];
+    rig_text(act->data, text, sizeof text);
+    assert_string_equal(text,
+                        "{\"args\":{\"endpoint\":{\"uri\":\"https://fake/never\"},\"method\":"
+                        "\"get\"},\"attempt\":1,\"kind\":\"http\",\"label\":\"secret\",\"name\":"
+                        "\"a\",\"queue\":\"heavy\",\"task\":\"/do/0/a\",\"timeout_ms\":5000}");
+    assert_int_equal(w.out.commands[2].type, FLOW_ROLL);
+    assert_int_equal(rig_event(&w, FLOW_DONE, act->id, NULL), E_INVALID);
+    assert_true(rig_next(&w));
+    assert_int_equal(rig_event(&w, FLOW_DONE, 2, NULL), 0);
+    assert_int_equal(flow_run_status(w.run), FLOW_COMPLETED);
+    folds("told", &w);
+    rig_close(&w);
+}
+
+// A history that was cut within the commands of its last event.
+static void cut(void **state)
+{
+    struct rig w = {.act = rig_acts};
+    struct flow_replay *p;
+    struct flow_run *r = NULL;
+    struct flow_out out = {0};
+    struct err e = {0};
+    (void)state;
+    rig_open(&w, HEAD "do:\n  - a: {wait: PT5S, timeout: {after: PT9S}}\n");
+    (void)rig_start(&w, val_obj());
+    assert_int_equal(w.count, 3);
+    assert_int_equal(flow_replay_new(&p, w.plan, &e), 0);
+    assert_int_equal(flow_replay_end(p, NULL, NULL, &e), E_INVALID);
+    assert_int_equal(flow_replay_entry(p, &w.history[0], &e), 0);
+    assert_int_equal(flow_replay_entry(p, &w.history[1], &e), 0);
+    assert_int_equal(flow_replay_end(p, NULL, NULL, &e), E_CONFLICT);
+    assert_non_null(strstr(e.text, "timer 2 of /do/0/a"));
+    assert_int_equal(flow_replay_end(p, &r, &out, &e), 0);
+    assert_int_equal(out.command_count, 1);
+    assert_int_equal(out.commands[0].id, 2);
+    flow_run_free(r);
+    flow_out_fini(&out);
+    flow_replay_free(p);
+    flow_replay_free(NULL);
+
+    assert_int_equal(flow_replay_new(&p, w.plan, &e), 0);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(flow_replay_entry(p, &w.history[i], &e), 0);
+    struct flow_event more = {.type = FLOW_TIMER, .id = 3};
+    assert_int_equal(flow_replay_entry(p, &more, &e), E_CONFLICT);
+    assert_non_null(
+        strstr(e.text, "entry 4: the history says timer 3, this plexus decides nothing"));
+    more = (struct flow_event){.type = FLOW_DONE, .id = 1};
+    assert_int_equal(flow_replay_entry(p, &more, &e), E_INVALID);
+    assert_non_null(strstr(e.text, "entry 5: "));
+    flow_replay_free(p);
     rig_close(&w);
 }
 
@@ -384,6 +543,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(histories), cmocka_unit_test(chapters), cmocka_unit_test(walks),
+        cmocka_unit_test(limits),    cmocka_unit_test(told),     cmocka_unit_test(cut),
         cmocka_unit_test(refusals),  cmocka_unit_test(damaged),
     };
     return cmocka_run_group_tests_name("flow/run_props", tests, NULL, NULL);

@@ -612,7 +612,142 @@ static const struct row rows[] = {
      "{foo: bar}",
      "started:* started:a started:i completed:i completed:a completed:* end:completed",
      {0}},
+    // ---- what goes wrong in documents ----
+    {"a failure without a word",
+     HEAD "do:\n" HTTP("a", "bare"),
+     "{}",
+     "{type: '" ERRORS "runtime', status: 500, instance: /do/0/a}",
+     NULL,
+     {0}},
+    {"secrets cannot be handed over",
+     HEAD "use: {secrets: [key], functions: {f: {set: {x: '${ .k }'}}}}\n"
+          "do:\n  - a: {call: f, with: {k: '${ $secrets.key }'}}\n",
+     "{}",
+     "{type: '" ERRORS "authorization', status: 403, instance: /do/0/a}",
+     NULL,
+     {0}},
+    {"an address made of an object",
+     HEAD "do:\n" HTTP("a", "{id}"),
+     "{id: {}}",
+     "{type: '" ERRORS "expression'}",
+     NULL,
+     {0}},
+    {"an address with a name for nothing",
+     HEAD
+     "do:\n"
+     "  - a: {call: http, with: {method: post, endpoint: 'https://fake/echo/{no}/{n}', body: 1}}\n",
+     "{n: 4}",
+     "1",
+     NULL,
+     {0}},
+    {"a duration that is none",
+     HEAD "do:\n  - a: {wait: '${ .for }'}\n",
+     "{for: soon}",
+     "{type: '" ERRORS "expression', instance: /do/0/a}",
+     NULL,
+     {0}},
+    {"a filter of errors that fails itself",
+     HEAD "do:\n"
+          "  - o:\n"
+          "      try:\n"
+          "        - t: {try: [{c: {raise: {error: {type: 'https://x/1', status: 500}}}}], catch: "
+          "{when: '${ "
+          "$error.type.x }', do: [{h: {set: {x: 1}}}]}}\n"
+          "      catch: {do: [{g: {set: {t: '${ $error.type }', at: '${ $error.instance }'}}}]}\n",
+     "{}",
+     "{t: '" ERRORS "expression', at: /do/0/o/try/0/t}",
+     NULL,
+     {0}},
+    {"an attempt that is too long, and a catch that does not take it",
+     HEAD
+     "do:\n"
+     "  - t:\n"
+     "      try: [{c: {call: http, with: {method: get, endpoint: 'https://fake/never'}}}]\n"
+     "      catch: {errors: {with: {status: 500}}, retry: {limit: {attempt: {count: 1, duration: "
+     "PT9S}}}}\n"
+     "      timeout: {after: PT1M}\n",
+     "{}",
+     "{status: 408, instance: /do/0/t}",
+     "started:* started:t started:c timer:timeout+60000 timer:timeout+9000 act:http cancelled:c "
+     "faulted:t faulted:* cancel cancel end:faulted",
+     {0}},
+    {"retry at once",
+     HEAD "do:\n"
+          "  - t: {try: [{c: {call: http, with: {method: get, endpoint: "
+          "'https://fake/flaky/1'}}}], catch: "
+          "{retry: {limit: {attempt: {count: 3}}}}}\n",
+     "{}",
+     "2",
+     "started:* started:t started:c act:http faulted:c retried:t started:c act:http completed:c "
+     "completed:t completed:* end:completed",
+     {0}},
+    {"extensions of all, of composite tasks",
+     HEAD
+     "use: {extensions: [{x: {extend: composite, before: [{c: {set: {x: 1}}}]}}, {y: {extend: all, "
+     "after: [{d: {set: {x: 1}}}]}}]}\n"
+     "do:\n  - a: {do: [{b: {set: {n: 1}}}]}\n",
+     "{}",
+     "{n: 1}",
+     "started:* started:a started:c completed:c started:b started:d completed:d completed:b "
+     "started:d "
+     "completed:d completed:a completed:* end:completed",
+     {0}},
+    {"listen: raw data, a foreach without tasks",
+     HEAD "do:\n"
+          "  - a:\n"
+          "      listen: {to: {any: [{with: {type: a}}], until: '${ length == 2 }'}, read: raw}\n"
+          "      foreach: {item: ev, output: {as: '${ [$ev, $index] }'}}\n",
+     "{}",
+     "[[aGk=, 0], [2, 1]]",
+     NULL,
+     {"{\"event\":{\"type\":\"a\",\"data_base64\":\"aGk=\"}}",
+      "{\"event\":{\"type\":\"a\",\"data\":2}}"}},
+    {"listen: an event for which the filter has no answer does not fit",
+     HEAD "do:\n  - a: {listen: {to: {one: {with: {type: a, data: '${ .n.m > 1 }'}}}}}\n",
+     "{}",
+     "[{n: {m: 2}}]",
+     NULL,
+     {"{\"event\":{\"type\":\"a\",\"data\":{\"n\":\"text\"}}}",
+      "{\"event\":{\"type\":\"a\",\"data\":7}}",
+      "{\"event\":{\"type\":\"a\",\"data\":{\"n\":{\"m\":2}}}}"}},
+    {"listen: two signals, each taken once",
+     HEAD
+     "do:\n"
+     "  - w: {wait: PT1S}\n"
+     "  - a: {listen: {to: {one: {with: {type: go}}}}, output: {as: '.[0]'}, export: {as: '.'}}\n"
+     "  - b: {listen: {to: {one: {with: {type: go}}}}, output: {as: '${ [$context, .[0]] }'}}\n",
+     "{}",
+     "[1, 2]",
+     NULL,
+     {"{\"event\":{\"type\":\"go\",\"data\":1},\"signal\":true}",
+      "{\"event\":{\"type\":\"go\",\"data\":2},\"signal\":true}"}},
     // ---- hands ----
+    {"the workflow's own input is put right",
+     STALLS "input: {schema: {format: json, document: {type: object, required: [id]}}}\n"
+            "do:\n  - a: {set: {id: '${ .id }', raw: '${ $workflow.input.id }'}}\n",
+     "{}",
+     "{id: 5, raw: 5}",
+     NULL,
+     {"{\"action\":\"edit\",\"input\":{\"id\":5}}"}},
+    {"the workflow's own output is tried again",
+     HEAD "do:\n  - a: {set: {n: 1}}\noutput: {as: '${ .n.m }'}\n",
+     "{}",
+     "{type: '" ERRORS "expression', instance: ''}",
+     NULL,
+     {"{\"action\":\"retry\"}"}},
+    {"opened again: what was awaited is asked for anew, with its timeout",
+     HEAD "do:\n"
+          "  - f: {fork: {branches: [{a: {listen: {to: {one: {with: {type: go}}}}, timeout: "
+          "{after: PT1H}}}, {b: "
+          "{call: http, with: {method: get, endpoint: 'https://fake/flaky/1'}}}]}}\n",
+     "{}",
+     "[[1], 2]",
+     "started:* started:f started:a waiting:a started:b timer:timeout+3600000 listen act:http "
+     "faulted:b "
+     "faulted:* cancel cancel end:faulted resumed:* retried:b waiting:a timer:timeout+3600000 "
+     "listen "
+     "act:http completed:b completed:a completed:f completed:* cancel cancel end:completed",
+     {"{\"action\":\"retry\",\"task\":\"b\"}", "{\"event\":{\"type\":\"go\",\"data\":1}}"}},
     {"stalled: a person lets it go on",
      STALLS "do:\n" HTTP("a", "flaky/1") "  - b: {set: {n: '${ . }'}}\n",
      "{}",

@@ -11,9 +11,16 @@ struct saver {
     struct map *places; // pointer → place + 1
 };
 
+// A value is the same one when it is at the same address.
+static struct bytes identity(const uintptr_t *address)
+{
+    return (struct bytes){(const char *)address, sizeof *address};
+}
+
 static struct val *place_of(struct saver *w, struct val *v)
 {
-    struct bytes key = {(const char *)&v, sizeof v};
+    uintptr_t address = (uintptr_t)v;
+    struct bytes key = identity(&address);
     uintptr_t at = (uintptr_t)map_get(w->places, key);
     if (at == 0) {
         at = val_len(w->vals) + 1;
@@ -26,7 +33,8 @@ static struct val *place_of(struct saver *w, struct val *v)
 
 static bool known(const struct saver *w, const struct val *v)
 {
-    return map_get(w->places, (struct bytes){(const char *)&v, sizeof v}) != NULL;
+    uintptr_t address = (uintptr_t)v;
+    return map_get(w->places, identity(&address)) != NULL;
 }
 
 static struct val *put_int(struct val *o, const char *key, int64_t n)

@@ -2,6 +2,7 @@
 // others an eval is asked for, and the phase is run again from its start when the result came.
 // SPDX-License-Identifier: Apache-2.0
 #include "flow/run_priv.h"
+#include <assert.h>
 #include <string.h>
 
 #define VARS_MAX 64
@@ -113,14 +114,13 @@ static bool closed(const struct frame *f)
 static struct val *variable(struct step *s, const struct place *p, struct bytes name)
 {
     struct flow_run *r = s->r;
+    assert(p->scope);
     if (p->value && bytes_eq(name, p->name))
         return val_ref(p->value);
-    for (const struct frame *f = p->scope; f; f = f->parent) {
+    for (const struct frame *f = p->scope; f; f = closed(f) ? NULL : f->parent) {
         struct val *v = frame_var(f, name);
         if (v)
             return v;
-        if (closed(f))
-            break;
     }
     if (bytes_is(name, "context"))
         return own_or_null(r->context);
@@ -145,12 +145,6 @@ static int bind(struct step *s, struct place *p, const struct jq *j, struct jq_v
     struct bytes name;
     for (size_t at = 0; jq_each_var(j, &at, &name);) {
         struct val *v = variable(s, p, name);
-        if (!v && (bytes_is(name, "secrets") || bytes_is(name, "authorization")))
-            return flow_problem(
-                s, PROBLEM_AUTHORIZATION,
-                "$%.*s can be read in the arguments of an activity only: a function "
-                "reads it itself, it cannot be handed over",
-                BYTES_FMT(name));
         if (!v) // jq's own error would name the place in the program only
             return flow_problem(s, PROBLEM_EXPRESSION, "$%.*s is not defined here",
                                 BYTES_FMT(name));
@@ -262,6 +256,11 @@ static int shallow(struct step *s, int rc, struct val **ret)
 
 int flow_eval(struct step *s, struct place *p, const struct flow_expr *x, struct val **ret)
 {
+    if (x->secret)
+        return flow_problem(
+            s, PROBLEM_AUTHORIZATION,
+            "$secrets and $authorization can be read in the arguments of an activity "
+            "only: a function reads them itself, they cannot be handed over");
     int rc = x->plain ? run_plain(s, p, x, ret) : run_far(s, p, x, ret);
     return shallow(s, rc, ret);
 }

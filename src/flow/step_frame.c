@@ -133,7 +133,7 @@ int flow_child_done(struct step *s, struct frame *p, const struct flow_task *t,
     const struct flow_task *next = NULL;
     if (go.then == FLOW_THEN_TASK)
         next = go.to;
-    else if (go.then == FLOW_THEN_CONTINUE && t->place + 1 < t->in->count)
+    else if (go.then == FLOW_THEN_CONTINUE && t->in && t->place + 1 < t->in->count)
         next = t->in->tasks[t->place + 1];
     p->exited = go.then == FLOW_THEN_EXIT;
     if (!next)

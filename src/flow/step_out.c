@@ -40,7 +40,12 @@ int flow_ask(struct step *s, struct frame *f, enum role role, enum flow_type t,
     struct pend p = {.frame = f, .role = role};
     if (!takes_data)
         return E_NOMEM;
-    int rc = flow_command(s, t, takes_data, &p.ev.id);
+    int rc = f && f->wait[role] > 0 ? flow_unask(s, f, role) : 0; // one at a time
+    if (rc < 0) {
+        val_unref(takes_data);
+        return rc;
+    }
+    rc = flow_command(s, t, takes_data, &p.ev.id);
     if (rc < 0)
         return rc;
     p.ev = s->out->commands[s->out->command_count - 1];

@@ -158,6 +158,7 @@ int flow_rise(struct step *s, struct frame *f)
             if (rc == TURN_RAISED) { // the filter itself failed: that is the error now
                 flow_set(&f->error, flow_problem_whole(s->problem, t->pointer));
                 rc = f->error ? 0 : E_NOMEM;
+                yes = false;
             }
             if (rc != 0)
                 return rc;

@@ -217,7 +217,7 @@ int store_number(struct store *s, const char *pragma, int64_t *ret, struct err *
 {
     struct store_stmt *q = NULL;
     int rc = store_prepare(s, pragma, &q, e);
-    if (rc)
+    if (rc || !q)
         return rc;
     rc = store_step(q, e);
     if (rc == 1)
@@ -348,7 +348,7 @@ static int use_wal(struct store *s, struct err *e)
 {
     struct store_stmt *q = NULL;
     int rc = store_prepare(s, "PRAGMA journal_mode=WAL", &q, e);
-    if (rc)
+    if (rc || !q)
         return rc;
     rc = store_step(q, e);
     bool good = rc == 1 && bytes_is(store_col(q, 0), "wal");

@@ -10,7 +10,7 @@
 struct val {
     uint32_t refs;
     uint8_t kind;   // enum json_kind
-    uint8_t sub;    // bool: its value; number: 1 is a double, 0 an integer
+    uint8_t sub;    // bool: its value; number: 1 is a double, 0 an integer; string: see jq_ops.c
     uint16_t depth; // of containers: levels below and with it, perhaps too many after a removal
 };
 struct val_num {
