@@ -217,12 +217,13 @@ static struct val *tell_memo(struct temporal_fold *f, struct val *takes_all)
 
 // ---- rolling over -------------------------------------------------------------------------------
 
-static bool may_roll(const struct temporal_fold *f)
+// What the server does not know of yet goes over with the state and begins there.
+static bool under_way(const struct temporal_fold *f)
 {
     for (size_t i = 0; i < f->known_count; i++)
-        if (f->known[i].type != FLOW_TIMER)
-            return false;
-    return f->suggested && !f->ended;
+        if (f->known[i].type != FLOW_TIMER && f->known[i].event)
+            return true;
+    return false;
 }
 
 static struct val *roll(struct temporal *t, struct temporal_fold *f)
@@ -255,11 +256,17 @@ struct val *temporal_commands(struct temporal *t, struct temporal_fold *f, struc
                               bool *ret_closes)
 {
     struct val *all = takes_first;
-    bool rolls = may_roll(f);
+    bool rolls = f->suggested && !f->ended && !under_way(f);
+    // So long that it must: nothing new begins until what is under way has ended. What is held back
+    // here is found again in the state when it rolls over.
+    bool holds_back = f->suggested && !f->ended && !rolls && f->last > t->args.events_max;
     *ret_closes = rolls || (f->ended && !holds(f));
     for (size_t i = 0; i < f->todo_count; i++) {
         const struct flow_event *c = &f->todo[i];
         struct val *one = NULL;
+        bool begins = c->type == FLOW_ACT || c->type == FLOW_CHILD || c->type == FLOW_TIMER;
+        if (begins && (rolls || (holds_back && c->type != FLOW_TIMER)))
+            continue;
         if (c->type == FLOW_ACT)
             one = act(t, f, c);
         else if (c->type == FLOW_TIMER && !*ret_closes)

@@ -380,10 +380,10 @@ int temporal_fold_begin(struct temporal_fold *f, struct bytes bundle, struct err
     struct val *d = val_put_cstr(val_obj(), "state", val_ref((struct val *)(uintptr_t)state));
     d = val_put_cstr(d, "chapter", val_int(val_i64(val_get_cstr(f->meta, "chapter"), 1)));
     rc = temporal_fold_feed(f, FLOW_ROLLED, 0, f->now_ms, d, e);
-    // Its timers begin anew; nothing else was open when it rolled.
+    // What was open begins here: timers anew, the rest was not begun when it rolled.
     const struct flow_event *p;
     for (size_t at = 0; !rc && flow_run_pending(f->flow, &at, &p);)
-        if (p->type == FLOW_TIMER && !temporal_fold_known(f, p->id))
+        if (p->type != FLOW_LISTEN && !temporal_fold_known(f, p->id))
             rc = take_command(f, p) ? no_memory(e) : 0;
     return rc;
 }

@@ -290,6 +290,7 @@ int temporal_new(struct temporal **ret, const struct temporal_args *a, struct er
     t->args = *a;
     t->args.flows_max = a->flows_max ? a->flows_max : 2048;
     t->args.activities_max = a->activities_max ? a->activities_max : 64;
+    t->args.events_max = a->events_max ? a->events_max : 20000;
     t->args.pollers = a->pollers ? a->pollers : 4;
     t->args.heartbeat_ms = a->heartbeat_ms ? a->heartbeat_ms : 30000;
     t->check = (struct timer){.fn = on_check, .user = t};

@@ -26,8 +26,8 @@ struct temporal_args { // texts are copied; net, timers, tls, acts, expr are bor
     const char *identity, *build_id; // NULL: "plexus@" node, "plexus/" version
     const char *node, *environment;
     struct expr *expr;
-    struct acts *acts;
-    bool activities_only; // `plexus worker --queue`
+    struct acts *acts; // NULL: none are done here
+    bool activities_only; // no workflow tasks: `plexus worker --queue`
     // A registered document (bundle) by its names, version empty: the newest; for child flows and
     // starts without a document. E_NOTFOUND. NULL: there are none.
     int (*document)(void *user, struct bytes namespace, struct bytes name, struct bytes version,
@@ -41,6 +41,9 @@ struct temporal_args { // texts are copied; net, timers, tls, acts, expr are bor
     size_t flows_max;      // kept in memory between their tasks, 0: 2048
     size_t activities_max; // at once, 0: 64
     unsigned pollers;      // of workflow tasks, and as many of activity tasks, 0: 4
+    // Flows roll over when the server suggests it and nothing is under way. A history of more events
+    // lets nothing new begin until that is so. 0: 20,000 (the server ends a flow at 51,200).
+    uint64_t events_max;
     int64_t heartbeat_ms;  // an activity without a sign for so long is started elsewhere, 0: 30 s
 };
 // Begins to poll. The server need not be there yet.

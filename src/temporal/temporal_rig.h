@@ -34,6 +34,7 @@ struct side { // a worker and who asks it
     int64_t act_ms; // an activity takes so long
     unsigned done, cancelled, evals;
     bool closed, up;
+    const char *lines;    // a file with a line for each activity that began; NULL: none
     const char *document; // that is registered, for every name
     char queue[64];
 };
@@ -156,6 +157,11 @@ static int doing_start(struct acts *a, const struct act_args *args, struct act_r
     d->data = val_put_cstr(val_obj(), "kind", val_str(args->kind));
     d->data = val_put_cstr(d->data, "args", val_ref((struct val *)(uintptr_t)args->args));
     list_add_tail(&s->doing, &d->link);
+    FILE *f = s->lines ? fopen(s->lines, "a") : NULL;
+    if (f) {
+        (void)fprintf(f, "%.*s %.*s\n", BYTES_FMT(args->key), BYTES_FMT(args->kind));
+        (void)fclose(f);
+    }
     struct flow_event ev = {.data = d->data};
     if (!rig_silent(&ev))
         (void)timer_start(loop_timers(s->loop), &d->timer, s->act_ms);
@@ -264,7 +270,7 @@ static void side_open(struct side *s, const char *queue, const struct temporal_a
     a.queue = s->queue;
     a.node = "test";
     a.expr = &s->expr;
-    a.acts = &s->acts;
+    a.acts = a.activities_only ? NULL : &s->acts; // then it only asks
     a.document = registered;
     a.state = side_state;
     a.user = s;
