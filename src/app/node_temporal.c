@@ -185,7 +185,8 @@ static void on_state(void *user, int status, const struct err *e)
 {
     struct node_flows *f = user;
     if (status == 0)
-        log_event(LOG_INFO, "temporal.connected");
+        log_event(LOG_INFO, "temporal.connected",
+                  LOG_STR("namespace", f->node->config->flows.temporal_namespace));
     else
         log_event(LOG_WARN, "temporal.unreachable", LOG_STR("why", e ? e->text : ""));
     f->up = status == 0;
