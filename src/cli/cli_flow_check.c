@@ -84,7 +84,8 @@ static int check_one(struct cli *c, const char *file, struct err *e)
     }
     if (!rc && is >= 0 && !c->json)
         tell_well(c, file, p);
-    (void)fwrite(out.p, 1, out.n, stdout);
+    if (out.n)
+        (void)fwrite(out.p, 1, out.n, stdout);
     flow_plan_unref(p);
     buf_fini(&text);
     buf_fini(&out);

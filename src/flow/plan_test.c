@@ -271,9 +271,9 @@ static void test_calls(void **state)
         "  - d: {call: http, with: {method: get, endpoint: '${ .url }', headers: {k: '${ "
         "$secrets.pass }'}}}\n"
         "  - e: {run: {script: {language: js, code: 'f(`${ x }`)'}}}\n"
-             "  - f: {call: asyncapi, with: {document: {endpoint: 'https://x.org/a'}, operation: o, "
-             "subscription: {filter: '${ .x == $context.x }', consume: {until: '${ true }'}, foreach: "
-             "{item: m, do: [{g: {set: {m: '${ $m }'}}}], output: {as: .m}}}}}\n");
+        "  - f: {call: asyncapi, with: {document: {endpoint: 'https://x.org/a'}, operation: o, "
+        "subscription: {filter: '${ .x == $context.x }', consume: {until: '${ true }'}, foreach: "
+        "{item: m, do: [{g: {set: {m: '${ $m }'}}}], output: {as: .m}}}}}\n");
     const struct flow_tmpl *with = task(p, "a")->call.with;
     check_json(item(item(with, "endpoint"), "uri")->value, "\"https://x.org/a\"");
     check_expr(item(with, "body")->expr, ".");
@@ -303,8 +303,9 @@ static void test_calls(void **state)
 static void test_loose(void **state)
 {
     (void)state;
-    AUTO(flow_plan) p = plan_of(HEAD "evaluate: {mode: loose}\n"
-                                     "do: [{a: {set: {x: .y, n: 5}}}]\n");
+    AUTO(flow_plan)
+    p = plan_of(HEAD "evaluate: {mode: loose}\n"
+                     "do: [{a: {set: {x: .y, n: 5}}}]\n");
     assert_false(p->strict);
     const struct flow_tmpl *x = item(task(p, "a")->set.tmpl, "x");
     check_expr(x->expr, ".y");
@@ -329,28 +330,32 @@ static void test_schemas(void **state)
     struct err e = {0};
     size_t at = 0;
     assert_int_equal(json_parse(&doc, BYTES("{}"), 0, &e), 0);
-    assert_int_equal(schema_check(task(p, "a")->input.schema.schema, json_root(doc), NULL), E_SCHEMA);
+    assert_int_equal(schema_check(task(p, "a")->input.schema.schema, json_root(doc), NULL),
+                     E_SCHEMA);
     assert_null(task(p, "a")->output.schema.schema);
     assert_true(flow_plan_need(p, &at, &need));
     assert_true(bytes_is(need.uri, "https://x.org/s.json"));
     assert_string_equal(need.what, "schema of task a");
     assert_false(flow_plan_need(p, &at, &need));
-    AUTO(flow_plan) closed = plan_of(
-        HEAD "use: {authentications: {me: {bearer: {token: t}}}}\n"
-             "input: {schema: {resource: {endpoint: {uri: 'https://x.org/s', authentication: {use: me}}}}}\n"
-             "do: []\n");
+    AUTO(flow_plan)
+    closed = plan_of(HEAD "use: {authentications: {me: {bearer: {token: t}}}}\n"
+                          "input: {schema: {resource: {endpoint: {uri: 'https://x.org/s', "
+                          "authentication: {use: me}}}}}\n"
+                          "do: []\n");
     at = 0;
     assert_true(flow_plan_need(closed, &at, &need));
     check_json(need.endpoint,
                "{\"uri\":\"https://x.org/s\",\"authentication\":{\"bearer\":{\"token\":\"t\"}}}");
     // With it in a bundle the plan is whole.
     struct buf out;
-    struct val *resources = val_put_cstr(val_obj(), "https://x.org/s.json", val_cstr("type: array"));
+    struct val *resources =
+        val_put_cstr(val_obj(), "https://x.org/s.json", val_cstr("type: array"));
     struct flow_plan *q = NULL;
     buf_init(&out, 1 << 20);
     assert_int_equal(flow_bundle(&out, BYTES(text), resources, &e), 0);
     assert_int_equal(flow_plan_new(&q, buf_bytes(&out), NULL, &e), 0);
-    assert_int_equal(schema_check(task(q, "a")->output.schema.schema, json_root(doc), NULL), E_SCHEMA);
+    assert_int_equal(schema_check(task(q, "a")->output.schema.schema, json_root(doc), NULL),
+                     E_SCHEMA);
     struct flow_about a, b;
     flow_plan_about(p, &a);
     flow_plan_about(q, &b);
@@ -368,11 +373,13 @@ static void test_catalogs(void **state)
     static const struct {
         const char *catalog, *call, *uri;
     } rows[] = {
-        {"https://x.org/catalog/", "log:1.0.0@c", "https://x.org/catalog/functions/log/1.0.0/function.yaml"},
+        {"https://x.org/catalog/", "log:1.0.0@c",
+         "https://x.org/catalog/functions/log/1.0.0/function.yaml"},
         {"https://github.com/o/r", "log:1.0.0@c",
          "https://raw.githubusercontent.com/o/r/refs/heads/main/functions/log/1.0.0/function.yaml"},
         {"https://github.com/o/r/tree/dev/sub", "log:1.0.0@c",
-         "https://raw.githubusercontent.com/o/r/refs/heads/dev/sub/functions/log/1.0.0/function.yaml"},
+         "https://raw.githubusercontent.com/o/r/refs/heads/dev/sub/functions/log/1.0.0/"
+         "function.yaml"},
         {"https://gitlab.com/o/r/-/tree/main", "log:1.0.0@c",
          "https://gitlab.com/o/r/-/raw/main/functions/log/1.0.0/function.yaml"},
         {"https://x.org", "https://github.com/me/functions/check@v1.0.0",
@@ -384,8 +391,9 @@ static void test_catalogs(void **state)
         struct flow_need need = {0};
         size_t at = 0;
         snprintf(text, sizeof text,
-                 HEAD "use: {catalogs: {c: {endpoint: '%s'}}}\ndo: [{a: {call: '%s', with: {x: 1}}}, "
-                      "{b: {call: '%s'}}]\n",
+                 HEAD
+                 "use: {catalogs: {c: {endpoint: '%s'}}}\ndo: [{a: {call: '%s', with: {x: 1}}}, "
+                 "{b: {call: '%s'}}]\n",
                  rows[i].catalog, rows[i].call, rows[i].call);
         AUTO(flow_plan) p = plan_of(text);
         assert_true(flow_plan_need(p, &at, &need));
@@ -396,8 +404,9 @@ static void test_catalogs(void **state)
         struct buf out;
         struct err e = {0};
         struct flow_plan *q = NULL;
-        struct val *resources = val_put_cstr(
-            val_obj(), rows[i].uri, val_cstr("do: [{inner: {set: {y: '${ .x }'}}}]\noutput: {as: .y}"));
+        struct val *resources =
+            val_put_cstr(val_obj(), rows[i].uri,
+                         val_cstr("do: [{inner: {set: {y: '${ .x }'}}}]\noutput: {as: .y}"));
         buf_init(&out, 1 << 20);
         assert_int_equal(flow_bundle(&out, bytes_of(text), resources, &e), 0);
         if (flow_plan_new(&q, buf_bytes(&out), NULL, &e))
@@ -411,13 +420,16 @@ static void test_catalogs(void **state)
         val_unref(resources);
     }
     // One that is no task is refused, with the function's name.
-    static const char bundle[] =
-        "{\"plexus\":\"flow-bundle/1\",\"document\":\"document: {dsl: 1.0.3, namespace: a, name: b, "
-        "version: 1.0.0}\\ndo: [{a: {call: 'https://x.org/f'}}]\",\"resources\":{\"https://x.org/f\":"
-        "\"%s\"}}";
+    static const char bundle[] = "{\"plexus\":\"flow-bundle/1\",\"document\":\"document: {dsl: "
+                                 "1.0.3, namespace: a, name: b, "
+                                 "version: 1.0.0}\\ndo: [{a: {call: "
+                                 "'https://x.org/f'}}]\",\"resources\":{\"https://x.org/f\":"
+                                 "\"%s\"}}";
     static const char *const wrong[][2] = {
-        {"sett: {x: 1}", "nearest to"},        {"[]", "expected object"},
-        {"do: [{a: {set: {}}}]", "at least 1"}, {"a: [", "did not find"},
+        {"sett: {x: 1}", "nearest to"},
+        {"[]", "expected object"},
+        {"do: [{a: {set: {}}}]", "at least 1"},
+        {"a: [", "did not find"},
         {"set: {x: '${ .x + }'}", "does not compile"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
@@ -429,7 +441,8 @@ static void test_catalogs(void **state)
             fail_msg("%s: %s", wrong[i][0], e.text);
     }
     // Our own catalog is there without asking, and goes into the bundle.
-    AUTO(flow_plan) p = plan_of(HEAD "do: [{a: {call: 'tally:1.0.0@default', with: {answers: [1]}}}]\n");
+    AUTO(flow_plan)
+    p = plan_of(HEAD "do: [{a: {call: 'tally:1.0.0@default', with: {answers: [1]}}}]\n");
     struct flow_about about;
     flow_plan_about(p, &about);
     assert_int_equal(task(p, "a")->call.task->kind, FLOW_KIND_SET);
@@ -439,21 +452,133 @@ static void test_catalogs(void **state)
 static void test_extensions(void **state)
 {
     (void)state;
-    AUTO(flow_plan) p = plan_of(
-        HEAD "use:\n"
-             "  extensions:\n"
-             "    - log: {extend: all, when: $task.name != \"x\", before: [{b: {set: {x: 1}}}], after: [{c: {set: {x: 2}}}]}\n"
-             "    - mock: {extend: call, before: [{d: {set: {x: 3}, then: exit}}]}\n"
-             "    - blocks: {extend: composite}\n"
-             "do: [{a: {set: {x: 1}}}]\n");
+    AUTO(flow_plan)
+    p = plan_of(HEAD "use:\n"
+                     "  extensions:\n"
+                     "    - log: {extend: all, when: $task.name != \"x\", before: [{b: {set: {x: "
+                     "1}}}], after: [{c: {set: {x: 2}}}]}\n"
+                     "    - mock: {extend: call, before: [{d: {set: {x: 3}, then: exit}}]}\n"
+                     "    - blocks: {extend: composite}\n"
+                     "do: [{a: {set: {x: 1}}}]\n");
     assert_int_equal(p->extension_count, 3);
     assert_true(p->extensions[0].all);
     check_expr(p->extensions[0].when, "$task.name != \"x\"");
-    assert_string_equal(p->extensions[0].after.tasks[0]->pointer, "/use/extensions/0/log/after/0/c");
+    assert_string_equal(p->extensions[0].after.tasks[0]->pointer,
+                        "/use/extensions/0/log/after/0/c");
     assert_int_equal(p->extensions[1].kind, FLOW_KIND_CALL);
     assert_false(p->extensions[1].all || p->extensions[1].composite);
     assert_int_equal(p->extensions[1].before.tasks[0]->go.then, FLOW_THEN_EXIT);
     assert_true(p->extensions[2].composite);
+}
+
+// Where an expression ends: strings with parts, comments, brackets.
+static void test_expression_ends(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *program; // NULL: no expression, the text as it is
+    } rows[] = {
+        {"${ .a }", ".a"},
+        {"\n ${\n.a\n} \n", ".a"},
+        {"${ {a: {b: \"}\"}} }", "{a: {b: \"}\"}}"},
+        {"${ \"x \\({b: \"}\"} | .b) y\" }", "\"x \\({b: \"}\"} | .b) y\""},
+        {"${ .a # with a } in it\n }", ".a # with a } in it"},
+        {"${ [.[] | {a}] }", "[.[] | {a}]"},
+        {"a ${ .b } c", "(\"a \" + (( .b \n) | tostring) + \" c\")"},
+        {"${ .a }${ .b }", "(\"\" + (( .a \n) | tostring) + \"\" + (( .b \n) | tostring) + \"\")"},
+        {"a ${ .b # }\n} c", "(\"a \" + (( .b # }\n\n) | tostring) + \" c\")"},
+        {"a ${ .b", NULL},
+        {"a ${ (.b } c", NULL},
+        {"a ${ \"b } c", NULL},
+        {"a ${ \"\\(.b } c", NULL},
+        {"${a:-b} $HOME ${A} ${1} ${#x} x", NULL},
+        {"$ { .a }", NULL},
+        {"{ .a }", NULL},
+        {"${", NULL},
+        {"x ${", NULL},
+        {"", NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct buf out;
+        buf_init(&out, 4096);
+        (void)buf_str(&out, "{\"document\":{\"dsl\":\"1.0.3\",\"namespace\":\"a\",\"name\":\"b\","
+                            "\"version\":\"1.0.0\"},\"do\":[{\"a\":{\"set\":{\"x\":");
+        (void)buf_json_str(&out, bytes_of(rows[i].text));
+        (void)buf_str(&out, "}}}]}");
+        AUTO(flow_plan) p = plan_of(buf_cstr(&out));
+        const struct flow_tmpl *set = task(p, "a")->set.tmpl;
+        if (rows[i].program)
+            check_expr(item(set, "x")->expr, rows[i].program);
+        else if (set->kind != FLOW_TMPL_VALUE)
+            fail_msg("%s is an expression", rows[i].text);
+        buf_fini(&out);
+    }
+    // Very many that never end: the text stays a text, and soon.
+    struct buf out;
+    buf_init(&out, 4 << 20);
+    (void)buf_str(&out, HEAD "do: [{a: {set: {x: '");
+    while (out.n < 1 << 20)
+        (void)buf_str(&out, "${ ( ");
+    (void)buf_str(&out, "'}}}]");
+    AUTO(flow_plan) p = plan_of(buf_cstr(&out));
+    assert_int_equal(task(p, "a")->set.tmpl->kind, FLOW_TMPL_VALUE);
+    buf_fini(&out);
+}
+
+static void test_secrets(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *expression;
+        bool known;
+    } rows[] = {
+        {"$secrets.pin", true},
+        {"$secrets[\"pin\"].x", true},
+        {"$secrets.\"pin\"", true},
+        {"$secrets | keys", true},
+        {"{a: $secrets.pin}", true},
+        {"$secrets.pin + $secrets.pins", false},
+        {"$secrets[\"other\"]", false},
+        {"$secrets.\"other\"", false},
+        {"\"x \\($secrets.other)\"", false},
+        {"$secrets[.name]", true},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[512];
+        struct flow_plan *p = NULL;
+        struct err e = {0};
+        snprintf(
+            text, sizeof text,
+            HEAD
+            "use: {secrets: [pin]}\ndo: [{a: {run: {shell: {command: c, stdin: '${ %s }'}}}}]\n",
+            rows[i].expression);
+        int rc = flow_plan_new(&p, bytes_of(text), NULL, &e);
+        if ((rc == 0) != rows[i].known || (rc && !strstr(e.text, "not listed")))
+            fail_msg("%s: %d %s", rows[i].expression, rc, e.text);
+        if (p)
+            assert_true(task(p, "a")->run.args->secret);
+        flow_plan_unref(p);
+    }
+}
+
+static void test_names(void **state)
+{
+    (void)state;
+    AUTO(flow_plan)
+    p = plan_of(HEAD "do: [{a: {do: [{same: {set: {x: 1}}}]}}, {same: {set: {x: 1}}}, "
+                     "{'a/b~c': {set: {x: 1}}}, "
+                     "{l: {for: {in: .x}, do: [{i: {set: {x: 1}, then: i}}]}}, "
+                     "{s: {listen: {to: {any: []}}, foreach: {do: [{j: {wait: PT1S}}]}}}]\n");
+    struct buf out;
+    buf_init(&out, 1 << 20);
+    assert_null(flow_plan_task(p, BYTES("same"))); // two of them
+    assert_non_null(task(p, "/do/0/a/do/0/same"));
+    assert_string_equal(task(p, "a/b~c")->pointer, "/do/2/a~1b~0c");
+    assert_int_equal(flow_plan_graph(p, &out), 0);
+    assert_non_null(strstr(
+        buf_cstr(&out), "\"parent\":\"/do/3/l\",\"branch\":\"do\",\"then\":[\"/do/3/l/do/0/i\"]"));
+    assert_non_null(strstr(buf_cstr(&out), "\"branch\":\"foreach\""));
+    buf_fini(&out);
 }
 
 static void test_older(void **state)
@@ -480,11 +605,12 @@ static void test_older(void **state)
 static void test_graph(void **state)
 {
     (void)state;
-    AUTO(flow_plan) p = plan_of(
-        HEAD "do:\n"
-             "  - a: {switch: [{x: {when: .n, then: c}}]}\n"
-             "  - b: {try: [{t: {wait: PT1S}}], catch: {do: [{h: {set: {e: 1}}}]}, then: end}\n"
-             "  - c: {call: http, with: {method: get, endpoint: 'https://x.org'}}\n");
+    AUTO(flow_plan)
+    p = plan_of(HEAD
+                "do:\n"
+                "  - a: {switch: [{x: {when: .n, then: c}}]}\n"
+                "  - b: {try: [{t: {wait: PT1S}}], catch: {do: [{h: {set: {e: 1}}}]}, then: end}\n"
+                "  - c: {call: http, with: {method: get, endpoint: 'https://x.org'}}\n");
     struct buf out;
     buf_init(&out, 1 << 20);
     assert_int_equal(flow_plan_graph(p, &out), 0);
@@ -547,6 +673,11 @@ static void test_refused(void **state)
         {HEAD "do:\n  - a: {call: nothing}", 3, "a", "no function \"nothing\""},
         {HEAD "do:\n  - a: {call: 'log:1.0.0@where'}", 3, "a", "no catalog \"where\""},
         {HEAD "do:\n  - a: {call: 'tally:1.0.1@default'}", 3, "a", "tally:1.0.0@default"},
+        {HEAD "do:\n  - a: {call: 'nothinglikeit:9.0.0@default'}", 3, "a", "has no"},
+        {HEAD
+         "use: {catalogs: {c: {endpoint: 'https://x.org/{y}'}}}\ndo:\n  - a: {call: 'f:1.0.0@c'}",
+         4, "a", "is fixed"},
+        {HEAD "input: {schema: {resource: {endpoint: '${ .x }'}}}\ndo: []", 2, "", "is fixed"},
         {HEAD "do:\n  - a: {call: 'tally@default'}", 3, "a", "name:version@catalog"},
         {HEAD "do:\n  - a: {raise: {error: bad}}", 3, "a", "no error \"bad\""},
         {HEAD "do:\n  - a: {set: {x: 1}, timeout: slow}", 3, "a", "no timeout \"slow\""},
@@ -554,30 +685,34 @@ static void test_refused(void **state)
         {HEAD "do:\n  - a: {call: http, with: {method: get, endpoint: {uri: 'https://x.org', "
               "authentication: {use: me}}}}",
          3, "a", "no authentication \"me\""},
-        {HEAD "do:\n  - a: {call: http, with: {method: get, endpoint: 'https://x.org/{?q}'}}", 3, "a",
-         "only {name}"},
+        {HEAD "do:\n  - a: {call: http, with: {method: get, endpoint: 'https://x.org/{?q}'}}", 3,
+         "a", "only {name}"},
         {HEAD "do:\n  - a: {call: http, with: {method: get, endpoint: x.org}}", 3, "a",
          "begins with its scheme"},
         {HEAD "do:\n  - a: {call: http, with: {metod: get, endpoint: 'https://x.org'}}", 3, "a",
          "method"},
-        {HEAD "do:\n  - a: {call: a2a, with: {method: tasks/get}}", 3, "a", "agentCard or a server"},
+        {HEAD "do:\n  - a: {call: a2a, with: {method: tasks/get}}", 3, "a",
+         "agentCard or a server"},
         {HEAD "do:\n  - a: {call: model, with: {model: m}}", 3, "a", "messages, a prompt"},
         {HEAD "do:\n  - a: {call: model, with: {model: m, prompt: x, temprature: 1}}", 3, "a",
          "nearest: \"temperature\""},
         {HEAD "do:\n  - a: {call: tool, with: {nam: x}}", 3, "a", "name"},
         {HEAD "do:\n  - a: {emit: {event: {}}}", 3, "a", "an event needs `with`"},
-        {HEAD "do:\n  - a: {run: {script: {language: perl, code: x}}}", 3, "a", "js (javascript) or"},
+        {HEAD "do:\n  - a: {run: {script: {language: perl, code: x}}}", 3, "a",
+         "js (javascript) or"},
         {HEAD "do:\n  - a: {run: {script: {language: js}}}", 3, "a", "either code or source"},
         {HEAD "do:\n  - a: {run: {await: true}}", 3, "a", "container, script, shell, workflow"},
         {HEAD "do:\n  - a: {for: {each: input, in: .x}, do: []}", 3, "a", "$input has its own"},
-        {HEAD "do:\n  - a: {for: {each: my-pet, in: .x}, do: []}", 3, "a", "cannot name a variable"},
+        {HEAD "do:\n  - a: {for: {each: my-pet, in: .x}, do: []}", 3, "a",
+         "cannot name a variable"},
         {HEAD "do:\n  - a: {switch: [{b: {then: end}}, {c: {then: exit}}]}", 3, "a", "second case"},
         {HEAD "do:\n  - a: {set: {x: 1}, input: {schema: {format: avro, document: {}}}}", 3, "a",
          "format \"json\""},
         {HEAD "do:\n  - a: {set: {x: 1}, input: {schema: {document: {type: objct}}}}", 3, "a",
          "not a JSON schema"},
         {HEAD "do:\n  - a: {listen: {to: {some: []}}}", 3, "a", "one of all, any, one"},
-        {HEAD "do:\n  - a: {set: {x: 1}, metadata: {plexus: {queu: x}}}", 3, "a", "nearest: \"queue\""},
+        {HEAD "do:\n  - a: {set: {x: 1}, metadata: {plexus: {queu: x}}}", 3, "a",
+         "nearest: \"queue\""},
         {HEAD "schedule: {cron: '61 * * * *'}\ndo: []", 3 - 1, "", "is not a minute"},
         {HEAD "schedule: {every: '${ .x }'}\ndo: []", 2, "", "is fixed"},
         {HEAD "schedule: {every: PT0S}\ndo: []", 2, "", "longer than nothing"},
@@ -585,7 +720,8 @@ static void test_refused(void **state)
         {HEAD "evaluate: {language: js}\ndo: []", 2, "", "jq"},
         {HEAD "use: {functions: {http: {set: {x: 1}}}}\ndo: []", 2, "", "function of plexus"},
         {HEAD "use: {retries: {r: {when: '${ . + }'}}}\ndo: []", 2, "", "does not compile"},
-        {HEAD "use: {functions: {f: {set: {x: 1}, then: end}}}\ndo: []", 2, "f", "no tasks beside it"},
+        {HEAD "use: {functions: {f: {set: {x: 1}, then: end}}}\ndo: []", 2, "f",
+         "no tasks beside it"},
         {HEAD "use: {functions: {f: {st: {}}}}\ndo: []", 2, "f", "nearest to \"st\": \"set\""},
         {HEAD "use: {extensions: [{e: {extend: all, before: [{b: {wat: 1}}]}}]}\ndo: []", 2, "b",
          "a task is one of"},
@@ -599,10 +735,11 @@ static void test_all_findings(void **state)
     (void)state;
     struct flow_plan *p = NULL;
     struct err e = {0};
-    static const char text[] = HEAD "do:\n"
-                                    "  - a: {sett: {x: 1}}\n"
-                                    "  - b: {do: [{c: {wait: x}}, {d: {set: {x: 1}}}, {e: {wait: {}}}]}\n"
-                                    "  - f: {call: http}\n";
+    static const char text[] =
+        HEAD "do:\n"
+             "  - a: {sett: {x: 1}}\n"
+             "  - b: {do: [{c: {wait: x}}, {d: {set: {x: 1}}}, {e: {wait: {}}}]}\n"
+             "  - f: {call: http}\n";
     assert_int_equal(flow_plan_new(&p, BYTES(text), &findings, &e), E_SCHEMA);
     assert_int_equal(findings.count, 4);
     assert_string_equal(findings.at[0].task, "a");
@@ -655,7 +792,7 @@ static void test_no_memory(void **state)
     AUTO(flow_plan) good = plan_of(text);
     int rc = E_NOMEM;
     uint64_t live = mem_live();
-    for (uint64_t n = 1; rc; n++) {
+    for (uint64_t n = 1; rc; n += 1 + n / 40) { // each of the first, then some of the many
         struct flow_plan *p = NULL;
         struct err e = {0};
         mem_fail_after(n, 1);
@@ -679,19 +816,15 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_about),     cmocka_unit_test(test_lists),
-        cmocka_unit_test(test_templates), cmocka_unit_test(test_kinds),
-        cmocka_unit_test(test_calls),
-        cmocka_unit_test(test_loose),
-        cmocka_unit_test(test_schemas),
-        cmocka_unit_test(test_catalogs),
-        cmocka_unit_test(test_extensions),
-        cmocka_unit_test(test_older),
-        cmocka_unit_test(test_graph),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_all_findings),
-        cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_about),      cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_templates),  cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_calls),      cmocka_unit_test(test_loose),
+        cmocka_unit_test(test_schemas),    cmocka_unit_test(test_catalogs),
+        cmocka_unit_test(test_extensions), cmocka_unit_test(test_expression_ends),
+        cmocka_unit_test(test_secrets),    cmocka_unit_test(test_names),
+        cmocka_unit_test(test_older),      cmocka_unit_test(test_graph),
+        cmocka_unit_test(test_refused),    cmocka_unit_test(test_all_findings),
+        cmocka_unit_test(test_limits),     cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests_name("plan", tests, NULL, NULL);
 }
