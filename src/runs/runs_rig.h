@@ -140,6 +140,8 @@ struct rig {
         crash_at; // when the write of this number is on the disk, before that is told; 0: never
     unsigned crash_call; // when it is on its way
     bool crash, stuck; // now; stuck: activities never answer
+    unsigned away; // of a thousand writes so many fail for now
+    int64_t away_until_ms;
     unsigned lives, evaluated;
     size_t loaded_max, activities_max;
     uint64_t chapter_max;
@@ -197,11 +199,13 @@ struct watch { // of a write or a read under way
     unsigned number;
     bool (*on_entry)(void *user, uint64_t number, struct bytes entry);
     void *user;
+    struct timer away;
 };
 
 static void watch_free(struct watch *w)
 {
     list_del(&w->link);
+    rig_timer_stop(&w->rig->clock.base, &w->away);
     for (size_t i = 0; i < w->count; i++)
         mem_free(w->entries[i]);
     mem_free(w->entries);
@@ -224,6 +228,13 @@ static void watch_done(struct journal_req *q, int status, const struct err *e)
         r->writes_acked++;
     watch_free(w);
     outer->done(outer, status, e);
+}
+
+static void watch_away(struct timer *t)
+{
+    struct watch *w = t->user;
+    struct err e = {0};
+    watch_done(&w->req, err_set(&e, E_UNAVAILABLE, "the server is away"), &e);
 }
 
 static struct rig *rig_of(struct journal *j)
@@ -255,6 +266,13 @@ static int witness_write(struct journal *j, const struct journal_write *x, struc
     w->entries = mem_array(w->count + 1, sizeof *w->entries);
     for (size_t i = 0; i < w->count; i++)
         w->entries[i] = mem_dup(c->entries[i].p, c->entries[i].n);
+    bool away = r->away && rng_below(&r->rng, 1000) < r->away;
+    if (away || r->away_until_ms > r->clock.now_ms) { // nothing is kept; told in order
+        if (r->away_until_ms <= r->clock.now_ms)
+            r->away_until_ms = r->clock.now_ms + 1 + (int64_t)rng_below(&r->rng, 4);
+        w->away = (struct timer){.fn = watch_away, .user = w};
+        return rig_timer_start(&r->clock.base, &w->away, r->away_until_ms - r->clock.now_ms);
+    }
     int rc = journal_write(r->inner, x, &w->req, e);
     if (rc)
         watch_free(w);
