@@ -9,7 +9,7 @@
 
 static const struct act_kind *const kinds[] = {
     &act_http,  &act_openapi, &act_asyncapi,  &act_a2a,  &act_mcp,  &act_model,
-    &act_shell, &act_script,  &act_container, &act_emit, &act_tool, &act_agent,
+    &act_shell, &act_script,  &act_container, &act_emit, &act_tool, &act_agent, &act_grpc,
 };
 
 bool acts_kind(size_t i, struct acts_kind *ret)

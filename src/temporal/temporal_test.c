@@ -11,6 +11,7 @@ static struct side one;
 static const char *const elsewhere[] = {
     "the descriptors", "emit", // the run's id and times differ
     "run: workflow", // children there are only made up
+    "opened again: what was awaited is asked for anew, with its timeout", // Temporal's end is one
     "listen: all, as envelopes, in the order of their coming", // events here are whole
 };
 

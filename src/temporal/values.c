@@ -99,7 +99,8 @@ struct val *temporal_problem(const struct val *failure)
     const struct val *cause = val_get_cstr(failure, "cause");
     if (info) {
         AUTO(val) own = temporal_payload_of(val_get_cstr(info, "details"), 0);
-        if (val_is(own, JSON_OBJ) && val_get_cstr(own, "type"))
+        bool ours = bytes_is(temporal_str(failure, "source"), "plexus");
+        if (val_is(own, JSON_OBJ) && (ours || val_get_cstr(own, "type")))
             return steal(&own);
         return temporal_problem_new("runtime", 500, val_text(val_get_cstr(info, "type"), "Failure"),
                                     message);
