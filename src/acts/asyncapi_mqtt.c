@@ -47,7 +47,7 @@ static int send_packet(struct async_conn *c, unsigned first, const struct buf *b
     (void)buf_put(&out, buf_bytes(body));
     int rc = body->failed ? body->failed : out.failed;
     if (rc == 0)
-        rc = async_write(c, buf_bytes(&out));
+        rc = act_async_write(c, buf_bytes(&out));
     else
         act_fail(c->act, ACT_CONFIGURATION, 0, true, "call: asyncapi: the message is too large");
     if (out.p)

@@ -103,7 +103,7 @@ void act_async_leave(struct async_conn *c)
     net_close(c->stream, false); // what is queued still goes
 }
 
-int async_write(struct async_conn *c, struct bytes data)
+int act_async_write(struct async_conn *c, struct bytes data)
 {
     int rc = net_write(c->stream, &data, 1);
     if (rc < 0)
@@ -214,7 +214,7 @@ static int nats_hello(struct async_conn *c, const struct nats1_op *op, struct er
     c->step = NATS_WAITS;
     if (rc == 0)
         rc = out.failed ? err_set(e, E_TOOBIG, "the message is too large")
-                        : async_write(c, buf_bytes(&out));
+                        : act_async_write(c, buf_bytes(&out));
     if (out.p)
         mem_wipe(out.p, out.n);
     buf_fini(&out);
@@ -246,7 +246,7 @@ static int64_t nats_feed(struct async_conn *c, struct bytes in, struct err *e)
         if (c->step == NATS_HELLO)
             rc = nats_hello(c, &op, e);
         break;
-    case NATS1_PING: rc = async_write(c, BYTES("PONG\r\n")); break;
+    case NATS1_PING: rc = act_async_write(c, BYTES("PONG\r\n")); break;
     case NATS1_PONG:
         if (c->step == NATS_WAITS && s->publish)
             act_async_sent(a);
@@ -267,7 +267,7 @@ static int64_t nats_feed(struct async_conn *c, struct bytes in, struct err *e)
 
 static void nats_beat(struct async_conn *c)
 {
-    (void)async_write(c, BYTES("PING\r\n"));
+    (void)act_async_write(c, BYTES("PING\r\n"));
 }
 
 const struct async_protocol act_async_nats = {
@@ -291,7 +291,7 @@ static void redis_ask(struct async_conn *c)
     if (out.failed)
         act_nomem(c->act);
     else
-        (void)async_write(c, buf_bytes(&out));
+        (void)act_async_write(c, buf_bytes(&out));
     buf_fini(&out);
 }
 
@@ -316,7 +316,7 @@ static void redis_opened(struct async_conn *c)
         (void)resp_put(&out, buf_bytes(&s->auth.user));
     (void)resp_put(&out, word);
     c->step = REDIS_AUTH;
-    (void)async_write(c, buf_bytes(&out));
+    (void)act_async_write(c, buf_bytes(&out));
     if (out.p)
         mem_wipe(out.p, out.n);
     buf_fini(&out);
@@ -350,7 +350,7 @@ static int64_t redis_feed(struct async_conn *c, struct bytes in, struct err *e)
 
 static void redis_beat(struct async_conn *c)
 {
-    (void)async_write(c, BYTES("*1\r\n$4\r\nPING\r\n")); // allowed while subscribed
+    (void)act_async_write(c, BYTES("*1\r\n$4\r\nPING\r\n")); // allowed while subscribed
 }
 
 const struct async_protocol act_async_redis = {.name = "redis",

@@ -63,7 +63,7 @@ void act_async_take(struct act *a, struct bytes payload, struct bytes content,
                     struct val *takes_headers);
 void act_async_sent(struct act *a); // it is published
 void act_async_http(struct act *a);
-int async_write(struct async_conn *c, struct bytes data);
+int act_async_write(struct async_conn *c, struct bytes data);
 void act_async_connect(struct act *a);
 void act_async_leave(struct async_conn *c);
 

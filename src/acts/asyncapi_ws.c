@@ -38,7 +38,7 @@ static int send_frame(struct async_conn *c, unsigned op, struct bytes data)
     for (size_t i = 0; to && i < data.n; i++)
         to[i] = (char)(data.p[i] ^ mask[i % 4]);
     out.n += to ? data.n : 0;
-    int rc = out.failed ? out.failed : async_write(c, buf_bytes(&out));
+    int rc = out.failed ? out.failed : act_async_write(c, buf_bytes(&out));
     if (out.failed)
         act_fail(c->act, ACT_RUNTIME, 0, true, "call: asyncapi: the message is too large");
     buf_fini(&out);
@@ -78,7 +78,7 @@ static void opened(struct async_conn *c)
         act_fail(c->act, ACT_CONFIGURATION, 0, true, "call: asyncapi: %s",
                  rc < 0 ? e.text : "the address is too long");
     else
-        (void)async_write(c, buf_bytes(&out));
+        (void)act_async_write(c, buf_bytes(&out));
     if (out.p)
         mem_wipe(out.p, out.n);
     buf_fini(&out);

@@ -45,7 +45,7 @@ int runs_new(struct runs **ret, const struct runs_args *args,
 void runs_set_bus(struct runs *s, struct bus *b); // NULL: none
 void runs_close(struct runs *s, void (*closed)(void *user),
                 void *user); // orderly: activities are let go, not waited for
-void runs_free(struct runs *s); // after closed
+void runs_free(struct runs *s); // after closed (or when journal and activities call nobody more)
 
 struct runs_req { // caller-owned; done once, later
     // json: the answer, borrowed until return; empty on error.

@@ -52,8 +52,7 @@ static int key_value(void *arg, struct val *key)
     struct walk *w = arg;
     struct walk at = *w;
     at.key = key;
-    int flow =
-        jq_paths(w->x, w->n->a, w->env, val_keep(w->path), val_keep(w->in), key_at, &at);
+    int flow = jq_paths(w->x, w->n->a, w->env, val_keep(w->path), val_keep(w->in), key_at, &at);
     val_unref(key);
     return flow;
 }
@@ -87,9 +86,8 @@ static int each_at(void *arg, struct val *path, struct val *value)
         flow = w->x->flow;
     }
     for (size_t i = 0; flow == 0 && i < val_len(value); i++) {
-        struct val *key = value->kind == JSON_ARR
-                              ? jq_num(w->x, (double)i)
-                              : val_keep(&val_as_obj(value)->members[i].key->v);
+        struct val *key = value->kind == JSON_ARR ? jq_num(w->x, (double)i)
+                                                  : val_keep(&val_as_obj(value)->members[i].key->v);
         struct val *longer = key ? jq_push(w->x, val_keep(path), key) : NULL;
         flow = longer ? w->out(w->arg, longer, val_keep(val_at(value, i))) : w->x->flow;
     }
@@ -134,8 +132,7 @@ static int cond_value(void *arg, struct val *cond)
     const struct jq_node *then = val_truthy(cond) ? w->n->b : w->n->c;
     val_unref(cond);
     struct val *path = val_keep(w->path), *in = val_keep(w->in);
-    return then ? jq_paths(w->x, then, w->env, path, in, w->out, w->arg)
-                : w->out(w->arg, path, in);
+    return then ? jq_paths(w->x, then, w->env, path, in, w->out, w->arg) : w->out(w->arg, path, in);
 }
 
 static int guarded_at(void *arg, struct val *path, struct val *value)
@@ -154,8 +151,7 @@ static int guarded_at(void *arg, struct val *path, struct val *value)
 
 static int guarded(struct walk *w)
 {
-    int flow =
-        jq_paths(w->x, w->n->a, w->env, val_keep(w->path), val_keep(w->in), guarded_at, w);
+    int flow = jq_paths(w->x, w->n->a, w->env, val_keep(w->path), val_keep(w->in), guarded_at, w);
     bool mine = flow && !w->outside && w->n->op == J_TRY;
     struct val *message = mine ? jq_caught(w->x) : NULL;
     if (message)
@@ -285,4 +281,3 @@ int jq_paths(struct jq_run *x, const struct jq_node *n, const struct jq_env *env
     x->depth--;
     return flow;
 }
-

@@ -62,8 +62,8 @@ static struct jq_node *parse_var(struct jq_parser *s)
 
 static int format_of(struct bytes name)
 {
-    static const char *const names[] = {"text", "json", "csv", "tsv", "html", "uri", "sh", "base64",
-                                        "base64d"};
+    static const char *const names[] = {"text", "json", "csv",    "tsv",    "html",
+                                        "uri",  "sh",   "base64", "base64d"};
     for (int i = 0; i < (int)(sizeof names / sizeof *names); i++)
         if (bytes_is(name, names[i]))
             return i;
@@ -317,8 +317,8 @@ static struct jq_node *parse_number(struct jq_parser *s)
 
 static struct jq_node *parse_ident(struct jq_parser *s)
 {
-    static const char *const words[] = {"then", "else", "elif", "end", "as", "catch", "and", "or",
-                                        "import", "include", "module", "__loc__"};
+    static const char *const words[] = {"then", "else", "elif",   "end",     "as",     "catch",
+                                        "and",  "or",   "import", "include", "module", "__loc__"};
     struct bytes name = s->lex.text;
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         if (!bytes_is(name, words[i]))
@@ -460,4 +460,3 @@ struct jq_node *jq_parse_term(struct jq_parser *s)
     s->nest--;
     return s->rc ? NULL : n;
 }
-
