@@ -1,8 +1,8 @@
 // grpc.c: call: grpc: a method of a service that a .proto document describes: the document (and
 // what it imports) is fetched, the arguments become the request by proto3's JSON mapping.
 // SPDX-License-Identifier: Apache-2.0
-#include "acts/acts_priv.h"
 #include "grpc/grpc.h"
+#include "acts/acts_priv.h"
 #include "text/proto.h"
 
 #include <stdio.h>
@@ -212,8 +212,8 @@ static void found(struct act *a)
         act_fail(a, ACT_CONFIGURATION, 0, true, "call: grpc: %s", e.text);
     else if (!proto_method(w->x->types, name, method, &w->x->method))
         act_fail(a, ACT_CONFIGURATION, 0, true,
-                 "call: grpc: the document has no service %.*s with a method %.*s",
-                 BYTES_FMT(name), BYTES_FMT(method));
+                 "call: grpc: the document has no service %.*s with a method %.*s", BYTES_FMT(name),
+                 BYTES_FMT(method));
     else if (w->x->method.client_stream)
         act_fail(a, ACT_CONFIGURATION, 0, true,
                  "call: grpc: %.*s wants a stream of requests, a task has one", BYTES_FMT(method));

@@ -94,7 +94,8 @@ static void test_calls(void **state)
 static void bad_next(struct rig *r, unsigned round)
 {
     static const char *const args[] = {
-        "{\"proto\":{\"endpoint\":\"%B/y.proto\"},\"service\":{\"name\":\"x.Y\"},\"method\":\"Say\"}",
+        "{\"proto\":{\"endpoint\":\"%B/"
+        "y.proto\"},\"service\":{\"name\":\"x.Y\"},\"method\":\"Say\"}",
         "{\"proto\":{\"endpoint\":\"%B/"
         "y.proto\"},\"service\":{\"name\":\"x.Y\",\"host\":\"127.0.0.1\",\"port\":1},\"method\":"
         "\"Say\",\"arguments\":{\"text\":5}}",

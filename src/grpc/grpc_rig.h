@@ -224,10 +224,8 @@ static void h2_on_closed(struct net_stream *s)
     nghttp2_session_del(c->session);
     mem_free(c);
 }
-static const struct net_handler h2_handler = {.on_data = h2_on_data,
-                                              .on_end = h2_on_end,
-                                              .on_drain = h2_on_drain,
-                                              .on_closed = h2_on_closed};
+static const struct net_handler h2_handler = {
+    .on_data = h2_on_data, .on_end = h2_on_end, .on_drain = h2_on_drain, .on_closed = h2_on_closed};
 
 static void h2_accept(void *user, struct net_stream *s, bool over_limit)
 {

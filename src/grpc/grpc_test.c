@@ -191,8 +191,8 @@ static void test_many_at_once(void **state)
     for (size_t i = 0; i < 150; i++) {
         until(k[i].done);
         assert_int_equal(k[i].status, 0);
-        assert_int_equal(k[i].got.n, (i % 2 ? 5 : sizeof text - 1) * (i % 3 ? 1 : 3) +
-                                         (i % 3 ? 0 : 2));
+        assert_int_equal(k[i].got.n,
+                         (i % 2 ? 5 : sizeof text - 1) * (i % 3 ? 1 : 3) + (i % 3 ? 0 : 2));
         finish(&k[i]);
     }
     assert_int_equal(server.connections, 1);
@@ -399,6 +399,5 @@ int main(void)
         cmocka_unit_test(test_meta),    cmocka_unit_test(test_close),
         cmocka_unit_test(test_codes),   cmocka_unit_test(test_tls),
     };
-    return cmocka_run_group_tests_name("grpc/grpc", tests, make_certificates,
-                                       free_certificates);
+    return cmocka_run_group_tests_name("grpc/grpc", tests, make_certificates, free_certificates);
 }

@@ -80,11 +80,10 @@ static int rpc_start(struct temporal_rpc *r, const struct val *request, int64_t 
     return rc;
 }
 
-struct temporal_rpc *temporal_call(struct temporal *t, const char *method,
-                                   struct val *takes_request, int64_t timeout_ms,
-                                   void (*done)(void *user, int status, struct val *answer,
-                                                const struct err *e),
-                                   void *user)
+struct temporal_rpc *
+temporal_call(struct temporal *t, const char *method, struct val *takes_request, int64_t timeout_ms,
+              void (*done)(void *user, int status, struct val *answer, const struct err *e),
+              void *user)
 {
     struct temporal_rpc *r = mem_new(struct temporal_rpc);
     if (!r) {

@@ -147,11 +147,11 @@ static enum proto_type type_of(struct bytes word)
         const char *name;
         enum proto_type type;
     } types[] = {
-        {"double", PROTO_DOUBLE},     {"float", PROTO_FLOAT},       {"int64", PROTO_INT64},
-        {"uint64", PROTO_UINT64},     {"int32", PROTO_INT32},       {"fixed64", PROTO_FIXED64},
-        {"fixed32", PROTO_FIXED32},   {"bool", PROTO_BOOL},         {"string", PROTO_STRING},
-        {"bytes", PROTO_BYTES},       {"uint32", PROTO_UINT32},     {"sfixed32", PROTO_SFIXED32},
-        {"sfixed64", PROTO_SFIXED64}, {"sint32", PROTO_SINT32},     {"sint64", PROTO_SINT64},
+        {"double", PROTO_DOUBLE},     {"float", PROTO_FLOAT},   {"int64", PROTO_INT64},
+        {"uint64", PROTO_UINT64},     {"int32", PROTO_INT32},   {"fixed64", PROTO_FIXED64},
+        {"fixed32", PROTO_FIXED32},   {"bool", PROTO_BOOL},     {"string", PROTO_STRING},
+        {"bytes", PROTO_BYTES},       {"uint32", PROTO_UINT32}, {"sfixed32", PROTO_SFIXED32},
+        {"sfixed64", PROTO_SFIXED64}, {"sint32", PROTO_SINT32}, {"sint64", PROTO_SINT64},
     };
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (bytes_is(word, types[i].name))
@@ -315,14 +315,14 @@ static bool message(struct reader *r, struct bytes scope)
     if (++r->depth > PROTO_DEPTH_MAX)
         return fail(r, E_TOOBIG, "messages are nested too deep");
     while (!is(r, "}")) {
-        bool good = is(r, ";")                                          ? next(r)
-                    : is(r, "message")                                  ? message(r, own)
-                    : is(r, "enum")                                     ? enumeration(r, own)
-                    : is(r, "oneof")                                    ? oneof(r, m, oneofs++)
-                    : is(r, "map")                                      ? map_field(r, m)
-                    : is(r, "option") || is(r, "reserved") ||
-                            is(r, "extensions") || is(r, "extend")      ? skip(r)
-                                                                        : plain_field(r, m, -1);
+        bool good = is(r, ";")         ? next(r)
+                    : is(r, "message") ? message(r, own)
+                    : is(r, "enum")    ? enumeration(r, own)
+                    : is(r, "oneof")   ? oneof(r, m, oneofs++)
+                    : is(r, "map")     ? map_field(r, m)
+                    : is(r, "option") || is(r, "reserved") || is(r, "extensions") || is(r, "extend")
+                        ? skip(r)
+                        : plain_field(r, m, -1);
         if (!good)
             return false;
     }
