@@ -165,13 +165,12 @@ static struct val *finish(const struct temporal_fold *f)
     if (bytes_is(status, "cancelled"))
         return command("COMMAND_TYPE_CANCEL_WORKFLOW_EXECUTION",
                        "cancelWorkflowExecutionCommandAttributes", val_obj());
-    AUTO(val) terminated = NULL;
-    const struct val *error = val_get_cstr(f->end.data, "error");
-    if (!error)
-        error = terminated =
-            temporal_problem_new("runtime", 500, "Terminated", "it was terminated");
+    struct val *error = val_get_cstr(f->end.data, "error");
+    AUTO(val)
+    own = error ? val_ref(error)
+                : temporal_problem_new("runtime", 500, "Terminated", "it was terminated");
     return command("COMMAND_TYPE_FAIL_WORKFLOW_EXECUTION", "failWorkflowExecutionCommandAttributes",
-                   val_put_cstr(val_obj(), "failure", temporal_failure(error, false)));
+                   val_put_cstr(val_obj(), "failure", temporal_failure(own, false)));
 }
 
 // ---- what lists show ----------------------------------------------------------------------------

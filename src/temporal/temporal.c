@@ -275,7 +275,7 @@ static bool copy_texts(struct temporal *t, const struct temporal_args *a)
     while (a->queues && a->queues[t->queue_count])
         t->queue_count++;
     t->queues = mem_array(t->queue_count + 1, sizeof *t->queues);
-    for (size_t i = 0; t->queues && i < t->queue_count; i++)
+    for (size_t i = 0; t->queues && a->queues && i < t->queue_count; i++)
         if (!(t->queues[i] = mem_str(a->queues[i])))
             return false;
     return t->queues != NULL;

@@ -167,7 +167,7 @@ static void close_length(struct buf *out, size_t before)
 static int put_value(const struct proto_field *f, const struct val *v, int depth, struct buf *out,
                      struct err *e)
 {
-    uint64_t n;
+    uint64_t n = 0;
     int rc = 0;
     size_t before;
     if (proto_packable(f->type)) {
@@ -223,7 +223,7 @@ static int put_entry(const struct proto_field *f, struct bytes key, const struct
 static int put_list(const struct proto_field *f, const struct val *v, int depth, struct buf *out,
                     struct err *e)
 {
-    uint64_t n;
+    uint64_t n = 0;
     int rc = 0;
     size_t before = 0;
     if (!val_is(v, JSON_ARR))

@@ -195,7 +195,7 @@ static bool options(struct reader *r, struct proto_field *f)
 
 static bool field_end(struct reader *r, struct proto_message *m, struct proto_field *f)
 {
-    int64_t n;
+    int64_t n = 0;
     if (!name(r, &f->name) || !expect(r, "=") || !number(r, &n))
         return false;
     f->number = n > 0 && n <= PROTO_NUMBER_MAX ? (uint32_t)n : 0;
@@ -256,7 +256,7 @@ static bool plain_field(struct reader *r, struct proto_message *m, int oneof)
 
 static bool oneof(struct reader *r, struct proto_message *m, int index)
 {
-    struct bytes own;
+    struct bytes own = BYTES_NONE;
     if (!next(r) || !name(r, &own) || !expect(r, "{"))
         return false;
     while (!is(r, "}")) {
@@ -270,7 +270,7 @@ static bool oneof(struct reader *r, struct proto_message *m, int index)
 
 static bool enumeration(struct reader *r, struct bytes scope)
 {
-    struct bytes own;
+    struct bytes own = BYTES_NONE;
     struct proto_enum *n;
     if (!next(r) || !name(r, &own) || !expect(r, "{"))
         return false;
@@ -278,8 +278,8 @@ static bool enumeration(struct reader *r, struct bytes scope)
     int rc = own.p ? proto_add_enum(r->p, own, &n, r->e) : E_NOMEM;
     while (!rc && !is(r, "}")) {
         struct proto_field f = {.number = 0};
-        struct bytes value;
-        int64_t v;
+        struct bytes value = BYTES_NONE;
+        int64_t v = 0;
         if (is(r, "option") || is(r, "reserved")) {
             if (!skip(r))
                 return false;
@@ -301,7 +301,7 @@ static bool enumeration(struct reader *r, struct bytes scope)
 
 static bool message(struct reader *r, struct bytes scope)
 {
-    struct bytes own;
+    struct bytes own = BYTES_NONE;
     struct proto_message *m;
     int oneofs = 0;
     if (!next(r) || !name(r, &own) || !expect(r, "{"))
@@ -352,7 +352,7 @@ static bool rpc(struct reader *r, struct bytes service)
 
 static bool service(struct reader *r, struct bytes scope)
 {
-    struct bytes own;
+    struct bytes own = BYTES_NONE;
     if (!next(r) || !name(r, &own) || !expect(r, "{"))
         return false;
     own = proto_join(r->p, scope, own);
