@@ -147,8 +147,7 @@ static void flush_waiting(struct grpc *g)
 {
     if (g->closing || list_empty(&g->waiting))
         return;
-    if (g->now && g->now->up &&
-        !nghttp2_session_check_request_allowed(g->now->session))
+    if (g->now && g->now->up && !nghttp2_session_check_request_allowed(g->now->session))
         grpc_conn_leave(g->now);
     if (!g->now && !g->resting) {
         struct err e = {0};
@@ -304,7 +303,8 @@ int grpc_new(struct grpc **ret, const struct grpc_args *args, struct err *e)
     g->args.connect_ms = args->connect_ms ? args->connect_ms : 10000;
     g->args.keepalive_ms = args->keepalive_ms ? args->keepalive_ms : 30000;
     g->args.retry_ms = args->retry_ms ? args->retry_ms : 250;
-    g->args.message_bytes_max = args->message_bytes_max ? args->message_bytes_max : (size_t)64 << 20;
+    g->args.message_bytes_max =
+        args->message_bytes_max ? args->message_bytes_max : (size_t)64 << 20;
     g->args.meta = NULL;
     list_init(&g->conns);
     list_init(&g->waiting);

@@ -27,7 +27,7 @@ struct grpc_args { // copied, but for net, timers, tls (borrowed until closed)
     size_t meta_count;
     int64_t connect_ms;       // 0: 10 s
     int64_t keepalive_ms;     // silence after which a ping asks, while calls are open; 0: 30 s
-    int64_t retry_ms;         // first pause after a failed connection, doubled up to 32 times; 0: 250
+    int64_t retry_ms; // first pause after a failed connection, doubled up to 32 times; 0: 250
     size_t message_bytes_max; // of one message that comes, 0: 64 MiB
 };
 int grpc_new(struct grpc **ret, const struct grpc_args *args, struct err *e); // connects later
@@ -35,7 +35,7 @@ int grpc_new(struct grpc **ret, const struct grpc_args *args, struct err *e); //
 void grpc_close(struct grpc *g, void (*closed)(void *user), void *user);
 
 struct grpc_call { // caller-owned from grpc_start until done; zeroed, then the first part set
-    const char *path;     // "/package.Service/Method"
+    const char *path; // "/package.Service/Method"
     struct bytes message; // copied by the start
     const struct grpc_meta *meta; // copied by the start
     size_t meta_count;

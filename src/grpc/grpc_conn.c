@@ -16,7 +16,7 @@
 #define WINDOW_CONNECTION (16 << 20)
 #define QUEUE_MAX ((size_t)4 << 20)
 #define QUEUE_HIGH ((size_t)1 << 20) // nothing more is asked of nghttp2 until this has left
-#define PING_MS 10000
+#define PING_MS 10000 // at most, until a ping's answer
 #define HEADERS_MAX 32
 #define FRAME 5 // before each message: compressed or not, length
 
@@ -307,7 +307,8 @@ static void on_alive(struct timer *t)
 {
     struct grpc_conn *c = t->user;
     int64_t now = timers_now_ms(c->g->args.timers), quiet = now - c->heard_ms;
-    if (c->asked && quiet >= PING_MS) {
+    int64_t keepalive = c->g->args.keepalive_ms, ping = keepalive < PING_MS ? keepalive : PING_MS;
+    if (c->asked && quiet >= ping) {
         grpc_conn_fail(c, E_UNAVAILABLE, "the server does not answer pings");
         return;
     }
@@ -315,15 +316,15 @@ static void on_alive(struct timer *t)
         grpc_conn_fail(c, E_CLOSED, "the server asked to leave");
         return;
     }
-    int64_t wait = c->g->args.keepalive_ms - quiet;
+    int64_t wait = keepalive - quiet;
     if (wait <= 0 && list_empty(&c->calls)) {
         c->heard_ms = now;
-        wait = c->g->args.keepalive_ms;
+        wait = keepalive;
     } else if (wait <= 0) {
         c->asked = true;
         c->heard_ms = now;
         (void)nghttp2_submit_ping(c->session, NGHTTP2_FLAG_NONE, NULL);
-        wait = PING_MS;
+        wait = ping;
     }
     (void)timer_start(c->g->args.timers, &c->alive, wait);
     flush(c);

@@ -84,7 +84,7 @@ static void on_act_done(struct act_req *r, int status, struct val *output, struc
 {
     struct activity *a = r->user;
     struct temporal *t = a->t;
-    (void)final;
+    (void) final;
     a->running = false;
     timer_stop(t->args.timers, &a->beat);
     AUTO(val) large = status ? NULL : cut(output);
@@ -101,12 +101,15 @@ static void on_act_done(struct act_req *r, int status, struct val *output, struc
         a->method = "RespondActivityTaskCanceled";
         a->answer = token(a);
     } else {
-        AUTO(val) own = problem || large
-                            ? NULL
-                            : temporal_problem_new("runtime", 500, err_info(status)->text, NULL);
+        AUTO(val)
+        own = problem || large ? NULL
+                               : temporal_problem_new("runtime", 500, err_info(status)->text, NULL);
         a->method = "RespondActivityTaskFailed";
         a->answer = val_put_cstr(token(a), "failure",
-                                 temporal_failure(large ? large : problem ? problem : own, false));
+                                 temporal_failure(large     ? large
+                                                  : problem ? problem
+                                                            : own,
+                                                  false));
         t->stats.activity_failures++;
     }
     if (!a->beating)
@@ -194,8 +197,9 @@ static void start(struct activity *a)
     int rc = act_start(a->t->args.acts, &args, &a->req, &e);
     if (!rc)
         return;
-    AUTO(val) p = temporal_problem_new(rc == E_NOTFOUND ? "configuration" : "runtime",
-                                       err_info(rc)->http, err_info(rc)->text, e.text);
+    AUTO(val)
+    p = temporal_problem_new(rc == E_NOTFOUND ? "configuration" : "runtime", err_info(rc)->http,
+                             err_info(rc)->text, e.text);
     on_act_done(&a->req, rc, NULL, p, false);
 }
 

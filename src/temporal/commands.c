@@ -76,9 +76,9 @@ static struct val *act(struct temporal *t, const struct temporal_fold *f,
     a = temporal_put_ms(a, "startToCloseTimeout", ms > 0 ? ms : YEAR_MS);
     a = temporal_put_ms(a, "heartbeatTimeout", t->args.heartbeat_ms);
     a = val_put_cstr(a, "retryPolicy", retry_policy());
-    return summary(command("COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK",
-                           "scheduleActivityTaskCommandAttributes", a),
-                   val_text(val_get_cstr(c->data, "name"), ""));
+    return summary(
+        command("COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK", "scheduleActivityTaskCommandAttributes", a),
+        val_text(val_get_cstr(c->data, "name"), ""));
 }
 
 // ---- the others ---------------------------------------------------------------------------------
@@ -114,9 +114,9 @@ static struct val *child(struct temporal *t, const struct temporal_fold *f,
     a = val_put_cstr(a, "taskQueue", temporal_name("name", t->queue));
     a = val_put_cstr(a, "input", temporal_payloads(ref(val_get_cstr(c->data, "input")), meta));
     a = temporal_put_ms(a, "workflowTaskTimeout", TASK_MS);
-    a = val_put_cstr(a, "parentClosePolicy",
-                     val_cstr(await ? "PARENT_CLOSE_POLICY_REQUEST_CANCEL"
-                                    : "PARENT_CLOSE_POLICY_ABANDON"));
+    a = val_put_cstr(
+        a, "parentClosePolicy",
+        val_cstr(await ? "PARENT_CLOSE_POLICY_REQUEST_CANCEL" : "PARENT_CLOSE_POLICY_ABANDON"));
     a = val_put_cstr(a, "workflowIdReusePolicy",
                      val_cstr("WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE"));
     return command("COMMAND_TYPE_START_CHILD_WORKFLOW_EXECUTION",
@@ -129,10 +129,10 @@ static struct val *cancel(struct temporal *t, const struct temporal_fold *f,
     struct bytes was = temporal_str(c->data, "was");
     char id[1024];
     if (bytes_is(was, "act"))
-        return command("COMMAND_TYPE_REQUEST_CANCEL_ACTIVITY_TASK",
-                       "requestCancelActivityTaskCommandAttributes",
-                       val_put_cstr(val_obj(), "scheduledEventId",
-                                    ref(val_get_cstr(c->data, "event"))));
+        return command(
+            "COMMAND_TYPE_REQUEST_CANCEL_ACTIVITY_TASK",
+            "requestCancelActivityTaskCommandAttributes",
+            val_put_cstr(val_obj(), "scheduledEventId", ref(val_get_cstr(c->data, "event"))));
     if (bytes_is(was, "timer"))
         return command("COMMAND_TYPE_CANCEL_TIMER", "cancelTimerCommandAttributes",
                        val_put_cstr(val_obj(), "timerId", id_text(c->id)));
@@ -165,14 +165,12 @@ static struct val *finish(const struct temporal_fold *f)
     if (bytes_is(status, "cancelled"))
         return command("COMMAND_TYPE_CANCEL_WORKFLOW_EXECUTION",
                        "cancelWorkflowExecutionCommandAttributes", val_obj());
-    AUTO(val) terminated = NULL;
-    const struct val *error = val_get_cstr(f->end.data, "error");
-    if (!error)
-        error = terminated = temporal_problem_new("runtime", 500, "Terminated",
-                                                  "it was terminated");
-    return command("COMMAND_TYPE_FAIL_WORKFLOW_EXECUTION",
-                   "failWorkflowExecutionCommandAttributes",
-                   val_put_cstr(val_obj(), "failure", temporal_failure(error, false)));
+    struct val *error = val_get_cstr(f->end.data, "error");
+    AUTO(val)
+    own = error ? val_ref(error)
+                : temporal_problem_new("runtime", 500, "Terminated", "it was terminated");
+    return command("COMMAND_TYPE_FAIL_WORKFLOW_EXECUTION", "failWorkflowExecutionCommandAttributes",
+                   val_put_cstr(val_obj(), "failure", temporal_failure(own, false)));
 }
 
 // ---- what lists show ----------------------------------------------------------------------------
@@ -182,7 +180,8 @@ static struct val *listens(const struct temporal_fold *f)
     struct val *all = val_arr();
     const struct flow_event *p;
     for (size_t at = 0; flow_run_pending(f->flow, &at, &p);) {
-        const struct val *filters = p->type == FLOW_LISTEN ? val_get_cstr(p->data, "filters") : NULL;
+        const struct val *filters =
+            p->type == FLOW_LISTEN ? val_get_cstr(p->data, "filters") : NULL;
         for (size_t i = 0; i < val_len(filters); i++)
             all = val_push(all, val_ref(val_at(filters, i)));
     }
@@ -208,11 +207,10 @@ static struct val *tell_memo(struct temporal_fold *f, struct val *takes_all)
     if (!m || val_equal(m, f->memo) || (!f->memo && !val_len(m)))
         return takes_all;
     struct val *fields = val_put_cstr(val_obj(), "plexus", temporal_payload(m));
-    return val_push(takes_all,
-                    command("COMMAND_TYPE_MODIFY_WORKFLOW_PROPERTIES",
-                            "modifyWorkflowPropertiesCommandAttributes",
-                            val_put_cstr(val_obj(), "upsertedMemo",
-                                         val_put_cstr(val_obj(), "fields", fields))));
+    return val_push(takes_all, command("COMMAND_TYPE_MODIFY_WORKFLOW_PROPERTIES",
+                                       "modifyWorkflowPropertiesCommandAttributes",
+                                       val_put_cstr(val_obj(), "upsertedMemo",
+                                                    val_put_cstr(val_obj(), "fields", fields))));
 }
 
 // ---- rolling over -------------------------------------------------------------------------------

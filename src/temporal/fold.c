@@ -474,9 +474,8 @@ static int on_signal(struct temporal_fold *f, const struct val *at, struct err *
     struct bytes name = temporal_str(at, "signalName");
     AUTO(val) v = temporal_payload_of(val_get_cstr(at, "input"), 0);
     if (bytes_is(name, TEMPORAL_HAND))
-        return val_is(v, JSON_OBJ)
-                   ? temporal_fold_feed(f, FLOW_HAND, 0, f->now_ms, val_ref(v), e)
-                   : 0;
+        return val_is(v, JSON_OBJ) ? temporal_fold_feed(f, FLOW_HAND, 0, f->now_ms, val_ref(v), e)
+                                   : 0;
     if (!val_is(v, JSON_OBJ) || !val_get_cstr(v, "specversion")) { // only data: made whole
         char time[TIME_TEXT_LEN + 1], id[160];
         (void)snprintf(id, sizeof id, "%.100s-%llu", f->run, (unsigned long long)f->entry_event);
@@ -595,10 +594,9 @@ static int dispatch(struct temporal_fold *f, const struct val *event, struct err
                         temporal_problem_new("timeout", 408, "Timeout", NULL), e);
     if (ATTRIBUTES("childWorkflowExecutionCanceled") ||
         ATTRIBUTES("childWorkflowExecutionTerminated"))
-        return answered(f, at, "initiatedEventId", FLOW_FAILED, "error",
-                        temporal_problem_new("runtime", 500, "Cancelled",
-                                             "the child flow was cancelled"),
-                        e);
+        return answered(
+            f, at, "initiatedEventId", FLOW_FAILED, "error",
+            temporal_problem_new("runtime", 500, "Cancelled", "the child flow was cancelled"), e);
     if (ATTRIBUTES("startChildWorkflowExecutionFailed"))
         return answered(f, at, "initiatedEventId", FLOW_FAILED, "error",
                         temporal_problem_new("configuration", 409, "Child Flow",
@@ -638,8 +636,9 @@ int temporal_fold_all(struct temporal_fold *f, const struct val *events, struct 
     if (rc == 1 && f->need)
         return err_set(e, E_NOTFOUND, "the history has no document");
     if (rc == 1)
-        return temporal_fold_next(f) && f->last < temporal_u64(val_get_cstr(
-                                                      val_at(events, val_len(events) - 1), "eventId"))
+        return temporal_fold_next(f) &&
+                       f->last < temporal_u64(
+                                     val_get_cstr(val_at(events, val_len(events) - 1), "eventId"))
                    ? err_set(e, E_CONFLICT, "event %llu: an evaluation is not in the history",
                              (unsigned long long)f->last)
                    : 0;

@@ -216,8 +216,7 @@ static struct val *memo_of(const struct flow_about *about, const struct runs_sta
     m = val_put_cstr(steal(&m), "version", val_cstr(about->version));
     if (a->by.n)
         m = val_put_cstr(steal(&m), "by", val_str(a->by));
-    return val_put_cstr(val_obj(), "fields",
-                        val_put_cstr(val_obj(), "flow", temporal_payload(m)));
+    return val_put_cstr(val_obj(), "fields", val_put_cstr(val_obj(), "flow", temporal_payload(m)));
 }
 
 static struct val *start_request(struct temporal *t, const struct runs_start *a,
@@ -334,8 +333,7 @@ void temporal_signal(struct temporal *t, struct bytes id, const struct val *clou
         out_of_memory(r);
         return;
     }
-    signal_with(o, temporal_str(cloudevent, "type"),
-                val_ref((struct val *)(uintptr_t)cloudevent));
+    signal_with(o, temporal_str(cloudevent, "type"), val_ref((struct val *)(uintptr_t)cloudevent));
 }
 
 static struct val *hand_value(const struct runs_hand *h)

@@ -25,11 +25,15 @@ static const struct {
 static const struct {
     const char *flow, *query;
 } filters[] = {
-    {"running", "ExecutionStatus = 'Running'"},     {"waiting", "ExecutionStatus = 'Running'"},
-    {"suspended", "ExecutionStatus = 'Running'"},   {"stalled", "ExecutionStatus = 'Running'"},
-    {"pending", "ExecutionStatus = 'Running'"},     {"completed", "ExecutionStatus = 'Completed'"},
+    {"running", "ExecutionStatus = 'Running'"},
+    {"waiting", "ExecutionStatus = 'Running'"},
+    {"suspended", "ExecutionStatus = 'Running'"},
+    {"stalled", "ExecutionStatus = 'Running'"},
+    {"pending", "ExecutionStatus = 'Running'"},
+    {"completed", "ExecutionStatus = 'Completed'"},
     {"faulted", "ExecutionStatus IN ('Failed', 'TimedOut')"},
-    {"cancelled", "ExecutionStatus = 'Canceled'"},  {"terminated", "ExecutionStatus = 'Terminated'"},
+    {"cancelled", "ExecutionStatus = 'Canceled'"},
+    {"terminated", "ExecutionStatus = 'Terminated'"},
 };
 
 static struct val *memo_of(const struct val *info, const char *name)
@@ -174,8 +178,8 @@ void temporal_list(struct temporal *t, const struct runs_filter *f, struct runs_
         list_now(o);
         return;
     }
-    struct val *d = val_put_cstr(temporal_bare(t), "execution",
-                                 temporal_execution(f->after, BYTES_NONE));
+    struct val *d =
+        val_put_cstr(temporal_bare(t), "execution", temporal_execution(f->after, BYTES_NONE));
     (void)temporal_call(t, "DescribeWorkflowExecution", d, TEMPORAL_CALL_MS, on_last_seen, o);
 }
 
@@ -186,8 +190,8 @@ static int fold(struct temporal_op *o, struct val *events, struct buf *entries,
 {
     const struct val *first =
         val_get_cstr(val_at(events, 0), "workflowExecutionStartedEventAttributes");
-    int rc = temporal_fold_new(ret, bytes_of(o->id),
-                               temporal_str(first, "originalExecutionRunId"), e);
+    int rc =
+        temporal_fold_new(ret, bytes_of(o->id), temporal_str(first, "originalExecutionRunId"), e);
     if (rc)
         return rc;
     (*ret)->entries = entries;

@@ -151,8 +151,8 @@ static void task_refuse(struct task *k)
 {
     struct temporal *t = k->t;
     AUTO(val) problem = temporal_problem_new("configuration", 400, "Document", k->e.text);
-    struct val *c = val_put_cstr(val_obj(), "commandType",
-                                 val_cstr("COMMAND_TYPE_FAIL_WORKFLOW_EXECUTION"));
+    struct val *c =
+        val_put_cstr(val_obj(), "commandType", val_cstr("COMMAND_TYPE_FAIL_WORKFLOW_EXECUTION"));
     c = val_put_cstr(c, "failWorkflowExecutionCommandAttributes",
                      val_put_cstr(val_obj(), "failure", temporal_failure(problem, false)));
     struct val *r = temporal_request(t);
@@ -236,17 +236,16 @@ static struct val *message(const struct val *m, const char *kind, struct val *ta
 
 static struct val *by_message(const struct val *message)
 {
-    struct val *c = val_put_cstr(val_obj(), "commandType",
-                                 val_cstr("COMMAND_TYPE_PROTOCOL_MESSAGE"));
+    struct val *c =
+        val_put_cstr(val_obj(), "commandType", val_cstr("COMMAND_TYPE_PROTOCOL_MESSAGE"));
     return val_put_cstr(c, "protocolMessageCommandAttributes",
-                        val_put_cstr(val_obj(), "messageId",
-                                     val_ref(val_get_cstr(message, "id"))));
+                        val_put_cstr(val_obj(), "messageId", val_ref(val_get_cstr(message, "id"))));
 }
 
 static struct val *acceptance(const struct val *m, const struct val *request)
 {
-    struct val *b = val_put_cstr(val_obj(), "acceptedRequestMessageId",
-                                 val_ref(val_get_cstr(m, "id")));
+    struct val *b =
+        val_put_cstr(val_obj(), "acceptedRequestMessageId", val_ref(val_get_cstr(m, "id")));
     if (val_get_cstr(m, "eventId"))
         b = val_put_cstr(b, "acceptedRequestSequencingEventId",
                          val_ref(val_get_cstr(m, "eventId")));
@@ -257,18 +256,17 @@ static struct val *acceptance(const struct val *m, const struct val *request)
 static struct val *rejection(const struct val *m, const struct val *request, const char *why)
 {
     AUTO(val) p = temporal_problem_new("validation", 400, "Update", why);
-    struct val *b = val_put_cstr(val_obj(), "rejectedRequestMessageId",
-                                 val_ref(val_get_cstr(m, "id")));
+    struct val *b =
+        val_put_cstr(val_obj(), "rejectedRequestMessageId", val_ref(val_get_cstr(m, "id")));
     struct val *bare = val_del(val_ref((struct val *)(uintptr_t)request), BYTES("@type"));
     b = val_put_cstr(b, "rejectedRequest", bare);
     return message(m, "Rejection", val_put_cstr(b, "failure", temporal_failure(p, false)));
 }
 
-static struct val *response(struct temporal_fold *f, const struct val *m,
-                            const struct val *request)
+static struct val *response(struct temporal_fold *f, const struct val *m, const struct val *request)
 {
-    struct val *out = val_put_cstr(val_obj(), "status",
-                                   val_cstr(flow_status_name(flow_run_status(f->flow))));
+    struct val *out =
+        val_put_cstr(val_obj(), "status", val_cstr(flow_status_name(flow_run_status(f->flow))));
     struct val *b = val_put_cstr(val_obj(), "meta", val_ref(val_get_cstr(request, "meta")));
     b = val_put_cstr(b, "outcome",
                      val_put_cstr(val_obj(), "success", temporal_payloads(out, NULL)));
@@ -281,11 +279,11 @@ static int update(struct task *k, const struct val *m)
     const struct val *request = val_get_cstr(m, "body"), *input = val_get_cstr(request, "input");
     AUTO(val) hand = temporal_payload_of(val_get_cstr(input, "args"), 0);
     struct temporal_fold *f = k->flow->fold;
-    bool good = bytes_is(temporal_str(input, "name"), "hand") && val_is(hand, JSON_OBJ) &&
-                !f->ended;
-    struct val *told = good ? acceptance(m, request)
-                            : rejection(m, request,
-                                        "the update is \"hand\", with {\"action\":...}");
+    bool good =
+        bytes_is(temporal_str(input, "name"), "hand") && val_is(hand, JSON_OBJ) && !f->ended;
+    struct val *told = good
+                           ? acceptance(m, request)
+                           : rejection(m, request, "the update is \"hand\", with {\"action\":...}");
     int rc = 0;
     if (good)
         rc = temporal_fold_feed(f, FLOW_HAND, 0, f->now_ms, steal(&hand), &k->e);
@@ -333,8 +331,7 @@ static void complete(struct task *k)
                                          val_cstr("TASK_QUEUE_KIND_STICKY"));
         queue = val_put_cstr(queue, "normalName", val_cstr(t->queue));
         struct val *s = val_put_cstr(val_obj(), "workerTaskQueue", queue);
-        r = val_put_cstr(r, "stickyAttributes",
-                         temporal_put_ms(s, "scheduleToStartTimeout", 5000));
+        r = val_put_cstr(r, "stickyAttributes", temporal_put_ms(s, "scheduleToStartTimeout", 5000));
     } else
         k->flow->gone = true;
     r = val_put_cstr(r, "returnNewWorkflowTask", val_bool(!closes));
@@ -369,9 +366,9 @@ static void on_evaluated(struct expr_req *r, int status, struct bytes result, co
     if (!status)
         d = val_put_cstr(d, "out", out);
     else
-        d = val_put_cstr(d, "error",
-                         temporal_problem_new("expression", 400, "Expression Error",
-                                              e ? e->text : "not JSON"));
+        d = val_put_cstr(
+            d, "error",
+            temporal_problem_new("expression", 400, "Expression Error", e ? e->text : "not JSON"));
     k->t->stats.evals++;
     add_mark(k, TEMPORAL_MARK_EVAL, c->id, "data", d);
     int rc = temporal_fold_answer(f, FLOW_EVALUATED, d, &k->e);
@@ -412,11 +409,10 @@ static int find_child(struct task *k, const struct flow_event *c)
     struct err e = {0};
     buf_init(&bundle, TEMPORAL_BYTES_MAX);
     struct bytes space = temporal_str(c->data, "namespace");
-    int rc = !t->args.document
-                 ? err_set(&e, E_NOTFOUND, "no documents are registered here")
-                 : t->args.document(t->args.user, space.n ? space : BYTES("default"),
-                                    temporal_str(c->data, "name"), temporal_str(c->data, "version"),
-                                    &bundle, &e);
+    int rc = !t->args.document ? err_set(&e, E_NOTFOUND, "no documents are registered here")
+                               : t->args.document(t->args.user, space.n ? space : BYTES("default"),
+                                                  temporal_str(c->data, "name"),
+                                                  temporal_str(c->data, "version"), &bundle, &e);
     if (rc) {
         struct val *p = temporal_problem_new("configuration", 404, "Child Flow", e.text);
         add_mark(k, TEMPORAL_MARK_CHILD, c->id, "error", p);

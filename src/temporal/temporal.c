@@ -80,11 +80,10 @@ static int rpc_start(struct temporal_rpc *r, const struct val *request, int64_t 
     return rc;
 }
 
-struct temporal_rpc *temporal_call(struct temporal *t, const char *method,
-                                   struct val *takes_request, int64_t timeout_ms,
-                                   void (*done)(void *user, int status, struct val *answer,
-                                                const struct err *e),
-                                   void *user)
+struct temporal_rpc *
+temporal_call(struct temporal *t, const char *method, struct val *takes_request, int64_t timeout_ms,
+              void (*done)(void *user, int status, struct val *answer, const struct err *e),
+              void *user)
 {
     struct temporal_rpc *r = mem_new(struct temporal_rpc);
     if (!r) {
@@ -276,7 +275,7 @@ static bool copy_texts(struct temporal *t, const struct temporal_args *a)
     while (a->queues && a->queues[t->queue_count])
         t->queue_count++;
     t->queues = mem_array(t->queue_count + 1, sizeof *t->queues);
-    for (size_t i = 0; t->queues && i < t->queue_count; i++)
+    for (size_t i = 0; t->queues && a->queues && i < t->queue_count; i++)
         if (!(t->queues[i] = mem_str(a->queues[i])))
             return false;
     return t->queues != NULL;

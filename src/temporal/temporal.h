@@ -38,13 +38,13 @@ struct temporal_args { // texts are copied; net, timers, tls, acts, expr are bor
     void (*state)(void *user, int status, const struct err *e);
     int64_t (*wall_ms)(void *user);
     void *user;
-    size_t flows_max;      // kept in memory between their tasks, 0: 2048
+    size_t flows_max; // kept in memory between their tasks, 0: 2048
     size_t activities_max; // at once, 0: 64
-    unsigned pollers;      // of workflow tasks, and as many of activity tasks, 0: 4
-    // Flows roll over when the server suggests it and nothing is under way. A history of more events
-    // lets nothing new begin until that is so. 0: 20,000 (the server ends a flow at 51,200).
+    unsigned pollers; // of workflow tasks, and as many of activity tasks, 0: 4
+    // Flows roll over when the server suggests it and nothing is under way. A history of more
+    // events lets nothing new begin until that is so. 0: 20,000 (the server ends a flow at 51,200).
     uint64_t events_max;
-    int64_t heartbeat_ms;  // an activity without a sign for so long is started elsewhere, 0: 30 s
+    int64_t heartbeat_ms; // an activity without a sign for so long is started elsewhere, 0: 30 s
 };
 // Begins to poll. The server need not be there yet.
 int temporal_new(struct temporal **ret, const struct temporal_args *args, struct err *e);
@@ -78,8 +78,8 @@ struct temporal_stats {
 };
 void temporal_stats(const struct temporal *t, struct temporal_stats *ret);
 
-// A history as Temporal gives it (temporal.api.history.v1.History: wire bytes, or JSON), folded with
-// the present decider. 0 and the run's view in out; E_CONFLICT: the history says otherwise.
+// A history as Temporal gives it (temporal.api.history.v1.History: wire bytes, or JSON), folded
+// with the present decider. 0 and the run's view in out; E_CONFLICT: the history says otherwise.
 int temporal_replay(struct bytes history, struct buf *out, struct err *e);
 
 // The development server: argv for `program` (ends with NULL; the texts are in *ret), for

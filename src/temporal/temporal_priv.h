@@ -37,11 +37,10 @@ struct temporal_rpc {
     void *user;
 };
 // done comes once, later; answer is borrowed until it returns. The request goes over.
-struct temporal_rpc *temporal_call(struct temporal *t, const char *method, struct val *takes_request,
-                                   int64_t timeout_ms,
-                                   void (*done)(void *user, int status, struct val *answer,
-                                                const struct err *e),
-                                   void *user);
+struct temporal_rpc *
+temporal_call(struct temporal *t, const char *method, struct val *takes_request, int64_t timeout_ms,
+              void (*done)(void *user, int status, struct val *answer, const struct err *e),
+              void *user);
 
 // ---- values -------------------------------------------------------------------------------------
 
@@ -55,7 +54,7 @@ struct val *temporal_problem_new(const char *kind, int status, const char *title
                                  const char *detail);
 struct val *temporal_put_ms(struct val *takes_obj, const char *key, int64_t ms); // a Duration
 int64_t temporal_time_ms(const struct val *text); // of a Timestamp; 0
-uint64_t temporal_u64(const struct val *v);       // "12", 12; 0
+uint64_t temporal_u64(const struct val *v); // "12", 12; 0
 struct val *temporal_name(const char *key, const char *name); // {key: name}
 #define temporal_str(v, key) val_bytes(val_get_cstr((v), (key)))
 
@@ -68,7 +67,7 @@ struct temporal_marked { // of a command whose answer stands in a marker
 };
 struct temporal_known { // what the server knows of a command
     uint64_t id, event; // event: of its being scheduled, 0: not yet
-    uint64_t kind;      // hash of the activity's kind, the child's name
+    uint64_t kind; // hash of the activity's kind, the child's name
     enum flow_type type;
     bool detached; // a child whose end nobody awaits
 };
@@ -89,10 +88,10 @@ struct temporal_fold {
     size_t todo_count, todo_cap;
     struct flow_event end; // type FLOW_END, when it came
     bool ended, suggested, replays, forgives;
-    struct val *meta;  // of its start
+    struct val *meta; // of its start
     struct val *input; // of its start
-    struct val *need;  // {"name"}: its document is asked for (from args.document)
-    struct val *memo;  // as it was told last
+    struct val *need; // {"name"}: its document is asked for (from args.document)
+    struct val *memo; // as it was told last
     bool bundle_marked;
     struct buf *entries; // where the flow's entries are written (for history, export), or NULL
     uint64_t entry_event, entry_number;
@@ -162,7 +161,7 @@ struct temporal {
 };
 
 struct val *temporal_request(const struct temporal *t); // {"namespace","identity"}
-struct val *temporal_bare(const struct temporal *t);    // {"namespace"}
+struct val *temporal_bare(const struct temporal *t); // {"namespace"}
 struct val *temporal_execution(struct bytes workflow, struct bytes run);
 int64_t temporal_wall(const struct temporal *t);
 void temporal_told(struct temporal *t, int status, const struct err *e); // of reachability

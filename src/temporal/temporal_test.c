@@ -9,8 +9,10 @@ static struct side one;
 // ---- the corpus ---------------------------------------------------------------------------------
 
 static const char *const elsewhere[] = {
-    "the descriptors", "emit", // the run's id and times differ
+    "the descriptors",
+    "emit", // the run's id and times differ
     "run: workflow", // children there are only made up
+    "opened again: what was awaited is asked for anew, with its timeout", // Temporal's end is one
     "listen: all, as envelopes, in the order of their coming", // events here are whole
 };
 
@@ -33,10 +35,11 @@ static void outcome(const struct val *a, char *to, size_t max) // of {"status","
 
 static void wanted(struct rig *w, char *to, size_t max)
 {
-    AUTO(val) v = val_put_cstr(val_obj(), "status",
-                               val_cstr(flow_status_name(flow_run_status(w->run))));
+    AUTO(val)
+    v = val_put_cstr(val_obj(), "status", val_cstr(flow_status_name(flow_run_status(w->run))));
     if (flow_run_status(w->run) == FLOW_COMPLETED)
-        v = val_put_cstr(steal(&v), "output", w->run->output ? val_ref(w->run->output) : val_null());
+        v = val_put_cstr(steal(&v), "output",
+                         w->run->output ? val_ref(w->run->output) : val_null());
     if (flow_run_status(w->run) == FLOW_FAULTED)
         v = val_put_cstr(steal(&v), "error", val_ref(w->run->error));
     rig_text(v, to, max);
@@ -75,8 +78,8 @@ static void give(struct side *s, const char *id, const char *text)
                               .has_output = val_get_cstr(v, "output") != NULL};
         ask(s, &a, temporal_hand(s->t, &h, &a.r));
     } else {
-        struct val *event = val_put_cstr(val_ref(val_get_cstr(v, "event")), "specversion",
-                                         val_cstr("1.0"));
+        struct val *event =
+            val_put_cstr(val_ref(val_get_cstr(v, "event")), "specversion", val_cstr("1.0"));
         ask(s, &a, temporal_signal(s->t, bytes_of(id), event, &a.r));
         val_unref(event);
     }
@@ -149,12 +152,14 @@ static void test_corpus(void **state)
 // ---- children -----------------------------------------------------------------------------------
 
 #define DOC(name) "document: {dsl: '1.0.3', namespace: test, name: " name ", version: '1.0.0'}\n"
-#define CALL(name, path) "  - " name ": {call: http, with: {method: post, body: '${ . }', endpoint: 'https://fake/" path "'}}\n"
+#define CALL(name, path)                                                                           \
+    "  - " name                                                                                    \
+    ": {call: http, with: {method: post, body: '${ . }', endpoint: 'https://fake/" path "'}}\n"
 
-static const char parent[] =
-    DOC("parent") "do:\n"
-                  "  - kid: {run: {workflow: {namespace: test, name: kid, version: '1.0.0', input: {n: '${ .n }'}}}}\n"
-                  "  - after: {set: {got: '${ . }'}}\n";
+static const char parent[] = DOC("parent") "do:\n"
+                                           "  - kid: {run: {workflow: {namespace: test, name: kid, "
+                                           "version: '1.0.0', input: {n: '${ .n }'}}}}\n"
+                                           "  - after: {set: {got: '${ . }'}}\n";
 static const char kid[] = DOC("kid") "do:\n" CALL("a", "echo") "  - b: {set: {n: '${ .n + 1 }'}}\n";
 
 static void expect(const struct asked *a, const char *want)
@@ -190,17 +195,20 @@ static void test_children(void **state)
 static void test_child_ends(void **state)
 {
     struct asked a = {.done = false};
-    static const char detached[] = DOC("detached")
-        "do:\n"
-        "  - kid: {run: {workflow: {namespace: test, name: kid, version: '1.0.0', input: {n: 1}}, await: false}}\n"
-        "  - after: {set: {done: true}}\n";
-    static const char bad[] = DOC("kid") "do:\n  - a: {raise: {error: {type: 'https://x/y', status: 418, title: Tea}}}\n";
+    static const char detached[] =
+        DOC("detached") "do:\n"
+                        "  - kid: {run: {workflow: {namespace: test, name: kid, version: '1.0.0', "
+                        "input: {n: 1}}, await: false}}\n"
+                        "  - after: {set: {done: true}}\n";
+    static const char bad[] =
+        DOC("kid") "do:\n  - a: {raise: {error: {type: 'https://x/y', status: 418, title: Tea}}}\n";
     static const char slow[] = DOC("kid") "do:\n  - a: {wait: PT1H}\n";
     (void)state;
     one.document = bad;
     start(&one, &a, "parent-3", parent, "{n: 4}");
     until_end(&one, &a, "parent-3");
-    expect(&a, "{status: faulted, error: {type: 'https://x/y', status: 418, title: Tea, instance: /do/0/a}}");
+    expect(&a, "{status: faulted, error: {type: 'https://x/y', status: 418, title: Tea, instance: "
+               "/do/0/a}}");
     one.document = kid;
     start(&one, &a, "detached-1", detached, "{}");
     until_end(&one, &a, "detached-1");
@@ -272,32 +280,29 @@ static void test_start(void **state)
     assert_string_equal(val_text(val_get_cstr(a.v, "status"), ""), "faulted");
     ask(&one, &a, temporal_start(one.t, &(struct runs_start){.document = BYTES("do: 5")}, &a.r));
     assert_true(a.status == E_SCHEMA || a.status == E_INVALID);
-    ask(&one, &a,
-        temporal_start(one.t, &(struct runs_start){.name = BYTES("nobody")}, &a.r));
+    ask(&one, &a, temporal_start(one.t, &(struct runs_start){.name = BYTES("nobody")}, &a.r));
     assert_int_equal(a.status, E_NOTFOUND);
     ask(&one, &a,
-        temporal_start(one.t,
-                       &(struct runs_start){.document = bytes_of(kid), .id = BYTES("raw-1")},
+        temporal_start(one.t, &(struct runs_start){.document = bytes_of(kid), .id = BYTES("raw-1")},
                        &a.r));
     assert_int_equal(a.status, E_EXISTS);
     struct val *n = rig_yaml("{n: 1}");
     ask(&one, &a,
         temporal_start(one.t,
-                       &(struct runs_start){.document = bytes_of(kid),
-                                            .input = n,
-                                            .wait = true,
-                                            .wait_ms = 30000},
+                       &(struct runs_start){
+                           .document = bytes_of(kid), .input = n, .wait = true, .wait_ms = 30000},
                        &a.r));
     val_unref(n);
     assert_int_equal(a.status, 0);
     expect(&a, "{status: completed, output: {n: 2}}");
     ask(&one, &a,
-        temporal_start(one.t,
-                       &(struct runs_start){.document = BYTES(DOC("long") "do: [{a: {wait: PT1H}}]"),
-                                            .id = BYTES("long-1"),
-                                            .wait = true,
-                                            .wait_ms = 200},
-                       &a.r));
+        temporal_start(
+            one.t,
+            &(struct runs_start){.document = BYTES(DOC("long") "do: [{a: {wait: PT1H}}]"),
+                                 .id = BYTES("long-1"),
+                                 .wait = true,
+                                 .wait_ms = 200},
+            &a.r));
     assert_int_equal(a.status, 0);
     assert_string_equal(val_text(val_get_cstr(a.v, "status"), ""), "running");
     give(&one, "long-1", "{\"action\":\"terminate\",\"reason\":\"enough\"}");
@@ -313,14 +318,17 @@ static void test_start(void **state)
 
 // ---- events, queries, updates -------------------------------------------------------------------
 
-static const char listener[] = DOC("listener")
-    "do:\n  - hear: {listen: {to: {one: {with: {type: order.sent}}}}}\n" CALL("act", "echo");
+static const char listener[] =
+    DOC("listener") "do:\n  - hear: {listen: {to: {one: {with: {type: order.sent}}}}}\n" CALL(
+        "act", "echo");
 
 static void test_events(void **state)
 {
     struct asked a = {.done = false};
-    AUTO(val) v = rig_yaml("{specversion: '1.0', id: e1, source: here, type: order.sent, data: {n: 3}}");
-    AUTO(val) other = rig_yaml("{specversion: '1.0', id: e1, source: here, type: other, data: {n: 3}}");
+    AUTO(val)
+    v = rig_yaml("{specversion: '1.0', id: e1, source: here, type: order.sent, data: {n: 3}}");
+    AUTO(val)
+    other = rig_yaml("{specversion: '1.0', id: e1, source: here, type: other, data: {n: 3}}");
     (void)state;
     start(&one, &a, "hear-1", listener, "{}");
     start(&one, &a, "hear-2", listener, "{}");
@@ -371,9 +379,9 @@ static void test_query_and_update(void **state)
         struct val *r = val_put_cstr(temporal_bare(one.t), "workflowExecution",
                                      temporal_execution(BYTES("asked-1"), BYTES_NONE));
         r = val_put_cstr(r, "request", q);
-        r = val_put_cstr(r, "waitPolicy",
-                         temporal_name("lifecycleStage",
-                                       "UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_COMPLETED"));
+        r = val_put_cstr(
+            r, "waitPolicy",
+            temporal_name("lifecycleStage", "UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_COMPLETED"));
         struct val *answer = raw(&one, "UpdateWorkflowExecution", r);
         assert_int_equal(raw_status, 0);
         const struct val *outcome_ = val_get_cstr(answer, "outcome");
@@ -404,8 +412,8 @@ static void test_rolls(void **state)
     struct asked a = {.done = false};
     static const char many[] =
         DOC("many") "do:\n  - " LOOP("loop", "25") "\n  - end: {set: {last: '${ . }'}}\n";
-    static const char two[] = DOC("two")
-        "do:\n  - both: {fork: {branches: [{" LOOP("x", "25") "}, {" LOOP("y", "25") "}]}}\n";
+    static const char two[] = DOC("two") "do:\n  - both: {fork: {branches: [{" LOOP(
+        "x", "25") "}, {" LOOP("y", "25") "}]}}\n";
     (void)state;
     start(&one, &a, "many-1", many, "{}");
     start(&one, &a, "two-1", two, "{}");
@@ -421,13 +429,16 @@ static void test_rolls(void **state)
     asked_clear(&a);
 }
 
-static const char mixed[] = DOC("mixed")
-    "do:\n"
-    "  - try1: {try: [{a: {call: http, with: {method: get, endpoint: 'https://fake/flaky/1'}}}], catch: {retry: {delay: {milliseconds: 100}}}}\n"
-    "  - both: {fork: {branches: [{x: {call: http, with: {method: post, body: x, endpoint: 'https://fake/echo'}}}, {y: {wait: {milliseconds: 150}}}]}}\n"
-    "  - hear: {listen: {to: {one: {with: {type: go}}}}}\n"
-    "  - last: {call: http, with: {method: post, body: '${ .[0] }', endpoint: 'https://fake/echo'}}\n"
-    "  - done: {set: {n: '${ . }'}}\n";
+static const char mixed[] =
+    DOC("mixed") "do:\n"
+                 "  - try1: {try: [{a: {call: http, with: {method: get, endpoint: "
+                 "'https://fake/flaky/1'}}}], catch: {retry: {delay: {milliseconds: 100}}}}\n"
+                 "  - both: {fork: {branches: [{x: {call: http, with: {method: post, body: x, "
+                 "endpoint: 'https://fake/echo'}}}, {y: {wait: {milliseconds: 150}}}]}}\n"
+                 "  - hear: {listen: {to: {one: {with: {type: go}}}}}\n"
+                 "  - last: {call: http, with: {method: post, body: '${ .[0] }', endpoint: "
+                 "'https://fake/echo'}}\n"
+                 "  - done: {set: {n: '${ . }'}}\n";
 
 // A worker goes away at some point, another one comes.
 static void test_restart(void **state)
@@ -507,12 +518,14 @@ static pid_t worker(const char *self, const char *queue, const char *lines)
     _exit(1);
 }
 
-static const char crashed[] = DOC("crashed")
-    "do:\n" CALL("a", "echo") CALL("b", "echo")
-    "  - both: {fork: {branches: [{x: {call: http, with: {method: post, body: x, endpoint: 'https://fake/echo'}}}, "
-    "{y: {call: http, with: {method: post, body: y, endpoint: 'https://fake/echo'}}}]}}\n"
-    "  - kid: {run: {workflow: {namespace: test, name: kid, version: '1.0.0', input: {n: 1}}}}\n"
-    "  - e: {set: {n: '${ .n + 1 }'}}\n";
+static const char crashed[] = DOC("crashed") "do:\n" CALL("a", "echo") CALL(
+    "b",
+    "echo") "  - both: {fork: {branches: [{x: {call: http, with: {method: post, body: x, endpoint: "
+            "'https://fake/echo'}}}, "
+            "{y: {call: http, with: {method: post, body: y, endpoint: 'https://fake/echo'}}}]}}\n"
+            "  - kid: {run: {workflow: {namespace: test, name: kid, version: '1.0.0', input: {n: "
+            "1}}}}\n"
+            "  - e: {set: {n: '${ .n + 1 }'}}\n";
 
 static void test_killed(void **state)
 {
@@ -602,8 +615,9 @@ static void test_lists(void **state)
     (void)state;
     for (int64_t end = time_mono_ms() + RIG_WAIT_MS; !found && time_mono_ms() < end;) {
         ask(&one, &a,
-            temporal_list(one.t, &(struct runs_filter){.status = BYTES("faulted"),
-                                                       .name = BYTES("parent"), .limit = 1},
+            temporal_list(one.t,
+                          &(struct runs_filter){
+                              .status = BYTES("faulted"), .name = BYTES("parent"), .limit = 1},
                           &a.r));
         assert_int_equal(a.status, 0);
         found = val_len(val_get_cstr(a.v, "flows")) == 1 &&
@@ -615,9 +629,11 @@ static void test_lists(void **state)
     assert_string_equal(val_text(val_ptr(a.v, BYTES("/flows/0/by")), ""), "tester");
     assert_string_equal(val_text(val_ptr(a.v, BYTES("/flows/0/version")), ""), "1.0.0");
     ask(&one, &a,
-        temporal_list(one.t, &(struct runs_filter){.status = BYTES("faulted"),
-                                                   .name = BYTES("parent"), .limit = 1,
-                                                   .after = bytes_of(last)},
+        temporal_list(one.t,
+                      &(struct runs_filter){.status = BYTES("faulted"),
+                                            .name = BYTES("parent"),
+                                            .limit = 1,
+                                            .after = bytes_of(last)},
                       &a.r));
     (void)snprintf(next, sizeof next, "%s", val_text(val_ptr(a.v, BYTES("/flows/0/id")), ""));
     assert_true(*next && strcmp(next, last) != 0);
@@ -650,12 +666,13 @@ int main(int argc, char **argv)
     if (argc == 5 && strcmp(argv[1], "worker") == 0)
         worker_main(argv[2], argv[3], argv[4]);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_corpus),    cmocka_unit_test(test_children),
+        cmocka_unit_test(test_corpus),     cmocka_unit_test(test_children),
         cmocka_unit_test(test_child_ends), cmocka_unit_test(test_start),
-        cmocka_unit_test(test_events),    cmocka_unit_test(test_query_and_update),
-        cmocka_unit_test(test_rolls),     cmocka_unit_test(test_restart),
-        cmocka_unit_test(test_forgetful), cmocka_unit_test(test_histories),
-        cmocka_unit_test(test_killed),    cmocka_unit_test(test_lists),     cmocka_unit_test(test_outage),
+        cmocka_unit_test(test_events),     cmocka_unit_test(test_query_and_update),
+        cmocka_unit_test(test_rolls),      cmocka_unit_test(test_restart),
+        cmocka_unit_test(test_forgetful),  cmocka_unit_test(test_histories),
+        cmocka_unit_test(test_killed),     cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_outage),
     };
     if (getenv("TESTS"))
         cmocka_set_test_filter(getenv("TESTS"));

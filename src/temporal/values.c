@@ -42,8 +42,7 @@ struct val *temporal_unpack(const struct val *payload)
     struct val *v = NULL;
     buf_init(&text, TEMPORAL_BYTES_MAX);
     buf_init(&encoding, 256);
-    (void)proto_base64_get(&encoding,
-                           temporal_str(val_get_cstr(payload, "metadata"), "encoding"));
+    (void)proto_base64_get(&encoding, temporal_str(val_get_cstr(payload, "metadata"), "encoding"));
     if (proto_base64_get(&text, temporal_str(payload, "data")) == 0) {
         if (bytes_starts(buf_bytes(&encoding), BYTES("json/")))
             (void)val_parse(&v, buf_bytes(&text), NULL);
@@ -79,9 +78,8 @@ struct val *temporal_failure(const struct val *problem, bool retry)
     const char *title = val_text(val_get_cstr(problem, "title"), NULL);
     const char *detail = val_text(val_get_cstr(problem, "detail"), NULL);
     struct val *p = problem ? val_ref((struct val *)(uintptr_t)problem) : val_null();
-    struct val *info =
-        val_put_cstr(val_obj(), "type",
-                     val_cstr(val_text(val_get_cstr(problem, "type"), BASE "runtime")));
+    struct val *info = val_put_cstr(
+        val_obj(), "type", val_cstr(val_text(val_get_cstr(problem, "type"), BASE "runtime")));
     info = val_put_cstr(info, "nonRetryable", val_bool(!retry));
     info = val_put_cstr(info, "details", temporal_payloads(p, NULL));
     struct val *f = val_put_cstr(val_obj(), "message",
@@ -99,7 +97,8 @@ struct val *temporal_problem(const struct val *failure)
     const struct val *cause = val_get_cstr(failure, "cause");
     if (info) {
         AUTO(val) own = temporal_payload_of(val_get_cstr(info, "details"), 0);
-        if (val_is(own, JSON_OBJ) && val_get_cstr(own, "type"))
+        bool ours = bytes_is(temporal_str(failure, "source"), "plexus");
+        if (val_is(own, JSON_OBJ) && (ours || val_get_cstr(own, "type")))
             return steal(&own);
         return temporal_problem_new("runtime", 500, val_text(val_get_cstr(info, "type"), "Failure"),
                                     message);

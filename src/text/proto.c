@@ -91,12 +91,11 @@ static int add_known(struct proto *p, struct err *e)
         if (rc)
             break;
         m->known = PROTO_WRAPPER;
-        rc = proto_add_field(m,
-                             &(struct proto_field){.name = BYTES("value"),
-                                                   .number = 1,
-                                                   .type = wrappers[i].type,
-                                                   .oneof = -1},
-                             e);
+        rc = proto_add_field(
+            m,
+            &(struct proto_field){
+                .name = BYTES("value"), .number = 1, .type = wrappers[i].type, .oneof = -1},
+            e);
     }
     return rc;
 }
@@ -133,8 +132,7 @@ void proto_auto(struct proto **p)
     proto_free(*p);
 }
 
-int proto_add_message(struct proto *p, struct bytes name, struct proto_message **ret,
-                      struct err *e)
+int proto_add_message(struct proto *p, struct bytes name, struct proto_message **ret, struct err *e)
 {
     if (map_get(p->messages, name) || map_get(p->enums, name))
         return err_set(e, E_EXISTS, "type %.*s is there twice", BYTES_FMT(name));
@@ -508,8 +506,7 @@ int proto_link(struct proto *p, struct err *e)
         }
         if (m->map_entry &&
             (m->count != 2 || m->fields[0].number != 1 || m->fields[1].number != 2 ||
-             m->fields[0].repeated || m->fields[1].repeated ||
-             m->fields[0].type == PROTO_MESSAGE))
+             m->fields[0].repeated || m->fields[1].repeated || m->fields[0].type == PROTO_MESSAGE))
             return err_set(e, E_PARSE, "%.*s is no map entry", BYTES_FMT(m->name));
     }
     return 0;

@@ -71,8 +71,7 @@ static bool enum_number(const struct proto_enum *n, const struct val *v, uint64_
     return false;
 }
 
-static int number_of(const struct proto_field *f, const struct val *v, uint64_t *ret,
-                     struct err *e)
+static int number_of(const struct proto_field *f, const struct val *v, uint64_t *ret, struct err *e)
 {
     double d = 0;
     float x;
@@ -100,8 +99,9 @@ static int number_of(const struct proto_field *f, const struct val *v, uint64_t 
     case PROTO_FIXED64: return whole(v, false, ret) ? 0 : bad(e, f, "not a natural number");
     case PROTO_UINT32:
     case PROTO_FIXED32:
-        return whole(v, false, ret) && *ret <= UINT32_MAX ? 0
-                                                          : bad(e, f, "not a natural number of 32 bits");
+        return whole(v, false, ret) && *ret <= UINT32_MAX
+                   ? 0
+                   : bad(e, f, "not a natural number of 32 bits");
     case PROTO_INT64:
     case PROTO_SFIXED64:
     case PROTO_SINT64:
@@ -167,7 +167,7 @@ static void close_length(struct buf *out, size_t before)
 static int put_value(const struct proto_field *f, const struct val *v, int depth, struct buf *out,
                      struct err *e)
 {
-    uint64_t n;
+    uint64_t n = 0;
     int rc = 0;
     size_t before;
     if (proto_packable(f->type)) {
@@ -205,9 +205,10 @@ static int put_entry(const struct proto_field *f, struct bytes key, const struct
                      int depth, struct buf *out, struct err *e)
 {
     const struct proto_field *k = &f->message->fields[0];
-    AUTO(val) name = k->type == PROTO_BOOL && bytes_is(key, "true")    ? val_bool(true)
-                     : k->type == PROTO_BOOL && bytes_is(key, "false") ? val_bool(false)
-                                                                       : val_str(key);
+    AUTO(val)
+    name = k->type == PROTO_BOOL && bytes_is(key, "true")    ? val_bool(true)
+           : k->type == PROTO_BOOL && bytes_is(key, "false") ? val_bool(false)
+                                                             : val_str(key);
     if (!name)
         return err_set(e, E_NOMEM, "no memory for a map");
     proto_put_key(out, f->number, PROTO_LEN);
@@ -222,7 +223,7 @@ static int put_entry(const struct proto_field *f, struct bytes key, const struct
 static int put_list(const struct proto_field *f, const struct val *v, int depth, struct buf *out,
                     struct err *e)
 {
-    uint64_t n;
+    uint64_t n = 0;
     int rc = 0;
     size_t before = 0;
     if (!val_is(v, JSON_ARR))
@@ -294,8 +295,7 @@ int proto_encode_at(const struct proto_message *m, const struct val *v, int dept
     return rc;
 }
 
-int proto_encode(const struct proto_message *m, const struct val *v, struct buf *out,
-                 struct err *e)
+int proto_encode(const struct proto_message *m, const struct val *v, struct buf *out, struct err *e)
 {
     int rc = proto_encode_at(m, v, 0, out, e);
     if (!rc && out->failed)

@@ -1,5 +1,5 @@
-// proto_fuzz.c: the first byte picks: any bytes as descriptors, as a .proto text, or as a message of
-// a type that has all kinds of fields; what is read is written and reads the same.
+// proto_fuzz.c: the first byte picks: any bytes as descriptors, as a .proto text, or as a message
+// of a type that has all kinds of fields; what is read is written and reads the same.
 // SPDX-License-Identifier: Apache-2.0
 #include "text/proto.h"
 
@@ -13,7 +13,8 @@ static const char types[] =
     " repeated int32 g = 7; repeated string h = 8; map<string, M> i = 9; map<int32, E> j = 10;"
     " optional uint64 k = 11; oneof x { string l = 12; M m = 13; } fixed32 n = 14; bool o = 15;"
     " google.protobuf.Timestamp p = 16; google.protobuf.Duration q = 17;"
-    " google.protobuf.Any r = 18; google.protobuf.Struct s = 19; google.protobuf.StringValue u = 20;"
+    " google.protobuf.Any r = 18; google.protobuf.Struct s = 19; google.protobuf.StringValue u = "
+    "20;"
     " google.protobuf.FieldMask v = 21; repeated google.protobuf.Value w = 22; }";
 
 static struct proto *set_of(void)

@@ -106,8 +106,9 @@ void proto_time_put(struct buf *out, int64_t s, int32_t ns)
     unsigned doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;
     unsigned month = mp < 10 ? mp + 3 : mp - 9;
     (void)buf_fmt(out, "%04lld-%02u-%02uT%02u:%02u:%02u",
-                  (long long)(yoe + era * 400 + (month <= 2)), month, doy - (153 * mp + 2) / 5 + 1,
-                  (unsigned)(rest / 3600), (unsigned)(rest / 60 % 60), (unsigned)(rest % 60));
+                  (long long)yoe + (long long)era * 400 + (month <= 2), month,
+                  doy - (153 * mp + 2) / 5 + 1, (unsigned)(rest / 3600), (unsigned)(rest / 60 % 60),
+                  (unsigned)(rest % 60));
     put_fraction(out, (uint32_t)ns);
     (void)buf_chr(out, 'Z');
 }
@@ -473,6 +474,7 @@ static int encode_value(const struct val *v, int depth, struct buf *out, struct 
         return 0;
     case JSON_OBJ: return encode_part(out, 5, encode_struct, v, depth, e);
     case JSON_ARR: return encode_part(out, 6, encode_list, v, depth, e);
+    default: break;
     }
     return 0;
 }

@@ -101,7 +101,8 @@ int proto_add_field(struct proto_message *m, const struct proto_field *f, struct
 int proto_add_enum(struct proto *p, struct bytes name, struct proto_enum **ret, struct err *e);
 int proto_add_value(struct proto *p, struct proto_enum *n, struct bytes name, int32_t number,
                     struct err *e);
-struct bytes proto_join(struct proto *p, struct bytes scope, struct bytes name); // p NULL: no memory
+struct bytes proto_join(struct proto *p, struct bytes scope,
+                        struct bytes name); // p NULL: no memory
 const struct proto_field *proto_field_numbered(const struct proto_message *m, uint32_t number);
 const struct proto_field *proto_field_named(const struct proto_message *m, struct bytes name);
 bool proto_packable(enum proto_type t);

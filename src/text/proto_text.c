@@ -147,11 +147,11 @@ static enum proto_type type_of(struct bytes word)
         const char *name;
         enum proto_type type;
     } types[] = {
-        {"double", PROTO_DOUBLE},     {"float", PROTO_FLOAT},       {"int64", PROTO_INT64},
-        {"uint64", PROTO_UINT64},     {"int32", PROTO_INT32},       {"fixed64", PROTO_FIXED64},
-        {"fixed32", PROTO_FIXED32},   {"bool", PROTO_BOOL},         {"string", PROTO_STRING},
-        {"bytes", PROTO_BYTES},       {"uint32", PROTO_UINT32},     {"sfixed32", PROTO_SFIXED32},
-        {"sfixed64", PROTO_SFIXED64}, {"sint32", PROTO_SINT32},     {"sint64", PROTO_SINT64},
+        {"double", PROTO_DOUBLE},     {"float", PROTO_FLOAT},   {"int64", PROTO_INT64},
+        {"uint64", PROTO_UINT64},     {"int32", PROTO_INT32},   {"fixed64", PROTO_FIXED64},
+        {"fixed32", PROTO_FIXED32},   {"bool", PROTO_BOOL},     {"string", PROTO_STRING},
+        {"bytes", PROTO_BYTES},       {"uint32", PROTO_UINT32}, {"sfixed32", PROTO_SFIXED32},
+        {"sfixed64", PROTO_SFIXED64}, {"sint32", PROTO_SINT32}, {"sint64", PROTO_SINT64},
     };
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (bytes_is(word, types[i].name))
@@ -195,7 +195,7 @@ static bool options(struct reader *r, struct proto_field *f)
 
 static bool field_end(struct reader *r, struct proto_message *m, struct proto_field *f)
 {
-    int64_t n;
+    int64_t n = 0;
     if (!name(r, &f->name) || !expect(r, "=") || !number(r, &n))
         return false;
     f->number = n > 0 && n <= PROTO_NUMBER_MAX ? (uint32_t)n : 0;
@@ -256,7 +256,7 @@ static bool plain_field(struct reader *r, struct proto_message *m, int oneof)
 
 static bool oneof(struct reader *r, struct proto_message *m, int index)
 {
-    struct bytes own;
+    struct bytes own = BYTES_NONE;
     if (!next(r) || !name(r, &own) || !expect(r, "{"))
         return false;
     while (!is(r, "}")) {
@@ -270,7 +270,7 @@ static bool oneof(struct reader *r, struct proto_message *m, int index)
 
 static bool enumeration(struct reader *r, struct bytes scope)
 {
-    struct bytes own;
+    struct bytes own = BYTES_NONE;
     struct proto_enum *n;
     if (!next(r) || !name(r, &own) || !expect(r, "{"))
         return false;
@@ -278,8 +278,8 @@ static bool enumeration(struct reader *r, struct bytes scope)
     int rc = own.p ? proto_add_enum(r->p, own, &n, r->e) : E_NOMEM;
     while (!rc && !is(r, "}")) {
         struct proto_field f = {.number = 0};
-        struct bytes value;
-        int64_t v;
+        struct bytes value = BYTES_NONE;
+        int64_t v = 0;
         if (is(r, "option") || is(r, "reserved")) {
             if (!skip(r))
                 return false;
@@ -301,7 +301,7 @@ static bool enumeration(struct reader *r, struct bytes scope)
 
 static bool message(struct reader *r, struct bytes scope)
 {
-    struct bytes own;
+    struct bytes own = BYTES_NONE;
     struct proto_message *m;
     int oneofs = 0;
     if (!next(r) || !name(r, &own) || !expect(r, "{"))
@@ -315,14 +315,14 @@ static bool message(struct reader *r, struct bytes scope)
     if (++r->depth > PROTO_DEPTH_MAX)
         return fail(r, E_TOOBIG, "messages are nested too deep");
     while (!is(r, "}")) {
-        bool good = is(r, ";")                                          ? next(r)
-                    : is(r, "message")                                  ? message(r, own)
-                    : is(r, "enum")                                     ? enumeration(r, own)
-                    : is(r, "oneof")                                    ? oneof(r, m, oneofs++)
-                    : is(r, "map")                                      ? map_field(r, m)
-                    : is(r, "option") || is(r, "reserved") ||
-                            is(r, "extensions") || is(r, "extend")      ? skip(r)
-                                                                        : plain_field(r, m, -1);
+        bool good = is(r, ";")         ? next(r)
+                    : is(r, "message") ? message(r, own)
+                    : is(r, "enum")    ? enumeration(r, own)
+                    : is(r, "oneof")   ? oneof(r, m, oneofs++)
+                    : is(r, "map")     ? map_field(r, m)
+                    : is(r, "option") || is(r, "reserved") || is(r, "extensions") || is(r, "extend")
+                        ? skip(r)
+                        : plain_field(r, m, -1);
         if (!good)
             return false;
     }
@@ -352,7 +352,7 @@ static bool rpc(struct reader *r, struct bytes service)
 
 static bool service(struct reader *r, struct bytes scope)
 {
-    struct bytes own;
+    struct bytes own = BYTES_NONE;
     if (!next(r) || !name(r, &own) || !expect(r, "{"))
         return false;
     own = proto_join(r->p, scope, own);

@@ -282,8 +282,8 @@ static int decode_entry(const struct proto_message *m, struct bytes wire, int de
         (void)buf_put(&name, val_bytes(key));
     else
         (void)val_write(&name, key);
-    *into = name.failed ? (val_unref(*into), NULL)
-                        : val_put(*into, buf_bytes(&name), steal(&value));
+    *into =
+        name.failed ? (val_unref(*into), NULL) : val_put(*into, buf_bytes(&name), steal(&value));
     buf_fini(&name);
     return *into ? 0 : no_memory(e);
 }
