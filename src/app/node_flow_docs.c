@@ -76,8 +76,7 @@ static void look(void *user, const char *file)
 int node_flow_newest(const struct node *n, struct bytes namespace, struct bytes name,
                      char *ret_version, size_t size)
 {
-    struct newest w = {
-        .namespace = namespace, .name = name, .version = ret_version, .size = size};
+    struct newest w = {.namespace = namespace, .name = name, .version = ret_version, .size = size};
     (void)each(n, look, &w);
     return w.found ? 0 : E_NOTFOUND;
 }

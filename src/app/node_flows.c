@@ -159,8 +159,8 @@ void node_flows_bus(struct node *n, struct bus *b)
     if (!b)
         return;
     (void)snprintf(pattern, sizeof pattern, EVENTS, n->config->environment);
-    struct bus_sub_args args = {.pattern = pattern, .from = BUS_LIVE, .on_msg = on_bus_event,
-                                .user = f};
+    struct bus_sub_args args = {
+        .pattern = pattern, .from = BUS_LIVE, .on_msg = on_bus_event, .user = f};
     struct err e = {0};
     if (bus_subscribe(b, &args, &f->events, &e) < 0)
         log_event(LOG_WARN, "flow.no_events", LOG_STR("why", e.text));
@@ -180,11 +180,11 @@ static void fetched(struct act_req *r, int status, struct val *output, struct va
 {
     struct fetch *t = r->user;
     struct err e = {0};
-    (void)final;
+    (void) final;
     if (status < 0)
-        (void)err_set(&e, status, "%s", val_text(val_get_cstr(problem, "detail"),
-                                                  val_text(val_get_cstr(problem, "title"),
-                                                           "it cannot be fetched")));
+        (void)err_set(&e, status, "%s",
+                      val_text(val_get_cstr(problem, "detail"),
+                               val_text(val_get_cstr(problem, "title"), "it cannot be fetched")));
     if (t->flows->runs)
         runs_given(t->flows->runs, t->ticket, status, val_bytes(output), &e);
     val_unref(t->args);
@@ -278,16 +278,16 @@ static int open_journal(struct node_flows *f, struct err *e)
 static int open_acts(struct node_flows *f, struct err *e)
 {
     struct node *n = f->node;
-    struct expr_args expr = {.timers = loop_timers(n->loop), .procs = loop_procs(n->loop),
-                             .self = file_self()};
+    struct expr_args expr = {
+        .timers = loop_timers(n->loop), .procs = loop_procs(n->loop), .self = file_self()};
     int status = expr_engines()->open(&expr, &f->expr, e); // the first: libjq
     if (status < 0)
         return status;
     char folder[4200];
     (void)snprintf(folder, sizeof folder, "%s/scripts", n->paths.run);
     // A worker has no models: it asks the node whose configuration it shares.
-    const char *self = *n->worker && n->config->door_count ? n->config->doors[0].address
-                                                           : n->paths.socket;
+    const char *self =
+        *n->worker && n->config->door_count ? n->config->doors[0].address : n->paths.socket;
     struct acts_args args = {.net = loop_net(n->loop),
                              .timers = loop_timers(n->loop),
                              .procs = loop_procs(n->loop),
@@ -305,8 +305,8 @@ static int open_acts(struct node_flows *f, struct err *e)
     struct acts_host hosts[64];
     size_t count = n->config->flows.host_count;
     for (size_t i = 0; i < count && i < 64; i++)
-        hosts[i] = (struct acts_host){n->config->flows.hosts[i].name,
-                                      n->config->flows.hosts[i].address};
+        hosts[i] =
+            (struct acts_host){n->config->flows.hosts[i].name, n->config->flows.hosts[i].address};
     args.hosts = hosts;
     args.host_count = count < 64 ? count : 64;
     return acts_new(&f->acts, &args, e);
@@ -446,7 +446,8 @@ void node_flows_close(struct node *n)
 bool node_flows_ended(const struct node *n)
 {
     return !n->flows || (n->flows->temporal && node_temporal_ended(n->flows)) ||
-           (!n->flows->temporal && n->flows->runs_closed && n->flows->journal_closed && !n->flows->worker);
+           (!n->flows->temporal && n->flows->runs_closed && n->flows->journal_closed &&
+            !n->flows->worker);
 }
 
 // Before the loop ends: children and connections go.

@@ -130,16 +130,16 @@ static void op_start(struct node_flows *f, const struct ctl_flow_ask *ask, struc
     if (!r)
         return;
     ENGINE(f, start,
-               &(struct runs_start){.document = member(ask, "document"),
-                                    .namespace = member(ask, "namespace"),
-                                    .name = member(ask, "name"),
-                                    .version = member(ask, "version"),
-                                    .id = member(ask, "id"),
-                                    .input = input,
-                                    .by = by_of(ask),
-                                    .wait = waits,
-                                    .wait_ms = wait_ms},
-               r);
+           &(struct runs_start){.document = member(ask, "document"),
+                                .namespace = member(ask, "namespace"),
+                                .name = member(ask, "name"),
+                                .version = member(ask, "version"),
+                                .id = member(ask, "id"),
+                                .input = input,
+                                .by = by_of(ask),
+                                .wait = waits,
+                                .wait_ms = wait_ms},
+           r);
 }
 
 static void op_list(struct node_flows *f, const struct ctl_flow_ask *ask, struct ctl_answer *a)
@@ -191,9 +191,9 @@ static void op_history(struct node_flows *f, const struct ctl_flow_ask *ask, str
 static void op_hand(struct node_flows *f, const struct ctl_flow_ask *ask, struct ctl_answer *a)
 {
     static const char *const actions[CTL_FLOW_OPS] = {
-        [CTL_FLOW_RETRY] = "retry",   [CTL_FLOW_SKIP] = "skip",
-        [CTL_FLOW_EDIT] = "edit",     [CTL_FLOW_PAUSE] = "pause",
-        [CTL_FLOW_RESUME] = "resume", [CTL_FLOW_CANCEL] = "cancel",
+        [CTL_FLOW_RETRY] = "retry",         [CTL_FLOW_SKIP] = "skip",
+        [CTL_FLOW_EDIT] = "edit",           [CTL_FLOW_PAUSE] = "pause",
+        [CTL_FLOW_RESUME] = "resume",       [CTL_FLOW_CANCEL] = "cancel",
         [CTL_FLOW_TERMINATE] = "terminate", [CTL_FLOW_RESET] = "reset"};
     struct runs_req *r = asked_new(a, BYTES_NONE, 200);
     AUTO(val) input = value(ask, "input");
@@ -201,17 +201,17 @@ static void op_hand(struct node_flows *f, const struct ctl_flow_ask *ask, struct
     if (!r)
         return;
     ENGINE(f, hand,
-              &(struct runs_hand){.id = ask->id,
-                                  .action = bytes_of(actions[ask->op]),
-                                  .task = member(ask, "task"),
-                                  .by = by_of(ask),
-                                  .reason = member(ask, "reason"),
-                                  .input = input,
-                                  .output = output,
-                                  .has_input = input != NULL,
-                                  .has_output = output != NULL,
-                                  .to = (uint64_t)json_i64(json_get(ask->body, "to"), 0)},
-              r);
+           &(struct runs_hand){.id = ask->id,
+                               .action = bytes_of(actions[ask->op]),
+                               .task = member(ask, "task"),
+                               .by = by_of(ask),
+                               .reason = member(ask, "reason"),
+                               .input = input,
+                               .output = output,
+                               .has_input = input != NULL,
+                               .has_output = output != NULL,
+                               .to = (uint64_t)json_i64(json_get(ask->body, "to"), 0)},
+           r);
 }
 
 // A CloudEvent, or only its type and data: the rest is made.
@@ -361,11 +361,19 @@ static void op_stats(struct node_flows *f, struct ctl_answer *a)
     const struct {
         const char *name;
         uint64_t value;
-    } rows[] = {{"started", s.started},   {"completed", s.completed}, {"faulted", s.faulted},
-                {"cancelled", s.cancelled}, {"steps", s.steps},       {"activities", s.activities},
-                {"activity_failures", s.activity_failures}, {"timers_fired", s.timers_fired},
-                {"open", s.open}, {"loaded", s.loaded}, {"listening", s.listening},
-                {"timers", s.timers}, {"activities_running", s.activities_running},
+    } rows[] = {{"started", s.started},
+                {"completed", s.completed},
+                {"faulted", s.faulted},
+                {"cancelled", s.cancelled},
+                {"steps", s.steps},
+                {"activities", s.activities},
+                {"activity_failures", s.activity_failures},
+                {"timers_fired", s.timers_fired},
+                {"open", s.open},
+                {"loaded", s.loaded},
+                {"listening", s.listening},
+                {"timers", s.timers},
+                {"activities_running", s.activities_running},
                 {"activities_waiting", s.activities_waiting}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         json_w_u64(&w, rows[i].name, rows[i].value);

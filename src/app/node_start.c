@@ -121,8 +121,9 @@ static int find_config(struct node *n, struct cli *c, struct err *e)
         return set_paths(n, data ? data : *n->worker ? own : n->config->data, e);
     }
     if (*n->worker)
-        return err_set(e, E_CONFIG, "a worker needs a configuration that says where its bus is: "
-                                    "--config FILE, or ./plexus.yaml");
+        return err_set(e, E_CONFIG,
+                       "a worker needs a configuration that says where its bus is: "
+                       "--config FILE, or ./plexus.yaml");
     int status = set_paths(n, data ? data : "data", e);
     bool make = access(n->paths.config, R_OK) != 0 || is_empty_made(n->paths.config);
     if (status == 0 && make)

@@ -102,7 +102,8 @@ static int own_server(struct node_temporal *t, struct net_addr *addr, struct err
     return spawn(t, e);
 }
 
-// ---- documents known by name: files below data/documents ------------------------------------------
+// ---- documents known by name: files below data/documents
+// ------------------------------------------
 
 static void document_path(const struct node *n, char *path, size_t size, struct bytes namespace,
                           struct bytes name, struct bytes version)

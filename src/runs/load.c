@@ -148,8 +148,9 @@ void runs_forget(struct run *r, int status, const struct err *e)
 
 static bool idle(const struct run *r)
 {
-    return r->state == RUN_LIVE && !r->writes && !r->pins && list_empty(&r->unsent) && !r->yielded &&
-           !r->roll && list_empty(&r->inbox) && list_empty(&r->jobs) && list_empty(&r->ready);
+    return r->state == RUN_LIVE && !r->writes && !r->pins && list_empty(&r->unsent) &&
+           !r->yielded && !r->roll && list_empty(&r->inbox) && list_empty(&r->jobs) &&
+           list_empty(&r->ready);
 }
 
 static void evict(struct run *r)

@@ -340,8 +340,7 @@ void runs_free(struct runs *s)
 {
     if (!s)
         return;
-    struct timer *timers[] = {&s->wake,   &s->soon,  &s->again,
-                              &s->refill, &s->prune, &s->starting};
+    struct timer *timers[] = {&s->wake, &s->soon, &s->again, &s->refill, &s->prune, &s->starting};
     for (size_t i = 0; i < sizeof timers / sizeof *timers; i++)
         timer_stop(s->args.timers, timers[i]);
     s->freeing = true;

@@ -508,9 +508,9 @@ static void test_full(void **state)
 static void test_away(void **state)
 {
     struct rig *r = *state;
-    static const char doc[] =
-        HEAD("away") "do:\n" CALL("a", "1") "  - l: {listen: {to: {all: [{with: {type: com.a}}, "
-                     "{with: {type: com.b}}, {with: {type: com.c}}]}}}\n" CALL("c", "'${ . }'");
+    static const char doc[] = HEAD("away") "do:\n" CALL(
+        "a", "1") "  - l: {listen: {to: {all: [{with: {type: com.a}}, "
+                  "{with: {type: com.b}}, {with: {type: com.c}}]}}}\n" CALL("c", "'${ . }'");
     struct asked all[30], signals[90];
     r->away = 300;
     for (int i = 0; i < 30; i++) {
