@@ -46,6 +46,7 @@ static int load_answers(const struct loader *l, const struct val *all, struct fr
     f->answers = mem_array(n, sizeof *f->answers);
     if (!f->answers)
         return E_NOMEM;
+    f->answer_room = (uint32_t)n;
     for (size_t i = 0; i < n; i++) {
         const struct val *one = val_at(all, i);
         f->answers[i].expr = (uint32_t)val_i64(val_at(one, 0), 0);
@@ -146,6 +147,7 @@ static int load_pend(const struct loader *l, const struct val *a)
         if (!more)
             return E_NOMEM;
         f->answers = more;
+        f->answer_room = f->answer_count + 1;
         f->answers[f->answer_count] = (struct answer){.expr = (uint32_t)val_i64(val_at(a, 6), 0)};
     }
     int rc = flow_pend_add(l->r, &p);

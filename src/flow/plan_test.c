@@ -471,6 +471,116 @@ static void test_extensions(void **state)
     assert_true(p->extensions[2].composite);
 }
 
+// Where an expression ends: strings with parts, comments, brackets.
+static void test_expression_ends(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *program; // NULL: no expression, the text as it is
+    } rows[] = {
+        {"${ .a }", ".a"},
+        {"\n ${\n.a\n} \n", ".a"},
+        {"${ {a: {b: \"}\"}} }", "{a: {b: \"}\"}}"},
+        {"${ \"x \\({b: \"}\"} | .b) y\" }", "\"x \\({b: \"}\"} | .b) y\""},
+        {"${ .a # with a } in it\n }", ".a # with a } in it"},
+        {"${ [.[] | {a}] }", "[.[] | {a}]"},
+        {"a ${ .b } c", "(\"a \" + (( .b \n) | tostring) + \" c\")"},
+        {"${ .a }${ .b }", "(\"\" + (( .a \n) | tostring) + \"\" + (( .b \n) | tostring) + \"\")"},
+        {"a ${ .b # }\n} c", "(\"a \" + (( .b # }\n\n) | tostring) + \" c\")"},
+        {"a ${ .b", NULL},
+        {"a ${ (.b } c", NULL},
+        {"a ${ \"b } c", NULL},
+        {"a ${ \"\\(.b } c", NULL},
+        {"${a:-b} $HOME ${A} ${1} ${#x} x", NULL},
+        {"$ { .a }", NULL},
+        {"{ .a }", NULL},
+        {"${", NULL},
+        {"x ${", NULL},
+        {"", NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct buf out;
+        buf_init(&out, 4096);
+        (void)buf_str(&out, "{\"document\":{\"dsl\":\"1.0.3\",\"namespace\":\"a\",\"name\":\"b\","
+                            "\"version\":\"1.0.0\"},\"do\":[{\"a\":{\"set\":{\"x\":");
+        (void)buf_json_str(&out, bytes_of(rows[i].text));
+        (void)buf_str(&out, "}}}]}");
+        AUTO(flow_plan) p = plan_of(buf_cstr(&out));
+        const struct flow_tmpl *set = task(p, "a")->set.tmpl;
+        if (rows[i].program)
+            check_expr(item(set, "x")->expr, rows[i].program);
+        else if (set->kind != FLOW_TMPL_VALUE)
+            fail_msg("%s is an expression", rows[i].text);
+        buf_fini(&out);
+    }
+    // Very many that never end: the text stays a text, and soon.
+    struct buf out;
+    buf_init(&out, 4 << 20);
+    (void)buf_str(&out, HEAD "do: [{a: {set: {x: '");
+    while (out.n < 1 << 20)
+        (void)buf_str(&out, "${ ( ");
+    (void)buf_str(&out, "'}}}]");
+    AUTO(flow_plan) p = plan_of(buf_cstr(&out));
+    assert_int_equal(task(p, "a")->set.tmpl->kind, FLOW_TMPL_VALUE);
+    buf_fini(&out);
+}
+
+static void test_secrets(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *expression;
+        bool known;
+    } rows[] = {
+        {"$secrets.pin", true},
+        {"$secrets[\"pin\"].x", true},
+        {"$secrets.\"pin\"", true},
+        {"$secrets | keys", true},
+        {"{a: $secrets.pin}", true},
+        {"$secrets.pin + $secrets.pins", false},
+        {"$secrets[\"other\"]", false},
+        {"$secrets.\"other\"", false},
+        {"\"x \\($secrets.other)\"", false},
+        {"$secrets[.name]", true},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[512];
+        struct flow_plan *p = NULL;
+        struct err e = {0};
+        snprintf(
+            text, sizeof text,
+            HEAD
+            "use: {secrets: [pin]}\ndo: [{a: {run: {shell: {command: c, stdin: '${ %s }'}}}}]\n",
+            rows[i].expression);
+        int rc = flow_plan_new(&p, bytes_of(text), NULL, &e);
+        if ((rc == 0) != rows[i].known || (rc && !strstr(e.text, "not listed")))
+            fail_msg("%s: %d %s", rows[i].expression, rc, e.text);
+        if (p)
+            assert_true(task(p, "a")->run.args->secret);
+        flow_plan_unref(p);
+    }
+}
+
+static void test_names(void **state)
+{
+    (void)state;
+    AUTO(flow_plan)
+    p = plan_of(HEAD "do: [{a: {do: [{same: {set: {x: 1}}}]}}, {same: {set: {x: 1}}}, "
+                     "{'a/b~c': {set: {x: 1}}}, "
+                     "{l: {for: {in: .x}, do: [{i: {set: {x: 1}, then: i}}]}}, "
+                     "{s: {listen: {to: {any: []}}, foreach: {do: [{j: {wait: PT1S}}]}}}]\n");
+    struct buf out;
+    buf_init(&out, 1 << 20);
+    assert_null(flow_plan_task(p, BYTES("same"))); // two of them
+    assert_non_null(task(p, "/do/0/a/do/0/same"));
+    assert_string_equal(task(p, "a/b~c")->pointer, "/do/2/a~1b~0c");
+    assert_int_equal(flow_plan_graph(p, &out), 0);
+    assert_non_null(strstr(
+        buf_cstr(&out), "\"parent\":\"/do/3/l\",\"branch\":\"do\",\"then\":[\"/do/3/l/do/0/i\"]"));
+    assert_non_null(strstr(buf_cstr(&out), "\"branch\":\"foreach\""));
+    buf_fini(&out);
+}
+
 static void test_older(void **state)
 {
     (void)state;
@@ -563,6 +673,11 @@ static void test_refused(void **state)
         {HEAD "do:\n  - a: {call: nothing}", 3, "a", "no function \"nothing\""},
         {HEAD "do:\n  - a: {call: 'log:1.0.0@where'}", 3, "a", "no catalog \"where\""},
         {HEAD "do:\n  - a: {call: 'tally:1.0.1@default'}", 3, "a", "tally:1.0.0@default"},
+        {HEAD "do:\n  - a: {call: 'nothinglikeit:9.0.0@default'}", 3, "a", "has no"},
+        {HEAD
+         "use: {catalogs: {c: {endpoint: 'https://x.org/{y}'}}}\ndo:\n  - a: {call: 'f:1.0.0@c'}",
+         4, "a", "is fixed"},
+        {HEAD "input: {schema: {resource: {endpoint: '${ .x }'}}}\ndo: []", 2, "", "is fixed"},
         {HEAD "do:\n  - a: {call: 'tally@default'}", 3, "a", "name:version@catalog"},
         {HEAD "do:\n  - a: {raise: {error: bad}}", 3, "a", "no error \"bad\""},
         {HEAD "do:\n  - a: {set: {x: 1}, timeout: slow}", 3, "a", "no timeout \"slow\""},
@@ -701,14 +816,15 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_about),        cmocka_unit_test(test_lists),
-        cmocka_unit_test(test_templates),    cmocka_unit_test(test_kinds),
-        cmocka_unit_test(test_calls),        cmocka_unit_test(test_loose),
-        cmocka_unit_test(test_schemas),      cmocka_unit_test(test_catalogs),
-        cmocka_unit_test(test_extensions),   cmocka_unit_test(test_older),
-        cmocka_unit_test(test_graph),        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_all_findings), cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_about),      cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_templates),  cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_calls),      cmocka_unit_test(test_loose),
+        cmocka_unit_test(test_schemas),    cmocka_unit_test(test_catalogs),
+        cmocka_unit_test(test_extensions), cmocka_unit_test(test_expression_ends),
+        cmocka_unit_test(test_secrets),    cmocka_unit_test(test_names),
+        cmocka_unit_test(test_older),      cmocka_unit_test(test_graph),
+        cmocka_unit_test(test_refused),    cmocka_unit_test(test_all_findings),
+        cmocka_unit_test(test_limits),     cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests_name("plan", tests, NULL, NULL);
 }

@@ -45,7 +45,7 @@ void flow_answers_drop(struct frame *f)
         val_unref(f->answers[i].data);
     mem_free(f->answers);
     f->answers = NULL;
-    f->answer_count = f->occurrence = 0;
+    f->answer_count = f->answer_room = f->occurrence = 0;
 }
 
 void flow_frame_free(struct flow_run *r, struct frame *f)

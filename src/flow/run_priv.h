@@ -78,7 +78,7 @@ struct frame {
                                         // inbox that were looked at; extensions: the next one
     struct frame *rise; // how far the error rose
     struct answer *answers;
-    uint32_t answer_count, occurrence;
+    uint32_t answer_count, answer_room, occurrence;
 };
 
 struct pend { // a command whose answer is awaited

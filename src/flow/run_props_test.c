@@ -4,6 +4,7 @@
 // yet answered, and a run ends once. SEED=n plays one walk again. SPDX-License-Identifier:
 // Apache-2.0
 #include "flow/run_rows_rig.h"
+#include "text/suite_priv.h"
 
 // ---- histories ----
 
@@ -194,6 +195,39 @@ static void histories(void **state)
                 notices(rows[i].name, w);
             rig_done(w);
         }
+}
+
+// The documents of the repository, each as far as the world of the tests lets it go.
+static void documents(void **state)
+{
+    static const char *const folders[] = {"examples/flows", "tests/flows"};
+    size_t played = 0;
+    (void)state;
+    for (size_t k = 0; k < 2; k++) {
+        size_t count;
+        char **names = suite_names(folders[k], &count);
+        for (size_t i = 0; i < count; i++) {
+            char path[SUITE_PATH_MAX];
+            struct rig w = {.act = rig_acts};
+            struct buf text;
+            if (!bytes_ends(bytes_of(names[i]), BYTES(".yaml")))
+                continue;
+            buf_init(&text, SUITE_FILE_MAX);
+            (void)snprintf(path, sizeof path, "%s/%s", folders[k], names[i]);
+            assert_true(suite_read(path, &text));
+            rig_open(&w, buf_cstr(&text));
+            (void)rig_start(&w, rig_json("{\"items\":[1,2,3],\"text\":\"a\",\"n\":3}"));
+            for (int step = 0; step < 200 && !rig_over(&w) && rig_next(&w); step++) {
+            }
+            folds(path, &w);
+            saves(path, &w);
+            played++;
+            rig_close(&w);
+            buf_fini(&text);
+        }
+        suite_names_free(names, count);
+    }
+    assert_true(played >= 10);
 }
 
 // A long loop yields, rolls over, and is the same run after each chapter.
@@ -542,9 +576,9 @@ static void damaged(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(histories), cmocka_unit_test(chapters), cmocka_unit_test(walks),
-        cmocka_unit_test(limits),    cmocka_unit_test(told),     cmocka_unit_test(cut),
-        cmocka_unit_test(refusals),  cmocka_unit_test(damaged),
+        cmocka_unit_test(histories), cmocka_unit_test(documents), cmocka_unit_test(chapters),
+        cmocka_unit_test(walks),     cmocka_unit_test(limits),    cmocka_unit_test(told),
+        cmocka_unit_test(cut),       cmocka_unit_test(refusals),  cmocka_unit_test(damaged),
     };
     return cmocka_run_group_tests_name("flow/run_props", tests, NULL, NULL);
 }

@@ -97,7 +97,8 @@ static int on_answer(struct step *s, const struct flow_event *ev)
     if (role == ROLE_TIMEOUT || role == ROLE_ATTEMPT)
         return timed_out(s, f, role);
     if (role == ROLE_EVAL) {
-        f->answers[f->answer_count++].data = ev->data ? val_ref(ev->data) : val_null();
+        if (f->answer_count < f->answer_room)
+            f->answers[f->answer_count++].data = ev->data ? val_ref(ev->data) : val_null();
     } else {
         struct val *output = val_get_cstr(ev->data, "output");
         struct val *error = val_get_cstr(ev->data, "error");

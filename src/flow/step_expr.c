@@ -221,12 +221,16 @@ static int run_far(struct step *s, struct place *p, const struct flow_expr *x, s
     uint32_t n = f->occurrence++;
     if (n < f->answer_count && f->answers[n].expr == x->index)
         return answered(s, f->answers[n].data, ret);
+    if (n == f->answer_count && n < f->answer_room && f->answers[n].expr == x->index &&
+        f->wait[ROLE_EVAL] > 0)
+        return TURN_WAIT; // woken by something else
     while (f->answer_count > n) // something else than the last time: what comes after is stale
         val_unref(f->answers[--f->answer_count].data);
     struct answer *more = mem_realloc(f->answers, (n + 1) * sizeof *more);
     if (!more)
         return E_NOMEM;
     f->answers = more;
+    f->answer_room = n + 1;
     f->answers[n] = (struct answer){.expr = x->index};
     struct val *data = val_put_cstr(val_obj(), "program", val_str(x->text));
     data = val_put_cstr(data, "input", own_or_null(p->dot));

@@ -341,7 +341,7 @@ int flow_end(struct step *s, enum flow_status how)
     if (how == FLOW_COMPLETED) {
         flow_set(&r->output, steal(&r->root->out));
         data = val_put_cstr(data, "output", val_ref(r->output));
-        flow_frame_free(r, r->root);
+        rc = flow_kill(s, r->root); // with what a damaged state had beside it
     } else if (how == FLOW_FAULTED) {
         const struct frame *f = failed_one(r);
         flow_set(&r->error, f ? val_ref(f->error) : NULL);

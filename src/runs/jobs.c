@@ -223,6 +223,15 @@ static int begin_eval(struct job *j, struct err *e)
     return expr_run(j->s->args.expr, &j->expr, e);
 }
 
+static void on_beat(struct act_req *req, struct val *detail)
+{
+    struct job *j = req->user;
+    struct runs *s = j->s;
+    if (j->run && !s->closing && !s->stopped)
+        s->args.progress(s->args.user, j->run->spot->id, val_bytes(val_get_cstr(j->data, "task")),
+                         detail);
+}
+
 static int begin_act(struct job *j, struct err *e)
 {
     struct val *data = j->data;
@@ -236,7 +245,8 @@ static int begin_act(struct job *j, struct err *e)
         .label = val_bytes(val_get_cstr(data, "label")),
         .args = val_get_cstr(data, "args"),
     };
-    j->act = (struct act_req){.done = on_act, .user = j};
+    j->act =
+        (struct act_req){.done = on_act, .beat = j->s->args.progress ? on_beat : NULL, .user = j};
     if (!j->s->args.acts)
         return err_set(e, E_NOTFOUND, "this node does no activities");
     return act_start(j->s->args.acts, &a, &j->act, e);

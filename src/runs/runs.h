@@ -27,6 +27,9 @@ struct runs_args {
     void (*event)(void *user, struct bytes run, struct bytes cloudevent);
     // A run changed (its row, a task): for pages. May be NULL.
     void (*changed)(void *user, struct bytes run, const struct flow_note *n);
+    // What an activity of this node tells before its end (a model's text so far): for pages. May be
+    // NULL.
+    void (*progress)(void *user, struct bytes run, struct bytes task, const struct val *detail);
     // The journal stopped: nothing goes on; e says why.
     void (*stopped)(void *user, const struct err *e);
     void (*ready)(void *user, uint64_t open_runs); // all that was open is known again

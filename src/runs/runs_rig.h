@@ -135,7 +135,7 @@ struct rig {
     struct map *keys; // struct rig_key by "RUN/ID"
     struct rng rng;
     int64_t act_ms; // how long an activity takes
-    unsigned writes, writes_acked, ready, stops, events, changes;
+    unsigned writes, writes_acked, ready, stops, events, changes, progress;
     unsigned
         crash_at; // when the write of this number is on the disk, before that is told; 0: never
     unsigned crash_call; // when it is on its way
@@ -346,6 +346,10 @@ static void rig_act_over(struct timer *t)
     struct act_args args = {.key = bytes_of(a->key), .args = a->args, .attempt = a->attempt};
     int status = a->cancelled ? E_CANCELLED : r->act ? r->act(r, &args, &output, &problem) : 0;
     rig_act_free(a);
+    if (q->beat) {
+        AUTO(val) half = val_put_cstr(val_obj(), "text", val_cstr("half"));
+        q->beat(q, half);
+    }
     q->done(q, status, output, problem, false);
     val_unref(output);
     val_unref(problem);
@@ -477,6 +481,16 @@ static void rig_on_changed(void *user, struct bytes run, const struct flow_note 
     ((struct rig *)user)->changes++;
 }
 
+static void rig_on_progress(void *user, struct bytes run, struct bytes task,
+                            const struct val *detail)
+{
+    struct rig *r = user;
+    r->progress++;
+    if (!run.n || !bytes_starts(task, BYTES("/")) ||
+        strcmp(val_text(val_get_cstr(detail, "text"), ""), "half") != 0)
+        rig_fail(r, "progress of %.*s %.*s", BYTES_FMT(run), BYTES_FMT(task));
+}
+
 static void rig_start(struct rig *r)
 {
     struct err e = {0};
@@ -492,6 +506,7 @@ static void rig_start(struct rig *r)
                           .random = rig_random,
                           .event = rig_on_event,
                           .changed = rig_on_changed,
+                          .progress = rig_on_progress,
                           .stopped = rig_on_stopped,
                           .ready = rig_on_ready,
                           .user = r,

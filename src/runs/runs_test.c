@@ -242,6 +242,7 @@ static void test_corpus(void **state)
     for (size_t i = 0; i < CORPUS; i++)
         run_one(r, i);
     assert_true(r->events > 20);
+    assert_true(r->progress > 5);
     struct runs_stats s;
     runs_stats(r->runs, &s);
     rig_run(r, 100 * 60 * MINUTE);

@@ -3,9 +3,12 @@
 # SPDX-License-Identifier: Apache-2.0
 import base64
 import json
+import pathlib
+import sys
 import urllib.error
 import urllib.request
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import standin
 
 
