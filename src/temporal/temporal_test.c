@@ -446,11 +446,11 @@ static void test_restart(void **state)
     struct asked a = {.done = false};
     char id[32];
     (void)state;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 3; i++) {
         (void)snprintf(id, sizeof id, "mixed-%d", i);
         one.world = (struct rig){.act = rig_acts};
         start(&one, &a, id, mixed, "{}");
-        for (int64_t end = time_mono_ms() + i * 90; time_mono_ms() < end;)
+        for (int64_t end = time_mono_ms() + i * 120; time_mono_ms() < end;)
             side_round(&one);
         side_close(&one);
         side_open(&one, "corpus", &(struct temporal_args){.pollers = 2, .heartbeat_ms = 2000});
@@ -568,7 +568,7 @@ static void test_killed(void **state)
 
 static void test_histories(void **state)
 {
-    static const char *const ids[] = {"parent-1", "raw-1", "asked-1", "many-1", "mixed-3", "row-0"};
+    static const char *const ids[] = {"parent-1", "raw-1", "asked-1", "many-1", "mixed-2", "row-0"};
     const struct proto_message *m =
         proto_message(one.t->api, BYTES("temporal.api.history.v1.History"));
     (void)state;
@@ -619,8 +619,7 @@ static void test_lists(void **state)
                           &(struct runs_filter){
                               .status = BYTES("faulted"), .name = BYTES("parent"), .limit = 1},
                           &a.r));
-        assert_int_equal(a.status, 0);
-        found = val_len(val_get_cstr(a.v, "flows")) == 1 &&
+        found = !a.status && val_len(val_get_cstr(a.v, "flows")) == 1 &&
                 val_bool_of(val_get_cstr(a.v, "more"), false);
     }
     assert_true(found);
