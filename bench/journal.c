@@ -14,7 +14,15 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { RUNS = 256, ENTRIES = 2, ENTRY_BYTES = 150, ROUND_MS = 600, ROUNDS_MAX = 31 };
+enum {
+    RUNS = 256,
+    ENTRIES = 2,
+    ENTRY_BYTES = 150,
+    ROUND_MS = 600,
+    ROUNDS_MAX = 31,
+    OPEN_RUNS = 100000,
+    AT_ONCE = 64
+};
 
 struct bench {
     struct loop *loop;
@@ -170,36 +178,154 @@ static void go_on(struct run *run)
         fail(e.text);
 }
 
+static void open_journal(struct bench *b)
+{
+    struct err e = {0};
+    if (loop_new(&b->loop, NULL, &e))
+        fail(e.text);
+    struct journal_args a = {.timers = loop_timers(b->loop),
+                             .writer = loop_work_new(b->loop, "journal", 1, 16),
+                             .reader = loop_work(b->loop),
+                             .path = path,
+                             .owner = "bench"};
+    if (journal_engine_find("sqlite")->open(&a, &b->j, &e))
+        fail(e.text);
+}
+
 // Writes a second; *ret_ms: of one commit with all that is in it.
 static double journal(unsigned count, double *ret_ms)
 {
     struct bench b = {.busy = count};
-    struct err e = {0};
-    if (loop_new(&b.loop, NULL, &e))
-        fail(e.text);
-    struct journal_args a = {.timers = loop_timers(b.loop),
-                             .writer = loop_work_new(b.loop, "journal", 1, 16),
-                             .reader = loop_work(b.loop),
-                             .path = path,
-                             .owner = "bench"};
-    if (journal_engine_find("sqlite")->open(&a, &b.j, &e))
-        fail(e.text);
+    open_journal(&b);
     b.end = (struct timer){.fn = on_end, .user = &b};
     b.began_ns = time_mono_ns();
-    (void)timer_start(a.timers, &b.end, ROUND_MS);
+    (void)timer_start(loop_timers(b.loop), &b.end, ROUND_MS);
     for (unsigned i = 0; i < count; i++) {
         runs[i] = (struct run){.b = &b};
         runs[i].r = (struct journal_req){.done = on_done, .user = &runs[i]};
         (void)snprintf(runs[i].id, sizeof runs[i].id, "%032u", i);
         go_on(&runs[i]);
     }
-    struct journal_stats s = {0};
     (void)loop_run(b.loop);
     loop_free(b.loop);
     clean();
-    (void)s;
     *ret_ms = (double)b.took_ns / 1e6 * count / (double)b.writes;
     return (double)b.writes * 1e9 / (double)b.took_ns;
+}
+
+// ---- after a restart ----------------------------------------------------------------------------
+
+struct resume {
+    struct bench b;
+    struct journal_req r;
+    struct run *all;
+    size_t made, listed, asked, read, entries;
+    uint64_t began_ns, listed_ns, read_ns;
+};
+static struct resume resume;
+
+static void on_made(struct journal_req *r, int status, const struct err *e)
+{
+    struct run *run = r->user;
+    run->last += ENTRIES;
+    if (status)
+        fail(e->text);
+    if (run->last < 4 * ENTRIES)
+        go_on(run);
+    else if (++resume.made == OPEN_RUNS)
+        journal_close(run->b->j, on_closed, run->b);
+    else if (resume.asked < OPEN_RUNS)
+        go_on(&resume.all[resume.asked++]);
+}
+
+static void make_runs(void)
+{
+    resume.all = calloc(OPEN_RUNS, sizeof *resume.all);
+    if (!resume.all)
+        fail("no memory");
+    open_journal(&resume.b);
+    for (unsigned i = 0; i < OPEN_RUNS; i++) {
+        struct run *run = &resume.all[i];
+        run->b = &resume.b;
+        run->r = (struct journal_req){.done = on_made, .user = run};
+        (void)snprintf(run->id, sizeof run->id, "%08x%024u", i * 2654435761u, i);
+    }
+    while (resume.asked < 2048)
+        go_on(&resume.all[resume.asked++]);
+    (void)loop_run(resume.b.loop);
+    loop_free(resume.b.loop);
+}
+
+static bool on_entry(void *user, uint64_t n, struct bytes entry)
+{
+    (void)user;
+    (void)n;
+    resume.entries += entry.n == ENTRY_BYTES;
+    return true;
+}
+
+static void read_more(struct run *run)
+{
+    struct journal_read a = {.run = {run->id, strlen(run->id)}, .on_entry = on_entry};
+    struct err e = {0};
+    if (journal_read(resume.b.j, &a, &run->r, &e))
+        fail(e.text);
+}
+
+static void on_read(struct journal_req *r, int status, const struct err *e)
+{
+    (void)r;
+    if (status)
+        fail(e->text);
+    resume.read++;
+    if (resume.asked < resume.listed) {
+        read_more(&resume.all[resume.asked++]);
+    } else if (resume.read == resume.listed) {
+        resume.read_ns = time_mono_ns();
+        journal_close(resume.b.j, on_closed, &resume.b);
+    }
+}
+
+static bool on_run(void *user, const struct journal_run *row)
+{
+    (void)user;
+    struct run *run = &resume.all[resume.listed++];
+    (void)snprintf(run->id, sizeof run->id, "%.*s", BYTES_FMT(row->id));
+    run->r = (struct journal_req){.done = on_read, .user = run};
+    return true;
+}
+
+static void on_listed(struct journal_req *r, int status, const struct err *e)
+{
+    (void)r;
+    if (status)
+        fail(e->text);
+    resume.listed_ns = time_mono_ns();
+    while (resume.asked < AT_ONCE)
+        read_more(&resume.all[resume.asked++]);
+}
+
+static void after_restart(void)
+{
+    struct journal_list a = {.open_only = true, .on_run = on_run};
+    struct err e = {0};
+    make_runs();
+    resume.asked = 0;
+    resume.began_ns = time_mono_ns();
+    open_journal(&resume.b);
+    resume.r = (struct journal_req){.done = on_listed};
+    if (journal_list(resume.b.j, &a, &resume.r, &e))
+        fail(e.text);
+    (void)loop_run(resume.b.loop);
+    loop_free(resume.b.loop);
+    clean();
+    if (resume.entries != (size_t)OPEN_RUNS * 4 * ENTRIES)
+        fail("entries are missing");
+    (void)printf("journal_list_100k_s %.2f s\n",
+                 (double)(resume.listed_ns - resume.began_ns) / 1e9);
+    (void)printf("journal_read_100k_s %.2f s\n", (double)(resume.read_ns - resume.listed_ns) / 1e9);
+    (void)printf("journal_read_entries_per_s %.0f entries/s\n",
+                 (double)resume.entries * 1e9 / (double)(resume.read_ns - resume.listed_ns));
 }
 
 static int by_value(const void *a, const void *b)
@@ -233,7 +359,6 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "round %d: %.0f fsyncs, %.0f rows, %.0f writes, lone %.3f ms\n",
                       i + 1, sync[i], rows[i], writes[i], lone[i]);
     }
-    (void)rmdir(folder);
     double syncs = median(sync, n), all = median(writes, n);
     (void)printf("fsync_per_s %.0f fsyncs/s\n", syncs);
     (void)printf("bare_sqlite_rows_per_s %.0f rows/s\n", median(rows, n));
@@ -243,5 +368,7 @@ int main(int argc, char **argv)
     (void)printf("journal_commit_ms %.2f ms\n", median(ms, n));
     (void)printf("journal_lone_write_ms %.3f ms\n", median(lone, n));
     (void)printf("journal_lone_over_fsync %.2f x\n", median(lone, n) * syncs / 1000);
+    after_restart();
+    (void)rmdir(folder);
     return 0;
 }

@@ -12,7 +12,14 @@
 #include "port/proc.h"
 #include "port/work.h"
 
-struct acts_args {
+// A fixed address for a name that flows call: "10.0.0.7:8080", "unix:/path". Nothing is looked up
+// for it and no TLS is spoken there, whatever the flow's address says (a proxy or a stand-in).
+struct acts_host {
+    const char *name; // "petstore.example", or "petstore.example:8443" for this port alone
+    const char *address;
+};
+
+struct acts_args { // texts and hosts are copied
     struct net *net;
     struct timers *timers;
     struct procs *procs;
@@ -33,8 +40,13 @@ struct acts_args {
     const char *environment, *node;
     const char *folder; // for scripts' files; made and emptied by acts, 0700
     const char *python, *node_js; // programs of run: script; NULL: searched on PATH
+    const char *container; // program of run: container; NULL: docker or podman, searched on PATH
+    const struct acts_host *hosts;
+    size_t host_count;
     size_t body_bytes_max; // of an answer, 0: 20 MiB
     size_t output_bytes_max; // of a child, 0: 20 MiB
+    uint64_t child_memory_bytes; // of a script or shell command, 0: 2 GiB
+    unsigned running_max; // 0: 4096
 };
 int acts_new(struct acts **ret, const struct acts_args *args, struct err *e);
 void acts_set_bus(struct acts *a, struct bus *b);

@@ -167,6 +167,16 @@ static int settings(struct pq *p, struct err *e)
     return rc ? rc : pq_exec(p, "SET lock_timeout='10s'", e);
 }
 
+// libpq quotes an address that it cannot read, with the password in it.
+static struct bytes without_address(struct bytes words)
+{
+    ptrdiff_t at = bytes_find(words, BYTES("://"));
+    ptrdiff_t quote = bytes_chr(words, '"');
+    return at < 0      ? words
+           : quote < 0 ? BYTES("the address cannot be read")
+                       : bytes_trim(bytes_first(words, (size_t)quote));
+}
+
 int pq_open(struct pq **ret, const struct pq_args *args, struct err *e)
 {
     const char *const keys[] = {"dbname",
@@ -201,7 +211,7 @@ int pq_open(struct pq **ret, const struct pq_args *args, struct err *e)
         rc = err_set(e, E_UNAVAILABLE,
                      "journal: PostgreSQL: %.*s; mend: is the server up, and are url, user and "
                      "password of flows.journal right?",
-                     BYTES_FMT(bytes_first(words, 400)));
+                     BYTES_FMT(bytes_first(without_address(words), 400)));
     } else {
         (void)lib.PQsetNoticeProcessor(p->conn, on_notice, NULL);
         rc = settings(p, e);

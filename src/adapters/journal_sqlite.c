@@ -1,5 +1,6 @@
 // journal_sqlite.c: a journal in one file of SQLite.
 // SPDX-License-Identifier: Apache-2.0
+#include "adapters/journal_sqlite.h"
 #include "adapters/journal_sqlite_priv.h"
 #include <stdio.h>
 
@@ -53,4 +54,9 @@ int journal_sqlite_open(const struct journal_args *args, struct journal **ret, s
     c->stats.file_bytes = s->threads.bytes = store_bytes(s->writer.store);
     *ret = &c->base;
     return 0;
+}
+
+int journal_sqlite_check(const char *path, struct err *e)
+{
+    return store_check(path, &journal_schema, NULL, e);
 }

@@ -6,7 +6,7 @@
 
 #include "adapters/journal_rig.h"
 #include "base/rng.h"
-#include "store/store.h"
+#include "store/fault_rig.h"
 
 #include <errno.h>
 #include <signal.h>

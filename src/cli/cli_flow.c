@@ -159,6 +159,14 @@ static const struct cli_command subs[] = {
     HAND("terminate", "ID", "end a run at once", 1, 1, reason_options),
     HAND("reset", "ID ENTRY", "run again from this entry of the history; the old run is ended", 2,
          2, reason_options),
+    {.name = "check",
+     .summary = "what is wrong with documents; needs no node",
+     .usage = "FILE...",
+     .needs = CLI_NONE,
+     .args_min = 1,
+     .args_max = -1,
+     .complete = "file",
+     .run = cli_flow_check},
     {.name = "new",
      .summary = "write a file to begin with",
      .usage = "NAME",
@@ -196,6 +204,14 @@ static const struct cli_command subs[] = {
      .args_max = 1,
      .complete = "flow",
      .run = cli_flow_export},
+    {.name = "replay",
+     .summary = "does this plexus decide as an exported history says? Needs no node",
+     .usage = "FILE",
+     .needs = CLI_NONE,
+     .args_min = 1,
+     .args_max = 1,
+     .complete = "file",
+     .run = cli_flow_replay},
     {.name = "prune",
      .summary = "remove runs that ended long ago",
      .usage = "",
@@ -250,7 +266,11 @@ static void put_row(struct cli_table *t, const struct json *v)
     cli_cell(t, PAINT_NONE, "%s", cli_duration(started && ended ? ended - started : -1).s);
     cli_cell(t, PAINT_NONE, "%s", cli_flow_clock(json_get(v, "wake")).s);
     cli_cell(t, PAINT_DIM, "%s", json_cstr(json_get(v, "by"), ""));
-    cli_cell(t, PAINT_NONE, "%.200s", json_cstr(json_get(v, "note"), ""));
+    struct buf note;
+    buf_init(&note, 4096);
+    cli_flow_put_note(&note, json_get(v, "note"));
+    cli_cell(t, PAINT_NONE, "%.200s", buf_cstr(&note));
+    buf_fini(&note);
 }
 
 static void put_table(struct cli *c, const struct json *root)

@@ -23,11 +23,18 @@ const struct cli_flow_look *cli_flow_look(const char *state)
     return &none;
 }
 
-// A name follows the number of its place in a list.
+// A name follows the number of its place in a list; a function's, "/use/functions".
 void cli_flow_task_name(struct buf *out, struct bytes pointer)
 {
+    const struct bytes function = BYTES("/use/functions/");
     bool after_number = false, first = true;
     uint64_t n;
+    if (bytes_starts(pointer, function)) {
+        pointer = bytes_from(pointer, function.n);
+        cli_put_safe(out, bytes_cut(&pointer, '/'));
+        (void)buf_str(out, "()");
+        first = false;
+    }
     while (pointer.n) {
         struct bytes part = bytes_cut(&pointer, '/');
         bool number = bytes_u64(part, &n);
@@ -63,6 +70,16 @@ void cli_flow_put_problem(struct buf *out, const struct json *problem)
         (void)buf_str(out, " at ");
         cli_flow_task_name(out, instance);
     }
+}
+
+void cli_flow_put_note(struct buf *out, const struct json *note)
+{
+    struct bytes task = json_str(json_get(note, "task"));
+    cli_put_safe(out, json_is(note, JSON_STR) ? json_str(note) : json_str(json_get(note, "error")));
+    if (!task.n)
+        return;
+    (void)buf_str(out, out->n ? " at " : "at ");
+    cli_flow_task_name(out, task);
 }
 
 int64_t cli_flow_ms(const struct json *v)

@@ -22,6 +22,8 @@ int cli_flow_docs(struct cli *c, struct err *e);
 int cli_flow_rm(struct cli *c, struct err *e);
 int cli_flow_new(struct cli *c, struct err *e);
 int cli_flow_export(struct cli *c, struct err *e);
+int cli_flow_check(struct cli *c, struct err *e);  // cli_flow_check.c
+int cli_flow_replay(struct cli *c, struct err *e); // cli_flow_replay.c
 
 // ---- cli_flow_text.c ----------------------------------------------------------------------------
 
@@ -54,8 +56,10 @@ struct cli_flow_look {
     enum cli_paint paint;
 };
 const struct cli_flow_look *cli_flow_look(const char *state); // of a run or task; never NULL
-// "each/embed" of "/do/2/each/do/0/embed": the names on the way.
+// "each/embed" of "/do/2/each/do/0/embed": the names on the way; "fetch()" of a function.
 void cli_flow_task_name(struct buf *out, struct bytes pointer);
+// Of a row: what went wrong, and where; nothing when there is none.
+void cli_flow_put_note(struct buf *out, const struct json *note);
 // "communication 503: connection refused at each/embed"
 void cli_flow_put_problem(struct buf *out, const struct json *problem);
 // Milliseconds since 1970 of a time as RFC 3339 or as a number; 0: none.

@@ -27,6 +27,7 @@ struct watch {
     struct sse_parser sse;
     struct begun tasks[TASKS_MAX];
     size_t next;
+    int64_t last_ms; // when the newest end that was told was
     bool seen;    // the run was told once
     bool ended;   // the run has
     char status[40];
@@ -121,6 +122,12 @@ static bool type_words(struct bytes type, struct bytes *of, char state[32])
     return *state;
 }
 
+static bool is_function(struct bytes pointer)
+{
+    const struct bytes of = BYTES("/use/functions/");
+    return bytes_starts(pointer, of) && bytes_chr(bytes_from(pointer, of.n), '/') < 0;
+}
+
 static bool is_end(const char *state)
 {
     return !strcmp(state, "completed") || !strcmp(state, "faulted") || !strcmp(state, "cancelled");
@@ -135,6 +142,7 @@ static void on_life(struct watch *w, const struct json *v)
     if (!type_words(json_str(json_get(v, "type")), &of, state))
         return;
     int64_t at = cli_flow_ms(json_get(v, "time"));
+    w->last_ms = at > w->last_ms ? at : w->last_ms;
     if (bytes_is(of, "workflow")) {
         if (!strcmp(state, "suspended") || !strcmp(state, "resumed"))
             put_line(w, time, state, state);
@@ -142,6 +150,8 @@ static void on_life(struct watch *w, const struct json *v)
     }
     if (!strcmp(state, "status-changed"))
         (void)snprintf(state, sizeof state, "%s", json_cstr(json_get(data, "status"), "waiting"));
+    if (is_function(task) && strcmp(state, "faulted") != 0)
+        return; // the task that calls it says the same
     buf_init(&name, 4096);
     cli_flow_task_name(&name, task);
     if (!name.n)
@@ -169,7 +179,10 @@ static void on_run(struct watch *w, const struct json *r)
         int64_t ended = cli_flow_ms(json_get(v, "ended"));
         buf_clear(&name);
         cli_flow_task_name(&name, pointer);
-        if (ended && !w->seen) {
+        if (is_function(pointer))
+            continue;
+        if (ended > w->last_ms) {
+            w->last_ms = ended;
             char clock[TIME_TEXT_LEN + 1];
             time_text(ended, clock);
             task_line(w, state, bytes_of(clock), buf_cstr(&name), v, ended - started);

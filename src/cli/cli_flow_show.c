@@ -23,9 +23,15 @@ static const struct json *state_of(const struct tree *t, struct bytes pointer)
     return found;
 }
 
+// Without a parent there are the flow's own tasks (parent "/do"), and functions and the like
+// ("/use").
 static bool is_child(const struct json *v, struct bytes parent)
 {
-    return bytes_eq(json_str(json_get(v, "parent")), parent);
+    struct bytes mine = json_str(json_get(v, "parent"));
+    if (!mine.n)
+        return bytes_eq(bytes_first(json_str(json_get(v, "pointer")), parent.n), parent) &&
+               (bytes_is(parent, "/do") || bytes_is(parent, "/use"));
+    return bytes_eq(mine, parent);
 }
 
 static void add_note(struct buf *note, const char *fmt, const struct json *v)
@@ -63,8 +69,10 @@ static void put_task(struct tree *t, const struct json *task, const char *stem)
             ended = cli_flow_ms(json_get(s, "ended"));
     int64_t attempt = json_i64(json_get(s, "attempt"), 0);
     cli_cell(t->table, look->paint, "%s", look->glyph);
-    cli_cell(t->table, s ? PAINT_NONE : PAINT_DIM, "%s%s", stem,
-             json_cstr(json_get(task, "name"), "?"));
+    bool function = bytes_starts(json_str(json_get(task, "pointer")), BYTES("/use/functions/")) &&
+                    !json_is(json_get(task, "parent"), JSON_STR);
+    cli_cell(t->table, s ? PAINT_NONE : PAINT_DIM, "%s%s%s", stem,
+             json_cstr(json_get(task, "name"), "?"), function ? "()" : "");
     const char *what = json_cstr(json_get(task, "call"), json_cstr(json_get(task, "run"), ""));
     cli_cell(t->table, PAINT_DIM, "%s%s%s", json_cstr(json_get(task, "kind"), ""), *what ? " " : "",
              what);
@@ -119,7 +127,8 @@ static void put_head(struct cli *c, const struct json *r, const struct json *vie
 {
     const char *status = json_cstr(json_get(r, "status"), json_cstr(json_get(view, "status"), ""));
     const struct cli_flow_look *look = cli_flow_look(status);
-    const char *by = json_cstr(json_get(r, "by"), ""), *note = json_cstr(json_get(r, "note"), "");
+    const char *by = json_cstr(json_get(r, "by"), "");
+    struct buf note;
     const struct json *parent = json_get(r, "parent");
     int64_t started = cli_flow_ms(json_get(r, "started")),
             ended = cli_flow_ms(json_get(r, "closed"));
@@ -139,7 +148,10 @@ static void put_head(struct cli *c, const struct json *r, const struct json *vie
         (void)printf(", child of %s", json_cstr(parent, ""));
     else if (json_is(parent, JSON_OBJ))
         (void)printf(", child of %s", json_cstr(json_get(parent, "run"), ""));
-    (void)printf("%s%s\n", *note ? "\n" : "", note);
+    buf_init(&note, 4096);
+    cli_flow_put_note(&note, json_get(r, "note"));
+    (void)printf("%s%s\n", note.n ? "\n" : "", buf_cstr(&note));
+    buf_fini(&note);
 }
 
 static const char *next_step(const char *status)
@@ -165,7 +177,8 @@ static void put_run(struct cli *c, const struct json *r)
     put_value(c, "input   ", json_get(view, "input"), full);
     put_value(c, "context ", json_get(view, "context"), full);
     (void)printf("\n");
-    put_children(&t, BYTES_NONE, "", 0);
+    put_children(&t, BYTES("/do"), "", 0);
+    put_children(&t, BYTES("/use"), "", 0);
     cli_table_end(t.table, stdout);
     buf_init(&problem, 64 << 10);
     cli_flow_put_problem(&problem, json_get(view, "error"));

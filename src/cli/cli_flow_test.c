@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/cli_flow_priv.h"
 #include "cli/cli_test_rig.h"
+#include "flow/flow.h"
 
 #define TYPE "application/json"
 #define AT(seconds) "\"2026-01-01T12:00:" seconds "Z\""
@@ -102,8 +103,10 @@ static const struct answer answers[] = {
     {"GET", "/api/flows", 200, TYPE,
      "{\"flows\":[{" ROW("r2", "running", "true", "null") ",\"wake\":" AT(
          "30.000") ",\"note\":\"\"},{" ROW("r1", "completed", "false",
-                                           AT("04.500")) ",\"wake\":null,\"note\":\"by "
-                                                         "hand\"}],\"more\":true}",
+                                           AT("04.500")) ",\"wake\":null,\"note\":{\"error\":\"out "
+                                                         "of "
+                                                         "paper\",\"task\":\"/do/1/"
+                                                         "print\"}}],\"more\":true}",
      "limit="},
     {"POST", "/api/flows", 400, TYPE,
      "{\"error\":{\"message\":\"3:3: it is not well\",\"type\":\"invalid_request_error\",\"param\":"
@@ -291,6 +294,133 @@ static void test_files(void **state)
     take("good.yaml", &got);
     assert_string_equal(buf_cstr(&got), "{\"bundle\":\"x\",\"entries\":[]}");
     buf_fini(&got);
+    (void)unlink(good);
+}
+
+// The node's own code, in process.
+static void test_check(void **state)
+{
+    static const char *const files[] = {"approval",
+                                        "build",
+                                        "council",
+                                        "document-question",
+                                        "fan-out",
+                                        "fan-out-item",
+                                        "reminder",
+                                        "sensor",
+                                        "nightly-digest",
+                                        "trip",
+                                        "webhook",
+                                        "catalog/ask",
+                                        "catalog/council",
+                                        "catalog/dag",
+                                        "catalog/debate",
+                                        "catalog/map-reduce",
+                                        "catalog/evaluator-optimizer"};
+    static const struct test_case bad[] = {
+        {{"flow", "check", "src/cli/golden/flow-bad.yaml"}, 65, "flow-check.txt", NULL, NULL},
+        {{"flow", "check", "src/cli/golden/flow-bad-names.yaml"},
+         65,
+         "flow-check-names.txt",
+         NULL,
+         NULL},
+        {{"flow", "check", "src/cli/golden/flow-bad.yaml", "--json"},
+         65,
+         NULL,
+         "\"ok\":false,",
+         NULL},
+        {{"flow", "check", "nowhere.yaml"}, 66, NULL, NULL, "nowhere.yaml"},
+        {{"flow", "check", "examples/flows/approval.yaml", "src/cli/golden/flow-bad.yaml"},
+         65,
+         NULL,
+         "examples/approval 1.0.0, 7 tasks: well\n",
+         NULL},
+    };
+    char path[160];
+    (void)state;
+    check_cases(bad, sizeof bad / sizeof *bad);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        (void)snprintf(path, sizeof path, "examples/flows/%s.yaml", files[i]);
+        one((const char *[]){"flow", "check", path, NULL}, 0, ": well\n", "");
+        one((const char *[]){"flow", "check", path, "--json", NULL}, 0, "\"ok\":true,", "");
+    }
+    (void)snprintf(path, sizeof path, "%s/good.yaml", the_folder);
+    one((const char *[]){"flow", "new", "hello", "-o", path, NULL}, 0, "", "");
+    one((const char *[]){"flow", "check", path, NULL}, 0, "default/hello 1.0.0, 4 tasks: well", "");
+    (void)unlink(path);
+}
+
+// ---- replay
+// ---------------------------------------------------------------------------------------
+
+static void put_entry(struct buf *out, const struct flow_event *ev)
+{
+    (void)buf_str(out, out->n ? "," : "");
+    assert_int_equal(flow_event_put(out, ev), 0);
+}
+
+// The history of a run, as the decider makes it, into {"bundle","entries"}.
+static void export_run(const char *document, struct buf *out)
+{
+    struct flow_plan *plan = NULL;
+    struct flow_run *r = NULL;
+    struct flow_out o = {0};
+    struct flow_event ev = {.type = FLOW_STARTED, .at_ms = 1767268800000};
+    struct flow_about about;
+    struct buf entries, data;
+    struct err e = {0};
+    buf_init(&entries, CLI_TEXT_MAX);
+    buf_init(&data, CLI_TEXT_MAX);
+    assert_int_equal(flow_plan_new(&plan, bytes_of(document), NULL, &e), 0);
+    assert_int_equal(flow_run_new(&r, plan, &e), 0);
+    flow_plan_about(plan, &about);
+    (void)buf_fmt(
+        &data,
+        "{\"input\":{\"a\":1},\"run\":\"r\",\"namespace\":\"n\",\"name\":\"x\",\"version\":"
+        "\"1.0.0\",\"plan\":\"%s\",\"decider\":%d,\"seed\":7}",
+        about.hash, FLOW_DECIDER_VERSION);
+    assert_int_equal(val_parse(&ev.data, buf_bytes(&data), &e), 0);
+    assert_int_equal(flow_step(r, &ev, &o, &e), 0);
+    put_entry(&entries, &ev);
+    for (size_t i = 0; i < o.command_count; i++)
+        put_entry(&entries, &o.commands[i]);
+    (void)buf_str(out, "{\"bundle\":");
+    (void)buf_json_str(out, about.bundle);
+    (void)buf_fmt(out, ",\"entries\":[%s]}", buf_cstr(&entries));
+    flow_event_fini(&ev);
+    flow_out_fini(&o);
+    flow_run_free(r);
+    flow_plan_unref(plan);
+    buf_fini(&entries);
+    buf_fini(&data);
+}
+
+static void test_replay(void **state)
+{
+    static const char document[] =
+        "document: { dsl: 1.0.3, namespace: n, name: x, version: 1.0.0 }\n"
+        "do:\n- one: { set: { b: '${ .a + 1 }' } }\n- two: { wait: { days: 3 } }\n";
+    char path[160];
+    struct buf text;
+    (void)state;
+    buf_init(&text, CLI_TEXT_MAX);
+    export_run(document, &text);
+    write_file("good.yaml", buf_cstr(&text), path);
+    one((const char *[]){"flow", "replay", path, NULL}, 0,
+        "2 entries: this plexus decides the same; the run is waiting\n", "");
+    one((const char *[]){"flow", "replay", path, "--json", NULL}, 0,
+        "{\"same\":true,\"entries\":2,\"status\":\"waiting\"}\n", "");
+    char *due = strstr(text.p, "\"due\":17");
+    assert_non_null(due);
+    due[6] = '2'; // the history says another time
+    write_file("good.yaml", text.p, path);
+    one((const char *[]){"flow", "replay", path, NULL}, 75, "", "entry 2");
+    write_file("good.yaml", "{\"bundle\":\"x\"}", path);
+    one((const char *[]){"flow", "replay", path, NULL}, 65, "", "is not what `plexus flow export`");
+    write_file("good.yaml", "{", path);
+    one((const char *[]){"flow", "replay", path, NULL}, 65, "", "good.yaml");
+    (void)unlink(path);
+    buf_fini(&text);
 }
 
 static int fake_worker(struct cli *c, struct err *e)
@@ -314,8 +444,8 @@ static void test_worker(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_commands),
-        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_commands), cmocka_unit_test(test_files),
+        cmocka_unit_test(test_check),    cmocka_unit_test(test_replay),
         cmocka_unit_test(test_worker),
     };
     the_answers = answers;

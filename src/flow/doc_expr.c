@@ -216,16 +216,32 @@ static int build(struct doc_work *w, struct bytes program, struct flow_expr **re
     return *ret ? 0 : E_NOMEM;
 }
 
+static void unknown_var(struct doc_work *w, const struct doc_at *at, struct bytes name)
+{
+    struct val *names = val_arr();
+    for (size_t i = 0; i < KNOWN; i++)
+        names = val_push(names, val_cstr(known_vars[i]));
+    for (size_t i = 0; i < w->var_count; i++)
+        names = val_push(names, val_str(w->vars[i]));
+    const char *near = doc_nearest(w, names, name);
+    name = bytes_first(name, 64);
+    if (near)
+        doc_find(w, at, false, "no variable $%.*s here, nearest: $%s", BYTES_FMT(name), near);
+    else
+        doc_find(w, at, false,
+                 "no variable $%.*s here: there are $context, $input, $output, $task, $workflow, "
+                 "$runtime, and those of the loops and catches around it",
+                 BYTES_FMT(name));
+    val_unref(names);
+}
+
 static void check(struct doc_work *w, const struct doc_at *at, const struct flow_expr *x)
 {
     size_t i = 0;
     struct bytes name;
     while (x->plain && jq_each_var(x->plain, &i, &name))
         if (!is_known(w, name))
-            doc_find(w, at, false,
-                     "no variable $%.*s here: there are $context, $input, $output, $task, "
-                     "$workflow, $runtime, and those of the loops and catches around it",
-                     BYTES_FMT(bytes_first(name, 64)));
+            unknown_var(w, at, name);
     if (!x->secret)
         return;
     check_secrets(w, at, x->text);

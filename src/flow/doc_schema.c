@@ -8,6 +8,7 @@
 
 #define URI "plexus:flow"
 #define TASK "{\"$ref\":\"" URI "#/$defs/task\"}"
+#define OLDER "{\"type\":[\"array\",\"object\"],\"items\":{\"type\":\"string\"}}"
 #define DEPTH_MAX 256
 
 static const char *const kinds[] = {"call",  "do",  "emit", "for",    "fork", "listen",
@@ -22,7 +23,9 @@ static const struct {
      "a duration is an ISO 8601 text as PT1H30M, an object of days, hours, minutes, seconds, "
      "milliseconds, or an expression ${ }"},
     {"/$defs/uri/pattern", "an address begins with its scheme, as in https://example.org"},
-    {"/$defs/uri/format", "not an address: only {name} may stand in braces"},
+    {"/$defs/uri/format", "not an address: in braces stands one name, as in "
+                          "https://example.org/{id}; what needs more is "
+                          "one expression, as ${ \"https://example.org/\" + .id }"},
     {"/$defs/expression/pattern", "an expression stands in ${ } here"},
     {"/$defs/textsOrExpression/pattern", "names and texts, or one expression ${ }"},
     {"/$defs/label/pattern", "at most 63 letters, digits and hyphens, with no hyphen at an end"},
@@ -236,10 +239,33 @@ static int no_memory(struct err *e)
     return err_set(e, E_NOMEM, "no memory for the schema of flows"); // the schema itself is right
 }
 
-static int open_schemas(struct doc_work *w, struct err *e)
+// Up to DSL 1.0.2 the arguments of scripts and shells had names.
+static bool is_older(const struct json *root)
+{
+    struct bytes dsl = json_str(json_get(json_get(root, "document"), "dsl"));
+    return bytes_starts(dsl, BYTES("1.0.")) && dsl.n > 4 && dsl.p[4] >= '0' && dsl.p[4] <= '2';
+}
+
+static int parse_schema(struct json_doc **ret, bool older)
+{
+    struct val *v = NULL, *defs, *arguments = NULL;
+    if (!older)
+        return json_parse(ret, embed_flow_schema(), 0, NULL);
+    if (val_parse(&v, embed_flow_schema(), NULL) || val_parse(&arguments, BYTES(OLDER), NULL)) {
+        val_unref(v);
+        return E_NOMEM;
+    }
+    defs = val_put_cstr(val_ref(val_get_cstr(v, "$defs")), "arguments", arguments);
+    v = val_put_cstr(v, "$defs", defs);
+    int rc = v ? val_to_json(ret, v, NULL) : E_NOMEM;
+    val_unref(v);
+    return rc;
+}
+
+static int open_schemas(struct doc_work *w, bool older, struct err *e)
 {
     struct doc_schemas *s = w->schemas = mem_new(struct doc_schemas);
-    if (!s || !(s->set = schema_set_new()) || json_parse(&s->doc, embed_flow_schema(), 0, NULL) ||
+    if (!s || !(s->set = schema_set_new()) || parse_schema(&s->doc, older) ||
         json_parse(&s->ref, BYTES(TASK), 0, NULL) ||
         schema_set_add(s->set, BYTES(URI), json_root(s->doc), NULL))
         return no_memory(e);
@@ -267,7 +293,7 @@ int doc_schema(struct doc_work *w, const struct json *root, struct err *e)
 {
     struct look l = {.w = w};
     struct schema_error s = {.message = "the document is too large to be checked"};
-    int rc = open_schemas(w, e);
+    int rc = open_schemas(w, is_older(root), e);
     if (rc || !schema_check(w->schemas->whole, root, &s))
         return rc;
     rc = open_task(w, e);

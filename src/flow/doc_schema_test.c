@@ -2,7 +2,6 @@
 // the CTK's documents, those of tests/flows, and thousands of changed ones. More documents can be
 // given as a folder in PLEXUS_FLOW_DOCS.
 // SPDX-License-Identifier: Apache-2.0
-#include "base/embed.h"
 #include "base/rng.h"
 #include "flow/flow.h"
 #include "text/schema.h"
@@ -16,8 +15,7 @@
 #define SUITE "serverless-workflow"
 #define DOCS_MAX 512
 #define MUTATIONS 8000
-
-struct bytes embed_flow_schema(void);
+#define PLANS 1000
 
 static struct corpus {
     struct val *docs[DOCS_MAX];
@@ -100,7 +98,7 @@ static int set_up(void **state)
     char folder[SUITE_PATH_MAX], path[SUITE_PATH_MAX * 2];
     struct err e = {0};
     struct buf text;
-    assert_int_equal(json_parse(&all.own_text, embed_flow_schema(), 0, &e), 0);
+    assert_int_equal(json_parse(&all.own_text, flow_document_schema(), 0, &e), 0);
     all.own = schema_of(json_root(all.own_text));
     add_folder("tests/flows");
     assert_true(all.count >= 4);
@@ -139,8 +137,9 @@ static int tear_down(void **state)
 // What only plexus' schema knows: stricter there.
 static bool is_extra(const char *keyword)
 {
-    static const char *const ours[] = {"/$defs/model", "/$defs/tool", "/$defs/agent",
-                                       "/$defs/evaluate", "/properties/plexus"};
+    static const char *const ours[] = {
+        "/$defs/model", "/$defs/agent",       "/$defs/sampling",         "/$defs/evaluate",
+        "/$defs/tool",  "/properties/plexus", "/$defs/call/allOf/0/then"};
     for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
         if (strstr(keyword, ours[i]))
             return true;
@@ -171,6 +170,21 @@ static bool same(const char *name, uint64_t number, const struct val *v)
     return false;
 }
 
+// What the official schema accepts is a plan, too (checks beyond the schema are not stricter than
+// what people write), perhaps with needs.
+static void is_plan(const char *name, const struct val *v)
+{
+    struct flow_plan *p = NULL;
+    struct err e = {0};
+    struct buf text;
+    buf_init(&text, 1 << 20);
+    assert_int_equal(val_write(&text, v), 0);
+    if (flow_plan_new(&p, buf_bytes(&text), NULL, &e) < 0)
+        fail_msg("%s: %s", name, e.text);
+    flow_plan_unref(p);
+    buf_fini(&text);
+}
+
 static void test_corpus(void **state)
 {
     (void)state;
@@ -180,7 +194,10 @@ static void test_corpus(void **state)
         return;
     }
     for (size_t i = 0; i < all.count; i++)
-        good += same(all.names[i], 0, all.docs[i]);
+        if (same(all.names[i], 0, all.docs[i])) {
+            good++;
+            is_plan(all.names[i], all.docs[i]);
+        }
     printf("%zu documents, %zu of them valid\n", all.count, good);
     assert_true(good >= 4 + 20 && good < all.count);
 }
@@ -317,11 +334,173 @@ static void test_mutations(void **state)
     assert_true(good > count / 20 && good < count);
 }
 
+// v with the value at a pointer replaced (or put in); text NULL: taken out. Takes nothing.
+static struct val *with_at(const struct val *v, struct bytes pointer, const struct val *value)
+{
+    struct bytes rest = bytes_from(pointer, 1), name = bytes_cut(&rest, '/'), key;
+    bool last = !rest.p, found = false;
+    struct val *out = val_is(v, JSON_ARR) ? val_arr() : val_obj(), *item;
+    size_t at = 0, i = 0;
+    uint64_t n = UINT64_MAX;
+    rest = (struct bytes){name.p + name.n, pointer.n - 1 - name.n};
+    (void)bytes_u64(name, &n);
+    while (val_each(v, &at, &key, &item)) {
+        bool here = key.p ? bytes_eq(key, name) : n == i;
+        struct val *one = !here  ? val_ref(item)
+                          : last ? val_ref((struct val *)(uintptr_t)value)
+                                 : with_at(item, rest, value);
+        found = found || here;
+        i++;
+        if (here && last && !value)
+            continue;
+        out = key.p ? val_put(out, key, one) : val_push(out, one);
+    }
+    if (!found && last && value)
+        out = val_is(v, JSON_ARR) ? val_push(out, val_ref((struct val *)(uintptr_t)value))
+                                  : val_put(out, name, val_ref((struct val *)(uintptr_t)value));
+    else if (!found)
+        fail_msg("no %.*s", BYTES_FMT(pointer));
+    return out;
+}
+
+static const struct val *doc_of(const char *file)
+{
+    for (size_t i = 0; i < all.count; i++)
+        if (strncmp(all.names[i], file, strlen(file)) == 0 && all.names[i][strlen(file)] == '#')
+            return all.docs[i];
+    fail_msg("no %s", file);
+    return NULL;
+}
+
+// Each limit of the schema from both sides.
+static void test_edges(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file, *pointer, *json; // json NULL: taken out
+        bool valid;
+    } rows[] = {
+#include "flow/doc_schema_edges.def"
+    };
+    if (!all.official) {
+        skip();
+        return;
+    }
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct val *value = NULL;
+        struct err e = {0};
+        if (rows[i].json && val_parse(&value, bytes_of(rows[i].json), &e))
+            fail_msg("%s: %s", rows[i].json, e.text);
+        struct val *v = with_at(doc_of(rows[i].file), bytes_of(rows[i].pointer), value);
+        assert_non_null(v);
+        if (same(rows[i].file, i, v) != rows[i].valid)
+            fail_msg("%s%s = %s: valid is not %d", rows[i].file, rows[i].pointer,
+                     rows[i].json ? rows[i].json : "nothing", rows[i].valid);
+        val_unref(v);
+        val_unref(value);
+    }
+}
+
+// Every changed document is a plan, or is refused with findings that say something.
+static void test_plans(void **state)
+{
+    (void)state;
+    struct rng r;
+    struct flow_findings f;
+    size_t good = 0, schema = 0, other = 0, needs = 0;
+    for (uint64_t i = 0; i < PLANS; i++) {
+        struct flow_plan *p = NULL;
+        struct err e = {0};
+        struct buf text;
+        rng_init(&r, 900000 + i);
+        size_t which = rng_below(&r, all.count), n = rng_below(&r, nodes(all.docs[which]));
+        struct val *v = mutated(&r, all.docs[which], &n);
+        buf_init(&text, 1 << 20);
+        assert_int_equal(val_write(&text, v), 0);
+        int rc = flow_plan_new(&p, buf_bytes(&text), &f, &e);
+        good += rc == 0;
+        needs += rc == 1;
+        schema += rc == E_SCHEMA;
+        other += rc == E_INVALID;
+        if (rc < 0 && rc != E_SCHEMA && rc != E_INVALID)
+            fail_msg("%s: %d %s", all.names[which], rc, e.text);
+        assert_true(rc >= 0 ? f.count == 0 : f.count > 0 && strlen(e.text) > 10);
+        for (size_t k = 0; k < f.count; k++)
+            if (strlen(f.at[k].message) < 10 || !f.at[k].line || !f.at[k].column)
+                fail_msg("%s: %s", all.names[which], f.at[k].message);
+        flow_plan_unref(p);
+        val_unref(v);
+        buf_fini(&text);
+    }
+    printf("%d changed documents: %zu plans, %zu with needs, %zu not of the schema, %zu otherwise "
+           "wrong\n",
+           PLANS, good, needs, schema, other);
+    assert_true(good > PLANS / 50 && schema > PLANS / 10 && other > PLANS / 50);
+}
+
+static void test_invalid(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file;
+        uint32_t line;
+        const char *words;
+    } rows[] = {
+        {"extra-property-in-call.yaml", 12, "unknown key \"foo\""},
+        {"listen-any-until-any-until.yaml", 7, "duplicate key \"do\""},
+        {"two-tasks-in-one-item.yaml", 7, "two tasks in one item"},
+    };
+    char folder[SUITE_PATH_MAX], path[SUITE_PATH_MAX * 2];
+    if (!suite_folder(SUITE, folder)) {
+        skip();
+        return;
+    }
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct flow_plan *p = NULL;
+        struct flow_findings f;
+        struct err e = {0};
+        struct buf text;
+        buf_init(&text, SUITE_FILE_MAX);
+        snprintf(path, sizeof path, "%s/invalid/%s", folder, rows[i].file);
+        assert_true(suite_read(path, &text));
+        assert_true(flow_plan_new(&p, buf_bytes(&text), &f, &e) < 0);
+        assert_int_equal(f.count, 1);
+        if (f.at[0].line != rows[i].line || !strstr(f.at[0].message, rows[i].words))
+            fail_msg("%s: line %u: %s", rows[i].file, f.at[0].line, f.at[0].message);
+        buf_fini(&text);
+    }
+}
+
+// Own documents are whole plans.
+static void test_own(void **state)
+{
+    (void)state;
+    size_t count;
+    char **names = suite_names("tests/flows", &count);
+    for (size_t i = 0; i < count; i++) {
+        char path[SUITE_PATH_MAX];
+        struct flow_plan *p = NULL;
+        struct err e = {0};
+        struct buf text;
+        if (!bytes_ends(bytes_of(names[i]), BYTES(".yaml")))
+            continue;
+        buf_init(&text, SUITE_FILE_MAX);
+        snprintf(path, sizeof path, "tests/flows/%s", names[i]);
+        assert_true(suite_read(path, &text));
+        if (flow_plan_new(&p, buf_bytes(&text), NULL, &e))
+            fail_msg("%s: %s", path, e.text);
+        flow_plan_unref(p);
+        buf_fini(&text);
+    }
+    suite_names_free(names, count);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_corpus),
-        cmocka_unit_test(test_mutations),
+        cmocka_unit_test(test_corpus),    cmocka_unit_test(test_edges),
+        cmocka_unit_test(test_mutations), cmocka_unit_test(test_plans),
+        cmocka_unit_test(test_invalid),   cmocka_unit_test(test_own),
     };
     return cmocka_run_group_tests_name("doc_schema", tests, set_up, tear_down);
 }

@@ -94,7 +94,8 @@ int64_t flow_cron_next(const struct flow_cron *c, int64_t after_ms); // wall; TI
 // data by type; a member in [] may be missing:
 enum flow_type {
     // What happened (in):
-    FLOW_STARTED, // {"input","run","namespace","name","version","plan":HASH,"decider":N,"seed":N,["parent":{"run","id"}],["by"],["label"]}
+    FLOW_STARTED, // {"input","run","namespace","name","version","plan":HASH,"decider":N,"seed":N,["parent":{"run","id"}],["by"],["label"],["chapter_max":N
+                  // entries: then a roll; none: never]}
     FLOW_EVALUATED, // id of an eval: {"out":[...]} or {"error":PROBLEM}
     FLOW_DONE, // id of an act or child: {"output",["node"]}
     FLOW_FAILED, // id of an act or child: {"error":PROBLEM,["node"],["final":true: no retry of its
@@ -105,7 +106,8 @@ enum flow_type {
     FLOW_HAND, // {"action":"retry|skip|edit|pause|resume|cancel|terminate",["task":POINTER],["input"],["output"],["by"],["reason"]}
     FLOW_TICK, // after a yield
     FLOW_ROLLED, // first of a chapter: {"state":what flow_save gave,"chapter":N}
-    // What shall happen (out). ids are counted from 1 over all commands of a run:
+    // What shall happen (out). ids are counted from 1 over all commands of a run (cancel's id is
+    // that of what it cancels):
     FLOW_ACT, // {"kind":"http","task":POINTER,"name","args",["attempt":N from
     // 1],["queue"],["timeout_ms"],["label"]}
     FLOW_CHILD, // {"task",["namespace"],"name",["version"],"input","await":BOOL}: not awaited: done
@@ -114,7 +116,9 @@ enum flow_type {
     FLOW_EVAL, // {"program","input","vars":{},"now":WALL_MS}: jq that is not plain
     FLOW_LISTEN, // {"task","filters":[{"type":"...",...}]}: attributes with a constant value; an
                  // event that fits one of them is wanted. [{}]: every event
-    FLOW_CANCEL, // id of what is not wanted any more; of a child: it is cancelled; no answer comes
+    FLOW_CANCEL, // id of what is not wanted any more; of a child: it is cancelled; no answer is
+                 // needed. At a faulted end all is cancelled, and asked for anew when a person
+                 // opens the run again; acts and children that nobody awaits go on after the end
     FLOW_YIELD, // much was done: a tick is wanted after the commit
     FLOW_ROLL, // {"state"}: the history begins anew with rolled
     FLOW_END, // {"status":"completed|faulted|cancelled|terminated",["output"],["error":PROBLEM]}
@@ -187,11 +191,18 @@ const char *flow_status_name(enum flow_status s);
 int flow_run_new(struct flow_run **ret, struct flow_plan *plan, struct err *e); // refs plan
 void flow_run_free(struct flow_run *r);
 void flow_run_auto(struct flow_run **r);
-// The one function. ev is borrowed. Commands are added to out in their order. 0. E_INVALID: an
-// event that cannot be (an id that nobody waits for is not that: late and double answers are taken
-// and change nothing), E_NOMEM, E_TOOBIG (the run's memory limit): the run is as before the call.
-// After FLOW_END a run takes only hand "retry", "skip" (a faulted one goes on from the failed task)
-// and ignores what comes late.
+// The one function. ev is borrowed. Commands are added to out in their order; they and the event
+// belong into one commit. 0. E_INVALID: an event that cannot be (an id that nobody waits for is not
+// that: late and double answers are taken and change nothing), E_CONFLICT: a hand that has nothing
+// to act on, E_FULL: too many signals or events that wait to be looked at, E_TOOBIG: an input,
+// output or event with more than 400 levels, E_UNSUPPORTED: a history of a newer decider: then
+// nothing has changed, and the event does not belong into the history. E_NOMEM: the run is spoilt
+// (each later step says E_NOMEM, too): free it and fold its history anew, or load its state. What
+// an expression makes is limited to 64 MiB: beyond, it is an expression error of the flow, as is
+// whatever else a document does wrong. After FLOW_END a run takes only hand "retry", "skip", "edit"
+// (a faulted one goes on from the failed task) and ignores what comes late. After FLOW_ROLL the
+// next event is FLOW_ROLLED with the same state, first of the new chapter: a live run takes it as
+// well as a new one, and gives no commands.
 int flow_step(struct flow_run *r, const struct flow_event *ev, struct flow_out *out, struct err *e);
 // Folds what is in a history: events are stepped, commands compared with what the steps gave.
 // E_CONFLICT: "entry 17: the history says act 4 http, this plexus decides act 4 shell". Call for

@@ -53,9 +53,11 @@ struct journal_change { // of one run
 
 // Caller-owned until done, which comes once, later.
 struct journal_req {
-    // A write: 0: on the disk (fsync done). E_CONFLICT, E_EXISTS (only this write failed),
-    // E_NOSPACE, E_IO (the journal has stopped: every later write fails the same way), E_LOCKED.
-    // The rest: see the calls.
+    // A write: 0: on the disk (fsync done). E_CONFLICT, E_EXISTS, E_INVALID: only this write
+    // failed. E_LOCKED (another program holds the file), E_UNAVAILABLE (the server is away),
+    // E_NOMEM: nothing of this write was kept, later ones may fare better. All others (E_NOSPACE,
+    // E_IO...): the journal has stopped, see its stats; every later write fails the same way. The
+    // rest: see the calls.
     void (*done)(struct journal_req *r, int status, const struct err *e);
     void *user;
     struct list link;

@@ -27,6 +27,9 @@ struct runs_args {
     void (*event)(void *user, struct bytes run, struct bytes cloudevent);
     // A run changed (its row, a task): for pages. May be NULL.
     void (*changed)(void *user, struct bytes run, const struct flow_note *n);
+    // What an activity of this node tells before its end (a model's text so far): for pages. May be
+    // NULL.
+    void (*progress)(void *user, struct bytes run, struct bytes task, const struct val *detail);
     // The journal stopped: nothing goes on; e says why.
     void (*stopped)(void *user, const struct err *e);
     void (*ready)(void *user, uint64_t open_runs); // all that was open is known again
@@ -45,7 +48,7 @@ int runs_new(struct runs **ret, const struct runs_args *args,
 void runs_set_bus(struct runs *s, struct bus *b); // NULL: none
 void runs_close(struct runs *s, void (*closed)(void *user),
                 void *user); // orderly: activities are let go, not waited for
-void runs_free(struct runs *s); // after closed
+void runs_free(struct runs *s); // after closed (or when journal and activities call nobody more)
 
 struct runs_req { // caller-owned; done once, later
     // json: the answer, borrowed until return; empty on error.

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "base/alloc.h"
-#include "store/store.h"
+#include "store/fault_rig.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -299,6 +299,7 @@ static int by_plan(void *user, const char *step, const char *name, uint64_t at, 
 static void test_disks(void **state)
 {
     (void)state;
+    FAULTS_OR_SKIP();
     static const struct {
         struct plan plan;
         int status;
@@ -410,6 +411,7 @@ static int cut_soon(void *user, const char *step, const char *name, uint64_t at,
 static void test_power(void **state)
 {
     (void)state;
+    FAULTS_OR_SKIP();
     unsigned lost = 0, kept = 0;
     for (uint64_t turn = 1; turn <= 250; turn++) {
         char command[256];

@@ -156,6 +156,11 @@ bool val_deepen(struct val *v, struct val *item)
     return true;
 }
 
+unsigned val_depth(const struct val *v)
+{
+    return v ? v->depth : 0;
+}
+
 // ---- arrays ----
 
 struct val *val_arr_room(size_t n)

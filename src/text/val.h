@@ -51,6 +51,7 @@ struct val *val_get_cstr(const struct val *v, const char *key);
 struct val *val_ptr(const struct val *v, struct bytes pointer); // RFC 6901
 // Members in the order in which they came. Start with *at = 0; keys are NULL for arrays.
 bool val_each(const struct val *v, size_t *at, struct bytes *ret_key, struct val **ret_value);
+unsigned val_depth(const struct val *v); // levels of arrays and objects: at most so many
 size_t val_size(
     const struct val *v); // bytes of memory, all it holds, shared parts counted once each place
 

@@ -26,7 +26,7 @@ function stack(byParent, tasks) {
   return { items, w, h: Math.max(0, y - GAP) };
 }
 
-function beside(lists) {
+function beside(lists, lane = LANE) {
   const h = Math.max(0, ...lists.map((l) => l.h + (l.title ? TITLE : 0)));
   let x = 0;
   const items = [];
@@ -35,9 +35,9 @@ function beside(lists) {
     const top = list.title ? TITLE : 0;
     if (list.title) titles.push({ text: list.title, x: x + list.w / 2, y: 12 });
     for (const item of list.items) items.push({ ...item, x: item.x + x, y: item.y + top });
-    x += list.w + LANE;
+    x += list.w + lane;
   }
-  return { items, titles, w: Math.max(0, x - LANE), h };
+  return { items, titles, w: Math.max(0, x - lane), h };
 }
 
 // {task, x, y, w, h, inside: {items, titles}} with places relative to the parent's corner.
@@ -84,7 +84,12 @@ export function layout(tasks) {
     byParent.get(key).push(t);
   }
   const out = { boxes: [], titles: [], lines: [] };
-  const top = stack(byParent, byParent.get("") || []);
+  const own = (byParent.get("") || []).filter((t) => !t.pointer.startsWith("/use/"));
+  const used = (byParent.get("") || []).filter((t) => t.pointer.startsWith("/use/"));
+  const lists = [stack(byParent, own)];
+  if (used.length) lists.push({ ...stack(byParent, used), title: "functions" });
+  const top = beside(lists, 5 * LANE);
+  for (const t of top.titles) out.titles.push({ ...t, x: t.x + PAD, y: t.y + 6 });
   for (const item of top.items) place(item, PAD, 6, out);
   out.w = top.w + 2 * PAD;
   out.h = top.h + 12;

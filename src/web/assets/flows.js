@@ -93,10 +93,16 @@ function makeRow(r) {
   return item;
 }
 
+// What went wrong, and where.
+function noteWords(note) {
+  if (!note || typeof note === "string") return note || "";
+  return [note.error, note.task ? `at ${String(note.task).split("/").pop()}` : ""].filter(Boolean).join(" ");
+}
+
 function noteOf(r) {
-  if (r.status === "stalled") return r.note || "a person is wanted";
+  if (r.status === "stalled") return `${noteWords(r.note)}: a person is wanted`;
   if (r.wake && OPEN.includes(r.status)) return `wakes ${when(r.wake)}`;
-  return r.note || (r.by ? `by ${r.by}` : "");
+  return noteWords(r.note) || (r.by ? `by ${r.by}` : "");
 }
 
 function drawList() {
@@ -218,7 +224,7 @@ function drawRun() {
   $("flow-chip").dataset.state = r.status;
   show($("flow-chip"), Boolean(r.status));
   text($("flow-line"), [r.id, r.started ? `started ${when(r.started)}` : "", r.by ? `by ${r.by}` : "", tookOf(r) ? `took ${tookOf(r)}` : "",
-    r.wake && OPEN.includes(r.status) ? `wakes ${when(r.wake)}` : "", r.entries ? `${format.count(r.entries)} entries` : "", r.note].filter(Boolean).join(" · "));
+    r.wake && OPEN.includes(r.status) ? `wakes ${when(r.wake)}` : "", r.entries ? `${format.count(r.entries)} entries` : "", noteWords(r.note)].filter(Boolean).join(" · "));
   for (const [what, states] of Object.entries(ACTS)) show($(`flow-${what}`), states.includes(r.status));
   const v = r.view || {};
   if (!task) drawWhole(v);

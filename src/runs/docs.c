@@ -1,0 +1,317 @@
+// docs.c: registered documents: by namespace, name and version; what has no version is the newest.
+// SPDX-License-Identifier: Apache-2.0
+#include "runs/runs_priv.h"
+#include <string.h>
+
+// ---- versions (semver.org, section 11) ----------------------------------------------------------
+
+static int cmp_part(struct bytes a, struct bytes b)
+{
+    uint64_t x, y;
+    bool na = bytes_u64(a, &x), nb = bytes_u64(b, &y);
+    if (na && nb)
+        return x < y ? -1 : x > y;
+    if (na != nb)
+        return na ? -1 : 1; // numbers before words
+    return bytes_cmp(a, b);
+}
+
+static int cmp_parts(struct bytes a, struct bytes b)
+{
+    while (a.n && b.n) {
+        int c = cmp_part(bytes_cut(&a, '.'), bytes_cut(&b, '.'));
+        if (c)
+            return c;
+    }
+    return a.n ? 1 : b.n ? -1 : 0;
+}
+
+static int cmp_version(struct bytes a, struct bytes b)
+{
+    a = bytes_cut(&a, '+'); // what was built does not count
+    b = bytes_cut(&b, '+');
+    int c = cmp_parts(bytes_cut(&a, '-'), bytes_cut(&b, '-'));
+    if (c)
+        return c;
+    if (!a.n != !b.n)
+        return a.n ? -1 : 1; // a pre-release is before
+    return cmp_parts(a, b);
+}
+
+// ---- the table ----------------------------------------------------------------------------------
+
+static int put_key(struct buf *b, const char *what, struct bytes namespace, struct bytes name,
+                   struct bytes version)
+{
+    (void)buf_fmt(b, "%s%.*s/%.*s", what, BYTES_FMT(namespace), BYTES_FMT(name));
+    return version.n ? buf_fmt(b, "/%.*s", BYTES_FMT(version)) : b->failed;
+}
+
+struct doc *runs_doc_find(struct runs *s, struct bytes namespace, struct bytes name,
+                          struct bytes version)
+{
+    struct doc *best = NULL;
+    list_each (it, &s->doc_list) {
+        struct doc *d = container_of(it, struct doc, link);
+        if (!bytes_eq(d->namespace, namespace) || !bytes_eq(d->name, name))
+            continue;
+        if (version.n && !bytes_eq(d->version, version))
+            continue;
+        if (!best || cmp_version(d->version, best->version) > 0)
+            best = d;
+    }
+    return best;
+}
+
+bool runs_doc_has(struct runs *s, struct bytes hash)
+{
+    return map_get(s->docs, hash) != NULL;
+}
+
+static void doc_free(struct runs *s, struct doc *d)
+{
+    bool other = false;
+    list_del(&d->link);
+    list_each (it, &s->doc_list)
+        other |= bytes_eq(container_of(it, struct doc, link)->hash, d->hash);
+    if (!other)
+        (void)map_del(s->docs, d->hash);
+    val_unref(d->value);
+    mem_free(d);
+}
+
+static struct doc *doc_set(struct runs *s, struct val *value)
+{
+    struct doc *d = mem_new(struct doc);
+    if (!d)
+        return NULL;
+    *d = (struct doc){.namespace = val_bytes(val_get_cstr(value, "namespace")),
+                      .name = val_bytes(val_get_cstr(value, "name")),
+                      .version = val_bytes(val_get_cstr(value, "version")),
+                      .hash = val_bytes(val_get_cstr(value, "hash")),
+                      .value = val_ref(value)};
+    list_init(&d->link);
+    struct doc *old = runs_doc_find(s, d->namespace, d->name, d->version);
+    if (!d->hash.n || !d->version.n || map_put(s->docs, d->hash, s, NULL)) {
+        val_unref(d->value);
+        mem_free(d);
+        return NULL;
+    }
+    list_add_tail(&s->doc_list, &d->link);
+    if (old)
+        doc_free(s, old);
+    return d;
+}
+
+// ---- registering --------------------------------------------------------------------------------
+
+static struct val *value_of(struct ask *a, const struct flow_about *about)
+{
+    struct val *v = val_put_cstr(val_obj(), "namespace", val_cstr(about->namespace));
+    v = val_put_cstr(v, "name", val_cstr(about->name));
+    v = val_put_cstr(v, "version", val_cstr(about->version));
+    v = val_put_cstr(v, "hash", val_cstr(about->hash));
+    v = val_put_cstr(v, "title", val_cstr(about->title));
+    v = val_put_cstr(v, "at", val_int(runs_wall(a->s)));
+    if (a->by)
+        v = val_put_cstr(v, "by", val_ref(a->by));
+    if (about->schedule)
+        v = val_put_cstr(v, "schedule", val_ref((struct val *)(uintptr_t)about->schedule));
+    return v;
+}
+
+static void put_doc(struct json_w *w, const struct doc *d)
+{
+    static const char *const texts[] = {"namespace", "name", "version", "title", "hash", "by"};
+    char at[TIME_TEXT_LEN + 1];
+    struct val *schedule = val_get_cstr(d->value, "schedule");
+    struct buf b;
+    json_w_obj(w, NULL);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        json_w_cstr(w, texts[i], val_text(val_get_cstr(d->value, texts[i]), NULL));
+    time_text(val_i64(val_get_cstr(d->value, "at"), 0), at);
+    json_w_cstr(w, "at", at);
+    if (schedule) {
+        buf_init(&b, RUNS_TEXT_MAX);
+        (void)val_write(&b, schedule);
+        json_w_raw(w, "schedule", buf_bytes(&b));
+        buf_fini(&b);
+    }
+    json_w_end(w);
+}
+
+static void on_kept(struct op *o, int status, const struct err *e)
+{
+    struct ask *a = o->user;
+    struct runs *s = a->s;
+    struct json_w w;
+    if (status) {
+        runs_ask_done(a, status, e);
+        return;
+    }
+    struct doc *d = doc_set(s, a->names);
+    if (!d) {
+        runs_ask_nomem(a);
+        return;
+    }
+    runs_schedule_set(s, d->namespace, d->name);
+    json_w_init(&w, &a->json);
+    put_doc(&w, d);
+    runs_ask_done(a, 0, NULL);
+}
+
+void runs_doc_keep(struct ask *a, struct flow_plan *plan)
+{
+    struct runs *s = a->s;
+    struct flow_about about;
+    struct err e = {0};
+    struct buf key, text;
+    flow_plan_about(plan, &about);
+    int rc = about.schedule ? runs_schedule_check(about.schedule, &e) : 0;
+    if (rc) {
+        runs_ask_done(a, rc, &e);
+        return;
+    }
+    val_unref(a->names);
+    a->names = value_of(a, &about);
+    buf_init(&key, 2048);
+    buf_init(&text, RUNS_TEXT_MAX);
+    struct op *o = runs_op(s, on_kept, a);
+    rc = put_key(&key, "doc/", bytes_of(about.namespace), bytes_of(about.name),
+                 bytes_of(about.version));
+    if (!rc)
+        rc = val_write(&text, a->names);
+    rc = rc || !o || !a->names ? err_set(&e, rc ? rc : E_NOMEM, "the document cannot be kept") : 0;
+    struct journal_put put = {buf_bytes(&key), buf_bytes(&text)};
+    struct journal_write w = {
+        .puts = &put, .put_count = 1, .doc_hash = bytes_of(about.hash), .doc = about.bundle};
+    if (!rc)
+        rc = journal_write(s->args.journal, &w, &o->req, &e);
+    if (rc) {
+        runs_op_free(o);
+        runs_ask_done(a, rc, &e);
+    }
+    buf_fini(&key);
+    buf_fini(&text);
+}
+
+static void on_removed(struct op *o, int status, const struct err *e)
+{
+    struct ask *a = o->user;
+    struct runs *s = a->s;
+    struct bytes namespace = val_bytes(val_get_cstr(a->names, "namespace"));
+    struct bytes name = val_bytes(val_get_cstr(a->names, "name"));
+    struct doc *d =
+        status ? NULL
+               : runs_doc_find(s, namespace, name, val_bytes(val_get_cstr(a->names, "version")));
+    if (d) {
+        doc_free(s, d);
+        runs_schedule_set(s, namespace, name);
+    }
+    (void)buf_str(&a->json, "{}");
+    runs_ask_done(a, status, e);
+}
+
+static void remove_go(struct ask *a)
+{
+    struct runs *s = a->s;
+    struct bytes namespace = val_bytes(val_get_cstr(a->names, "namespace"));
+    struct bytes name = val_bytes(val_get_cstr(a->names, "name"));
+    struct bytes version = val_bytes(val_get_cstr(a->names, "version"));
+    struct doc *d = runs_doc_find(s, namespace, name, version);
+    struct err e = {0};
+    struct buf key;
+    if (!d) {
+        (void)err_set(&e, E_NOTFOUND, "no document %.*s/%.*s%s%.*s is registered",
+                      BYTES_FMT(namespace), BYTES_FMT(name), version.n ? ":" : "",
+                      BYTES_FMT(version));
+        runs_ask_done(a, E_NOTFOUND, &e);
+        return;
+    }
+    buf_init(&key, 2048);
+    int rc = put_key(&key, "doc/", namespace, name, d->version);
+    a->names = val_put_cstr(a->names, "version", val_str(d->version));
+    struct val *puts = val_put(val_obj(), buf_bytes(&key), val_null());
+    struct bytes newest = runs_doc_find(s, namespace, name, BYTES_NONE)->version;
+    if (!rc && bytes_eq(newest, d->version)) { // its schedule begins anew, if ever
+        buf_clear(&key);
+        (void)put_key(&key, "schedule/", namespace, name, BYTES_NONE);
+        puts = val_put(puts, buf_bytes(&key), val_null());
+    }
+    rc = rc ? rc : runs_keys(s, puts, on_removed, a, &e);
+    buf_fini(&key);
+    if (rc)
+        runs_ask_done(a, rc, &e);
+}
+
+void runs_unregister(struct runs *s, struct bytes namespace, struct bytes name,
+                     struct bytes version, struct runs_req *r)
+{
+    struct ask *a = runs_ask(s, r);
+    if (!a)
+        return;
+    a->names = val_put_cstr(val_obj(), "namespace", val_str(namespace));
+    a->names = val_put_cstr(a->names, "name", val_str(name));
+    a->names = val_put_cstr(a->names, "version", val_str(version));
+    runs_ask_go(a, remove_go);
+}
+
+static void documents_go(struct ask *a)
+{
+    struct json_w w;
+    json_w_init(&w, &a->json);
+    json_w_obj(&w, NULL);
+    json_w_arr(&w, "documents");
+    list_each (it, &a->s->doc_list)
+        put_doc(&w, container_of(it, struct doc, link));
+    json_w_end(&w);
+    json_w_end(&w);
+    runs_ask_done(a, 0, NULL);
+}
+
+void runs_documents(struct runs *s, struct runs_req *r)
+{
+    struct ask *a = runs_ask(s, r);
+    if (a)
+        runs_ask_go(a, documents_go);
+}
+
+// ---- at the start -------------------------------------------------------------------------------
+
+static bool on_doc(void *user, struct bytes key, struct bytes value)
+{
+    struct val *v = NULL;
+    (void)key;
+    if (!val_parse(&v, value, NULL))
+        (void)doc_set(user, v); // what is not one is left alone
+    val_unref(v);
+    return true;
+}
+
+static void on_docs(struct op *o, int status, const struct err *e)
+{
+    if (status)
+        runs_stop(o->s, status, e);
+    else
+        runs_schedules_start(o->s);
+}
+
+void runs_docs_start(struct runs *s)
+{
+    struct op *o = runs_op(s, on_docs, s);
+    struct journal_keys a = {.prefix = BYTES("doc/"), .on_put = on_doc, .user = s};
+    struct err e = {0};
+    int rc = o ? journal_keys(s->args.journal, &a, &o->req, &e)
+               : err_set(&e, E_NOMEM, "the list of documents");
+    if (!rc)
+        return;
+    runs_op_free(o);
+    runs_stop(s, rc, &e);
+}
+
+void runs_docs_free(struct runs *s)
+{
+    list_each_safe (it, &s->doc_list)
+        doc_free(s, container_of(it, struct doc, link));
+    map_free(s->docs);
+}
