@@ -217,8 +217,6 @@ int temporal_fold_feed(struct temporal_fold *f, enum flow_type type, uint64_t id
         (void)err_set(e, rc, "%s", own.text);
     else
         rc = write_entry(f, &ev);
-    if (!rc && f->stepped)
-        f->stepped(f->user);
     val_unref(takes_data);
     for (size_t i = 0; !rc && i < f->out.command_count; i++) {
         rc = write_entry(f, &f->out.commands[i]);

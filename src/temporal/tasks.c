@@ -39,7 +39,6 @@ void temporal_flow_drop(struct temporal *t, struct temporal_flow *f)
     if (map_get(t->flows, f->key) == f) // else another one took its place
         (void)map_del(t->flows, f->key);
     list_del(&f->link);
-    temporal_notes_drop(f);
     mem_free((char *)(uintptr_t)f->key.p);
     temporal_fold_free(f->fold);
     mem_free(f);
@@ -74,10 +73,6 @@ static struct temporal_flow *flow_new(struct temporal *t, struct bytes workflow,
         return NULL;
     }
     list_add_tail(&t->lru, &f->link);
-    list_init(&f->notes);
-    f->t = t;
-    f->fold->stepped = temporal_notes_keep;
-    f->fold->user = f;
     return f;
 }
 
@@ -118,10 +113,8 @@ static void on_told(void *user, int status, struct val *answer, const struct err
     struct val *next = val_get_cstr(answer, "workflowTask");
     struct temporal *t = k->t;
     next = next ? val_ref(next) : NULL;
-    if (k->flow) {
+    if (k->flow)
         temporal_fold_told(k->flow->fold);
-        temporal_notes_tell(k->flow);
-    }
     task_free(k);
     if (next && !t->closing && temporal_str(next, "taskToken").n)
         temporal_task(t, next);

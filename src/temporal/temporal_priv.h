@@ -93,8 +93,6 @@ struct temporal_fold {
     struct val *need; // {"name"}: its document is asked for (from args.document)
     struct val *memo; // as it was told last
     bool bundle_marked;
-    void (*stepped)(void *user); // after each step; may be NULL
-    void *user;
     struct buf *entries; // where the flow's entries are written (for history, export), or NULL
     uint64_t entry_event, entry_number;
     int64_t now_ms;
@@ -129,14 +127,7 @@ struct temporal_flow { // a flow in memory
     struct temporal_fold *fold;
     bool busy; // a task of it is under way
     bool gone; // free it when that ends
-    struct temporal *t;
-    struct list notes; // what is told when the server has taken the decision
-    uint64_t told;     // notes so far: numbers their events
 };
-// notes.c
-void temporal_notes_keep(void *flow); // as temporal_fold.stepped
-void temporal_notes_tell(struct temporal_flow *f);
-void temporal_notes_drop(struct temporal_flow *f);
 
 struct temporal_poll {
     struct temporal *t;
