@@ -114,7 +114,7 @@ static ssize_t h2_read(nghttp2_session *s, int32_t id, uint8_t *to, size_t n, ui
         return (ssize_t)n;
     *flags |= NGHTTP2_DATA_FLAG_EOF;
     if (st->status >= 0) {
-        char status[8];
+        char status[16];
         (void)snprintf(status, sizeof status, "%d", st->status);
         nghttp2_nv trailers[] = {H2("grpc-status", status), H2("grpc-message", "so%20be it")};
         *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
