@@ -203,10 +203,9 @@ static void start(struct activity *a)
     on_act_done(&a->req, rc, NULL, p, false);
 }
 
-void temporal_activity(struct temporal *t, const char *queue, struct val *answer)
+void temporal_activity(struct temporal *t, struct val *answer)
 {
     struct activity *a = mem_new(struct activity);
-    (void)queue;
     if (!a) {
         val_unref(answer); // started again when its first sign is missed
         return;

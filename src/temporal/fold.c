@@ -91,13 +91,13 @@ static void forget(struct temporal_fold *f, struct temporal_known *k)
 static int write_entry(struct temporal_fold *f, const struct flow_event *ev)
 {
     struct buf one;
-    if (!f->entries)
+    if (!f->entries || ++f->entry_number < f->entry_from)
         return 0;
     buf_init(&one, TEMPORAL_BYTES_MAX);
     int rc = flow_event_put(&one, ev);
     if (f->entries->n)
         (void)buf_chr(f->entries, ',');
-    (void)buf_fmt(f->entries, "{\"n\":%llu,\"event\":%llu", (unsigned long long)++f->entry_number,
+    (void)buf_fmt(f->entries, "{\"n\":%llu,\"event\":%llu", (unsigned long long)f->entry_number,
                   (unsigned long long)f->entry_event);
     if (one.n > 2) {
         (void)buf_chr(f->entries, ',');
@@ -218,6 +218,11 @@ int temporal_fold_feed(struct temporal_fold *f, enum flow_type type, uint64_t id
     else
         rc = write_entry(f, &ev);
     val_unref(takes_data);
+    for (size_t i = 0; !rc && i < f->out.note_count; i++) {
+        f->notes++;
+        if (f->noted && !f->replays)
+            f->noted(f->noted_user, &f->out.notes[i], f->notes);
+    }
     for (size_t i = 0; !rc && i < f->out.command_count; i++) {
         rc = write_entry(f, &f->out.commands[i]);
         if (!rc)

@@ -195,6 +195,7 @@ static int fold(struct temporal_op *o, struct val *events, struct buf *entries,
     if (rc)
         return rc;
     (*ret)->entries = entries;
+    (*ret)->entry_from = o->from;
     rc = temporal_fold_all(*ret, events, e);
     if (rc == E_NOTFOUND && (*ret)->need) // its first task is still to come
         rc = 0;

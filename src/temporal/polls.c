@@ -31,7 +31,7 @@ static void on_polled(void *user, int status, struct val *answer, const struct e
     if (t->closing)
         return; // what came is given to another one when its time is over
     if (task && p->activity)
-        temporal_activity(t, p->queue, val_ref(answer));
+        temporal_activity(t, val_ref(answer));
     else if (task)
         temporal_task(t, val_ref(answer));
     if (status && status != E_TIMEOUT) {

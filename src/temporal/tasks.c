@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define NOTES_MAX 256 // of one task, for eyes
 #define QUERY_UNKNOWN "no query is called so: state, plan, __stack_trace"
 
 struct task {
@@ -23,10 +24,44 @@ struct task {
     bool evaluates, waits, dead;
     size_t update_at;
     struct timer later;
+    struct val *lifecycle; // CloudEvents as texts, told when the server took the task
+    struct flow_note *notes;
+    size_t note_count, note_cap;
     struct err e;
 };
 
 static void go_on(struct task *k);
+
+// ---- what others may see ------------------------------------------------------------------------
+
+static void on_note(void *user, const struct flow_note *n, uint64_t number)
+{
+    struct task *k = user;
+    const struct temporal_args *a = &k->t->args;
+    struct buf b;
+    if (a->changed && k->note_count < k->note_cap) {
+        k->notes[k->note_count] = *n;
+        k->notes[k->note_count++].data = NULL;
+    }
+    if (!a->event)
+        return;
+    buf_init(&b, TEMPORAL_BYTES_MAX);
+    if (flow_lifecycle(&b, k->flow->fold->flow, n, k->flow->fold->workflow, k->t->node, number) ==
+            0 &&
+        !b.failed)
+        k->lifecycle = val_push(k->lifecycle, val_str(buf_bytes(&b)));
+    buf_fini(&b);
+}
+
+static void tell_notes(struct task *k)
+{
+    const struct temporal_args *a = &k->t->args;
+    struct bytes run = bytes_of(k->flow->fold->workflow);
+    for (size_t i = 0; a->event && i < val_len(k->lifecycle); i++)
+        a->event(a->user, run, val_bytes(val_at(k->lifecycle, i)));
+    for (size_t i = 0; a->changed && i < k->note_count; i++)
+        a->changed(a->user, run, &k->notes[i]);
+}
 
 // ---- flows in memory ----------------------------------------------------------------------------
 
@@ -86,6 +121,7 @@ static void task_free(struct task *k)
     if (k->flow) {
         struct temporal_flow *f = k->flow;
         f->busy = false;
+        f->fold->noted = NULL;
         if (f->gone || f->fold->ended)
             temporal_flow_drop(t, f);
     }
@@ -93,6 +129,8 @@ static void task_free(struct task *k)
     val_unref(k->events);
     val_unref(k->first);
     val_unref(k->messages);
+    val_unref(k->lifecycle);
+    mem_free(k->notes);
     buf_fini(&k->input);
     buf_fini(&k->vars);
     mem_free(k);
@@ -113,8 +151,10 @@ static void on_told(void *user, int status, struct val *answer, const struct err
     struct val *next = val_get_cstr(answer, "workflowTask");
     struct temporal *t = k->t;
     next = next ? val_ref(next) : NULL;
-    if (k->flow)
+    if (k->flow) {
         temporal_fold_told(k->flow->fold);
+        tell_notes(k);
+    }
     task_free(k);
     if (next && !t->closing && temporal_str(next, "taskToken").n)
         temporal_task(t, next);
@@ -554,6 +594,8 @@ static void fold_news(struct task *k, struct val *events)
         return;
     }
     k->flow->busy = true;
+    k->flow->fold->noted = on_note;
+    k->flow->fold->noted_user = k;
     list_del(&k->flow->link);
     list_add_tail(&t->lru, &k->flow->link);
     go_on(k);
@@ -587,6 +629,9 @@ void temporal_task(struct temporal *t, struct val *answer)
     k->replayed = temporal_u64(val_get_cstr(answer, "previousStartedEventId"));
     k->first = val_arr();
     k->messages = val_arr();
+    k->lifecycle = val_arr();
+    k->notes = t->args.changed ? mem_array(NOTES_MAX, sizeof *k->notes) : NULL;
+    k->note_cap = k->notes ? NOTES_MAX : 0;
     buf_init(&k->input, TEMPORAL_BYTES_MAX);
     buf_init(&k->vars, TEMPORAL_BYTES_MAX);
     list_add_tail(&t->tasks, &k->link);

@@ -24,7 +24,7 @@ struct temporal_args { // texts are copied; net, timers, tls, acts, expr are bor
     const char *queue;       // task queue of flows, and of activities without a queue
     const char *const *queues; // NULL-terminated: further queues whose activities are done here
     const char *identity, *build_id; // NULL: "plexus@" node, "plexus/" version
-    const char *node, *environment;
+    const char *node; // its name; NULL: "node"
     struct expr *expr;
     struct acts *acts; // NULL: none are done here
     bool activities_only; // no workflow tasks: `plexus worker --queue`

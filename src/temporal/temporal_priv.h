@@ -93,8 +93,12 @@ struct temporal_fold {
     struct val *need; // {"name"}: its document is asked for (from args.document)
     struct val *memo; // as it was told last
     bool bundle_marked;
+    // What happened to tasks, of steps that are not replayed; may be NULL.
+    void (*noted)(void *user, const struct flow_note *n, uint64_t number);
+    void *noted_user;
+    uint64_t notes; // so far, replayed ones too: numbers them
     struct buf *entries; // where the flow's entries are written (for history, export), or NULL
-    uint64_t entry_event, entry_number;
+    uint64_t entry_event, entry_number, entry_from; // from: the first that is written
     int64_t now_ms;
 };
 int temporal_fold_new(struct temporal_fold **ret, struct bytes workflow, struct bytes run,
@@ -175,7 +179,7 @@ struct val *temporal_commands(struct temporal *t, struct temporal_fold *f, struc
                               bool *ret_closes);
 struct val *temporal_mark(const char *name, struct val *takes_v); // RecordMarker
 // activities.c
-void temporal_activity(struct temporal *t, const char *queue, struct val *answer);
+void temporal_activity(struct temporal *t, struct val *answer);
 void temporal_activities_end(struct temporal *t);
 // ops_show.c
 struct val *temporal_row(const struct val *info); // WorkflowExecutionInfo as runs.h lists it

@@ -32,7 +32,8 @@ struct side { // a worker and who asks it
     struct rig world; // calls of /flaky
     struct timer tick;
     int64_t act_ms; // an activity takes so long
-    unsigned done, cancelled, evals;
+    unsigned done, cancelled, evals, lifecycle, changes;
+    char first[256]; // lifecycle event's type
     bool closed, up;
     const char *lines;    // a file with a line for each activity that began; NULL: none
     const char *document; // that is registered, for every name
@@ -59,30 +60,19 @@ static const char *find_temporal(void)
 
 static void dev_start(void)
 {
-    static char port[8], http[8], db[96];
+    static struct temporal_server made;
+    static const char *argv[24];
+    size_t n = 0;
     if (!temporal_dev.port) {
         server_folder(&temporal_dev);
         temporal_dev.port = server_free_port();
-        (void)snprintf(port, sizeof port, "%u", temporal_dev.port);
-        (void)snprintf(http, sizeof http, "%u", server_free_port());
-        (void)snprintf(db, sizeof db, "%s/db", temporal_dev.folder);
+        temporal_server(&made, temporal_program, temporal_dev.folder, temporal_dev.port,
+                        server_free_port(), NULL);
     }
-    const char *argv[] = {temporal_program,
-                          "server",
-                          "start-dev",
-                          "--headless",
-                          "--ip=127.0.0.1",
-                          "--port",
-                          port,
-                          "--http-port",
-                          http,
-                          "--db-filename",
-                          db,
-                          "--log-level=error",
-                          "--dynamic-config-value=limit.historyCount.suggestContinueAsNew=60",
-                          NULL};
-    static const char *kept[16];
-    memcpy(kept, argv, sizeof argv);
+    for (; made.argv[n]; n++)
+        argv[n] = made.argv[n];
+    argv[n++] = "--dynamic-config-value=limit.historyCount.suggestContinueAsNew=60";
+    argv[n] = NULL;
     pid_t parent = getpid();
     temporal_dev.pid = fork();
     if (temporal_dev.pid == 0) {
@@ -91,7 +81,7 @@ static void dev_start(void)
                        O_WRONLY | O_CREAT | O_APPEND, 0600);
         if (getppid() != parent || log < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0)
             _exit(1);
-        (void)execv(temporal_program, (char *const *)(uintptr_t)kept);
+        (void)execv(argv[0], (char *const *)(uintptr_t)argv);
         _exit(1);
     }
     for (int i = 0; i < 3000 && !server_answers(temporal_dev.port); i++)
@@ -251,6 +241,25 @@ static void side_state(void *user, int status, const struct err *e)
     s->up = !status;
 }
 
+static void side_event(void *user, struct bytes run, struct bytes cloudevent)
+{
+    struct side *s = user;
+    struct val *v = NULL;
+    assert_true(run.n > 0);
+    if (val_parse(&v, cloudevent, NULL))
+        fail_msg("%.*s", BYTES_FMT(cloudevent));
+    if (!s->lifecycle++)
+        (void)snprintf(s->first, sizeof s->first, "%s", val_text(val_get_cstr(v, "type"), ""));
+    val_unref(v);
+}
+
+static void side_changed(void *user, struct bytes run, const struct flow_note *n)
+{
+    struct side *s = user;
+    assert_true(run.n > 0 && n->data == NULL);
+    s->changes++;
+}
+
 static void side_open(struct side *s, const char *queue, const struct temporal_args *more)
 {
     struct err e = {0};
@@ -273,6 +282,8 @@ static void side_open(struct side *s, const char *queue, const struct temporal_a
     a.acts = a.activities_only ? NULL : &s->acts; // then it only asks
     a.document = registered;
     a.state = side_state;
+    a.event = side_event;
+    a.changed = side_changed;
     a.user = s;
     s->closed = false;
     if (temporal_new(&s->t, &a, &e))
