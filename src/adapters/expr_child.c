@@ -1,8 +1,8 @@
 // expr_child.c: `plexus _expr`: the process in which libjq runs programs. It has an empty
 // environment, opens nothing once libjq is loaded, and dies with the node (its guard sees to it).
 //
-// What it reads, one after the other:  R <program> <input> <vars> <now in ms> <output bytes at most>
-// and a newline, then the three texts of these lengths. What it writes: once "H <version>" or
+// What it reads, one after the other:  R <program> <input> <vars> <now in ms> <output bytes at
+// most> and a newline, then the three texts of these lengths. What it writes: once "H <version>" or
 // "N <why there is no libjq>"; for each request "A <code> <length>" and a newline, then as many
 // bytes: the outputs as a JSON array (code 0), or the error's text.
 // SPDX-License-Identifier: Apache-2.0

@@ -46,13 +46,20 @@ static const struct {
     const char *name;
     size_t at;
 } functions[] = {
-    LIBJQ_FUNCTION(jq_init),           LIBJQ_FUNCTION(jq_set_error_cb),
-    LIBJQ_FUNCTION(jq_compile),        LIBJQ_FUNCTION(jq_start),
-    LIBJQ_FUNCTION(jq_next),           LIBJQ_FUNCTION(jq_teardown),
-    LIBJQ_FUNCTION(jv_get_kind),       LIBJQ_FUNCTION(jv_copy),
-    LIBJQ_FUNCTION(jv_free),           LIBJQ_FUNCTION(jv_invalid_has_msg),
-    LIBJQ_FUNCTION(jv_invalid_get_msg), LIBJQ_FUNCTION(jv_parse_sized),
-    LIBJQ_FUNCTION(jv_dump_string),    LIBJQ_FUNCTION(jv_string_value),
+    LIBJQ_FUNCTION(jq_init),
+    LIBJQ_FUNCTION(jq_set_error_cb),
+    LIBJQ_FUNCTION(jq_compile),
+    LIBJQ_FUNCTION(jq_start),
+    LIBJQ_FUNCTION(jq_next),
+    LIBJQ_FUNCTION(jq_teardown),
+    LIBJQ_FUNCTION(jv_get_kind),
+    LIBJQ_FUNCTION(jv_copy),
+    LIBJQ_FUNCTION(jv_free),
+    LIBJQ_FUNCTION(jv_invalid_has_msg),
+    LIBJQ_FUNCTION(jv_invalid_get_msg),
+    LIBJQ_FUNCTION(jv_parse_sized),
+    LIBJQ_FUNCTION(jv_dump_string),
+    LIBJQ_FUNCTION(jv_string_value),
     LIBJQ_FUNCTION(jv_string_length_bytes),
 };
 
@@ -99,7 +106,7 @@ int expr_jq_open(struct expr_jq **ret, struct err *e)
     if (!x)
         return err_set(e, E_NOMEM, "no memory for libjq");
     for (size_t i = 0; i < sizeof names / sizeof *names && !x->handle; i++)
-        x->handle = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
+        x->handle = dlopen(names[i], RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (!x->handle || !load(x))
         return err_set(e, E_UNAVAILABLE,
                        "this expression needs libjq, which is not there: apt install libjq1");
@@ -108,9 +115,9 @@ int expr_jq_open(struct expr_jq **ret, struct err *e)
     void *fn = dlsym(x->handle, "jq_get_version");
     memcpy(&version, &fn, sizeof fn);
     (void)snprintf(x->version, sizeof x->version, "libjq %.40s",
-                   version                                          ? version()
+                   version                                      ? version()
                    : dlsym(x->handle, "jv_number_with_literal") ? "1.7"
-                                                                    : "1.6");
+                                                                : "1.6");
     *ret = steal(&x);
     return 0;
 }

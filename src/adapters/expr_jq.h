@@ -1,6 +1,6 @@
 // expr_jq.h: libjq itself, loaded when it is there: programs compiled once, kept, run on JSON text.
-// For the child of expr_libjq.c and for tests: a program may loop, eat memory, or abort the process.
-// SPDX-License-Identifier: Apache-2.0
+// For the child of expr_libjq.c and for tests: a program may loop, eat memory, or abort the
+// process. SPDX-License-Identifier: Apache-2.0
 #ifndef PLEXUS_ADAPTERS_EXPR_JQ_H
 #define PLEXUS_ADAPTERS_EXPR_JQ_H
 

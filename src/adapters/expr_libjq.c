@@ -33,9 +33,9 @@ struct engine {
     struct procs *procs;
     char *self;
     struct expr_args args;
-    struct list waiting;   // requests
+    struct list waiting; // requests
     struct list cancelled; // of them, to be told
-    struct timer soon;     // tells, and takes up work
+    struct timer soon; // tells, and takes up work
     unsigned waiting_count;
     struct expr_stats stats;
     struct err none; // why there is no libjq ...

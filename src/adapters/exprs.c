@@ -6,8 +6,9 @@
 static int disabled_run(struct expr *x, struct expr_req *r, struct err *e)
 {
     (void)x, (void)r;
-    return err_set(e, E_UNAVAILABLE, "this expression needs libjq, which is turned off: apt install "
-                                     "libjq1 and use the engine libjq");
+    return err_set(e, E_UNAVAILABLE,
+                   "this expression needs libjq, which is turned off: apt install "
+                   "libjq1 and use the engine libjq");
 }
 
 static void disabled_cancel(struct expr *x, struct expr_req *r)
