@@ -106,7 +106,7 @@ int expr_jq_open(struct expr_jq **ret, struct err *e)
     if (!x)
         return err_set(e, E_NOMEM, "no memory for libjq");
     for (size_t i = 0; i < sizeof names / sizeof *names && !x->handle; i++)
-        x->handle = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
+        x->handle = dlopen(names[i], RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (!x->handle || !load(x))
         return err_set(e, E_UNAVAILABLE,
                        "this expression needs libjq, which is not there: apt install libjq1");

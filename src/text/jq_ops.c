@@ -396,7 +396,7 @@ static struct val *repeat(struct jq_run *x, struct val *text, struct val *times)
         return done(text, times, jq_stop(x, E_TOOBIG));
     struct buf out;
     buf_init(&out, x->bytes);
-    for (double i = 0; i < n && s.n > 0; i++)
+    for (size_t i = (size_t)n; i > 0 && s.n > 0; i--)
         (void)buf_put(&out, s);
     return done(text, times, jq_buf(x, &out));
 }

@@ -95,7 +95,7 @@ ptrdiff_t val_find(const struct val_obj *o, struct bytes key);
 // Of an object: indices of the members in the order of their keys. NULL: no memory; mem_free.
 uint32_t *val_sorted(const struct val *obj);
 
-#define VAL_NUM_MAX 32
+#define VAL_NUM_MAX 40 // a sign and 32 digits are the longest
 size_t val_num_text(const struct val *num, char text[VAL_NUM_MAX]); // as jq writes it
 
 #endif
