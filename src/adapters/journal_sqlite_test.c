@@ -174,8 +174,12 @@ static void test_torture(void **state)
         char id[32];
         (void)snprintf(id, sizeof id, "r%d", (int)n);
         struct journal_change c[] = {
-            {.run = bytes_of(id), .create = true, .entries = &entry, .entry_count = 1, .row = &row},
-            {.run = BYTES("old"), .expect = n, .entries = &entry, .entry_count = 1}};
+            {.run = BYTES("old"), .expect = n, .entries = &entry, .entry_count = 1},
+            {.run = bytes_of(id),
+             .create = true,
+             .entries = &entry,
+             .entry_count = 1,
+             .row = &row}};
         struct journal_write w = {.changes = c, .change_count = 2};
         assert_true(n < 100);
         mem_fail_after(n, 0);
