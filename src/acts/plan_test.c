@@ -1,6 +1,6 @@
-// plan_test.c: what a plan asks for is what activities understand: one document with each kind, by the
-// real decider, and no secret in anything that a history would keep.
-// SPDX-License-Identifier: Apache-2.0
+// plan_test.c: what a plan asks for is what activities understand: one document with each kind, by
+// the real decider, and no secret in anything that a history would keep. SPDX-License-Identifier:
+// Apache-2.0
 #include "acts/acts_rig.h"
 #include "flow/flow.h"
 
@@ -35,7 +35,8 @@ static const char document[] =
     "        operationId: getPet\n"
     "        parameters: { petId: '${ $workflow.input.id }' }\n"
     "  - shell:\n"
-    "      run: { shell: { command: 'cat; echo \"-$1-$KEY\"', stdin: '${ \"in\" }', arguments: ['x y'],\n"
+    "      run: { shell: { command: 'cat; echo \"-$1-$KEY\"', stdin: '${ \"in\" }', arguments: ['x "
+    "y'],\n"
     "             environment: { KEY: '${ $secrets.api | length }' } } }\n"
     "      output: { as: '{ shell: . }' }\n"
     "      export: { as: '$context + .' }\n"
@@ -62,12 +63,14 @@ static const char document[] =
     "        parameters: { message: { parts: [{ kind: text, text: '${ \"hi\" }' }] } }\n"
     "  - tooled:\n"
     "      call: mcp\n"
-    "      with: { method: tools/list, timeout: { seconds: 20 }, transport: { http: { endpoint: '%B/mcp' } } }\n"
+    "      with: { method: tools/list, timeout: { seconds: 20 }, transport: { http: { endpoint: "
+    "'%B/mcp' } } }\n"
     "  - lost:\n"
     "      try:\n"
     "        - find: { call: http, with: { method: get, endpoint: '%B/none' } }\n"
     "      catch:\n"
-    "        errors: { with: { type: https://serverlessworkflow.io/spec/1.0.0/errors/communication, "
+    "        errors: { with: { type: "
+    "https://serverlessworkflow.io/spec/1.0.0/errors/communication, "
     "status: 404 } }\n"
     "        as: err\n"
     "        do: [{ keep: { set: { error: '${ $err }' } } }]\n"
@@ -88,18 +91,20 @@ static void answer(struct rig *r, struct http_exchange *x, struct seen *s)
         bool good = strcmp(seen_header(s, "Authorization"), "Basic Ym9iOnMzY3IzdC13b3Jk") == 0;
         rig_json(x, good ? 200 : 401, "{\"id\":3}"); // bob:s3cr3t-word
     } else if (strcmp(s->target, "/swagger.json") == 0) {
-        (void)snprintf(text, sizeof text,
-                       "{\"swagger\":\"2.0\",\"host\":\"%s\",\"basePath\":\"/api\",\"schemes\":[\"http\"],"
-                       "\"paths\":{\"/pet/{petId}\":{\"get\":{\"operationId\":\"getPet\",\"parameters\":"
-                       "[{\"name\":\"petId\",\"in\":\"path\",\"required\":true}]}}}}",
-                       r->base + 7);
+        (void)snprintf(
+            text, sizeof text,
+            "{\"swagger\":\"2.0\",\"host\":\"%s\",\"basePath\":\"/api\",\"schemes\":[\"http\"],"
+            "\"paths\":{\"/pet/{petId}\":{\"get\":{\"operationId\":\"getPet\",\"parameters\":"
+            "[{\"name\":\"petId\",\"in\":\"path\",\"required\":true}]}}}}",
+            r->base + 7);
         rig_json(x, 200, text);
     } else if (strcmp(s->target, "/async.json") == 0) {
-        (void)snprintf(text, sizeof text,
-                       "{\"asyncapi\":\"3.0.0\",\"servers\":{\"s\":{\"host\":\"%s\",\"protocol\":\"http\"}},"
-                       "\"channels\":{\"c\":{\"address\":\"/events\"}},\"operations\":{\"hear\":{"
-                       "\"action\":\"receive\",\"channel\":{\"$ref\":\"#/channels/c\"}}}}",
-                       r->base + 7);
+        (void)snprintf(
+            text, sizeof text,
+            "{\"asyncapi\":\"3.0.0\",\"servers\":{\"s\":{\"host\":\"%s\",\"protocol\":\"http\"}},"
+            "\"channels\":{\"c\":{\"address\":\"/events\"}},\"operations\":{\"hear\":{"
+            "\"action\":\"receive\",\"channel\":{\"$ref\":\"#/channels/c\"}}}}",
+            r->base + 7);
         rig_json(x, 200, text);
     } else if (strcmp(s->target, "/events") == 0) {
         http_reply(x, 200, "text/event-stream", BYTES_NONE,
@@ -111,9 +116,10 @@ static void answer(struct rig *r, struct http_exchange *x, struct seen *s)
         if (strstr(buf_cstr(&s->body), "notifications/"))
             http_reply(x, 202, NULL, BYTES_NONE, BYTES_NONE);
         else
-            rig_json(x, 200, hello ? "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"protocolVersion\":"
-                                     "\"2025-06-18\"}}"
-                                   : "{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{\"tools\":[]}}");
+            rig_json(x, 200,
+                     hello ? "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"protocolVersion\":"
+                             "\"2025-06-18\"}}"
+                           : "{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{\"tools\":[]}}");
     } else {
         rig_json(x, 404, "{}");
     }
@@ -147,10 +153,10 @@ static void job_done(struct act_req *req, int status, struct val *output, struct
 {
     struct job *j = req->user;
     uint64_t id = j->ev.id;
-    (void)final;
-    struct val *data = status == 0
-                           ? val_put_cstr(val_obj(), "output", output ? val_ref(output) : val_null())
-                           : val_put_cstr(val_obj(), "error", val_ref(problem));
+    (void) final;
+    struct val *data =
+        status == 0 ? val_put_cstr(val_obj(), "output", output ? val_ref(output) : val_null())
+                    : val_put_cstr(val_obj(), "error", val_ref(problem));
     flow_event_fini(&j->ev);
     j->used = false;
     step(status == 0 ? FLOW_DONE : FLOW_FAILED, id, data);
@@ -224,8 +230,9 @@ static void next(struct rig *r, unsigned round)
     buf_fini(&text);
     assert_int_equal(flow_run_new(&run, plan, &e), 0);
     step(FLOW_STARTED, 0,
-         rig_val("{\"input\":{\"id\":3},\"run\":\"r1\",\"namespace\":\"test\",\"name\":\"all-kinds\","
-                 "\"version\":\"1.0.0\",\"decider\":1,\"seed\":1}"));
+         rig_val(
+             "{\"input\":{\"id\":3},\"run\":\"r1\",\"namespace\":\"test\",\"name\":\"all-kinds\","
+             "\"version\":\"1.0.0\",\"decider\":1,\"seed\":1}"));
 }
 
 static void with_folder(struct rig *r, struct acts_args *args)

@@ -106,6 +106,18 @@ void node_flows_changed(void *user, struct bytes run, const struct flow_note *no
     ctl_flow_changed(f->node->ctl, &c);
 }
 
+static void on_progress(void *user, struct bytes run, struct bytes task, const struct val *detail)
+{
+    struct node_flows *f = user;
+    struct buf json;
+    if (!ctl_flow_watched(f->node->ctl))
+        return;
+    buf_init(&json, 1 << 20);
+    if (val_write(&json, detail) == 0)
+        ctl_flow_progress(f->node->ctl, run, task, buf_bytes(&json));
+    buf_fini(&json);
+}
+
 // A CloudEvent that some flow of this node emitted: its own listeners hear it at once.
 static void on_emit(void *user, struct bytes cloudevent)
 {
@@ -353,6 +365,7 @@ int node_flows_open(struct node *n, struct err *e)
                              .need = on_need,
                              .event = node_flows_lifecycle,
                              .changed = node_flows_changed,
+                             .progress = on_progress,
                              .stopped = on_stopped,
                              .ready = on_ready,
                              .user = f,

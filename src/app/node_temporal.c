@@ -242,7 +242,6 @@ int node_temporal_open(struct node_flows *f, bool activities_only, struct err *e
                                  .queue = c->temporal_queue,
                                  .queues = *n->worker ? n->worker : node_queues(n),
                                  .node = n->config->node_name,
-                                 .environment = n->config->environment,
                                  .expr = f->expr,
                                  .acts = f->acts,
                                  .activities_only = activities_only,
