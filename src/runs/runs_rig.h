@@ -106,7 +106,7 @@ struct rig_act { // one that runs
     char *key;
     struct val *args;
     uint32_t attempt;
-    bool cancelled;
+    bool cancelled, remote;
 };
 struct rig_expr {
     struct list link;
@@ -123,7 +123,7 @@ struct rig_key { // what is known of a command, over all lives
 
 struct rig {
     struct rig_clock clock; // first
-    struct acts acts;
+    struct acts acts, remote; // remote: of workers; a task may come to them again
     struct expr expr;
     struct journal journal; // the witness; passes on to `inner`
     struct journal *inner;
@@ -373,20 +373,18 @@ static void rig_act_over(struct timer *t)
     val_unref(problem);
 }
 
-static int rig_act_start(struct acts *acts, const struct act_args *args, struct act_req *q,
-                         struct err *e)
+static int act_begin(struct rig *r, bool remote, const struct act_args *args, struct act_req *q)
 {
-    struct rig *r = container_of(acts, struct rig, acts);
     struct rig_key *k = rig_key(r, args->key);
     struct rig_act *a = mem_new(struct rig_act);
-    (void)e;
     assert_non_null(a);
     if (!k->decided)
         rig_fail(r, "%.*s began before its command was on the disk", BYTES_FMT(args->key));
-    if (k->completed)
+    if (k->completed && !remote)
         rig_fail(r, "%.*s began again after its answer was on the disk", BYTES_FMT(args->key));
     k->begun++;
     a->rig = r;
+    a->remote = remote;
     a->req = q;
     a->key = mem_dup(args->key.p, args->key.n);
     a->args = val_ref((struct val *)(uintptr_t)args->args);
@@ -398,9 +396,8 @@ static int rig_act_start(struct acts *acts, const struct act_args *args, struct 
     return 0;
 }
 
-static void rig_act_cancel(struct acts *acts, struct act_req *q)
+static void act_stop(struct rig *r, struct act_req *q)
 {
-    struct rig *r = container_of(acts, struct rig, acts);
     list_each (it, &r->running) {
         struct rig_act *a = container_of(it, struct rig_act, link);
         if (a->req != q)
@@ -411,7 +408,32 @@ static void rig_act_cancel(struct acts *acts, struct act_req *q)
     }
 }
 
-static const struct acts_ops rig_acts_ops = {rig_act_start, rig_act_cancel};
+static int rig_act_start(struct acts *acts, const struct act_args *args, struct act_req *q,
+                         struct err *e)
+{
+    (void)e;
+    return act_begin(container_of(acts, struct rig, acts), false, args, q);
+}
+
+static void rig_act_cancel(struct acts *acts, struct act_req *q)
+{
+    act_stop(container_of(acts, struct rig, acts), q);
+}
+
+static int remote_start(struct acts *acts, const struct act_args *args, struct act_req *q,
+                        struct err *e)
+{
+    (void)e;
+    return act_begin(container_of(acts, struct rig, remote), true, args, q);
+}
+
+static void remote_cancel(struct acts *acts, struct act_req *q)
+{
+    act_stop(container_of(acts, struct rig, remote), q);
+}
+
+static const struct acts_ops rig_acts_ops = {rig_act_start, rig_act_cancel},
+                             rig_remote_ops = {remote_start, remote_cancel};
 
 // ---- evaluations: what is not plain gives [42] --------------------------------------------------
 
@@ -547,8 +569,11 @@ static void rig_die(struct rig *r)
     journal_memory_crash(r->inner);
     runs_free(r->runs);
     r->runs = NULL;
-    list_each_safe (it, &r->running)
-        rig_act_free(container_of(it, struct rig_act, link));
+    list_each_safe (it, &r->running) {
+        struct rig_act *a = container_of(it, struct rig_act, link);
+        if (!a->remote) // a worker lives on
+            rig_act_free(a);
+    }
     list_each_safe (it, &r->evals) {
         struct rig_expr *x = container_of(it, struct rig_expr, link);
         rig_timer_stop(&r->clock.base, &x->timer);
@@ -566,6 +591,7 @@ static void rig_init(struct rig *r)
     memset(r, 0, sizeof *r);
     rig_clock_init(&r->clock);
     r->acts.ops = &rig_acts_ops;
+    r->remote.ops = &rig_remote_ops;
     r->expr.ops = &rig_expr_ops;
     r->journal.ops = &witness_ops;
     list_init(&r->running);
