@@ -13,7 +13,8 @@
     "      with: {method: post, endpoint: 'http://t.example/x', body: " body "}\n"
 
 // What an activity gives: its body; "fail" fails until the attempt of that number.
-static int corpus_act(struct rig *r, const struct act_args *a, struct val **output, struct val **problem)
+static int corpus_act(struct rig *r, const struct act_args *a, struct val **output,
+                      struct val **problem)
 {
     struct val *body = val_get_cstr(a->args, "body");
     int64_t good = val_i64(val_get_cstr(body, "good"), 0);

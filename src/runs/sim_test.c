@@ -298,10 +298,10 @@ static void play_init(struct play *p, uint64_t seed)
     r->activities_max = chance(p, 300) ? 2 : 0;
     r->chapter_max = chance(p, 500) ? 16 : 0;
     r->away = chance(p, 300) ? 100 : 0;
-    r->faults = (struct journal_faults){.seed = seed,
-                                        .full = (uint32_t)rng_below(&p->rng, 100),
-                                        .delay_ms_max =
-                                            r->away ? 0 : (uint32_t)rng_below(&p->rng, 40)};
+    r->faults =
+        (struct journal_faults){.seed = seed,
+                                .full = (uint32_t)rng_below(&p->rng, 100),
+                                .delay_ms_max = r->away ? 0 : (uint32_t)rng_below(&p->rng, 40)};
     struct bus_args b = {.timers = &r->clock.base,
                          .environment = "dev",
                          .source = "/sim",

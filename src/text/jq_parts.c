@@ -275,7 +275,7 @@ __attribute__((noinline)) struct val *jq_one_parts(struct jq_run *x, const struc
         bool last = i + 1 == count && !needs_in;
         vals[i] = jq_one(x, parts[i], env, last ? in : val_keep(in));
         if (last)
-            in = &val_null_;
+            in = val_null();
         if (!vals[i])
             break;
     }

@@ -44,8 +44,6 @@ struct val_obj {
     struct val_member first[];
 };
 
-extern struct val val_null_, val_false_, val_true_;
-
 static inline bool val_sole(const struct val *v)
 {
     return v->refs == 1;
