@@ -169,16 +169,12 @@ static int product_part(void *arg, struct val *value)
         return p->end(p);
     // Values that another round needs stay; apply gets its own references.
     struct val *vals[JQ_PARTS_MAX];
-    vals[0] = vals[1] = vals[2] = NULL; // some nodes have fewer
     for (size_t k = 0; k < p->count; k++)
         vals[k] = val_keep(p->vals[k]);
     struct val *v = apply(p->x, p->n, p->env, val_keep(p->in), vals);
     for (size_t k = 0; k < p->count; k++)
         val_unref(vals[k]);
-    if (v)
-        return p->out(p->arg, v);
-    (void)jq_skipped(p->x, p->n);
-    return p->x->flow;
+    return v ? p->out(p->arg, v) : p->x->flow;
 }
 
 static int product_next(struct product *p, size_t i)
@@ -267,7 +263,6 @@ __attribute__((noinline)) struct val *jq_one_parts(struct jq_run *x, const struc
 {
     const struct jq_node *parts[JQ_PARTS_MAX];
     struct val *vals[JQ_PARTS_MAX];
-    vals[0] = vals[1] = vals[2] = NULL; // some nodes have fewer
     size_t count = parts_of(n, parts), i = 0;
     bool needs_in =
         n->op >= J_GETPATH || n->op == J_ASSIGN || n->op == J_UPDATE || n->op == J_ALTSET;
@@ -275,19 +270,17 @@ __attribute__((noinline)) struct val *jq_one_parts(struct jq_run *x, const struc
         bool last = i + 1 == count && !needs_in;
         vals[i] = jq_one(x, parts[i], env, last ? in : val_keep(in));
         if (last)
-            in = val_null();
+            in = &val_null_;
         if (!vals[i])
             break;
     }
     struct val *v = i == count ? apply(x, n, env, in, vals) : drop(in);
-    if (i == count && !v)
-        (void)jq_skipped(x, n);
     while (i-- > 0)
         val_unref(vals[i]);
     return v;
 }
 
-// Objects may have many parts: one after the other.
+// Objects and strings may have many parts: one after the other.
 struct val *jq_one_object(struct jq_run *x, const struct jq_node *n, const struct jq_env *env,
                           struct val *in)
 {
@@ -304,4 +297,26 @@ struct val *jq_one_object(struct jq_run *x, const struct jq_node *n, const struc
     }
     val_unref(in);
     return obj;
+}
+
+struct val *jq_one_string(struct jq_run *x, const struct jq_node *n, const struct jq_env *env,
+                          struct val *in)
+{
+    struct buf out;
+    buf_init(&out, x->bytes + 64);
+    bool good = true;
+    for (size_t i = 0; i < n->kid_count && good; i++) {
+        const struct jq_node *kid = n->kids[i];
+        struct val *v = jq_one(x, kid, env, val_keep(in));
+        if (v && (kid->op != J_LIT || kid->sub != JQ_LIT_TEXT))
+            v = jq_format(x, (enum jq_format)n->sub, v);
+        good = v != NULL;
+        (void)buf_put(&out, val_bytes(v));
+        val_unref(v);
+    }
+    val_unref(in);
+    if (good)
+        return jq_buf(x, &out);
+    buf_fini(&out);
+    return NULL;
 }
