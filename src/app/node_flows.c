@@ -219,6 +219,7 @@ static void on_need(void *user, uint64_t ticket, const struct flow_need *need)
         t->args = val_put_cstr(val_obj(), "method", val_cstr("get"));
         t->args = val_put_cstr(t->args, "endpoint", endpoint);
         t->args = val_put_cstr(t->args, "output", val_cstr("text"));
+        t->args = val_put_cstr(t->args, "redirect", val_bool(true)); // followed
         struct act_args args = {.kind = BYTES("http"),
                                 .run = BYTES("document"),
                                 .task = need->uri,
