@@ -291,7 +291,7 @@ static bool on_doc(void *user, struct bytes key, struct bytes value)
 static void on_docs(struct op *o, int status, const struct err *e)
 {
     if (status)
-        runs_stop(o->s, status, e);
+        runs_start_failed(o->s, runs_docs_start, status, e);
     else
         runs_schedules_start(o->s);
 }
@@ -306,7 +306,7 @@ void runs_docs_start(struct runs *s)
     if (!rc)
         return;
     runs_op_free(o);
-    runs_stop(s, rc, &e);
+    runs_start_failed(s, runs_docs_start, rc, &e);
 }
 
 void runs_docs_free(struct runs *s)

@@ -291,7 +291,7 @@ static struct post *next(struct run *r)
 static bool may_step(struct run *r)
 {
     struct runs *s = r->s;
-    if (r->state != RUN_LIVE || r->unsent || s->stopped || s->closing)
+    if (r->state != RUN_LIVE || !list_empty(&r->unsent) || s->stopped || s->closing)
         return false;
     bool known = s->listed || (s->mails_read && r->last); // is there one of this name already?
     if (!s->full && known && s->write_count < RUNS_WRITES_MAX)
@@ -332,9 +332,9 @@ void runs_pump_all(struct runs *s)
     while (!list_empty(&now)) {
         struct run *r = container_of(now.next, struct run, ready);
         list_del(&r->ready);
-        if (r->unsent)
-            runs_write_send(steal(&r->unsent));
-        else
+        if (list_empty(&r->unsent))
             runs_pump(r);
+        else
+            runs_write_again(r);
     }
 }

@@ -272,7 +272,7 @@ static void begin(struct job *j)
         j->where = JOB_LINE;
         s->acts_waiting++;
         list_add_head(&r->line, &j->line);
-        runs_again(s);
+        runs_again(s, 5);
         return;
     }
     runs_job_refuse(j, rc, &e);

@@ -32,6 +32,7 @@ struct run *runs_new_run(struct runs *s, struct spot *p, struct flow_plan *plan)
     list_init(&r->line);
     list_init(&r->turn);
     list_init(&r->looks);
+    list_init(&r->unsent);
     list_add_tail(&s->loaded, &r->link);
     s->loaded_count++;
     p->run = r;
@@ -110,8 +111,8 @@ void runs_forget(struct run *r, int status, const struct err *e)
     r->pins++;
     s->loaded_count--;
     load_free(r->load);
-    if (r->unsent) {
-        struct write *w = steal(&r->unsent);
+    while (!list_empty(&r->unsent)) {
+        struct write *w = container_of(r->unsent.next, struct write, unsent);
         struct post *p = steal(&w->post);
         runs_write_free(w);
         runs_post_fail(s, p, status, e);
@@ -147,8 +148,9 @@ void runs_forget(struct run *r, int status, const struct err *e)
 
 static bool idle(const struct run *r)
 {
-    return r->state == RUN_LIVE && !r->writes && !r->pins && !r->unsent && !r->yielded &&
-           !r->roll && list_empty(&r->inbox) && list_empty(&r->jobs) && list_empty(&r->ready);
+    return r->state == RUN_LIVE && !r->writes && !r->pins && list_empty(&r->unsent) &&
+           !r->yielded && !r->roll && list_empty(&r->inbox) && list_empty(&r->jobs) &&
+           list_empty(&r->ready);
 }
 
 static void evict(struct run *r)
@@ -348,7 +350,7 @@ static void failed(struct load *l, int status, const struct err *e)
     struct run *r = l->run;
     struct runs *s = l->s;
     struct spot *spot = r->spot;
-    bool again = spot->mine && (status == E_NOMEM || status == E_FULL);
+    bool again = spot->mine && runs_passing(status);
     load_free(l);
     spot->mine = false;
     if (again) { // as if it had a timer
@@ -450,7 +452,7 @@ static void read(struct load *l)
         l->reading = false;
         s->load_count--;
         list_add_head(&s->loads, &l->link);
-        runs_again(s);
+        runs_again(s, 5);
         return;
     }
     failed(l, rc, &e);

@@ -360,7 +360,9 @@ static void on_mails(struct op *o, int status, const struct err *e)
 {
     struct runs *s = o->s;
     if (status) {
-        runs_stop(s, status, e);
+        list_each_safe (it, &s->old_mails)
+            runs_mail_free(container_of(it, struct mail, link));
+        runs_start_failed(s, runs_mails_start, status, e);
         return;
     }
     s->mails_read = true;
@@ -387,5 +389,5 @@ void runs_mails_start(struct runs *s)
     if (!rc)
         return;
     runs_op_free(o);
-    runs_stop(s, rc, &e);
+    runs_start_failed(s, runs_mails_start, rc, &e);
 }

@@ -20,10 +20,29 @@ void runs_soon(struct runs *s)
     (void)timer_start(s->args.timers, &s->soon, 0);
 }
 
-void runs_again(struct runs *s)
+void runs_again(struct runs *s, int64_t ms)
 {
     if (!s->again_armed)
-        s->again_armed = !timer_start(s->args.timers, &s->again, 5);
+        s->again_armed = !timer_start(s->args.timers, &s->again, ms);
+}
+
+bool runs_passing(int status)
+{
+    return status == E_FULL || status == E_NOMEM || status == E_LOCKED || status == E_UNAVAILABLE;
+}
+
+static void on_starting(struct timer *t)
+{
+    struct runs *s = t->user;
+    s->start_step(s);
+}
+
+void runs_start_failed(struct runs *s, void (*step)(struct runs *s), int status,
+                       const struct err *e)
+{
+    s->start_step = step;
+    if (!runs_passing(status) || timer_start(s->args.timers, &s->starting, 1000))
+        runs_stop(s, status, e);
 }
 
 bool runs_down(const struct runs *s, struct err *e)
@@ -44,7 +63,8 @@ static void on_op(struct journal_req *r, int status, const struct err *e)
     list_del(&o->link);
     if (o->done)
         o->done(o, status, e);
-    mem_free(o);
+    if (!o->again)
+        mem_free(o);
     runs_check_closed(s);
 }
 
@@ -80,11 +100,18 @@ static void give_up(struct runs *s)
     timer_stop(s->args.timers, &s->wake);
     timer_stop(s->args.timers, &s->refill);
     timer_stop(s->args.timers, &s->prune);
+    timer_stop(s->args.timers, &s->starting);
     list_each (it, &s->loaded) {
         struct run *r = container_of(it, struct run, link);
         while (!list_empty(&r->inbox)) {
             struct post *p = container_of(r->inbox.next, struct post, link);
             list_del(&p->link);
+            runs_post_fail(s, p, e.code, &e);
+        }
+        while (!list_empty(&r->unsent)) {
+            struct write *w = container_of(r->unsent.next, struct write, unsent);
+            struct post *p = steal(&w->post);
+            runs_write_free(w);
             runs_post_fail(s, p, e.code, &e);
         }
         while (!list_empty(&r->jobs))
@@ -245,6 +272,7 @@ int runs_new(struct runs **ret, const struct runs_args *args, struct err *e)
     s->again = (struct timer){.fn = on_again, .user = s};
     s->refill = (struct timer){.fn = on_refill, .user = s};
     s->prune = (struct timer){.fn = on_prune, .user = s};
+    s->starting = (struct timer){.fn = on_starting, .user = s};
     buf_init(&s->text, RUNS_TEXT_MAX);
     if (copy_args(s, args)) {
         runs_free(s);
@@ -312,7 +340,7 @@ void runs_free(struct runs *s)
 {
     if (!s)
         return;
-    struct timer *timers[] = {&s->wake, &s->soon, &s->again, &s->refill, &s->prune};
+    struct timer *timers[] = {&s->wake, &s->soon, &s->again, &s->refill, &s->prune, &s->starting};
     for (size_t i = 0; i < sizeof timers / sizeof *timers; i++)
         timer_stop(s->args.timers, timers[i]);
     s->freeing = true;

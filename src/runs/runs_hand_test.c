@@ -504,6 +504,53 @@ static void test_full(void **state)
     }
 }
 
+// A server that is away now and then: what was stepped ahead goes again, in its order.
+static void test_away(void **state)
+{
+    struct rig *r = *state;
+    static const char doc[] = HEAD("away") "do:\n" CALL(
+        "a", "1") "  - l: {listen: {to: {all: [{with: {type: com.a}}, "
+                  "{with: {type: com.b}}, {with: {type: com.c}}]}}}\n" CALL("c", "'${ . }'");
+    struct asked all[30], signals[90];
+    r->away = 300;
+    for (int i = 0; i < 30; i++) {
+        char id[16], text[200];
+        (void)snprintf(id, sizeof id, "w%d", i);
+        begin_flow(r, doc, id, "{}", &all[i], true);
+        rig_run(r, 600);
+        for (int n = 0; n < 3; n++) { // on each other's heels
+            (void)snprintf(text, sizeof text,
+                           "{\"specversion\":\"1.0\",\"id\":\"%d\",\"source\":\"/"
+                           "t\",\"type\":\"com.%c\",\"data\":%d}",
+                           n, 'a' + n, n);
+            struct val *v = json(text);
+            asked_init(&signals[i * 3 + n]);
+            runs_signal(r->runs, bytes_of(id), v, &signals[i * 3 + n].r);
+            val_unref(v);
+        }
+    }
+    rig_run(r, MINUTE);
+    for (int i = 0; i < 90; i++) {
+        assert_int_equal(signals[i].dones, 1);
+        assert_int_equal(signals[i].status, 0);
+        asked_fini(&signals[i]);
+    }
+    for (int i = 0; i < 30; i++) {
+        assert_int_equal(all[i].dones, 1);
+        assert_json(val_get_cstr(all[i].json, "output"), "[0,1,2]");
+        asked_fini(&all[i]);
+    }
+    r->away = 1000; // and when it stays away, it can be left
+    begin_flow(r, doc, "x", "{}", &all[0], true);
+    rig_run(r, 3000);
+    assert_int_equal(all[0].dones, 0);
+    rig_close(r);
+    assert_int_equal(all[0].status, E_UNAVAILABLE);
+    asked_fini(&all[0]);
+    r->away = 0;
+    rig_start(r);
+}
+
 static void test_limits(void **state)
 {
     struct rig *r = *state;
@@ -549,6 +596,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_journal_stops, setup, teardown),
         cmocka_unit_test_setup_teardown(test_another_owner, setup, teardown),
         cmocka_unit_test_setup_teardown(test_full, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_away, setup, teardown),
         cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
     };
     return cmocka_run_group_tests_name("runs_hand", tests, NULL, NULL);

@@ -64,7 +64,7 @@ struct run {
     struct list line; // jobs that wait for a place
     struct list turn; // of runs with such jobs
     size_t writes, pins;
-    struct write *unsent; // stepped, but the journal had no room
+    struct list unsent; // stepped, but the journal did not take them: in order, to be sent again
     bool yielded, tick; // a tick is wanted after the commit; now
     struct val *roll; // rolled is wanted, with this state
     bool ended, pumping;
@@ -136,6 +136,7 @@ struct write {
     uint64_t first;
     bool row;
     struct list link;    // s->writes
+    struct list unsent;  // the run's
     struct list jobs;    // by `written`: to be begun
     struct list cancels; // by `link`: not wanted any more
     struct list mails;   // out
@@ -155,6 +156,7 @@ struct op {
     struct list link;
     struct runs *s;
     void (*done)(struct op *o, int status, const struct err *e); // o is freed after it
+    bool again; // it is not: it will be used again
     void *user;
 };
 
@@ -236,7 +238,8 @@ struct runs {
     struct spot **heap;
     size_t heap_count, heap_cap;
     int64_t window_ms; // wall; timers before are in the heap
-    struct timer wake, soon, refill, again, prune;
+    struct timer wake, soon, refill, again, prune, starting;
+    void (*start_step)(struct runs *s);
     struct runs_worker *worker;
     size_t workers_closing;
     struct list receipts, firings;
@@ -250,8 +253,9 @@ struct runs {
     struct buf text;
     struct bytes *slices;
     size_t slice_cap;
-    char page[RUNS_ID_MAX + 1]; // id of the last row of the start's listing
-    size_t page_rows;
+    // Ids of the last row of the start's listing, of its page before
+    char page[RUNS_ID_MAX + 1], page_before[RUNS_ID_MAX + 1];
+    size_t page_rows, page_open;
     bool page_failed, wake_armed, again_armed, loading;
     int64_t wake_due_ms;
     uint64_t prune_count;
@@ -268,6 +272,9 @@ struct op *runs_op(struct runs *s, void (*done)(struct op *o, int status, const 
 void runs_op_free(struct op *o);
 void runs_stop(struct runs *s, int status, const struct err *e); // the journal stopped
 bool runs_down(const struct runs *s, struct err *e); // stopped or closing
+bool runs_passing(int status); // the journal may fare better soon
+void runs_start_failed(struct runs *s, void (*step)(struct runs *s), int status,
+                       const struct err *e); // again, or all stops
 void runs_check_closed(struct runs *s);
 void runs_check_ready(struct runs *s);
 
@@ -293,7 +300,7 @@ void runs_unpin(struct run *r);
 void runs_free_run(struct run *r); // with all that is on its way: only when all is freed
 void runs_load_go(struct runs *s);
 int runs_listens_of(struct run *r, char **ret);
-void runs_again(struct runs *s); // in a moment: somebody had no room
+void runs_again(struct runs *s, int64_t ms); // in a moment: somebody had no room
 
 // plans.c
 struct flow_plan *runs_plan(struct runs *s, struct bytes hash); // borrowed, or NULL
@@ -304,6 +311,7 @@ void runs_plans_free(struct runs *s);
 // write.c: a step's event and commands on their way to the disk
 struct write *runs_write_new(struct run *r, struct post *p);
 void runs_write_send(struct write *w); // may forget the run
+void runs_write_again(struct run *r); // what is unsent
 int runs_row_check(struct write *w);
 // drive.c: events in, commands out
 struct post *runs_post_new(enum flow_type t, uint64_t id, struct val *takes_data);

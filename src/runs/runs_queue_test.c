@@ -80,7 +80,7 @@ static struct runs_worker *worker_with(struct rig *r, double rate)
     struct err e = {0};
     struct runs_worker_args a = {.timers = &r->clock.base,
                                  .bus = r->bus,
-                                 .acts = &r->acts,
+                                 .acts = &r->remote,
                                  .environment = "dev",
                                  .node = "w",
                                  .queues = heavy,
@@ -290,7 +290,7 @@ static void test_two_nodes(void **state)
     struct runs *s = NULL;
     args.node = "n2";
     args.queues = heavy;
-    args.acts = &r->acts;
+    args.acts = &r->remote;
     struct journal_args ja = {.timers = &r->clock.base, .owner = "n2", .disk = r->disk};
     assert_int_equal(journal_memory_open(&ja, &j, &e), 0);
     args.journal = j;

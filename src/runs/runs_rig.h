@@ -106,7 +106,7 @@ struct rig_act { // one that runs
     char *key;
     struct val *args;
     uint32_t attempt;
-    bool cancelled;
+    bool cancelled, remote;
 };
 struct rig_expr {
     struct list link;
@@ -123,7 +123,7 @@ struct rig_key { // what is known of a command, over all lives
 
 struct rig {
     struct rig_clock clock; // first
-    struct acts acts;
+    struct acts acts, remote; // remote: of workers; a task may come to them again
     struct expr expr;
     struct journal journal; // the witness; passes on to `inner`
     struct journal *inner;
@@ -140,6 +140,8 @@ struct rig {
         crash_at; // when the write of this number is on the disk, before that is told; 0: never
     unsigned crash_call; // when it is on its way
     bool crash, stuck; // now; stuck: activities never answer
+    unsigned away; // of a thousand writes so many fail for now
+    int64_t away_until_ms;
     unsigned lives, evaluated;
     size_t loaded_max, activities_max;
     uint64_t chapter_max;
@@ -197,11 +199,13 @@ struct watch { // of a write or a read under way
     unsigned number;
     bool (*on_entry)(void *user, uint64_t number, struct bytes entry);
     void *user;
+    struct timer away;
 };
 
 static void watch_free(struct watch *w)
 {
     list_del(&w->link);
+    rig_timer_stop(&w->rig->clock.base, &w->away);
     for (size_t i = 0; i < w->count; i++)
         mem_free(w->entries[i]);
     mem_free(w->entries);
@@ -224,6 +228,13 @@ static void watch_done(struct journal_req *q, int status, const struct err *e)
         r->writes_acked++;
     watch_free(w);
     outer->done(outer, status, e);
+}
+
+static void watch_away(struct timer *t)
+{
+    struct watch *w = t->user;
+    struct err e = {0};
+    watch_done(&w->req, err_set(&e, E_UNAVAILABLE, "the server is away"), &e);
 }
 
 static struct rig *rig_of(struct journal *j)
@@ -255,6 +266,13 @@ static int witness_write(struct journal *j, const struct journal_write *x, struc
     w->entries = mem_array(w->count + 1, sizeof *w->entries);
     for (size_t i = 0; i < w->count; i++)
         w->entries[i] = mem_dup(c->entries[i].p, c->entries[i].n);
+    bool away = r->away && rng_below(&r->rng, 1000) < r->away;
+    if (away || r->away_until_ms > r->clock.now_ms) { // nothing is kept; told in order
+        if (r->away_until_ms <= r->clock.now_ms)
+            r->away_until_ms = r->clock.now_ms + 1 + (int64_t)rng_below(&r->rng, 4);
+        w->away = (struct timer){.fn = watch_away, .user = w};
+        return rig_timer_start(&r->clock.base, &w->away, r->away_until_ms - r->clock.now_ms);
+    }
     int rc = journal_write(r->inner, x, &w->req, e);
     if (rc)
         watch_free(w);
@@ -355,20 +373,18 @@ static void rig_act_over(struct timer *t)
     val_unref(problem);
 }
 
-static int rig_act_start(struct acts *acts, const struct act_args *args, struct act_req *q,
-                         struct err *e)
+static int act_begin(struct rig *r, bool remote, const struct act_args *args, struct act_req *q)
 {
-    struct rig *r = container_of(acts, struct rig, acts);
     struct rig_key *k = rig_key(r, args->key);
     struct rig_act *a = mem_new(struct rig_act);
-    (void)e;
     assert_non_null(a);
     if (!k->decided)
         rig_fail(r, "%.*s began before its command was on the disk", BYTES_FMT(args->key));
-    if (k->completed)
+    if (k->completed && !remote)
         rig_fail(r, "%.*s began again after its answer was on the disk", BYTES_FMT(args->key));
     k->begun++;
     a->rig = r;
+    a->remote = remote;
     a->req = q;
     a->key = mem_dup(args->key.p, args->key.n);
     a->args = val_ref((struct val *)(uintptr_t)args->args);
@@ -380,9 +396,8 @@ static int rig_act_start(struct acts *acts, const struct act_args *args, struct 
     return 0;
 }
 
-static void rig_act_cancel(struct acts *acts, struct act_req *q)
+static void act_stop(struct rig *r, struct act_req *q)
 {
-    struct rig *r = container_of(acts, struct rig, acts);
     list_each (it, &r->running) {
         struct rig_act *a = container_of(it, struct rig_act, link);
         if (a->req != q)
@@ -393,7 +408,32 @@ static void rig_act_cancel(struct acts *acts, struct act_req *q)
     }
 }
 
-static const struct acts_ops rig_acts_ops = {rig_act_start, rig_act_cancel};
+static int rig_act_start(struct acts *acts, const struct act_args *args, struct act_req *q,
+                         struct err *e)
+{
+    (void)e;
+    return act_begin(container_of(acts, struct rig, acts), false, args, q);
+}
+
+static void rig_act_cancel(struct acts *acts, struct act_req *q)
+{
+    act_stop(container_of(acts, struct rig, acts), q);
+}
+
+static int remote_start(struct acts *acts, const struct act_args *args, struct act_req *q,
+                        struct err *e)
+{
+    (void)e;
+    return act_begin(container_of(acts, struct rig, remote), true, args, q);
+}
+
+static void remote_cancel(struct acts *acts, struct act_req *q)
+{
+    act_stop(container_of(acts, struct rig, remote), q);
+}
+
+static const struct acts_ops rig_acts_ops = {rig_act_start, rig_act_cancel},
+                             rig_remote_ops = {remote_start, remote_cancel};
 
 // ---- evaluations: what is not plain gives [42] --------------------------------------------------
 
@@ -529,8 +569,11 @@ static void rig_die(struct rig *r)
     journal_memory_crash(r->inner);
     runs_free(r->runs);
     r->runs = NULL;
-    list_each_safe (it, &r->running)
-        rig_act_free(container_of(it, struct rig_act, link));
+    list_each_safe (it, &r->running) {
+        struct rig_act *a = container_of(it, struct rig_act, link);
+        if (!a->remote) // a worker lives on
+            rig_act_free(a);
+    }
     list_each_safe (it, &r->evals) {
         struct rig_expr *x = container_of(it, struct rig_expr, link);
         rig_timer_stop(&r->clock.base, &x->timer);
@@ -548,6 +591,7 @@ static void rig_init(struct rig *r)
     memset(r, 0, sizeof *r);
     rig_clock_init(&r->clock);
     r->acts.ops = &rig_acts_ops;
+    r->remote.ops = &rig_remote_ops;
     r->expr.ops = &rig_expr_ops;
     r->journal.ops = &witness_ops;
     list_init(&r->running);

@@ -331,7 +331,7 @@ static void on_cursors(struct op *o, int status, const struct err *e)
 {
     struct runs *s = o->s;
     if (status) {
-        runs_stop(s, status, e);
+        runs_start_failed(s, runs_schedules_start, status, e);
         return;
     }
     s->docs_read = true;
@@ -357,7 +357,7 @@ void runs_schedules_start(struct runs *s)
     if (!rc)
         return;
     runs_op_free(o);
-    runs_stop(s, rc, &e);
+    runs_start_failed(s, runs_schedules_start, rc, &e);
 }
 
 void runs_schedules_free(struct runs *s)

@@ -251,7 +251,7 @@ static bool on_open(void *user, const struct journal_run *row)
         memcpy(s->page, row->id.p, row->id.n);
         s->page[row->id.n] = '\0';
     }
-    s->stats.open += !(p && p->open);
+    s->page_open += !(p && p->open);
     if (!take_row(s, row))
         s->page_failed = true;
     return true;
@@ -265,10 +265,12 @@ static void on_page(struct op *o, int status, const struct err *e)
     struct err why = {0};
     if (!status && s->page_failed)
         status = err_set(&why, E_NOMEM, "what is open does not fit into memory");
-    if (status) {
-        runs_stop(s, status, e ? e : &why);
+    if (status) { // the page once more
+        memcpy(s->page, s->page_before, sizeof s->page);
+        runs_start_failed(s, list_page, status, e ? e : &why);
         return;
     }
+    s->stats.open += s->page_open;
     if (s->page_rows == PAGE) {
         list_page(s);
         return;
@@ -289,7 +291,9 @@ static void list_page(struct runs *s)
                              .limit = PAGE,
                              .on_run = on_open,
                              .user = s};
-    s->page_rows = 0;
+    s->page_rows = s->page_open = 0;
+    s->page_failed = false;
+    memcpy(s->page_before, s->page, sizeof s->page);
     if (!a.after.n)
         a.after = BYTES_NONE;
     int rc = o ? journal_list(s->args.journal, &a, &o->req, &e)
@@ -297,7 +301,7 @@ static void list_page(struct runs *s)
     if (!rc)
         return;
     runs_op_free(o);
-    runs_stop(s, rc, &e);
+    runs_start_failed(s, list_page, rc, &e);
 }
 
 // Refilled long before the window ends.

@@ -14,6 +14,7 @@ struct write *runs_write_new(struct run *r, struct post *p)
     w->s = r->s;
     w->run = r;
     list_init(&w->link);
+    list_init(&w->unsent);
     list_init(&w->jobs);
     list_init(&w->cancels);
     list_init(&w->mails);
@@ -31,6 +32,7 @@ struct write *runs_write_new(struct run *r, struct post *p)
 void runs_write_free(struct write *w)
 {
     list_del(&w->link);
+    list_del(&w->unsent);
     list_each_safe (it, &w->jobs)
         list_del(it);
     list_each_safe (it, &w->cancels)
@@ -243,6 +245,7 @@ static int send(struct write *w, struct val *puts, struct err *e)
         all.doc_hash = bytes_of(about.hash);
         all.doc = about.bundle;
     }
+    w->op->again = false;
     rc = journal_write(s->args.journal, &all, &w->op->req, e);
     mem_free(list);
     return rc;
@@ -277,11 +280,11 @@ void runs_write_send(struct write *w)
     if (!rc)
         rc = send(w, val_len(puts) ? puts : NULL, &e);
     if (rc == E_FULL) {
-        r->unsent = w;
+        list_add_head(&r->unsent, &w->unsent);
         s->full = true;
         if (list_empty(&r->ready))
             list_add_head(&s->ready, &r->ready);
-        runs_again(s);
+        runs_again(s, 5);
         return;
     }
     if (rc) {
@@ -290,6 +293,45 @@ void runs_write_send(struct write *w)
     }
     r->writes++;
     s->write_count++;
+}
+
+void runs_write_again(struct run *r)
+{
+    struct runs *s = r->s;
+    if (r->writes) // those before them have not come back yet
+        return;
+    r->pins++;
+    while (r->state == RUN_LIVE && !list_empty(&r->unsent) && !s->full && !runs_down(s, NULL)) {
+        struct write *w = container_of(r->unsent.next, struct write, unsent);
+        list_del(&w->unsent);
+        runs_write_send(w);
+    }
+    if (r->state == RUN_LIVE && list_empty(&r->unsent))
+        runs_pump(r);
+    runs_unpin(r);
+}
+
+// Nothing of it was kept, and another try may do: so those that were on their way after it fail,
+// too, and all go again in their order.
+static bool put_back(struct write *w, struct op *o, int status)
+{
+    struct run *r = w->run;
+    struct runs *s = w->s;
+    bool later = !list_empty(&r->unsent);
+    if (!status || r->state != RUN_LIVE || !(later || runs_passing(status)))
+        return false;
+    o->again = true;
+    w->op = o;
+    list_init(&o->link);
+    list_add_tail(&s->ops, &o->link);
+    list_add_tail(&r->unsent, &w->unsent);
+    if (r->writes)
+        return true;
+    list_del(&r->ready);
+    list_add_tail(&s->ready, &r->ready);
+    s->full = true;
+    runs_again(s, 200);
+    return true;
 }
 
 // ---- it is on the disk --------------------------------------------------------------------------
@@ -370,12 +412,15 @@ static void on_written(struct op *o, int status, const struct err *e)
     r->pins++;
     r->writes--;
     s->write_count--;
-    s->full = false;
+    s->full &= status != 0;
     if (status && !s->stopped) {
         journal_stats(s->args.journal, &journal);
-        if (journal.stopped || (status != E_CONFLICT && status != E_EXISTS))
+        if (journal.stopped)
             runs_stop(s, status, e);
-        else if (r->state != RUN_GONE)
+        else if (put_back(w, o, status)) {
+            runs_unpin(r);
+            return;
+        } else if (r->state != RUN_GONE)
             runs_forget(r, status, e);
     }
     if (!status && r->state == RUN_LIVE && !s->stopped) {
