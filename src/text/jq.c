@@ -120,7 +120,7 @@ static int bind_globals(const struct jq *p, const struct jq_args *args, struct v
             k++;
         if (k == args->var_count)
             return err_set(e, E_INVALID, "jq: $%.*s is not defined", BYTES_FMT(p->vars[i]));
-        globals[i] = args->vars[k].value ? args->vars[k].value : &val_null_;
+        globals[i] = args->vars[k].value ? args->vars[k].value : VAL_NULL;
     }
     return 0;
 }

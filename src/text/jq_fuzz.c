@@ -37,8 +37,11 @@ static void check_result(const struct val *v)
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
     static const char *const inputs[] = {
-        "null", "{\"a\":{\"b\":2,\"c\":[1,2]},\"b\":[3,{\"a\":null}]}", "[1,[2,3],{\"a\":\"x\"}]",
-        "\"a,\xc3\xa4\"", "-1.5",
+        "null",
+        "{\"a\":{\"b\":2,\"c\":[1,2]},\"b\":[3,{\"a\":null}]}",
+        "[1,[2,3],{\"a\":\"x\"}]",
+        "\"a,\xc3\xa4\"",
+        "-1.5",
     };
     AUTO(jq) program = NULL;
     AUTO(val) in = NULL;
@@ -58,7 +61,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
     while (jq_each_var(program, &at, &name))
         if (bytes_is(name, "secrets") && !secret)
             abort();
-    if (val_parse(&in, bytes_of(input), NULL) != 0 || val_parse(&before, bytes_of(input), NULL) != 0)
+    if (val_parse(&in, bytes_of(input), NULL) != 0 ||
+        val_parse(&before, bytes_of(input), NULL) != 0)
         abort();
     int again_rc;
     AUTO(val) v = once(program, in, &rc);

@@ -229,7 +229,7 @@ NATIVE(do_from_entries)
         struct val *value = val_get_cstr(entry, "value");
         if (!value && entry->kind == JSON_OBJ)
             value = val_get_cstr(entry, "Value");
-        v = jq_put(x, v, key, val_keep(value ? value : &val_null_));
+        v = jq_put(x, v, key, val_keep(value ? value : VAL_NULL));
     }
     return swap(in, v);
 }

@@ -189,7 +189,7 @@ struct val *jq_index(struct jq_run *x, struct val *of, struct val *key)
         v = of;
     } else if (key->kind == JSON_OBJ && (of->kind == JSON_ARR || of->kind == JSON_STR)) {
         struct val *from = val_get_cstr(key, "start"), *to = val_get_cstr(key, "end");
-        v = jq_slice(x, of, val_keep(from ? from : &val_null_), val_keep(to ? to : &val_null_));
+        v = jq_slice(x, of, val_keep(from ? from : VAL_NULL), val_keep(to ? to : VAL_NULL));
     } else if (of->kind == JSON_ARR && key->kind == JSON_ARR) {
         return indices_of(x, of, key);
     } else {

@@ -392,7 +392,7 @@ static struct jq_node *known_call(struct jq_parser *s, struct bytes name, struct
     case KNOWN_UNSUPPORTED:
         jq_parse_unsupported(s, name);
         return jq_node_make(s, J_EMPTY, NULL, NULL, true);
-    case KNOWN_NOT: break;
+    default: break; // KNOWN_NOT
     }
     if (bytes_chr(name, ':') >= 0) {
         s->rc = err_set(s->e, E_FORBIDDEN, "jq: programs cannot use modules");

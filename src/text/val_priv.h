@@ -44,7 +44,10 @@ struct val_obj {
     struct val_member first[];
 };
 
-extern struct val val_null_, val_false_, val_true_;
+extern const struct val val_constants[3]; // null, false, true: never written, whoever owns them
+#define VAL_NULL ((struct val *)(uintptr_t)&val_constants[0])
+#define VAL_FALSE ((struct val *)(uintptr_t)&val_constants[1])
+#define VAL_TRUE ((struct val *)(uintptr_t)&val_constants[2])
 
 static inline bool val_sole(const struct val *v)
 {
