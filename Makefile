@@ -34,13 +34,13 @@ FUZZ_C  := $(filter %_fuzz.c,$(ALL_C))
 # The simulator is linked instead of room loop, by test programs only.
 SIM_C   := $(filter-out %_test.c,$(wildcard src/sim/*.c))
 LIB_C   := $(filter-out %_test.c %_fuzz.c src/app/main.c $(SIM_C),$(ALL_C))
-GEN_C   := build/gen/assets_config.c build/gen/assets_catalog.c build/gen/assets_flow.c build/gen/assets_gate.c build/gen/assets_web.c
+GEN_C   := build/gen/assets_config.c build/gen/assets_catalog.c build/gen/assets_flow.c build/gen/assets_gate.c build/gen/assets_temporal.c build/gen/assets_web.c
 WEB_FILES := $(sort $(wildcard src/web/assets/*))
 FLOW_CATALOG := $(sort $(wildcard src/flow/catalog/*/*.yaml))
 GATE_SCHEMAS := $(sort $(wildcard src/gate/schemas/v1/*.json))
 
 O := build/$(MODE)-$(notdir $(CC))
-PKG := libuv libssl libcrypto yaml-0.1 libpcre2-8 sqlite3
+PKG := libuv libssl libcrypto yaml-0.1 libpcre2-8 sqlite3 libnghttp2
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wswitch-enum -Werror
 CFLAGS_opt   := -O2 -g
 CFLAGS_san   := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -DPLEXUS_FAULTS
@@ -55,7 +55,7 @@ DEPFLAGS := -I$(YYJSON_DIR) -I$(LLHTTP_DIR) $(shell pkg-config --cflags $(PKG) 2
 ifeq ($(UNAME),Linux)
 LIBDIRS := $(shell pkg-config --variable=libdir $(PKG) 2>/dev/null | tr ' ' '\n' | sort -u)
 pick = $(firstword $(wildcard $(foreach d,$(LIBDIRS) /usr/lib/$(shell $(CC) -dumpmachine 2>/dev/null),$(d)/lib$(1)_a.a $(d)/lib$(1).a)) -l$(1))
-LIBS := $(call pick,uv) $(call pick,yaml) $(call pick,pcre2-8) $(call pick,sqlite3) -lssl -lcrypto -lpthread -ldl -lm -lrt
+LIBS := $(call pick,uv) $(call pick,yaml) $(call pick,pcre2-8) $(call pick,sqlite3) $(call pick,nghttp2) -lssl -lcrypto -lpthread -ldl -lm -lrt
 else
 LIBS := $(shell pkg-config --libs $(PKG)) -lpthread
 endif
@@ -105,6 +105,11 @@ build/gen/assets_gate.c: tools/embed.py $(GATE_SCHEMAS)
 	@mkdir -p $(@D) && python3 tools/embed.py $@ $(foreach f,$(GATE_SCHEMAS),gate_$(basename $(notdir $(f)))=$(f))
 build/gen/assets_web.c: tools/embed.py $(WEB_FILES)
 	@mkdir -p $(@D) && python3 tools/embed.py $@ --table web $(WEB_FILES)
+# What of Temporal's API is needed: src/temporal/api.txt names the messages.
+build/gen/temporal_api.pb: tools/temporal_api.py src/temporal/api.txt build/deps.mk
+	@mkdir -p $(@D) && python3 tools/temporal_api.py $(TEMPORAL_API) $@ $$(sed '/^#/d' src/temporal/api.txt)
+build/gen/assets_temporal.c: tools/embed.py build/gen/temporal_api.pb
+	@mkdir -p $(@D) && python3 tools/embed.py $@ temporal_api=build/gen/temporal_api.pb
 
 # ---- tests: one program per x_test.c, each run by itself ---------------------------------------
 $(O)/test/%: $(O)/src/%.o $(O)/libplexus.a

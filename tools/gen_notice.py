@@ -14,12 +14,13 @@ SYSTEM = (
     ("libyaml", "MIT", "static where the distribution has the archive"),
     ("PCRE2", "BSD-3-Clause", "static where the distribution has the archive"),
     ("SQLite", "public domain", "static where the distribution has the archive"),
+    ("nghttp2", "MIT", "static where the distribution has the archive"),
     ("OpenSSL", "Apache-2.0", "dynamic"),
     ("glibc", "LGPL-2.1-or-later", "dynamic; on macOS the system's C library instead"),
 )
 
 # Groups of deps/pins.txt by what becomes of them.
-LINKED = ("source",)
+LINKED = ("source", "temporal")
 BESIDE = ("engine", "engine-source", "model")
 
 HEAD = """plexus

@@ -8,8 +8,8 @@
 #define LONG_MS ((int64_t)24 * 3600 * 1000) // a timer's longest way; then it is wound again
 
 static const struct act_kind *const kinds[] = {
-    &act_http,  &act_openapi, &act_asyncapi,  &act_a2a,  &act_mcp,  &act_model,
-    &act_shell, &act_script,  &act_container, &act_emit, &act_tool, &act_agent,
+    &act_http,   &act_openapi,   &act_asyncapi, &act_a2a,  &act_mcp,   &act_model, &act_shell,
+    &act_script, &act_container, &act_emit,     &act_tool, &act_agent, &act_grpc,
 };
 
 bool acts_kind(size_t i, struct acts_kind *ret)

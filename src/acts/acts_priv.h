@@ -331,6 +331,6 @@ int act_headers_put(struct buf *lines, const struct val *headers, struct err *e)
 struct val *act_shown(const struct val *v); // "***" where an expression read a secret
 
 extern const struct act_kind act_http, act_emit, act_model, act_shell, act_script, act_container,
-    act_openapi, act_a2a, act_mcp, act_asyncapi, act_tool, act_agent;
+    act_openapi, act_grpc, act_a2a, act_mcp, act_asyncapi, act_tool, act_agent;
 
 #endif

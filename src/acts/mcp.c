@@ -18,6 +18,7 @@ struct mcp {
     struct buf url, lines, session;
     // A child
     struct act_child child;
+    bool deaf; // it closed its input
     struct arena *words;
     struct val *result;
     char version[32];
@@ -200,7 +201,9 @@ static void tell(struct act *a, struct val *takes_message)
     if (!takes_message || line.failed)
         act_nomem(a);
     else if (act_child_write(&m->child, buf_bytes(&line)) < 0 && !m->child.over)
-        act_fail(a, ACT_COMMUNICATION, 0, false, "call: mcp: the server does not read");
+        m->deaf = true; // its end says more: it may never have begun, or have died
+    if (m->deaf && m->child.proc)
+        a->room->args.procs->ops->kill(m->child.proc);
     val_unref(takes_message);
     buf_fini(&line);
 }
@@ -251,6 +254,11 @@ static void child_line(struct act *a, struct bytes line)
 static void child_ended(struct act *a, struct act_child *c)
 {
     struct bytes why = bytes_trim(buf_bytes(&c->err));
+    const struct mcp *m = a->own;
+    if (m->deaf && !c->exit.not_started && c->exit.signal) {
+        act_fail(a, ACT_COMMUNICATION, 0, false, "call: mcp: the server does not read");
+        return;
+    }
     if (act_child_failed(a, c, "the MCP server"))
         return;
     if (why.n > 1000)

@@ -1,5 +1,6 @@
 // main.c: the program's door: helpers that plexus starts of itself, then the command line.
 // SPDX-License-Identifier: Apache-2.0
+#include "adapters/expr_child.h"
 #include "app/node.h"
 #include "cli/cli.h"
 #include "host/host.h"
@@ -25,9 +26,12 @@ int main(int argc, char **argv)
     standard_descriptors();
     if (argc > 1 && strcmp(argv[1], "_guard") == 0)
         return loop_guard_main(argc, argv);
+    if (argc > 1 && strcmp(argv[1], "_expr") == 0)
+        return expr_child_main(argc, argv);
     if (argc > 1 && strcmp(argv[1], "_gpu") == 0)
         return host_nvml_main();
     (void)signal(SIGPIPE, SIG_IGN);
     cli_set_up(node_up);
+    cli_set_worker(node_worker);
     return cli_main(NULL, argc, argv);
 }

@@ -86,6 +86,13 @@ static void ready_text(const struct node *n, struct buf *text)
 {
     struct json_w w;
     buf_init(text, 32 << 10);
+    if (*n->worker) {
+        (void)buf_str(text, "plexus worker of");
+        for (const char *const *q = n->worker; *q; q++)
+            (void)buf_fmt(text, " %s", *q);
+        (void)buf_fmt(text, "  (bus %s)\n", n->config->bus_engine);
+        return;
+    }
     if (!n->json) {
         (void)buf_fmt(text, "plexus serves at %s  (config %s, data %s)\n", n->address,
                       n->config->path, n->paths.data);
@@ -122,17 +129,14 @@ void node_report_ready(struct node *n)
     buf_fini(&text);
 }
 
-int node_up(struct cli *c, struct err *e)
+static int life(struct cli *c, struct node *n, struct err *e)
 {
-    struct node *n = mem_new(struct node);
-    if (!n)
-        return err_set(e, E_NOMEM, "out of memory");
     n->lock_fd = n->ready_fd = -1;
     n->json = cli_json(c);
     n->started_ms = time_wall_ms();
     n->started_mono_ns = time_mono_ns();
     node_env(".env");
-    int status = cli_option(c, "daemon") ? daemonize(n, e) : 0;
+    int status = !*n->worker && cli_option(c, "daemon") ? daemonize(n, e) : 0;
     n->echo = n->ready_fd < 0;
     if (status == 0)
         status = node_prepare(n, c, e);
@@ -151,4 +155,20 @@ int node_up(struct cli *c, struct err *e)
     node_unbuild(n);
     mem_free(n);
     return status;
+}
+
+int node_up(struct cli *c, struct err *e)
+{
+    struct node *n = mem_new(struct node);
+    return n ? life(c, n, e) : err_set(e, E_NOMEM, "out of memory");
+}
+
+int node_worker(struct cli *c, struct err *e)
+{
+    struct node *n = mem_new(struct node);
+    if (!n)
+        return err_set(e, E_NOMEM, "out of memory");
+    size_t max = sizeof n->worker / sizeof *n->worker - 1;
+    (void)cli_option_all(c, "queue", n->worker, max);
+    return life(c, n, e);
 }

@@ -8,5 +8,7 @@
 
 // `plexus up`. Returns when the node has ended.
 int node_up(struct cli *c, struct err *e);
+// `plexus worker`.
+int node_worker(struct cli *c, struct err *e);
 
 #endif

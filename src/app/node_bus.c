@@ -238,6 +238,7 @@ int node_bus_open_at(struct node_bus *b, const char *url, const char *token, str
     int status = engine->open(&args, &b->bus, e);
     if (status == 0) {
         ctl_set_bus(n->ctl, b->bus);
+        node_flows_bus(n, b->bus);
         ctl_set_bus_note(n->ctl, "");
     }
     return status;
@@ -323,6 +324,7 @@ void node_bus_close(struct node *n)
     timer_stop(loop_timers(n->loop), &b->look);
     timer_stop(loop_timers(n->loop), &b->patience);
     ctl_set_bus(n->ctl, NULL);
+    node_flows_bus(n, NULL);
     if (b->bus)
         bus_close(b->bus);
     else

@@ -246,6 +246,7 @@ static void note(const struct node_bus *b, const char *fmt, const char *what)
 static void leave_way(struct node_bus *b, enum node_bus_way to)
 {
     ctl_set_bus(b->node->ctl, NULL);
+    node_flows_bus(b->node, NULL);
     if (b->bus && !b->reopen) {
         b->reopen = true;
         bus_close(b->bus);

@@ -111,7 +111,7 @@ static const char *const *addresses(const struct node_mesh *m, struct arena *a)
     return list;
 }
 
-static const char *profile_of(const struct node *n)
+const char *node_profile(const struct node *n)
 {
     const char *said = n->config->profile;
     if (said && strcmp(said, "auto") != 0)
@@ -126,11 +126,13 @@ static const char *profile_of(const struct node *n)
 int node_mesh_sheet(struct node_mesh *m, struct arena *a, struct mesh_sheet *ret)
 {
     const struct node *n = m->node;
-    size_t models = 0, records = 0;
+    size_t models = 0, records = 0, queues = 0;
+    while (node_queues(n)[queues])
+        queues++;
     for (struct model *x = NULL; (x = models_each(n->models, x)) != NULL;)
         models++;
     struct mesh_model *list = arena_zalloc(a, (models + 1) * sizeof(*list));
-    struct mesh_record *rows = arena_zalloc(a, (models + 5) * sizeof(*rows));
+    struct mesh_record *rows = arena_zalloc(a, (models + queues + 4) * sizeof(*rows));
     if (!list || !rows)
         return E_NOMEM;
     size_t at = 0;
@@ -145,7 +147,7 @@ int node_mesh_sheet(struct node_mesh *m, struct arena *a, struct mesh_sheet *ret
             rows[records++] =
                 (struct mesh_record){.kind = "engine", .name = arena_str(a, bytes_of(v.engine))};
     }
-    const char *profile = profile_of(n);
+    const char *profile = node_profile(n);
     const char *const *where = addresses(m, a);
     const char *bus = where && *where ? node_bus_address(n, a, *where) : NULL;
     rows[records++] = (struct mesh_record){
@@ -154,9 +156,8 @@ int node_mesh_sheet(struct node_mesh *m, struct arena *a, struct mesh_sheet *ret
         rows[records++] = (struct mesh_record){.kind = "service", .name = "authority"};
     if (bus)
         rows[records++] = (struct mesh_record){.kind = "service", .name = "nats", .address = bus};
-    rows[records++] = (struct mesh_record){
-        .kind = "queue",
-        .name = strcmp(profile, "edge") == 0 ? "edge-task-queue" : "heavy-compute-queue"};
+    for (size_t i = 0; i < queues; i++)
+        rows[records++] = (struct mesh_record){.kind = "queue", .name = node_queues(n)[i]};
     *ret = (struct mesh_sheet){.node = m->self,
                                .context = n->config->context,
                                .version = PLEXUS_VERSION,

@@ -238,6 +238,7 @@ const struct ctl_ops node_ctl_ops = {
     .down = op_down,
     .doctor = op_doctor,
     .mesh = node_mesh_op,
+    .flow = node_flows_op,
     .mesh_put = node_mesh_put,
     .clearance = op_clearance,
     .wake = op_wake,
@@ -322,6 +323,7 @@ static void before_metrics(void *user)
         log_sink_dropped(n->log) + (n->access_log ? log_sink_dropped(n->access_log) : 0);
     node_mesh_meter(n);
     node_alerts_meter(n);
+    node_flows_meter(n);
     int64_t now = timers_now_ms(loop_timers(n->loop));
     for (struct model *x = NULL; (x = models_each(n->models, x)) != NULL;) {
         struct model_view v;

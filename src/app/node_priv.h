@@ -19,6 +19,7 @@
 
 #define NODE_DOORS_MAX 32
 
+struct bus;
 struct node_door { // an open listener; its tag is its place in the table
     struct net_listener *listener;
     struct net_tls *tls;
@@ -73,9 +74,11 @@ struct node {
     struct node_mesh *mesh; // node_mesh_priv.h
     struct node_bus *bus;   // node_bus_priv.h
     struct node_alerts *alerts; // node_alerts.c
+    struct node_flows *flows; // node_flows_priv.h; NULL: off
     struct err fatal;         // why a start that went far ends after all
     int lock_fd, ready_fd;    // ready_fd: of the parent of a daemon, -1
     bool echo, draining, drained, ended, hurry;
+    const char *worker[33]; // `plexus worker`: its queues, NULL-terminated; none: a whole node
     bool json; // `up --json`: the address as JSON
 };
 
@@ -146,6 +149,19 @@ void node_bus_mesh(struct node *n); // who is who in the mesh may have changed
 const char *node_bus_address(const struct node *n, struct arena *a, const char *advertised);
 // A listener's place in the table, taken for the mesh.
 int door_reserve_mesh(struct node *n);
+// node_flows.c: durable flows
+int node_flows_open(struct node *n, struct err *e);
+void node_flows_bus(struct node *n, struct bus *b); // another bus, or none any more (NULL)
+void node_flows_event(struct node *n, struct bytes cloudevent); // JSON: to what listens
+void node_flows_meter(struct node *n); // gauges and counters
+void node_flows_close(struct node *n); // node_check_ended when it has
+bool node_flows_ended(const struct node *n);
+void node_flows_drop(struct node *n);
+void node_flows_free(struct node *n);
+int node_worker_check(const struct node *n, struct err *e); // node_worker.c
+void node_flows_op(void *user, const struct ctl_flow_ask *ask, struct ctl_answer *a);
+const char *const *node_queues(const struct node *n); // NULL-terminated; the first is the usual
+const char *node_profile(const struct node *n); // "server", "edge"
 // node_alerts.c: what somebody should hear of at once
 enum node_alert_on {
     NODE_ALERT_SECURITY = 1,

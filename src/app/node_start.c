@@ -115,8 +115,15 @@ static int find_config(struct node *n, struct cli *c, struct err *e)
         int status = config_load(&n->config, path, e);
         if (status < 0)
             return status;
-        return set_paths(n, data ? data : n->config->data, e);
+        char own[PATH_MAX];
+        (void)snprintf(own, sizeof own, "%.3000s/workers/%.64s", n->config->data,
+                       *n->worker ? *n->worker : "");
+        return set_paths(n, data ? data : *n->worker ? own : n->config->data, e);
     }
+    if (*n->worker)
+        return err_set(e, E_CONFIG,
+                       "a worker needs a configuration that says where its bus is: "
+                       "--config FILE, or ./plexus.yaml");
     int status = set_paths(n, data ? data : "data", e);
     bool make = access(n->paths.config, R_OK) != 0 || is_empty_made(n->paths.config);
     if (status == 0 && make)
@@ -189,6 +196,8 @@ int node_prepare(struct node *n, struct cli *c, struct err *e)
     if (context && setenv("PLEXUS_CONTEXT", context, 1) != 0) // also for each reload
         return err_errno(e, errno, "--context");
     int status = find_config(n, c, e);
+    if (status == 0 && *n->worker)
+        status = node_worker_check(n, e);
     if (status == 0)
         status = take_lock(n, e);
     if (status == 0) {
@@ -360,14 +369,18 @@ int node_build(struct node *n, struct err *e)
     node_engines_args(n, &engines);
     if ((status = engines_new(&n->engines, &engines, e)) < 0)
         return status;
-    if ((status = door_open_socket(n, e)) < 0 || (status = doors_open(n, n->config, e)) < 0)
+    if ((status = door_open_socket(n, e)) < 0 ||
+        (!*n->worker && (status = doors_open(n, n->config, e)) < 0))
         return status;
-    node_put_models(n, n->config);
+    if (!*n->worker)
+        node_put_models(n, n->config);
     node_prices(n, n->config);
-    if (node_mesh_open(n, e) < 0)
+    if (!*n->worker && node_mesh_open(n, e) < 0)
         return err_wrap(e, "mesh");
     if (node_bus_open(n, e) < 0)
         return err_wrap(e, "bus");
+    if (node_flows_open(n, e) < 0)
+        return err_wrap(e, "flows");
     n->tick.fn = on_tick;
     n->tick.user = n;
     (void)timer_start(loop_timers(n->loop), &n->tick, TICK_MS);
@@ -385,6 +398,7 @@ void node_unbuild(struct node *n)
         loop_wake_free(n->ctl_wake);
     node_mesh_close(n);
     node_alerts_close(n);
+    node_flows_drop(n);
     engines_free(n->engines);
     if (n->keys && keys_count(n->keys) > 0) // their counters
         (void)keys_write(n, NULL);
@@ -393,6 +407,7 @@ void node_unbuild(struct node *n)
     loop_free(n->loop); // waits for helper threads, which may still look at bodies for the gate
     node_mesh_free(n);
     node_bus_free(n);
+    node_flows_free(n);
     node_alerts_free(n);
     gate_free(n->gate);
     for (int i = 0; i < NODE_DOORS_MAX; i++)

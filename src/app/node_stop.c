@@ -23,6 +23,10 @@ void node_check_ended(struct node *n)
         (void)timer_start(timers, &n->goodbye, 10);
         return;
     }
+    node_flows_close(n);
+    if (!node_flows_ended(n))
+        return; // it calls again
+    node_flows_drop(n);
     node_bus_close(n);
     if (!node_mesh_ended(n) || !node_bus_ended(n))
         return; // they call again

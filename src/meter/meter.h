@@ -60,6 +60,12 @@ struct meter_node {
     uint64_t bus_connected, bus_queue_bytes, bus_subs, bus_store_msgs; // gauges
     uint64_t bus_published, bus_stored, bus_delivered, bus_redelivered, bus_dead, bus_dropped,
         bus_full, bus_lost;
+    // Flows, as their driver and its journal say; all 0 without them.
+    uint64_t flows_open, flows_loaded, flow_timers, flow_listening, flow_activities,
+        flow_activities_waiting, flows_stopped, journal_bytes, journal_waiting; // gauges
+    uint64_t flows_started, flows_completed, flows_faulted, flows_cancelled, flow_steps,
+        flow_activities_done, flow_activities_failed, flow_timers_fired, journal_commits,
+        journal_entries;
     uint64_t hops_sent, hops_received, hop_failures, rerouted, breaker_opens, links_refused;
 };
 

@@ -120,7 +120,7 @@ static int bind_globals(const struct jq *p, const struct jq_args *args, struct v
             k++;
         if (k == args->var_count)
             return err_set(e, E_INVALID, "jq: $%.*s is not defined", BYTES_FMT(p->vars[i]));
-        globals[i] = args->vars[k].value ? args->vars[k].value : &val_null_;
+        globals[i] = args->vars[k].value ? args->vars[k].value : VAL_NULL;
     }
     return 0;
 }
@@ -156,6 +156,7 @@ int jq_run(const struct jq *p, const struct jq_args *args, struct val **ret, str
         .globals = few,
     };
     if (p->var_count > GLOBALS_FEW)
+        // NOLINTNEXTLINE(clang-analyzer-deadcode.DeadStores): its cleanup reads it
         x.globals = many = mem_array(p->var_count, sizeof *many);
     struct outputs o = {&x, val_arr(), args->outputs_max ? args->outputs_max : 1, false};
     o.only_first = o.max == 1 && args->outputs_max == 0;

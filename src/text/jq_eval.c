@@ -239,7 +239,6 @@ static struct val *one_rare(struct jq_run *x, const struct jq_node *n, const str
     case J_DEF: return jq_one(x, n->a, &(struct jq_env){.up = env}, in);
     case J_CALL: return jq_call_one(x, n, env, in);
     case J_OBJ: return jq_one_object(x, n, env, in);
-    case J_STRING: return jq_one_string(x, n, env, in);
     case J_FORMAT: return jq_format(x, (enum jq_format)n->sub, in);
     case J_EMPTY: return drop(in);
     case J_ERROR: return fail_loudly(x, n, env, in);
@@ -289,7 +288,11 @@ struct val *jq_one(struct jq_run *x, const struct jq_node *n, const struct jq_en
         break;
     case J_FIELD:
         v = n->a->op == J_DOT ? in : jq_one(x, n->a, env, in);
-        v = v ? jq_field(x, v, n->lit) : NULL;
+        if (!v)
+            break;
+        v = jq_field(x, v, n->lit);
+        if (!v)
+            (void)jq_skipped(x, n);
         break;
     case J_BINARY: v = one_binary(x, n, env, in); break;
     case J_IF: v = one_if(x, n, env, in); break;

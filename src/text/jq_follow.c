@@ -26,6 +26,7 @@ static int step(struct walk *w, struct val *path, struct val *key, struct val *v
     if (!part) {
         val_unref(path);
         val_unref(key);
+        (void)jq_skipped(w->x, w->n);
         return w->x->flow;
     }
     path = jq_push(w->x, path, key);
@@ -83,6 +84,7 @@ static int each_at(void *arg, struct val *path, struct val *value)
     if (value->kind != JSON_ARR && value->kind != JSON_OBJ) {
         (void)jq_fail(w->x, "Cannot iterate over %s (%s)", jq_kind_name(value),
                       jq_short(value, text));
+        (void)jq_skipped(w->x, w->n);
         flow = w->x->flow;
     }
     for (size_t i = 0; flow == 0 && i < val_len(value); i++) {

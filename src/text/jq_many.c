@@ -99,15 +99,9 @@ static int logic_value(void *arg, struct val *value)
 }
 
 // All items of an array or object. Takes v.
-static int each_item(struct jq_run *x, struct val *v, jq_out_fn *out, void *arg)
+static int each_item(struct val *v, jq_out_fn *out, void *arg)
 {
-    char text[JQ_SHORT];
     int flow = 0;
-    if (v->kind != JSON_ARR && v->kind != JSON_OBJ) {
-        (void)jq_fail(x, "Cannot iterate over %s (%s)", jq_kind_name(v), jq_short(v, text));
-        val_unref(v);
-        return x->flow;
-    }
     for (size_t i = 0, n = val_len(v); i < n && flow == 0; i++)
         flow = out(arg, val_keep(val_at(v, i)));
     val_unref(v);
@@ -117,7 +111,13 @@ static int each_item(struct jq_run *x, struct val *v, jq_out_fn *out, void *arg)
 static int iter_value(void *arg, struct val *value)
 {
     struct piped *p = arg;
-    return each_item(p->x, value, p->out, p->arg);
+    if (value->kind == JSON_ARR || value->kind == JSON_OBJ)
+        return each_item(value, p->out, p->arg);
+    char text[JQ_SHORT];
+    (void)jq_fail(p->x, "Cannot iterate over %s (%s)", jq_kind_name(value), jq_short(value, text));
+    val_unref(value);
+    (void)jq_skipped(p->x, p->n);
+    return p->x->flow;
 }
 
 static int recurse_value(void *arg, struct val *value)
@@ -132,7 +132,7 @@ static int recurse_value(void *arg, struct val *value)
     if (!p->n->a) { // ..
         flow = p->out(p->arg, val_keep(value));
         if (flow == 0 && (value->kind == JSON_ARR || value->kind == JSON_OBJ))
-            flow = each_item(x, val_keep(value), recurse_value, p);
+            flow = each_item(val_keep(value), recurse_value, p);
     } else if (p->n->a->one) {
         while (flow == 0 && value) {
             flow = p->out(p->arg, val_keep(value));

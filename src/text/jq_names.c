@@ -45,7 +45,7 @@ static const struct jq_name names[] = {
     DEF("index", 1, "index($i): indices($i) | .[0];"),
     DEF("rindex", 1, "rindex($i): indices($i) | .[-1:][0];"),
     DEF("paths", 0, "paths: path(..) | select(length > 0);"),
-    DEF("paths", 1, "paths(f): path(.. | select(f)) | select(length > 0);"),
+    DEF("paths", 1, "paths(f): . as $d | paths | select(. as $p | $d | getpath($p) | f);"),
     DEF("leaf_paths", 0, "leaf_paths: paths(scalars);"),
     DEF("pick", 1,
         "pick(f): . as $in | reduce path(f) as $a (null; setpath($a; $in | getpath($a)));"),

@@ -189,7 +189,7 @@ struct val *jq_index(struct jq_run *x, struct val *of, struct val *key)
         v = of;
     } else if (key->kind == JSON_OBJ && (of->kind == JSON_ARR || of->kind == JSON_STR)) {
         struct val *from = val_get_cstr(key, "start"), *to = val_get_cstr(key, "end");
-        v = jq_slice(x, of, val_keep(from ? from : &val_null_), val_keep(to ? to : &val_null_));
+        v = jq_slice(x, of, val_keep(from ? from : VAL_NULL), val_keep(to ? to : VAL_NULL));
     } else if (of->kind == JSON_ARR && key->kind == JSON_ARR) {
         return indices_of(x, of, key);
     } else {
@@ -396,7 +396,7 @@ static struct val *repeat(struct jq_run *x, struct val *text, struct val *times)
         return done(text, times, jq_stop(x, E_TOOBIG));
     struct buf out;
     buf_init(&out, x->bytes);
-    for (double i = 0; i < n && s.n > 0; i++)
+    for (size_t i = (size_t)n; i > 0 && s.n > 0; i--)
         (void)buf_put(&out, s);
     return done(text, times, jq_buf(x, &out));
 }

@@ -122,8 +122,8 @@ bool jq_node_kids(struct jq_parser *s, struct jq_node *node, struct jq_node **ki
     for (size_t i = 0; i < n; i++)
         node->kids[i] = kids[i];
     node->kid_count = (uint8_t)n;
-    if (n > JQ_PARTS_MAX && !node->one)
-        jq_parse_unsupported(s, BYTES("so many parts with several outputs"));
+    if (n > JQ_PARTS_MAX && (!node->one || node->op == J_STRING))
+        jq_parse_unsupported(s, BYTES("an object or string of so many parts"));
     return true;
 }
 

@@ -305,9 +305,14 @@ static struct jq_node *iterate(struct jq_parser *s)
     return jq_node_make(s, J_ITER, jq_node_dot(s), NULL, false);
 }
 
+static bool is_one(const struct jq_node *n)
+{
+    return n && n->one;
+}
+
 static struct jq_node *select_node(struct jq_parser *s, struct jq_node *cond)
 {
-    struct jq_node *n = jq_node_make(s, J_IF, cond, jq_node_dot(s), cond->one);
+    struct jq_node *n = jq_node_make(s, J_IF, cond, jq_node_dot(s), is_one(cond));
     if (n)
         n->c = jq_node_make(s, J_EMPTY, NULL, NULL, true);
     return n;
@@ -328,7 +333,7 @@ static struct jq_node *known_node(struct jq_parser *s, enum jq_node_id id, struc
     switch (id) {
     case ID_EMPTY: return jq_node_make(s, J_EMPTY, NULL, NULL, true);
     case ID_ERROR0: return jq_node_make(s, J_ERROR, NULL, NULL, true);
-    case ID_ERROR: return jq_node_make(s, J_ERROR, arg[0], NULL, arg[0]->one);
+    case ID_ERROR: return jq_node_make(s, J_ERROR, arg[0], NULL, is_one(arg[0]));
     case ID_PATH: return path_op(s, J_PATH, arg[0], false);
     case ID_SELECT: return select_node(s, arg[0]);
     case ID_RECURSE0: return jq_node_make(s, J_RECURSE, NULL, NULL, false);
@@ -347,7 +352,8 @@ static struct jq_node *known_node(struct jq_parser *s, enum jq_node_id id, struc
     case ID_RANGE1: return range_node(s, jq_node_lit(s, val_int(0)), arg[0], NULL);
     case ID_RANGE2: return range_node(s, arg[0], arg[1], NULL);
     case ID_RANGE3: return range_node(s, arg[0], arg[1], arg[2]);
-    case ID_UNTIL: return jq_node_make(s, J_UNTIL, arg[0], arg[1], arg[0]->one && arg[1]->one);
+    case ID_UNTIL:
+        return jq_node_make(s, J_UNTIL, arg[0], arg[1], is_one(arg[0]) && is_one(arg[1]));
     case ID_ANY2: return jq_node_make(s, J_ANY, arg[0], arg[1], true);
     case ID_ALL2: return jq_node_make(s, J_ALL, arg[0], arg[1], true);
     case ID_SORT_BY: return op1(s, J_BY, arg[0], true, BY_SORT);
@@ -355,7 +361,7 @@ static struct jq_node *known_node(struct jq_parser *s, enum jq_node_id id, struc
     case ID_UNIQUE_BY: return op1(s, J_BY, arg[0], true, BY_UNIQUE);
     case ID_MIN_BY: return op1(s, J_BY, arg[0], true, BY_MIN);
     case ID_MAX_BY: return op1(s, J_BY, arg[0], true, BY_MAX);
-    case ID_GETPATH: return jq_node_make(s, J_GETPATH, arg[0], NULL, arg[0]->one);
+    case ID_GETPATH: return jq_node_make(s, J_GETPATH, arg[0], NULL, is_one(arg[0]));
     case ID_NULL: return jq_node_lit(s, val_null());
     case ID_TRUE: return jq_node_lit(s, val_bool(true));
     case ID_FALSE: return jq_node_lit(s, val_bool(false));
@@ -386,7 +392,7 @@ static struct jq_node *known_call(struct jq_parser *s, struct bytes name, struct
     case KNOWN_UNSUPPORTED:
         jq_parse_unsupported(s, name);
         return jq_node_make(s, J_EMPTY, NULL, NULL, true);
-    case KNOWN_NOT: break;
+    default: break; // KNOWN_NOT
     }
     if (bytes_chr(name, ':') >= 0) {
         s->rc = err_set(s->e, E_FORBIDDEN, "jq: programs cannot use modules");

@@ -162,6 +162,9 @@ static struct jq_node *parse_object_key(struct jq_parser *s, struct jq_node **re
         key = jq_parse_pipe(s, false);
         if (!key || !expect_punct(s, ")"))
             return NULL;
+        if ((key->op == J_LIT && key->lit->kind != JSON_STR) || key->op == J_ARR ||
+            key->op == J_OBJ)
+            return jq_parse_fail(s, "the key of an object must be a string");
         return key;
     } else {
         return jq_parse_fail(s, "an object needs a key");
@@ -239,9 +242,8 @@ static struct jq_node *parse_fold(struct jq_parser *s, bool each)
     struct jq_node *n = jq_node_make(s, each ? J_FOREACH : J_REDUCE, jq_parse_term(s), NULL, !each);
     if (!n || !n->a || !jq_parse_expect(s, T_IDENT, "as"))
         return NULL;
-    struct jq_scope *inner = outer;
     n->pattern = jq_parse_pattern(s);
-    inner = s->scope;
+    struct jq_scope *inner = s->scope;
     s->scope = outer;
     if (s->rc || !expect_punct(s, "(") || !(n->b = jq_parse_pipe(s, false)) ||
         !expect_punct(s, ";"))
@@ -424,11 +426,11 @@ static struct jq_node *parse_bracket(struct jq_parser *s, struct jq_node *of)
 
 struct jq_node *jq_parse_term(struct jq_parser *s)
 {
-    struct jq_node *n = s->nest < JQ_NEST_MAX ? NULL : jq_parse_fail(s, "nested too deep");
-    if (s->rc)
-        return NULL;
+    if (s->nest >= JQ_NEST_MAX)
+        return jq_parse_fail(s, "nested too deep");
     s->nest++;
-    n = parse_primary(s);
+    bool access = s->lex.kind == T_FIELD || s->lex.kind == T_DOT; // not in parentheses
+    struct jq_node *n = parse_primary(s);
     while (n && !s->rc) {
         struct jq_node *of = n;
         if (s->lex.kind == T_FIELD) {
@@ -452,10 +454,18 @@ struct jq_node *jq_parse_term(struct jq_parser *s)
         } else if (accept_punct(s, "[")) {
             n = parse_bracket(s, of);
         } else if (jq_parse_accept(s, T_OP, "?")) {
-            n = jq_node_make(s, J_TRY, of, NULL, of->one);
+            bool step = access && (n->op == J_FIELD || n->op == J_INDEX || n->op == J_SLICE ||
+                                   n->op == J_ITER);
+            if (step)
+                n->sub = JQ_OPTIONAL;
+            else
+                n = jq_node_make(s, J_TRY, of, NULL, of->one);
+            access = false;
+            continue;
         } else {
             break;
         }
+        access = true;
     }
     s->nest--;
     return s->rc ? NULL : n;

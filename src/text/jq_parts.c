@@ -111,8 +111,9 @@ static struct val *apply(struct jq_run *x, const struct jq_node *n, const struct
         val_unref(in);
         return jq_field(x, a, n->lit);
     case J_NEG:
+        assert(a);
         val_unref(in);
-        if (a->kind == JSON_NUM)
+        if (val_is(a, JSON_NUM))
             return jq_num(x, -val_d(a));
         char text[JQ_SHORT];
         return jq_fail(x, "%s (%s) cannot be negated", jq_kind_name(a), jq_short(a, text));
@@ -168,13 +169,16 @@ static int product_part(void *arg, struct val *value)
     if (p->end)
         return p->end(p);
     // Values that another round needs stay; apply gets its own references.
-    struct val *vals[JQ_PARTS_MAX];
+    struct val *vals[JQ_PARTS_MAX] = {NULL};
     for (size_t k = 0; k < p->count; k++)
         vals[k] = val_keep(p->vals[k]);
     struct val *v = apply(p->x, p->n, p->env, val_keep(p->in), vals);
     for (size_t k = 0; k < p->count; k++)
         val_unref(vals[k]);
-    return v ? p->out(p->arg, v) : p->x->flow;
+    if (v)
+        return p->out(p->arg, v);
+    (void)jq_skipped(p->x, p->n);
+    return p->x->flow;
 }
 
 static int product_next(struct product *p, size_t i)
@@ -193,10 +197,12 @@ static int range_end(struct product *p)
         }
     double from = val_d(v[0]), to = val_d(v[1]), by = p->count == 3 ? val_d(v[2]) : 1;
     int flow = 0;
-    for (double at = from; flow == 0 && (by > 0 ? at < to : by < 0 && at > to); at += by) {
+    double at = from;
+    while (flow == 0 && (by > 0 ? at < to : by < 0 && at > to)) {
         struct val *item = p->x->steps > 0 ? jq_num(p->x, at) : jq_stop(p->x, E_TOOBIG);
         p->x->steps -= p->x->steps > 0;
         flow = item ? p->out(p->arg, item) : p->x->flow;
+        at += by;
     }
     return flow;
 }
@@ -243,6 +249,8 @@ static __attribute__((noinline)) int product_run(struct product *p)
     for (size_t i = 0; i < p->count; i++)
         val_unref(vals[i]);
     val_unref(p->in);
+    p->parts = NULL;
+    p->vals = NULL;
     return flow;
 }
 
@@ -262,7 +270,7 @@ __attribute__((noinline)) struct val *jq_one_parts(struct jq_run *x, const struc
                                                    const struct jq_env *env, struct val *in)
 {
     const struct jq_node *parts[JQ_PARTS_MAX];
-    struct val *vals[JQ_PARTS_MAX];
+    struct val *vals[JQ_PARTS_MAX] = {NULL};
     size_t count = parts_of(n, parts), i = 0;
     bool needs_in =
         n->op >= J_GETPATH || n->op == J_ASSIGN || n->op == J_UPDATE || n->op == J_ALTSET;
@@ -270,17 +278,19 @@ __attribute__((noinline)) struct val *jq_one_parts(struct jq_run *x, const struc
         bool last = i + 1 == count && !needs_in;
         vals[i] = jq_one(x, parts[i], env, last ? in : val_keep(in));
         if (last)
-            in = &val_null_;
+            in = VAL_NULL;
         if (!vals[i])
             break;
     }
     struct val *v = i == count ? apply(x, n, env, in, vals) : drop(in);
+    if (i == count && !v)
+        (void)jq_skipped(x, n);
     while (i-- > 0)
         val_unref(vals[i]);
     return v;
 }
 
-// Objects and strings may have many parts: one after the other.
+// Objects may have many parts: one after the other.
 struct val *jq_one_object(struct jq_run *x, const struct jq_node *n, const struct jq_env *env,
                           struct val *in)
 {
@@ -297,26 +307,4 @@ struct val *jq_one_object(struct jq_run *x, const struct jq_node *n, const struc
     }
     val_unref(in);
     return obj;
-}
-
-struct val *jq_one_string(struct jq_run *x, const struct jq_node *n, const struct jq_env *env,
-                          struct val *in)
-{
-    struct buf out;
-    buf_init(&out, x->bytes + 64);
-    bool good = true;
-    for (size_t i = 0; i < n->kid_count && good; i++) {
-        const struct jq_node *kid = n->kids[i];
-        struct val *v = jq_one(x, kid, env, val_keep(in));
-        if (v && (kid->op != J_LIT || kid->sub != JQ_LIT_TEXT))
-            v = jq_format(x, (enum jq_format)n->sub, v);
-        good = v != NULL;
-        (void)buf_put(&out, val_bytes(v));
-        val_unref(v);
-    }
-    val_unref(in);
-    if (good)
-        return jq_buf(x, &out);
-    buf_fini(&out);
-    return NULL;
 }

@@ -1,5 +1,6 @@
 // jq_path.c: values at paths: read, set, deleted, assigned to.
 // SPDX-License-Identifier: Apache-2.0
+#include "base/alloc.h"
 #include "text/jq_priv.h"
 #include <math.h>
 
@@ -163,92 +164,138 @@ struct val *jq_set_path(struct jq_run *x, struct val *of, struct val *path, stru
 
 // ---- deleting ----
 
-static struct val *del_item(struct jq_run *x, struct val *of, struct val *key)
+// Notes in gone which items of an array the key means.
+static bool mark(struct jq_run *x, const struct val *of, const struct val *key, char *gone)
 {
-    size_t n = val_len(of), from, to;
+    size_t n = val_len(of), from = 0, to = 0;
     if (key->kind == JSON_NUM) {
         double at = trunc(isnan(val_d(key)) ? (double)n : val_d(key));
         at += at < 0 ? (double)n : 0;
-        if (at < 0 || at >= (double)n)
-            return of;
-        from = (size_t)at;
-        to = from + 1;
-    } else if (!jq_slice_ends(val_get_cstr(key, "start"), val_get_cstr(key, "end"), n, &from,
-                              &to)) {
-        (void)jq_fail(x, "Start and end indices of an array slice must be numbers");
-        return drop(of);
+        if (at >= 0 && at < (double)n)
+            gone[(size_t)at] = 1;
+        return true;
     }
-    struct val *v = jq_charge(x, n * 8 + 32) ? jq_made(x, val_slice(of, 0, from)) : NULL;
-    for (size_t i = to; v && i < n; i++)
-        v = jq_made(x, val_push(v, val_keep(val_at(of, i))));
+    if (key->kind != JSON_OBJ) {
+        (void)jq_fail(x, "Cannot delete field at object index of array");
+        return false;
+    }
+    if (!jq_slice_ends(val_get_cstr(key, "start"), val_get_cstr(key, "end"), n, &from, &to)) {
+        (void)jq_fail(x, "Start and end indices of an array slice must be numbers");
+        return false;
+    }
+    for (; from < to; from++)
+        gone[from] = 1;
+    return true;
+}
+
+static struct val *del_items(struct jq_run *x, struct val *of, const struct val *keys)
+{
+    size_t n = val_len(of);
+    AUTO_MEM char *gone = mem_zalloc(n + 1);
+    if (!gone) {
+        val_unref(of);
+        return jq_stop(x, E_NOMEM);
+    }
+    bool good = jq_charge(x, n * 8 + 32);
+    for (size_t i = 0; good && i < val_len(keys); i++)
+        good = mark(x, of, val_at(keys, i), gone);
+    struct val *v = good ? jq_made(x, val_arr_room(n)) : NULL;
+    for (size_t i = 0; v && i < n; i++)
+        if (!gone[i])
+            v = jq_made(x, val_push(v, val_keep(val_at(of, i))));
     val_unref(of);
     return v;
 }
 
-static struct val *del_key(struct jq_run *x, struct val *of, struct val *key)
+// All keys at once: what each means is seen in the value as it was. Takes of.
+static struct val *del_keys(struct jq_run *x, struct val *of, const struct val *keys)
 {
-    if (of->kind == JSON_NULL)
+    if (of->kind == JSON_NULL || val_len(keys) == 0)
         return of;
-    if (of->kind == JSON_OBJ && key->kind == JSON_STR) {
-        size_t copy = val_sole(of) ? 0 : val_len(of) * 16 + 32;
-        return jq_charge(x, copy) ? jq_made(x, val_del(of, val_bytes(key))) : drop(of);
-    }
-    if (of->kind == JSON_ARR && (key->kind == JSON_NUM || key->kind == JSON_OBJ))
-        return del_item(x, of, key);
-    if (of->kind == JSON_ARR || of->kind == JSON_OBJ)
-        (void)jq_fail(x, "Cannot delete field at %s index of %s",
-                      key->kind == JSON_STR ? "object" : "array", jq_kind_name(of));
-    else
-        (void)jq_fail(x, "Cannot delete field at %s index of %s",
-                      key->kind == JSON_STR ? "object" : "array", jq_kind_name(of));
-    return drop(of);
-}
-
-static struct val *del_path(struct jq_run *x, struct val *of, const struct val *path, size_t at)
-{
-    size_t n = val_len(path);
-    if (n == 0) {
-        val_unref(of);
-        return val_null();
-    }
-    struct val *key = val_at(path, at);
-    if (at + 1 == n)
-        return del_key(x, of, key);
-    if (of->kind == JSON_NULL)
-        return of;
-    struct val *part = jq_index(x, val_keep(of), val_keep(key));
-    if (!part || part->kind == JSON_NULL)
-        return part ? (val_unref(part), of) : drop(of);
-    val_unref(part);
-    part = lift(x, of, key);
-    if (!part || !jq_enter(x)) {
-        val_unref(part);
+    if (of->kind == JSON_ARR)
+        return del_items(x, of, keys);
+    if (of->kind != JSON_OBJ) {
+        (void)jq_fail(x, "Cannot delete fields from %s", jq_kind_name(of));
         return drop(of);
     }
-    part = del_path(x, part, path, at + 1);
+    for (size_t i = 0; of && i < val_len(keys); i++) {
+        const struct val *key = val_at(keys, i);
+        if (key->kind != JSON_STR) {
+            (void)jq_fail(x, "Cannot delete field at array index of object");
+            return drop(of);
+        }
+        size_t copy = val_sole(of) ? 0 : val_len(of) * 16 + 32;
+        of = jq_charge(x, copy) ? jq_made(x, val_del(of, val_bytes(key))) : drop(of);
+    }
+    return of;
+}
+
+static struct val *del_sorted(struct jq_run *x, struct val *of, const struct val *paths,
+                              size_t from, size_t to, size_t depth);
+
+// Paths from..to begin with the same key and go on behind it. Takes of.
+static struct val *del_below(struct jq_run *x, struct val *of, const struct val *paths, size_t from,
+                             size_t to, size_t depth)
+{
+    struct val *key = val_at(val_at(paths, from), depth);
+    struct val *part = jq_index(x, val_keep(of), val_keep(key));
+    bool none = part && part->kind == JSON_NULL;
+    val_unref(part);
+    if (!part || none || !jq_enter(x))
+        return none ? of : drop(of);
+    part = lift(x, of, key);
+    part = part ? del_sorted(x, part, paths, from, to, depth + 1) : NULL;
     x->depth--;
     return part ? set_key(x, of, key, part) : drop(of);
 }
 
+// Paths from..to of the sorted paths, all longer than depth and equal up to there. Takes of.
+static struct val *del_sorted(struct jq_run *x, struct val *of, const struct val *paths,
+                              size_t from, size_t to, size_t depth)
+{
+    struct val *keys = jq_made(x, val_arr());
+    while (of && keys && from < to) {
+        const struct val *path = val_at(paths, from);
+        struct val *key = val_at(path, depth);
+        size_t next = from + 1;
+        while (next < to && val_equal(key, val_at(val_at(paths, next), depth)))
+            next++;
+        if (val_len(path) == depth + 1) // all of it, so the longer ones do not matter
+            keys = jq_push(x, keys, val_keep(key));
+        else
+            of = del_below(x, of, paths, from, next, depth);
+        from = next;
+    }
+    if (of)
+        of = keys ? del_keys(x, of, keys) : drop(of);
+    val_unref(keys);
+    return of;
+}
+
 struct val *jq_del_paths(struct jq_run *x, struct val *of, struct val *paths)
 {
-    if (paths->kind != JSON_ARR) {
+    bool good = paths->kind == JSON_ARR;
+    if (!good)
         (void)jq_fail(x, "Paths must be specified as an array");
+    for (size_t i = 0; good && i < val_len(paths); i++) {
+        good = val_at(paths, i)->kind == JSON_ARR;
+        if (!good)
+            (void)jq_fail(x, "Path must be specified as array, not %s",
+                          jq_kind_name(val_at(paths, i)));
+    }
+    if (!good) {
         val_unref(paths);
         return drop(of);
     }
     paths = jq_sort(x, paths);
-    for (size_t i = val_len(paths); of && paths && i-- > 0;) {
-        const struct val *path = val_at(paths, i);
-        if (path->kind == JSON_ARR) {
-            of = del_path(x, of, path, 0);
-        } else {
-            (void)jq_fail(x, "Path must be specified as an array");
-            of = drop(of);
-        }
-    }
     if (!paths)
-        of = drop(of);
+        return drop(of);
+    if (val_len(paths) > 0 && val_len(val_at(paths, 0)) == 0) { // the whole value
+        val_unref(of);
+        of = val_null();
+    } else {
+        of = del_sorted(x, of, paths, 0, val_len(paths), 0);
+    }
     val_unref(paths);
     return of;
 }

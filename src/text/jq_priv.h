@@ -213,6 +213,8 @@ enum jq_node_id { // KNOWN_NODE
     ID_FALSE,
 };
 
+#define JQ_OPTIONAL                                                                                \
+    1 // sub of a field, index, slice, iteration: `?` behind it, its own errors give nothing
 #define JQ_LIT_TEXT 1 // sub of a literal that stands as text in a string: not formatted
 #define JQ_PARTS_MAX 40 // parts of a node with a generator among them
 
@@ -263,8 +265,6 @@ struct val *jq_one_parts(struct jq_run *x, const struct jq_node *n, const struct
                          struct val *in);
 struct val *jq_one_object(struct jq_run *x, const struct jq_node *n, const struct jq_env *env,
                           struct val *in);
-struct val *jq_one_string(struct jq_run *x, const struct jq_node *n, const struct jq_env *env,
-                          struct val *in);
 int jq_many_parts(struct jq_run *x, const struct jq_node *n, const struct jq_env *env,
                   struct val *in, jq_out_fn *out, void *arg);
 struct val *jq_bind_one(struct jq_run *x, const struct jq_node *n, const struct jq_env *env,
@@ -287,6 +287,13 @@ int jq_bound(struct jq_run *x, const struct jq_pattern *p, const struct jq_env *
              struct val *value, jq_body_fn *body, void *arg);
 // The message of an error that may be caught, and the run goes on. NULL: none such.
 struct val *jq_caught(struct jq_run *x);
+static inline bool jq_skipped(struct jq_run *x, const struct jq_node *n) // its error is none
+{
+    bool access = n->op == J_FIELD || n->op == J_INDEX || n->op == J_SLICE || n->op == J_ITER;
+    struct val *message = access && n->sub == JQ_OPTIONAL ? jq_caught(x) : NULL;
+    val_unref(message);
+    return message != NULL;
+}
 int jq_break_to(struct jq_run *x, const void *whom); // gives JQ_BROKEN
 bool jq_broken_to(struct jq_run *x, const void *whom); // true: it was to him, and is over
 const struct jq_env *jq_up(const struct jq_env *env, uint32_t index);

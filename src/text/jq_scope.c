@@ -101,7 +101,7 @@ static int binding_body(void *arg, const struct jq_env *env)
     if (b->out)
         return jq_many(b->x, b->n->b, env, val_keep(b->in), b->out, b->arg);
     struct val *in = b->in;
-    b->in = &val_null_;
+    b->in = VAL_NULL;
     b->result = jq_one(b->x, b->n->b, env, in);
     return b->x->flow;
 }
@@ -146,7 +146,7 @@ struct fold {
 static struct val *fold_take(struct fold *f) // null stays
 {
     struct val *state = f->state;
-    f->state = &val_null_;
+    f->state = VAL_NULL;
     return state;
 }
 
@@ -251,7 +251,7 @@ static void call_begin(struct call *c)
     }
     for (unsigned i = 0; i < f->params; i++)
         if (f->param_is_var[i]) {
-            c->slots[c->used] = (struct jq_env){.up = home, .value = &val_null_};
+            c->slots[c->used] = (struct jq_env){.up = home, .value = VAL_NULL};
             home = &c->slots[c->used++];
         }
     c->inner = home;
@@ -322,7 +322,7 @@ int jq_call_paths(struct jq_run *x, const struct jq_node *n, const struct jq_env
 __attribute__((noinline)) struct val *jq_call_one(struct jq_run *x, const struct jq_node *n,
                                                   const struct jq_env *env, struct val *in)
 {
-    struct call c = {.x = x, .n = n, .env = env, .in = &val_null_};
+    struct call c = {.x = x, .n = n, .env = env, .in = VAL_NULL};
     const struct jq_func *f = n->func;
     call_begin(&c);
     size_t at = call_values(&c);

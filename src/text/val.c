@@ -12,9 +12,11 @@
 #define DEPTH_MAX JSON_DEPTH_MAX
 
 #define CONSTANT(k, s) {.refs = VAL_IMMORTAL, .kind = (k), .sub = (s)}
-struct val val_null_ = CONSTANT(JSON_NULL, 0);
-struct val val_false_ = CONSTANT(JSON_BOOL, 0);
-struct val val_true_ = CONSTANT(JSON_BOOL, 1);
+const struct val val_constants[3] = {
+    CONSTANT(JSON_NULL, 0),
+    CONSTANT(JSON_BOOL, 0),
+    CONSTANT(JSON_BOOL, 1),
+};
 
 // ---- life ----
 
@@ -59,12 +61,12 @@ void val_auto(struct val **v)
 
 struct val *val_null(void)
 {
-    return &val_null_;
+    return VAL_NULL;
 }
 
 struct val *val_bool(bool b)
 {
-    return b ? &val_true_ : &val_false_;
+    return b ? VAL_TRUE : VAL_FALSE;
 }
 
 static struct val_num *num_new(uint8_t sub)
@@ -263,7 +265,7 @@ struct val *val_lift_at(struct val *arr, size_t i)
 {
     struct val_arr *a = val_as_arr(arr);
     struct val *item = a->items[i];
-    a->items[i] = &val_null_;
+    a->items[i] = VAL_NULL;
     return item;
 }
 
@@ -281,7 +283,7 @@ bool val_is(const struct val *v, enum json_kind kind)
 
 bool val_truthy(const struct val *v)
 {
-    return v && v->kind != JSON_NULL && v != &val_false_;
+    return v && v->kind != JSON_NULL && v != VAL_FALSE;
 }
 
 bool val_bool_of(const struct val *v, bool fallback)
@@ -354,7 +356,7 @@ bool val_each(const struct val *v, size_t *at, struct bytes *ret_key, struct val
 struct val *val_ptr(const struct val *v, struct bytes pointer)
 {
     char key[256];
-    const struct val *at = v ? v : &val_null_;
+    const struct val *at = v ? v : VAL_NULL;
     while (at && pointer.n > 0) {
         if (pointer.p[0] != '/')
             return NULL;

@@ -229,7 +229,7 @@ struct val *val_lift(struct val *obj, struct bytes key)
     if (at < 0)
         return NULL;
     struct val *value = o->members[at].value;
-    o->members[at].value = &val_null_;
+    o->members[at].value = VAL_NULL;
     return value;
 }
 

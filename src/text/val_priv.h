@@ -44,7 +44,10 @@ struct val_obj {
     struct val_member first[];
 };
 
-extern struct val val_null_, val_false_, val_true_;
+extern const struct val val_constants[3]; // null, false, true: never written, whoever owns them
+#define VAL_NULL ((struct val *)(uintptr_t)&val_constants[0])
+#define VAL_FALSE ((struct val *)(uintptr_t)&val_constants[1])
+#define VAL_TRUE ((struct val *)(uintptr_t)&val_constants[2])
 
 static inline bool val_sole(const struct val *v)
 {
@@ -95,7 +98,7 @@ ptrdiff_t val_find(const struct val_obj *o, struct bytes key);
 // Of an object: indices of the members in the order of their keys. NULL: no memory; mem_free.
 uint32_t *val_sorted(const struct val *obj);
 
-#define VAL_NUM_MAX 32
+#define VAL_NUM_MAX 40 // a sign and 32 digits are the longest
 size_t val_num_text(const struct val *num, char text[VAL_NUM_MAX]); // as jq writes it
 
 #endif

@@ -1,0 +1,55 @@
+// node_flows_priv.h: the node's flows: the journal, what does the work, and who carries it out.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef PLEXUS_APP_NODE_FLOWS_PRIV_H
+#define PLEXUS_APP_NODE_FLOWS_PRIV_H
+
+#include "acts/acts.h"
+#include "app/node_priv.h"
+#include "port/bus.h"
+#include "port/expr.h"
+#include "port/journal.h"
+#include "runs/runs.h"
+#include "runs/worker.h"
+#include "temporal/temporal.h"
+
+struct node_flows {
+    struct node *node;
+    struct journal *journal;
+    struct expr *expr;
+    struct acts *acts;
+    struct runs *runs;
+    struct node_temporal *temporal; // instead of runs: flows.engine temporal
+    struct runs_worker *worker; // instead of runs: `plexus worker`
+    struct net_tls *tls; // for https, made when first needed
+    struct work *writer; // of the journal: one thread
+    struct bus_sub *events; // CloudEvents that others emit
+    struct node_flow_file *files; // registered at the start
+    bool closing, runs_closed, journal_closed, stopped;
+    bool up; // Temporal is there
+    char why[256]; // it stopped
+};
+
+// node_flows.c: what the engines tell
+void node_flows_lifecycle(void *user, struct bytes run, struct bytes cloudevent);
+void node_flows_changed(void *user, struct bytes run, const struct flow_note *note);
+// node_temporal.c
+int node_temporal_open(struct node_flows *f, bool activities_only, struct err *e);
+struct temporal *node_temporal_of(const struct node_flows *f); // NULL: the embedded engine's
+int node_temporal_add(struct node_flows *f, struct bytes text, struct buf *ret_json, struct err *e);
+int node_temporal_remove(struct node_flows *f, struct bytes namespace, struct bytes name,
+                         struct bytes version, struct err *e);
+void node_temporal_close(struct node_flows *f);
+bool node_temporal_ended(const struct node_flows *f);
+void node_temporal_free(struct node_flows *f);
+// node_flow_docs.c
+int node_flow_newest(const struct node *n, struct bytes namespace, struct bytes name,
+                     char *ret_version, size_t size); // E_NOTFOUND
+int node_flow_documents(const struct node *n, struct buf *out); // {"documents":[...]}
+// node_worker.c
+int node_worker_open(struct node_flows *f, struct err *e);
+void node_worker_close(struct node_flows *f);
+// node_flows_files.c: the folder of documents
+void node_flows_files(struct node_flows *f);
+void node_flows_files_free(struct node_flows *f);
+
+#endif
