@@ -564,6 +564,23 @@ static void test_killed(void **state)
     }
     (void)kill(pid, SIGKILL);
     (void)waitpid(pid, NULL, 0);
+    // Begun again after a crash, an activity has the key that it had: a, b, x, y and the child's.
+    static char keys[1000][80];
+    size_t count = 0, begun = 0;
+    FILE *f = fopen(lines, "r");
+    char line[80];
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f) && count < 1000) {
+        size_t i = 0;
+        while (i < count && strcmp(keys[i], line) != 0)
+            i++;
+        if (i == count)
+            memcpy(keys[count++], line, sizeof line);
+        begun++;
+    }
+    (void)fclose(f);
+    print_message("%zu activities, begun %zu times\n", count, begun);
+    assert_int_equal(count, FLOWS * 5);
     asked_clear(&a);
     side_free(&asker);
 }
