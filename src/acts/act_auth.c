@@ -131,7 +131,7 @@ static const struct scheme {
     {"oidc", NULL, true, oidc},
 };
 
-// {"use": SECRET}: the secret's value is the policy: an object with its members, or a bare text.
+// The secret's value is the policy: an object with its members, or a bare text.
 static struct val *of_secret(struct act_auth *x, const struct scheme *s, struct val *v)
 {
     struct val *made;
@@ -169,9 +169,11 @@ void act_auth(struct act *a, struct act_auth *x, const struct val *policy,
     }
     for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
         struct val *v = val_get_cstr(policy, schemes[i].name);
-        struct val *use = val_get_cstr(v, "use");
         if (!v)
             continue;
+        // A policy that is a secret comes as its value: {"bearer": TEXT} or {"bearer":
+        // {"token"...}}.
+        struct val *use = val_is(v, JSON_OBJ) ? val_get_cstr(v, "use") : v;
         val_unref(x->policy);
         x->policy = use ? of_secret(x, &schemes[i], use) : val_ref(v);
         if (x->policy)

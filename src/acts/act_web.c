@@ -293,7 +293,7 @@ static void add_lines(struct act *a, struct act_web *w)
     if (!has_line(given, "Accept"))
         (void)buf_str(&w->headers, "Accept: */*\r\n");
     if (w->args.once && !safe && a->args->key.n && !has_line(given, "Idempotency-Key"))
-        (void)buf_fmt(&w->headers, "Idempotency-Key: %.*s\r\n", BYTES_FMT(a->args->key));
+        (void)act_header_put(&w->headers, BYTES("Idempotency-Key"), a->args->key, NULL); // or none
 }
 
 void act_web(struct act *a, struct act_web **slot, const struct act_web_args *args)

@@ -404,12 +404,100 @@ static void test_hosts(void **state)
     rig_fini(&r);
 }
 
+// ---- TLS ---------------------------------------------------------------------------------------
+
+static char tls_folder[64];
+static struct net_tls *server_tls, *client_tls;
+static uint16_t tls_port;
+static bool stranger; // the client trusts somebody else
+
+static const char *tls_file(const char *name)
+{
+    static char path[3][128];
+    static int turn;
+    char *p = path[turn++ % 3];
+    (void)snprintf(p, sizeof path[0], "%s/%s", tls_folder, name);
+    return p;
+}
+
+static struct net_tls *get_tls(void *user, struct err *e)
+{
+    struct net_tls_args args = {.ca_file = tls_file(stranger ? "other.pem" : "node.pem")};
+    (void)user;
+    if (!client_tls && net_tls_new(&client_tls, &args, e) < 0)
+        return NULL;
+    return client_tls;
+}
+
+static void with_tls(struct rig *r, struct acts_args *args)
+{
+    struct err e = {0};
+    struct net_listener *l;
+    struct net_tls_args made = {
+        .server = true, .cert_file = tls_file("node.pem"), .key_file = tls_file("node.key")};
+    assert_int_equal(net_tls_new(&server_tls, &made, &e), 0);
+    struct net_listen_args listen = {.queue_bytes_max = 1 << 20, .tls = server_tls};
+    (void)snprintf(listen.addr.host, sizeof listen.addr.host, "127.0.0.1");
+    assert_int_equal(http_server_listen(r->server, &listen, 1, &l, &e), 0);
+    tls_port = net_listener_port(l);
+    args->tls = get_tls;
+}
+
+static void next_tls(struct rig *r, unsigned round)
+{
+    static const char *const hosts[] = {"localhost", "127.0.0.1"};
+    char with[200];
+    (void)snprintf(with, sizeof with, "{\"method\":\"get\",\"endpoint\":\"https://%s:%u/pet\"}",
+                   hosts[round % 2], tls_port);
+    if (round < 2)
+        (void)rig_do(r, "http", with, 0);
+    else
+        rig_done(r);
+}
+
+static void test_tls(void **state)
+{
+    (void)state;
+    static struct rig r;
+    char command[800];
+    (void)snprintf(tls_folder, sizeof tls_folder, "/tmp/plexus-tls-XXXXXX");
+    assert_non_null(mkdtemp(tls_folder));
+    for (int i = 0; i < 2; i++) {
+        (void)snprintf(command, sizeof command,
+                       "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes "
+                       "-keyout %s -out %s -subj /CN=localhost -days 2 "
+                       "-addext subjectAltName=DNS:localhost 2>/dev/null",
+                       tls_file(i ? "other.key" : "node.key"),
+                       tls_file(i ? "other.pem" : "node.pem"));
+        assert_int_equal(system(command), 0);
+    }
+    for (int i = 0; i < 2; i++) {
+        stranger = i == 1;
+        r.answer = answer_echo;
+        r.change = with_tls;
+        rig_run(&r, next_tls);
+        if (stranger)
+            failed(&r.ones[0], "communication", 500, false, "certificate");
+        else
+            gave(&r.ones[0], "{\"id\":1}");
+        failed(&r.ones[1], "communication", 500, false, "127.0.0.1"); // it is for localhost only
+        assert_int_equal(r.requests, stranger ? 0 : 1);
+        net_tls_free(server_tls);
+        net_tls_free(client_tls);
+        client_tls = NULL;
+        rig_fini(&r);
+    }
+    (void)snprintf(command, sizeof command, "rm -rf %s", tls_folder);
+    (void)!system(command);
+}
+
 static int tests(void)
 {
     const struct CMUnitTest all[] = {
         cmocka_unit_test(test_requests),  cmocka_unit_test(test_wrong),
         cmocka_unit_test(test_redirects), cmocka_unit_test(test_ends),
         cmocka_unit_test(test_auth),      cmocka_unit_test(test_hosts),
+        cmocka_unit_test(test_tls),
     };
     return cmocka_run_group_tests_name("http", all, NULL, NULL);
 }

@@ -449,6 +449,34 @@ static void kit_large(void **state)
     free(big);
 }
 
+// Who has heard enough before the end leaves nothing behind for the next.
+static void kit_enough(void **state)
+{
+    enum { KEYS = 1500 };
+    struct kit *k = *state;
+    static char names[KEYS][12];
+    static struct journal_put puts[KEYS];
+    for (unsigned i = 0; i < KEYS; i++) {
+        (void)snprintf(names[i], sizeof names[i], "k%05u", i);
+        puts[i] = (struct journal_put){bytes_of(names[i]), BYTES("v")};
+    }
+    assert_int_equal(write_now(k, &(struct journal_write){.puts = puts, .put_count = KEYS}), 0);
+    for (unsigned most = 1; most < KEYS; most += 299) {
+        struct got g = got_new(most);
+        struct told t = told_new();
+        struct err e = {0};
+        struct journal_keys a = {BYTES("k"), got_put, &g};
+        assert_int_equal(journal_keys(k->j, &a, &t.r, &e), 0);
+        kit_until(k, t.dones);
+        assert_int_equal(t.status, 0);
+        assert_int_equal(g.rows, most);
+        got_free(&g);
+        expect_keys(k, "k0149",
+                    "k01490=v k01491=v k01492=v k01493=v k01494=v k01495=v k01496=v "
+                    "k01497=v k01498=v k01499=v ");
+    }
+}
+
 static void kit_limits(void **state)
 {
     struct kit *k = *state;
@@ -586,7 +614,7 @@ static void kit_owners(void **state)
     KIT_TEST(kit_rows, kit), KIT_TEST(kit_fields, kit), KIT_TEST(kit_entries, kit),                \
         KIT_TEST(kit_fences, kit), KIT_TEST(kit_atomic, kit), KIT_TEST(kit_lists, kit),            \
         KIT_TEST(kit_values, kit), KIT_TEST(kit_prune, kit), KIT_TEST(kit_many, kit),              \
-        KIT_TEST(kit_large, kit), KIT_TEST(kit_limits, kit), KIT_TEST(kit_close, kit),             \
-        KIT_TEST(kit_owners, kit)
+        KIT_TEST(kit_large, kit), KIT_TEST(kit_enough, kit), KIT_TEST(kit_limits, kit),            \
+        KIT_TEST(kit_close, kit), KIT_TEST(kit_owners, kit)
 
 #endif

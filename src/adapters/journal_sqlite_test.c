@@ -152,7 +152,46 @@ static void test_damage(void **state)
               "DELETE FROM entries WHERE at=(SELECT tail FROM states ORDER BY key DESC LIMIT 1)");
     struct got g = got_new(0);
     assert_int_equal(read_on(k, k->j, (struct journal_read){.run = BYTES("r39")}, &g), E_IO);
+    with_file(k, "UPDATE entries SET count=0 WHERE at=(SELECT tail FROM states WHERE key=39)");
+    assert_int_equal(read_on(k, k->j, (struct journal_read){.run = BYTES("r38")}, &g), E_IO);
+    with_file(k, "UPDATE entries SET first=1,count=1 WHERE at=(SELECT tail FROM states"
+                 " WHERE key=38)");
+    assert_int_equal(read_on(k, k->j, (struct journal_read){.run = BYTES("r37")}, &g), E_IO);
     got_free(&g);
+}
+
+// Memory that runs out at each point in turn: that write is not there, and can be made once more.
+static void test_torture(void **state)
+{
+    struct kit *k = *state;
+    struct journal_run row = row_of("a", "running", true);
+    struct bytes entry = BYTES("x");
+    unsigned failed = 0;
+    int rc = 1;
+    FAULTS_OR_SKIP();
+    assert_int_equal(create(k, "old", &row), 0);
+    for (uint64_t n = 1; rc; n++) {
+        char id[32];
+        (void)snprintf(id, sizeof id, "r%d", (int)n);
+        struct journal_change c[] = {
+            {.run = BYTES("old"), .expect = n, .entries = &entry, .entry_count = 1},
+            {.run = bytes_of(id),
+             .create = true,
+             .entries = &entry,
+             .entry_count = 1,
+             .row = &row}};
+        struct journal_write w = {.changes = c, .change_count = 2};
+        assert_true(n < 100);
+        mem_fail_after(n, 0);
+        rc = write_now(k, &w);
+        mem_fail_after(0, 0);
+        assert_true(rc == 0 || rc == E_NOMEM);
+        failed += rc != 0;
+        if (rc)
+            assert_int_equal(write_now(k, &w), 0);
+        assert_false(stats(k).stopped);
+    }
+    assert_true(failed >= 3);
 }
 
 // Another program holds the file: that write fails with a word, and nothing of it is kept; later
@@ -390,6 +429,7 @@ int main(int argc, char **argv)
         KIT_TESTS(&sqlite),
         KIT_TEST(test_open, &sqlite),
         KIT_TEST(test_damage, &sqlite),
+        KIT_TEST(test_torture, &sqlite),
         KIT_TEST(test_locked, &sqlite),
         KIT_TEST(test_stops, &sqlite),
         KIT_TEST(test_prune_many, &sqlite),

@@ -28,7 +28,7 @@ struct watch {
     struct begun tasks[TASKS_MAX];
     size_t next;
     int64_t last_ms; // when the newest end that was told was
-    bool seen;    // the run was told once
+    bool known;   // the run is there
     bool ended;   // the run has
     char status[40];
     int rc;
@@ -193,7 +193,7 @@ static void on_run(struct watch *w, const struct json *r)
     const char *status = json_cstr(json_get(r, "status"), "");
     if (!strcmp(status, "stalled") || !strcmp(status, "suspended"))
         put_line(w, BYTES_NONE, status, status);
-    w->seen = true;
+    w->known = true;
     show_status(w, NULL);
     buf_fini(&name);
 }
@@ -301,7 +301,7 @@ static int watch(struct watch *w, struct err *e)
         rc = look_once(w, buf_cstr(&target), e);
         if (w->node.interrupted) {
             rc = E_CANCELLED;
-        } else if (!w->ended && w->seen && tries-- > 0 && (!rc || err_info(rc)->retry)) {
+        } else if (!w->ended && w->known && tries-- > 0 && (!rc || err_info(rc)->retry)) {
             cli_status("the node has gone; the run goes on when it is back ...");
             (void)nanosleep(&pause, NULL);
             rc = 0;
@@ -390,7 +390,7 @@ static int result(struct watch *w, struct err *e)
     return rc;
 }
 
-static int follow(struct cli *c, const char *id, FILE *to, struct err *e)
+static int follow(struct cli *c, const char *id, bool known, FILE *to, struct err *e)
 {
     struct watch *w = mem_new(struct watch);
     if (!w)
@@ -398,6 +398,7 @@ static int follow(struct cli *c, const char *id, FILE *to, struct err *e)
     w->c = c;
     w->id = id;
     w->to = to;
+    w->known = known;
     int rc = watch(w, e);
     if (rc == E_CANCELLED && w->node.interrupted) {
         (void)fprintf(
@@ -415,7 +416,7 @@ static int follow(struct cli *c, const char *id, FILE *to, struct err *e)
 
 int cli_flow_tail(struct cli *c, struct err *e)
 {
-    return follow(c, cli_arg(c, 0), stdout, e);
+    return follow(c, cli_arg(c, 0), false, stdout, e);
 }
 
 // ---- the start ----------------------------------------------------------------------------------
@@ -500,5 +501,5 @@ int cli_flow_run(struct cli *c, struct err *e)
     bool quiet = wait || c->json;
     if (!quiet)
         (void)fprintf(stderr, "run %s\n", id);
-    return follow(c, id, quiet ? NULL : stderr, e);
+    return follow(c, id, true, quiet ? NULL : stderr, e);
 }

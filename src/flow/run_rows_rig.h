@@ -55,6 +55,15 @@ static const struct row rows[] = {
      "small}",
      NULL,
      {0}},
+    {"$task.output is the raw one",
+     HEAD "do:\n"
+          "  - a: {set: {n: 1}, output: {as: .n}, export: {as: '${ {raw: $task.output, out: "
+          "$output} }'}}\n"
+          "  - b: {set: '${ $context }'}\n",
+     "{}",
+     "{raw: {n: 1}, out: 1}",
+     NULL,
+     {0}},
     {"an input that does not fit",
      HEAD "do:\n"
           "  - a: {input: {schema: {format: json, document: {type: object, required: [id]}}}, set: "

@@ -32,6 +32,11 @@ static struct val *workflow_var(struct flow_run *r)
     return v;
 }
 
+static struct val *own_or_null(struct val *v)
+{
+    return v ? val_ref(v) : val_null();
+}
+
 // Inside an extension $task is the task that it extends, as the standard's examples have it; with
 // the definition's members beside the descriptor's, for its `when`.
 static struct val *task_var(const struct frame *f)
@@ -52,7 +57,8 @@ static struct val *task_var(const struct frame *f)
     v = val_put_cstr(v, "definition",
                      t->def ? val_ref((struct val *)(uintptr_t)t->def) : val_null());
     v = val_put_cstr(v, "input", at->raw ? val_ref(at->raw) : val_null());
-    v = val_put_cstr(v, "output", at->out ? val_ref(at->out) : val_null());
+    v = val_put_cstr(v, "output",
+                     own_or_null(at->phase > PHASE_OUTPUT && at->got ? at->got : at->out));
     return val_put_cstr(v, "startedAt", time_descriptor(at->started_ms));
 }
 
@@ -61,11 +67,6 @@ static struct val *runtime_var(void)
     struct val *v = val_put_cstr(val_obj(), "name", val_cstr("plexus"));
     v = val_put_cstr(v, "version", val_cstr(PLEXUS_VERSION));
     return val_put_cstr(v, "metadata", val_obj());
-}
-
-static struct val *own_or_null(struct val *v)
-{
-    return v ? val_ref(v) : val_null();
 }
 
 // The names that a frame gives to what is inside it: a loop to its item and index, a catch to its

@@ -297,9 +297,11 @@ static int phase_output(struct step *s, struct frame *f)
         out = val_ref(f->out);
     if (rc == 0)
         rc = flow_schema(s, io, out, "the output");
-    if (rc == 0)
-        flow_set(&f->out, steal(&out));
-    return rc;
+    if (rc != 0)
+        return rc;
+    flow_set(&f->got, io->as ? steal(&f->out) : NULL); // $task.output is what it was before
+    flow_set(&f->out, steal(&out));
+    return TURN_ON;
 }
 
 static int phase_export(struct step *s, struct frame *f)

@@ -3,7 +3,10 @@
 # head says, and gives what it promises. timeout: 420
 # SPDX-License-Identifier: Apache-2.0
 import json
+import os
 import re
+import signal
+import subprocess
 import sys
 import time
 
@@ -142,6 +145,37 @@ def test_an_exported_run_replays():
     file = node.folder / "run.json"
     flows.command(node, "export", row["id"], "-o", file)
     assert "decides the same; the run is completed" in flows.command(node, "replay", file).stdout
+
+
+def test_the_watcher_outlives_the_node():
+    file = node.folder / "nap.yaml"
+    file.write_text("document: { dsl: 1.0.3, namespace: default, name: nap, version: 1.0.0 }\n"
+                    "do:\n- one: { set: { a: 1 } }\n- nap: { wait: PT3S }\n- two: { set: '${ . + { b: 2 } }' }\n")
+    env = dict(os.environ, PLEXUS_DATA=str(node.data), PLEXUS_CONFIG=str(node.file))
+    watcher = subprocess.Popen([plexus.PLEXUS, "flow", "run", str(file), "--id", "nap-1"], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+    said = watcher.stderr.readline()
+    assert said == "run nap-1\n", said
+    flows.wait_for(node, "nap-1", "it sleeps", lambda r: r["status"] == "waiting")
+    node.process.kill()
+    node.process.wait(10)
+    node.start()
+    out, err = watcher.communicate(timeout=60)
+    assert watcher.returncode == 0 and json.loads(out) == {"a": 1, "b": 2}, (watcher.returncode, out, err)
+    assert err.count("✓ one") == 1 and "✓ two" in err and "completed" in err, err
+
+
+def test_ctrl_c_leaves_it_going():
+    env = dict(os.environ, PLEXUS_DATA=str(node.data), PLEXUS_CONFIG=str(node.file))
+    watcher = subprocess.Popen([plexus.PLEXUS, "flow", "run", str(example("approval")), "--id", "ap-9"], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+    assert watcher.stderr.readline() == "run ap-9\n"
+    watcher.stderr.readline()  # its first task is told: it looks
+    watcher.send_signal(signal.SIGINT)
+    out, err = watcher.communicate(timeout=20)
+    assert watcher.returncode == 130 and "plexus flow tail ap-9" in err, (watcher.returncode, out, err)
+    assert flows.shown(node, "ap-9")["open"]
+    flows.command(node, "terminate", "ap-9")
 
 
 def main():

@@ -51,4 +51,4 @@ def shown(n, ident):
 
 
 def wait_for(n, ident, what, condition, seconds=30):
-    return plexus.wait_until("%s: %s" % (ident, what), lambda: condition(shown(n, ident)), seconds)
+    return plexus.wait_until("%s: %s" % (ident, what), lambda: (r := shown(n, ident)).get("status") and condition(r), seconds)

@@ -68,6 +68,8 @@ async function load() {
 }
 const ask = calm(LIST_MS, load);
 
+document.addEventListener("visibilitychange", () => !document.hidden && !$("flows-panel").hidden && ask());
+
 // The node told whether it keeps flows.
 export function begin(on) {
   show($("flows-panel"), Boolean(on));
@@ -384,12 +386,8 @@ async function setTab(name) {
 
 // {"id","status","task","kind"} of the node's events; id null: many at once.
 export function changed(f) {
-  const known = rows.find((r) => r.id === f.id);
-  if (known && f.status) {
-    known.status = f.status;
-    drawList();
-  }
-  if (!known || !OPEN.includes(f.status)) ask();
+  if (f.id && run && run.id === f.id && !OPEN.includes(run.status) && OPEN.includes(f.status)) open(f.id); // somebody mended it
+  if (!document.hidden) ask();
 }
 
 export function tick() {
