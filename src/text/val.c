@@ -12,9 +12,9 @@
 #define DEPTH_MAX JSON_DEPTH_MAX
 
 #define CONSTANT(k, s) {.refs = VAL_IMMORTAL, .kind = (k), .sub = (s)}
-struct val val_null_ = CONSTANT(JSON_NULL, 0);
-struct val val_false_ = CONSTANT(JSON_BOOL, 0);
-struct val val_true_ = CONSTANT(JSON_BOOL, 1);
+const struct val val_null_const = CONSTANT(JSON_NULL, 0);
+const struct val val_false_const = CONSTANT(JSON_BOOL, 0);
+const struct val val_true_const = CONSTANT(JSON_BOOL, 1);
 
 // ---- life ----
 

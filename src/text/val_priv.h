@@ -44,7 +44,11 @@ struct val_obj {
     struct val_member first[];
 };
 
-extern struct val val_null_, val_false_, val_true_;
+// Never written to: who holds them counts nothing.
+extern const struct val val_null_const, val_false_const, val_true_const;
+#define val_null_ (*(struct val *)(uintptr_t)&val_null_const)
+#define val_false_ (*(struct val *)(uintptr_t)&val_false_const)
+#define val_true_ (*(struct val *)(uintptr_t)&val_true_const)
 
 static inline bool val_sole(const struct val *v)
 {
