@@ -89,8 +89,7 @@ void runs_ask_go(struct ask *a, void (*go)(struct ask *a))
 // Only those that are there now: what an answer causes is answered in the next round.
 void runs_asks_round(struct runs *s)
 {
-    struct list now;
-    list_init(&now);
+    size_t count = 0;
     while (s->docs_read && !list_empty(&s->early)) {
         struct ask *a = container_of(s->early.next, struct ask, wait);
         list_del(&a->wait);
@@ -104,13 +103,10 @@ void runs_asks_round(struct runs *s)
         (void)err_set(&e, status, r->priv ? "the asker left" : "a request needs memory");
         r->done(r, status, BYTES_NONE, &e);
     }
-    while (!list_empty(&s->answers)) {
-        struct list *first = s->answers.next;
-        list_del(first);
-        list_add_tail(&now, first);
-    }
-    while (!list_empty(&now)) {
-        struct ask *a = container_of(now.next, struct ask, link);
+    list_each (it, &s->answers)
+        count++;
+    while (count-- && !list_empty(&s->answers)) {
+        struct ask *a = container_of(s->answers.next, struct ask, link);
         struct runs_req *r = a->r;
         list_del(&a->link);
         if (r)

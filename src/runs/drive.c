@@ -33,7 +33,9 @@ void runs_post_fail(struct runs *s, struct post *takes_p, int status, const stru
 {
     if (takes_p->done)
         takes_p->done(takes_p, status, e); // may take the mail over
-    if (takes_p->mail.n && !runs_down(s, NULL))
+    if (takes_p->mail.n && runs_passing(status) && !runs_down(s, NULL))
+        runs_mails_again(s);
+    else if (takes_p->mail.n && !runs_down(s, NULL))
         (void)runs_keys(s, val_put(val_obj(), takes_p->mail, val_null()), NULL, NULL, NULL);
     runs_post_free(takes_p);
 }
@@ -212,6 +214,7 @@ static void step(struct run *r, struct post *p)
     }
     s->stats.steps++;
     r->at_ms = p->ev.at_ms;
+    r->creating = p->create;
     if (p->ev.type == FLOW_STARTED)
         r->started_ms = r->at_ms;
     if (p->ev.type == FLOW_TICK)
@@ -291,7 +294,8 @@ static struct post *next(struct run *r)
 static bool may_step(struct run *r)
 {
     struct runs *s = r->s;
-    if (r->state != RUN_LIVE || !list_empty(&r->unsent) || s->stopped || s->closing)
+    if (r->state != RUN_LIVE || !list_empty(&r->unsent) || (r->creating && r->last) || s->stopped ||
+        s->closing)
         return false;
     bool known = s->listed || (s->mails_read && r->last); // is there one of this name already?
     if (!s->full && known && s->write_count < RUNS_WRITES_MAX)
@@ -320,17 +324,14 @@ void runs_pump(struct run *r)
     runs_evict(s);
 }
 
+// Each of those that are in the line now, once.
 void runs_pump_all(struct runs *s)
 {
-    struct list now;
-    list_init(&now);
-    while (!list_empty(&s->ready)) {
-        struct list *first = s->ready.next;
-        list_del(first);
-        list_add_tail(&now, first);
-    }
-    while (!list_empty(&now)) {
-        struct run *r = container_of(now.next, struct run, ready);
+    size_t count = 0;
+    list_each (it, &s->ready)
+        count++;
+    while (count-- && !list_empty(&s->ready)) {
+        struct run *r = container_of(s->ready.next, struct run, ready);
         list_del(&r->ready);
         if (list_empty(&r->unsent))
             runs_pump(r);

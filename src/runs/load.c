@@ -146,6 +146,37 @@ void runs_forget(struct run *r, int status, const struct err *e)
     runs_unpin(r);
 }
 
+// What was meant for it is for the one that is there.
+void runs_exists(struct run *r, const struct err *e)
+{
+    struct runs *s = r->s;
+    struct list posts;
+    struct err why = {0};
+    struct run *real = NULL;
+    char id[RUNS_ID_MAX + 1];
+    size_t n = r->spot->id.n;
+    list_init(&posts);
+    memcpy(id, r->spot->id.p, n);
+    list_each_safe (it, &r->inbox) {
+        struct post *p = container_of(it, struct post, link);
+        if (p->create)
+            continue;
+        list_del(&p->link);
+        list_add_tail(&posts, &p->link);
+    }
+    runs_forget(r, E_EXISTS, e);
+    if (!runs_down(s, &why))
+        real = runs_get(s, (struct bytes){id, n}, &why); // also to know when it wakes
+    while (!list_empty(&posts)) {
+        struct post *p = container_of(posts.next, struct post, link);
+        list_del(&p->link);
+        if (real && real->state != RUN_GONE)
+            runs_post(real, p);
+        else
+            runs_post_fail(s, p, why.code ? why.code : E_NOMEM, &why);
+    }
+}
+
 static bool idle(const struct run *r)
 {
     return r->state == RUN_LIVE && !r->writes && !r->pins && list_empty(&r->unsent) &&

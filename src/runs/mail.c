@@ -375,6 +375,57 @@ static void on_mails(struct op *o, int status, const struct err *e)
     runs_soon(s);
 }
 
+static bool on_left(void *user, struct bytes key, struct bytes value)
+{
+    struct runs *s = user;
+    size_t before = 0;
+    list_each (it, &s->old_mails)
+        before++;
+    if (before > 1000)
+        return false; // the others another time
+    return on_mail(user, key, value);
+}
+
+// Hands and answers may come twice; what is to begin is not lost, and is under way.
+static void on_lefts(struct op *o, int status, const struct err *e)
+{
+    struct runs *s = o->s;
+    (void)e;
+    while (!list_empty(&s->old_mails)) {
+        struct mail *m = container_of(s->old_mails.next, struct mail, link);
+        list_del(&m->link);
+        if (status || runs_down(s, NULL) ||
+            bytes_is(val_bytes(val_get_cstr(m->value, "k")), "begin"))
+            runs_mail_free(m);
+        else
+            runs_mail_go(m);
+    }
+    if (status && !runs_down(s, NULL))
+        runs_mails_again(s);
+}
+
+static void on_again(struct timer *t)
+{
+    struct runs *s = t->user;
+    struct op *o = runs_op(s, on_lefts, s);
+    struct buf prefix;
+    buf_init(&prefix, 512);
+    (void)buf_fmt(&prefix, "mail/%s/", s->node);
+    struct journal_keys a = {.prefix = buf_bytes(&prefix), .on_put = on_left, .user = s};
+    if (!o || journal_keys(s->args.journal, &a, &o->req, NULL)) {
+        runs_op_free(o);
+        runs_mails_again(s);
+    }
+    buf_fini(&prefix);
+}
+
+void runs_mails_again(struct runs *s)
+{
+    s->mail_again.fn = on_again;
+    s->mail_again.user = s;
+    (void)timer_start(s->args.timers, &s->mail_again, 10000);
+}
+
 void runs_mails_start(struct runs *s)
 {
     struct op *o = runs_op(s, on_mails, s);

@@ -101,6 +101,7 @@ static void give_up(struct runs *s)
     timer_stop(s->args.timers, &s->refill);
     timer_stop(s->args.timers, &s->prune);
     timer_stop(s->args.timers, &s->starting);
+    timer_stop(s->args.timers, &s->mail_again);
     list_each (it, &s->loaded) {
         struct run *r = container_of(it, struct run, link);
         while (!list_empty(&r->inbox)) {
@@ -340,7 +341,8 @@ void runs_free(struct runs *s)
 {
     if (!s)
         return;
-    struct timer *timers[] = {&s->wake, &s->soon, &s->again, &s->refill, &s->prune, &s->starting};
+    struct timer *timers[] = {&s->wake,  &s->soon,     &s->again,     &s->refill,
+                              &s->prune, &s->starting, &s->mail_again};
     for (size_t i = 0; i < sizeof timers / sizeof *timers; i++)
         timer_stop(s->args.timers, timers[i]);
     s->freeing = true;

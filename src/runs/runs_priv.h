@@ -68,6 +68,7 @@ struct run {
     bool yielded, tick; // a tick is wanted after the commit; now
     struct val *roll; // rolled is wanted, with this state
     bool ended, pumping;
+    bool creating; // until its beginning is kept: there may be one of this name
     // The row, as it was last written:
     bool row_busy, row_open;
     enum flow_status row_status;
@@ -238,7 +239,7 @@ struct runs {
     struct spot **heap;
     size_t heap_count, heap_cap;
     int64_t window_ms; // wall; timers before are in the heap
-    struct timer wake, soon, refill, again, prune, starting;
+    struct timer wake, soon, refill, again, prune, starting, mail_again;
     void (*start_step)(struct runs *s);
     struct runs_worker *worker;
     size_t workers_closing;
@@ -296,6 +297,7 @@ struct run *runs_new_run(struct runs *s, struct spot *p, struct flow_plan *plan)
 void runs_touch(struct run *r);
 void runs_evict(struct runs *s);
 void runs_forget(struct run *r, int status, const struct err *e); // posts fail, jobs are let go
+void runs_exists(struct run *r, const struct err *e); // there is one of its name already
 void runs_unpin(struct run *r);
 void runs_free_run(struct run *r); // with all that is on its way: only when all is freed
 void runs_load_go(struct runs *s);
@@ -355,6 +357,7 @@ int runs_mail_end(struct write *w, const struct val *data);
 void runs_mail_go(struct mail *takes_m);
 void runs_mail_free(struct mail *m);
 void runs_mails_start(struct runs *s); // those of the last life
+void runs_mails_again(struct runs *s); // some could not be delivered
 struct mail *runs_mail_hand(struct runs *s, struct bytes run, const char *action);
 struct mail *runs_mail_begin(struct runs *s, const struct val *meta, struct bytes run,
                              const struct flow_event *child); // of a run with this meta and id

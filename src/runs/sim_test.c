@@ -17,7 +17,12 @@
 enum { FLOWS = 24, CHAOS_MS = 30000 };
 
 // Seeds that failed once, and what it was.
-static const uint64_t kept[] = {1, 2, 3};
+static const uint64_t kept[] = {
+    1,
+    2,
+    3,
+    120, // the answer of a child came while somebody tried to begin its parent again
+};
 
 struct told { // a request that is made again until it was answered
     struct asked a;

@@ -220,7 +220,7 @@ static bool take_row(struct runs *s, const struct journal_run *row)
     struct spot *p = runs_spot(s, row->id);
     if (p && p->run && p->run->state == RUN_LIVE && !p->run->last) { // one that was to begin
         (void)err_set(&e, E_EXISTS, "run %.*s is there already", BYTES_FMT(row->id));
-        runs_forget(p->run, E_EXISTS, &e);
+        runs_exists(p->run, &e);
         p = runs_spot(s, row->id);
     }
     if (p && p->run && !p->mine) { // somebody asked for it before it was known

@@ -521,23 +521,29 @@ void runs_worker_close(struct runs_worker *w, void (*closed)(void *user), void *
     soon(w, 0);
 }
 
+static void lane_free(struct lane *l)
+{
+    while (!list_empty(&l->all)) {
+        struct task *t = container_of(l->all.next, struct task, link);
+        if (t->state != TASK_STORE) {
+            task_fini(t);
+            continue;
+        }
+        list_del(&t->link); // frees itself when the bus gives it back
+        t->lane = NULL;
+        bus_cancel(l->w->args.bus, &t->store);
+    }
+}
+
 void runs_worker_free(struct runs_worker *w)
 {
     if (!w)
         return;
-    for (size_t i = 0; i < w->lane_count; i++)
-        list_each_safe (it, &w->lanes[i].all) {
-            struct task *t = container_of(it, struct task, link);
-            if (t->state != TASK_STORE) {
-                task_fini(t);
-                continue;
-            }
-            list_del(&t->link);
-            t->lane = NULL;
-            bus_cancel(w->args.bus, &t->store);
-        }
-    for (size_t i = 0; i < w->lane_count && !w->closing; i++)
-        unsubscribe(&w->lanes[i]);
+    for (size_t i = 0; i < w->lane_count; i++) {
+        lane_free(&w->lanes[i]);
+        if (!w->closing)
+            unsubscribe(&w->lanes[i]);
+    }
     worker_free(w);
 }
 

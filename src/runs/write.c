@@ -308,6 +308,8 @@ void runs_write_again(struct run *r)
     }
     if (r->state == RUN_LIVE && list_empty(&r->unsent))
         runs_pump(r);
+    else if (r->state == RUN_LIVE && list_empty(&r->ready) && !runs_down(s, NULL))
+        list_add_tail(&s->ready, &r->ready); // another time
     runs_unpin(r);
 }
 
@@ -350,6 +352,7 @@ static void know(struct write *w)
     struct run *r = w->run;
     struct runs *s = w->s;
     bool was_open = r->spot->open;
+    r->creating = false;
     r->spot->mine = true;
     r->spot->open = !r->ended;
     s->stats.open += r->spot->open - was_open;
@@ -420,7 +423,9 @@ static void on_written(struct op *o, int status, const struct err *e)
         else if (put_back(w, o, status)) {
             runs_unpin(r);
             return;
-        } else if (r->state != RUN_GONE)
+        } else if (r->state != RUN_GONE && status == E_EXISTS)
+            runs_exists(r, e);
+        else if (r->state != RUN_GONE)
             runs_forget(r, status, e);
     }
     if (!status && r->state == RUN_LIVE && !s->stopped) {
@@ -436,7 +441,7 @@ static void on_written(struct op *o, int status, const struct err *e)
     if (r->state == RUN_LIVE)
         runs_pump(r);
     runs_unpin(r);
-    if (!list_empty(&s->ready))
+    if (!list_empty(&s->ready) && !s->full)
         runs_soon(s);
     runs_check_closed(s);
 }
