@@ -434,19 +434,6 @@ void node_flows_meter(struct node *n)
     row->journal_entries = j.entries;
 }
 
-void node_flows_doctor(const struct node *n, struct host_flows *ret)
-{
-    const struct node_flows *f = n->flows;
-    struct runs_stats s = {0};
-    *ret = (struct host_flows){.on = f && f->runs};
-    if (!ret->on)
-        return;
-    runs_stats(f->runs, &s);
-    ret->open = s.open;
-    ret->stopped = s.stopped;
-    (void)snprintf(ret->why, sizeof ret->why, "%s", f->why);
-}
-
 static void journal_is_closed(void *user)
 {
     struct node_flows *f = user;

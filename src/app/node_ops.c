@@ -139,7 +139,6 @@ struct doctor_job { // all that the helper thread looks at
     struct host_engine engines[DOCTOR_ENGINES_MAX];
     struct host_mesh mesh;
     struct host_webhook webhook;
-    struct host_flows flows;
     char names[DOCTOR_ENGINES_MAX][129];
 };
 
@@ -217,10 +216,8 @@ static void op_doctor(void *user, struct ctl_answer *a)
     doctor_engines(n, j);
     node_mesh_doctor(n, &j->mesh);
     node_alerts_doctor(n, &j->webhook);
-    node_flows_doctor(n, &j->flows);
     j->args.mesh = &j->mesh;
     j->args.webhook = &j->webhook;
-    j->args.flows = &j->flows;
     ctl_answer_work(a, doctor_run, j, mem_free);
 }
 

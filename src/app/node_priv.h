@@ -155,7 +155,6 @@ void node_flows_bus(struct node *n, struct bus *b); // another bus, or none any 
 void node_flows_event(struct node *n, struct bytes cloudevent); // JSON: to what listens
 void node_flows_dead(struct node *n, const char *node); // another node is
 void node_flows_meter(struct node *n); // gauges and counters
-void node_flows_doctor(const struct node *n, struct host_flows *ret);
 void node_flows_close(struct node *n); // node_check_ended when it has
 bool node_flows_ended(const struct node *n);
 void node_flows_drop(struct node *n);

@@ -308,7 +308,6 @@ static const struct host_check checks[] = {
     {"versions", "versions in the mesh", host_doctor_versions, false},
     {"streams", "streams between machines", host_doctor_streams, false},
     {"alerts", "webhook of alerts", host_doctor_alerts, false},
-    {"flows", "journal of flows", host_doctor_flows, false},
 };
 _Static_assert(sizeof checks / sizeof *checks <= HOST_FINDINGS_MAX, "room for every finding");
 

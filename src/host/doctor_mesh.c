@@ -187,19 +187,3 @@ void host_doctor_alerts(const struct host_doctor *d, struct host_finding *f)
     MEANS(f, "nobody hears of what goes wrong; over 256 the oldest alerts are lost");
     MEND(f, "correct alerts.webhook, or bring its server back; plexus config reload tries at once");
 }
-
-void host_doctor_flows(const struct host_doctor *d, struct host_finding *f)
-{
-    const struct host_flows *h = &d->facts->flows;
-    if (!h->on) {
-        SKIP(f, d->facts->node_running ? "flows are off" : "only a running node knows");
-        return;
-    }
-    SEEN(f, "%llu flows are open", (unsigned long long)h->open);
-    if (!h->stopped)
-        return;
-    f->status = HOST_FAIL;
-    SEEN(f, "it has stopped: %s", h->why);
-    MEANS(f, "no flow goes on, none is taken; what was acknowledged is kept");
-    MEND(f, "mend what it says, then start the node again");
-}

@@ -44,6 +44,5 @@ void host_doctor_datagrams(const struct host_doctor *d, struct host_finding *f);
 void host_doctor_versions(const struct host_doctor *d, struct host_finding *f);
 void host_doctor_streams(const struct host_doctor *d, struct host_finding *f);
 void host_doctor_alerts(const struct host_doctor *d, struct host_finding *f);
-void host_doctor_flows(const struct host_doctor *d, struct host_finding *f);
 
 #endif

@@ -70,7 +70,6 @@ static void well(struct host_facts *f, struct host_profile *p)
                                  .peers = {{"b", "alive", "0.1.0", "10.0.0.2:8001", false},
                                            {"c", "alive", "0.1.0", "10.0.0.3:8001", false}}};
     f->webhook = (struct host_webhook){.configured = true, .waiting = 2};
-    f->flows = (struct host_flows){.on = true, .open = 3};
     SET(f->tools.llama_server, "/usr/bin/llama-server");
     SET(p->os, "linux");
     SET(p->arch, "x86-64");
@@ -134,8 +133,6 @@ static void crowd(struct host_facts *f)
     X(webhook_away, f->webhook.failures = 3; f->webhook.failing_s = 9;                             \
       SET(f->webhook.why, "connection refused"))                                                   \
     X(webhook_gone, f->webhook.failures = 9; f->webhook.failing_s = 300; f->webhook.dropped = 4)   \
-    X(flows_off, f->flows.on = false)                                                              \
-    X(flows_stopped, f->flows.stopped = true; SET(f->flows.why, "flows.db: the disk is full"))     \
     X(nothing, (void)0)                                                                            \
     X(no_card, p->gpu_count = 0)                                                                   \
     X(nouveau, p->gpus[0].usable = false; SET(p->gpus[0].driver, "nouveau"))                       \
@@ -418,9 +415,6 @@ static const struct {
     {webhook_away, "alerts", HOST_WARN, "3 tries failed in a row, for 9 s (connection refused)",
      "alerts.webhook"},
     {webhook_gone, "alerts", HOST_FAIL, "4 were never told", "alerts.webhook"},
-    {nothing, "flows", HOST_OK, "3 flows are open", ""},
-    {flows_off, "flows", HOST_SKIP, "only a running node knows", ""},
-    {flows_stopped, "flows", HOST_FAIL, "the disk is full", "start the node again"},
     {nothing, "cgroup", HOST_OK, "version 2, memory controller there, ours", ""},
     {group_closed, "cgroup", HOST_WARN, "not ours", "Delegate=yes"},
     {group_inside, "cgroup", HOST_WARN, "not ours", ""},

@@ -170,11 +170,6 @@ struct host_mesh {
     uint32_t peer_count;
     struct host_peer peers[HOST_PEERS_MAX];
 };
-struct host_flows { // the journal of flows
-    bool on, stopped;
-    uint64_t open;
-    char why[256];
-};
 struct host_webhook { // of the alerts
     bool configured;
     uint32_t failures, waiting; // failures: in a row
@@ -197,7 +192,6 @@ struct host_doctor_args {
     size_t engine_count;
     const struct host_mesh *mesh; // NULL: not looked at; also webhook
     const struct host_webhook *webhook;
-    const struct host_flows *flows;
 };
 
 #define HOST_PORTS_MAX 16
@@ -257,7 +251,6 @@ struct host_facts { // all that the checks look at beside the profile
     char engine[160];
     struct host_mesh mesh;
     struct host_webhook webhook;
-    struct host_flows flows;
 };
 
 #define HOST_FINDINGS_MAX 32
