@@ -386,6 +386,16 @@ int node_flows_open(struct node *n, struct err *e)
     return 0;
 }
 
+// Where nodes share a journal, one of the others goes on with what the dead one had begun.
+void node_flows_dead(struct node *n, const char *node)
+{
+    struct node_flows *f = n->flows;
+    if (!f || !f->runs || f->closing || strcmp(n->config->flows.journal, "postgres") != 0)
+        return;
+    log_event(LOG_WARN, "flow.taken_over", LOG_STR("node", node));
+    runs_take(f->runs, node);
+}
+
 void node_flows_meter(struct node *n)
 {
     struct node_flows *f = n->flows;

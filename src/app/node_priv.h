@@ -153,6 +153,7 @@ int door_reserve_mesh(struct node *n);
 int node_flows_open(struct node *n, struct err *e);
 void node_flows_bus(struct node *n, struct bus *b); // another bus, or none any more (NULL)
 void node_flows_event(struct node *n, struct bytes cloudevent); // JSON: to what listens
+void node_flows_dead(struct node *n, const char *node); // another node is
 void node_flows_meter(struct node *n); // gauges and counters
 void node_flows_close(struct node *n); // node_check_ended when it has
 bool node_flows_ended(const struct node *n);

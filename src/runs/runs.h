@@ -100,6 +100,9 @@ void runs_event(struct runs *s, const struct val *cloudevent, struct runs_req *r
 void runs_prune(struct runs *s, int64_t closed_before_ms, bool dry, struct runs_req *r);
 void runs_given(struct runs *s, uint64_t ticket, int status, struct bytes text,
                 const struct err *e);
+// A node that shares the journal is gone for good: its open runs go on here (journal_take: its
+// writes fail from then on). Harmless where the journal has one owner.
+void runs_take(struct runs *s, const char *node);
 void runs_cancel(
     struct runs *s,
     struct runs_req *r); // the asker left: done comes with E_CANCELLED; the run goes on

@@ -258,6 +258,8 @@ struct runs {
     char page[RUNS_ID_MAX + 1], page_before[RUNS_ID_MAX + 1];
     size_t page_rows, page_open;
     bool page_failed, wake_armed, again_armed, loading;
+    bool looks_again; // at what is open: runs of another node were taken
+    uint64_t again_open;
     int64_t wake_due_ms;
     uint64_t prune_count;
     void (*closed)(void *user);
