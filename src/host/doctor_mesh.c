@@ -196,6 +196,12 @@ void host_doctor_flows(const struct host_doctor *d, struct host_finding *f)
         return;
     }
     SEEN(f, "%llu flows are open", (unsigned long long)h->open);
+    if (h->held && !h->stopped) {
+        f->status = HOST_WARN;
+        SEEN(f, "it takes nothing for now: %s", h->why);
+        MEANS(f, "flows wait; they go on by themselves");
+        MEND(f, "end the program that holds it, or bring its server back");
+    }
     if (!h->stopped)
         return;
     f->status = HOST_FAIL;

@@ -135,6 +135,7 @@ static void crowd(struct host_facts *f)
       SET(f->webhook.why, "connection refused"))                                                   \
     X(webhook_gone, f->webhook.failures = 9; f->webhook.failing_s = 300; f->webhook.dropped = 4)   \
     X(flows_off, f->flows.on = false)                                                              \
+    X(flows_held, f->flows.held = true; SET(f->flows.why, "flows.db: another program holds it"))   \
     X(flows_stopped, f->flows.stopped = true; SET(f->flows.why, "flows.db: the disk is full"))     \
     X(nothing, (void)0)                                                                            \
     X(no_card, p->gpu_count = 0)                                                                   \
@@ -420,6 +421,7 @@ static const struct {
     {webhook_gone, "alerts", HOST_FAIL, "4 were never told", "alerts.webhook"},
     {nothing, "flows", HOST_OK, "3 flows are open", ""},
     {flows_off, "flows", HOST_SKIP, "only a running node knows", ""},
+    {flows_held, "flows", HOST_WARN, "another program holds it", "end the program"},
     {flows_stopped, "flows", HOST_FAIL, "the disk is full", "start the node again"},
     {nothing, "cgroup", HOST_OK, "version 2, memory controller there, ours", ""},
     {group_closed, "cgroup", HOST_WARN, "not ours", "Delegate=yes"},

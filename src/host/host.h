@@ -171,7 +171,7 @@ struct host_mesh {
     struct host_peer peers[HOST_PEERS_MAX];
 };
 struct host_flows { // the journal of flows
-    bool on, stopped;
+    bool on, stopped, held; // held: by another program, or its server is away
     uint64_t open;
     char why[256];
 };
