@@ -1,6 +1,5 @@
-// doctor_flows.c: durable flows: does their journal take what happens, and is libjq there. Pure; the
-// running node brings the facts.
-// SPDX-License-Identifier: Apache-2.0
+// doctor_flows.c: durable flows: does their journal take what happens, and is libjq there. Pure;
+// the running node brings the facts. SPDX-License-Identifier: Apache-2.0
 #include "host/doctor_priv.h"
 
 #include <string.h>
@@ -32,8 +31,9 @@ void host_doctor_journal(const struct host_doctor *d, struct host_finding *f)
     f->status = HOST_FAIL;
     MEANS(f, temporal ? "flows stand still until it answers; nothing is lost"
                       : "no flow goes on and none begins, so that nothing is lost");
-    MEND(f, temporal ? "start Temporal, or correct flows.temporal.address"
-                     : "mend what it says (is the disk full? df -h), then plexus down and plexus up");
+    MEND(f, temporal
+                ? "start Temporal, or correct flows.temporal.address"
+                : "mend what it says (is the disk full? df -h), then plexus down and plexus up");
 }
 
 void host_doctor_libjq(const struct host_doctor *d, struct host_finding *f)
