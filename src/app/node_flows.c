@@ -214,8 +214,11 @@ static void on_need(void *user, uint64_t ticket, const struct flow_need *need)
         t->flows = f;
         t->ticket = ticket;
         t->req = (struct act_req){.done = fetched, .user = t};
-        struct val *endpoint = need->endpoint ? val_ref((struct val *)need->endpoint) // NOLINT
-                                              : val_str(need->uri);
+        struct val *endpoint = val_is(need->endpoint, JSON_OBJ)
+                                   // a catalog's object has its root; its authentication stays
+                                   ? val_put_cstr(val_ref((struct val *)need->endpoint), // NOLINT
+                                                  "uri", val_str(need->uri))
+                                   : val_str(need->uri);
         t->args = val_put_cstr(val_obj(), "method", val_cstr("get"));
         t->args = val_put_cstr(t->args, "endpoint", endpoint);
         t->args = val_put_cstr(t->args, "output", val_cstr("text"));
@@ -354,6 +357,10 @@ int node_flows_open(struct node *n, struct err *e)
         return node_worker_open(f, e);
     if (status == 0)
         status = open_journal(f, e);
+    if (status == E_NOSPACE) { // the models are served all the same
+        on_stopped(f, e);
+        return 0;
+    }
     if (status < 0)
         return status;
     f->journal_closed = false;
