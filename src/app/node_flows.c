@@ -357,6 +357,10 @@ int node_flows_open(struct node *n, struct err *e)
         return node_worker_open(f, e);
     if (status == 0)
         status = open_journal(f, e);
+    if (status == E_NOSPACE) { // the models are served all the same
+        on_stopped(f, e);
+        return 0;
+    }
     if (status < 0)
         return status;
     f->journal_closed = false;

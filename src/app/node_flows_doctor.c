@@ -10,7 +10,7 @@ void node_flows_doctor(const struct node *n, struct host_flows *ret)
     const struct node_flows *f = n->flows;
     struct runs_stats s = {0};
     *ret = (struct host_flows){0};
-    if (!f || (!f->runs && !f->temporal))
+    if (!f || (!f->runs && !f->temporal && !f->stopped))
         return;
     if (f->runs)
         runs_stats(f->runs, &s);
