@@ -259,6 +259,17 @@ static void on_stopped(void *user, const struct err *e)
                e->text);
 }
 
+static void on_held(void *user, const struct err *e)
+{
+    struct node_flows *f = user;
+    f->held = e != NULL;
+    if (e)
+        log_event(LOG_WARN, "flow.journal_held", LOG_STR("why", e->text));
+    else
+        log_event(LOG_INFO, "flow.journal_free", LOG_STR("was", f->why));
+    (void)snprintf(f->why, sizeof f->why, "%.255s", e ? e->text : "");
+}
+
 const char *const *node_queues(const struct node *n)
 {
     static const char *const edge[] = {"edge-task-queue", NULL};
@@ -375,6 +386,7 @@ int node_flows_open(struct node *n, struct err *e)
                              .changed = node_flows_changed,
                              .progress = on_progress,
                              .stopped = on_stopped,
+                             .held = on_held,
                              .ready = on_ready,
                              .user = f,
                              .node = n->config->node_name,

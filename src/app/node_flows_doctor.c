@@ -18,6 +18,7 @@ void node_flows_doctor(const struct node *n, struct host_flows *ret)
     (void)snprintf(ret->journal, sizeof ret->journal, "%s", n->config->flows.journal);
     (void)snprintf(ret->why, sizeof ret->why, "%.*s", (int)sizeof ret->why - 1, f->why);
     ret->open = s.open;
+    ret->held = f->held;
     ret->stopped = f->temporal ? !f->up : f->stopped || s.stopped;
 }
 

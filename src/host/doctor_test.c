@@ -137,6 +137,7 @@ static void crowd(struct host_facts *f)
     X(webhook_gone, f->webhook.failures = 9; f->webhook.failing_s = 300; f->webhook.dropped = 4)   \
     X(no_flows, SET(f->flows.engine, ""))                                                          \
     X(no_flows_running, SET(f->flows.engine, ""); f->node_running = true)                          \
+    X(journal_held, f->flows.held = true; SET(f->flows.why, "flows.db: another program holds it")) \
     X(journal_stopped, f->flows.stopped = true; SET(f->flows.why, "the disk is full"))             \
     X(on_temporal, SET(f->flows.engine, "temporal"))                                               \
     X(temporal_away, SET(f->flows.engine, "temporal"); f->flows.stopped = true;                    \
@@ -428,6 +429,7 @@ static const struct {
     {no_flows, "journal", HOST_SKIP, "only a running node knows", ""},
     {no_flows_running, "journal", HOST_SKIP, "this node runs no flows", ""},
     {journal_stopped, "journal", HOST_FAIL, "sqlite: it stopped: the disk is full", "df -h"},
+    {journal_held, "journal", HOST_WARN, "another program holds it", "end the program"},
     {on_temporal, "journal", HOST_OK, "Temporal keeps the flows", ""},
     {temporal_away, "journal", HOST_FAIL, "does not answer: connection refused",
      "flows.temporal.address"},

@@ -185,6 +185,7 @@ struct host_flows { // durable flows
     char why[160];
     uint64_t open;
     bool stopped; // the journal, or Temporal does not answer: why
+    bool held; // the journal, by another program, or its server is away: why
 };
 
 struct host_doctor_args {
