@@ -26,6 +26,12 @@ void host_doctor_journal(const struct host_doctor *d, struct host_finding *f)
         SEEN(f, "%s: it stopped: %s", x->journal, x->why);
     else
         SEEN(f, "%s, open flows: %llu", x->journal, (unsigned long long)x->open);
+    if (x->held && !x->stopped && !temporal) {
+        f->status = HOST_WARN;
+        SEEN(f, "%s takes nothing for now: %s", x->journal, x->why);
+        MEANS(f, "flows wait; they go on by themselves");
+        MEND(f, "end the program that holds it, or bring its server back");
+    }
     if (!x->stopped)
         return;
     f->status = HOST_FAIL;
