@@ -25,7 +25,7 @@ void host_doctor_journal(const struct host_doctor *d, struct host_finding *f)
     else if (x->stopped)
         SEEN(f, "%s: it stopped: %s", x->journal, x->why);
     else
-        SEEN(f, "%s, %llu flows are open", x->journal, (unsigned long long)x->open);
+        SEEN(f, "%s, open flows: %llu", x->journal, (unsigned long long)x->open);
     if (x->held && !x->stopped && !temporal) {
         f->status = HOST_WARN;
         SEEN(f, "%s takes nothing for now: %s", x->journal, x->why);

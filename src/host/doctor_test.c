@@ -425,7 +425,7 @@ static const struct {
     {webhook_away, "alerts", HOST_WARN, "3 tries failed in a row, for 9 s (connection refused)",
      "alerts.webhook"},
     {webhook_gone, "alerts", HOST_FAIL, "4 were never told", "alerts.webhook"},
-    {nothing, "journal", HOST_OK, "sqlite, 3 flows are open", ""},
+    {nothing, "journal", HOST_OK, "sqlite, open flows: 3", ""},
     {no_flows, "journal", HOST_SKIP, "only a running node knows", ""},
     {no_flows_running, "journal", HOST_SKIP, "this node runs no flows", ""},
     {journal_stopped, "journal", HOST_FAIL, "sqlite: it stopped: the disk is full", "df -h"},

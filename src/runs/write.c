@@ -320,8 +320,8 @@ static bool put_back(struct write *w, struct op *o, int status)
     struct run *r = w->run;
     struct runs *s = w->s;
     bool later = !list_empty(&r->unsent);
-    if (!status || r->state != RUN_LIVE || !(later || runs_passing(status)))
-        return false;
+    if (!status || r->state != RUN_LIVE || s->closing || !(later || runs_passing(status)))
+        return false; // closing: it comes again in the next life
     o->again = true;
     w->op = o;
     list_init(&o->link);

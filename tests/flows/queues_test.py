@@ -140,6 +140,7 @@ def test_the_other_node_comes_late():
         flows.wait_for(edge, "late", "it waits for the queue", lambda r: "sense" in str(r["view"]) and r["open"])
         time.sleep(1)
         assert flows.shown(edge, "late")["open"]
+        assert "on queue heavy-compute-queue" in flows.command(edge, "show", "late").stdout
         with node(nats, "heavy", "heavy-compute-queue"):
             assert ended(edge, "late")["heavy"] == "heavy"
 
