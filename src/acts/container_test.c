@@ -110,8 +110,8 @@ static void next(struct rig *r, unsigned round)
         "{\"image\":\"box:1\",\"lifetime\":{\"cleanup\":\"eventually\"}}",
         "{}",
         // The same name again, as after a crash: what was left of it is in no one's way.
-        "{\"image\":\"box:1\",\"name\":\"plexus-stays\",\"command\":\"echo again\",\"pullPolicy\":"
-        "\"never\"}",
+        ("{\"image\":\"box:1\",\"name\":\"plexus-stays\",\"command\":\"echo again\","
+         "\"pullPolicy\":\"never\"}"),
     };
     if (round < sizeof with / sizeof *with) {
         (void)rig_do(r, "container", with[round], 0);

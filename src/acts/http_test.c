@@ -122,8 +122,8 @@ static void next_wrong(struct rig *r, unsigned round)
         "{\"method\":\"get\",\"endpoint\":\"http://127.0.0.1:1/\"}",
         "{\"method\":\"get\",\"endpoint\":\"https://127.0.0.1:1/\"}",
         "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"use\":\"x\"}}}",
-        "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"certificate\":{}}}"
-        "}",
+        ("{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\","
+         "\"authentication\":{\"certificate\":{}}}}"),
         "{\"method\":\"get\",\"endpoint\":{\"uri\":\"%B\",\"authentication\":{\"basic\":{}}}}",
     };
     if (round == 0)

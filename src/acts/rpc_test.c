@@ -57,8 +57,8 @@ static void next_a2a(struct rig *r, unsigned round)
         "agent\",\"authentication\":{\"bearer\":{"
         "\"token\":\"tok-1\"}}},\"parameters\":{\"message\":{\"role\":\"agent\",\"messageId\":"
         "\"m\"}}}",
-        "{\"method\":\"message/send\",\"agentCard\":{\"endpoint\":{\"uri\":\"%B/"
-        "grpc-card.json\"}}}",
+        ("{\"method\":\"message/send\","
+         "\"agentCard\":{\"endpoint\":{\"uri\":\"%B/grpc-card.json\"}}}"),
         "{\"method\":\"tasks/get\",\"server\":\"%B/agent\",\"parameters\":{\"id\":\"t\"}}",
         "{\"method\":\"tasks/cancel\",\"server\":\"%B/agent\"}",
         "{\"method\":\"tasks/list\",\"server\":\"%B/agent\"}",

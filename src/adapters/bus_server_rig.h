@@ -71,7 +71,7 @@ static void server_folder(struct server *s)
     (void)snprintf(s->conf, sizeof s->conf, "%s/conf", s->folder);
 }
 
-static void server_start(struct server *s)
+static void server_spawn(struct server *s)
 {
     pid_t parent = getpid();
     s->pid = fork();
@@ -84,8 +84,17 @@ static void server_start(struct server *s)
         (void)execv(s->argv[0], (char *const *)(uintptr_t)s->argv);
         _exit(1);
     }
-    for (int i = 0; i < 1000 && !server_answers(s->port); i++)
+}
+
+// One that ends at once is started again: children of a killed PostgreSQL hold its memory a while.
+static void server_start(struct server *s)
+{
+    server_spawn(s);
+    for (int i = 0; i < 1000 && !server_answers(s->port); i++) {
         (void)nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+        if (waitpid(s->pid, NULL, WNOHANG) == s->pid)
+            server_spawn(s);
+    }
     if (!server_answers(s->port)) {
         (void)fprintf(stderr, "%s does not answer on port %u\n", s->argv[0], s->port);
         abort();

@@ -46,6 +46,7 @@ void node_mesh_alert_state(struct node_mesh *m, const struct mesh_node_view *v,
         is_ill(m, hash);
         node_alert(n, NODE_ALERT_NODE, "plexus.node.dead", "critical", v->name,
                    "node %s is dead: it was not heard for %lld ms", v->name, ms);
+        node_flows_dead(n, v->name);
         break;
     case MESH_REMOVED:
         (void)was_ill(m, hash);

@@ -8,6 +8,11 @@
 int node_worker_check(const struct node *n, struct err *e)
 {
     const struct config *c = n->config;
+    if (strcmp(c->flows.engine, "temporal") == 0) {
+        if (!c->flows.temporal)
+            return err_set(e, E_CONFIG, "a worker of Temporal needs flows.temporal.address");
+        return 0;
+    }
     if (strcmp(c->bus_engine, "embedded") == 0 || !c->bus_url)
         return err_set(e, E_CONFIG,
                        "a worker takes its work from a bus that others reach, too: set bus.engine "

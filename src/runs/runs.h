@@ -32,6 +32,9 @@ struct runs_args {
     void (*progress)(void *user, struct bytes run, struct bytes task, const struct val *detail);
     // The journal stopped: nothing goes on; e says why.
     void (*stopped)(void *user, const struct err *e);
+    // The journal takes nothing for now (another program holds it, its server is away): what is
+    // written waits and is tried again. e NULL: it goes on. May be NULL.
+    void (*held)(void *user, const struct err *e);
     void (*ready)(void *user, uint64_t open_runs); // all that was open is known again
     void *user;
     const char *node; // this node's name
@@ -100,6 +103,9 @@ void runs_event(struct runs *s, const struct val *cloudevent, struct runs_req *r
 void runs_prune(struct runs *s, int64_t closed_before_ms, bool dry, struct runs_req *r);
 void runs_given(struct runs *s, uint64_t ticket, int status, struct bytes text,
                 const struct err *e);
+// A node that shares the journal is gone for good: its open runs go on here (journal_take: its
+// writes fail from then on). Harmless where the journal has one owner.
+void runs_take(struct runs *s, const char *node);
 void runs_cancel(
     struct runs *s,
     struct runs_req *r); // the asker left: done comes with E_CANCELLED; the run goes on

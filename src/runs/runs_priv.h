@@ -249,7 +249,8 @@ struct runs {
     struct map *tickets; // struct ask by ticket text
     uint64_t next_ticket, event_seq;
     size_t acts_running, acts_waiting, evals_running;
-    bool full, listed, mails_read, docs_read, ready_told, stopped, closing, closed_told, in_pump;
+    bool full, held, listed, mails_read, docs_read, ready_told, stopped, closing, closed_told,
+        in_pump;
     struct err why;
     struct buf text;
     struct bytes *slices;
@@ -258,6 +259,8 @@ struct runs {
     char page[RUNS_ID_MAX + 1], page_before[RUNS_ID_MAX + 1];
     size_t page_rows, page_open;
     bool page_failed, wake_armed, again_armed, loading;
+    bool looks_again; // at what is open: runs of another node were taken
+    uint64_t again_open;
     int64_t wake_due_ms;
     uint64_t prune_count;
     void (*closed)(void *user);

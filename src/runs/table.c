@@ -270,11 +270,17 @@ static void on_page(struct op *o, int status, const struct err *e)
         runs_start_failed(s, list_page, status, e ? e : &why);
         return;
     }
-    s->stats.open += s->page_open;
+    if (s->looks_again)
+        s->again_open += s->page_rows;
+    else
+        s->stats.open += s->page_open;
     if (s->page_rows == PAGE) {
         list_page(s);
         return;
     }
+    if (s->looks_again)
+        s->stats.open = s->again_open;
+    s->looks_again = false;
     s->listed = true;
     runs_wake_arm(s);
     runs_load_go(s);
@@ -342,6 +348,25 @@ void runs_window_move(struct runs *s)
         return;
     runs_op_free(o);
     (void)timer_start(s->args.timers, &s->refill, 1000);
+}
+
+static void on_taken(struct op *o, int status, const struct err *e)
+{
+    struct runs *s = o->s;
+    (void)e; // one owner only, or the journal has stopped: it says so elsewhere
+    if (status || !s->listed || s->looks_again)
+        return;
+    s->looks_again = true;
+    s->again_open = 0;
+    s->page[0] = '\0'; // what is open is looked at once more; what is known stays as it is
+    list_page(s);
+}
+
+void runs_take(struct runs *s, const char *node)
+{
+    struct op *o = runs_down(s, NULL) ? NULL : runs_op(s, on_taken, s);
+    if (o && journal_take(s->args.journal, node, &o->req, NULL) < 0)
+        runs_op_free(o);
 }
 
 void runs_table_start(struct runs *s)

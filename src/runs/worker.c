@@ -539,7 +539,7 @@ void runs_worker_free(struct runs_worker *w)
 {
     if (!w)
         return;
-    for (size_t i = 0; i < w->lane_count; i++) {
+    for (size_t i = 0; w->lanes && i < w->lane_count; i++) {
         lane_free(&w->lanes[i]);
         if (!w->closing)
             unsubscribe(&w->lanes[i]);
