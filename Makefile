@@ -139,6 +139,7 @@ else
 -include $(wildcard build/test.mk)
 endif
 # The metaschemas that test data of JSON Schema refers to.
+export PLEXUS_NODE_JS = $(NODE)
 export SCHEMAS_DIR = $(TEST_PYTHONPATH)/jsonschema_specifications/schemas
 INTEGRATION = 'tests/*/*_test.py' 'tests/*/*_test.sh'
 NEEDED := build/suite build/tests/scripted

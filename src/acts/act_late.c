@@ -272,8 +272,7 @@ static void far_done(struct expr_req *req, int status, struct bytes result, cons
     if (a) {
         a->late->far = NULL;
         if (status < 0)
-            act_fail(a, status == E_TIMEOUT ? ACT_TIMEOUT : ACT_EXPRESSION, 0,
-                     status != E_TIMEOUT && status != E_UNAVAILABLE, "%s",
+            act_fail(a, ACT_EXPRESSION, 0, status != E_TIMEOUT && status != E_UNAVAILABLE, "%s",
                      e && e->text[0] ? e->text : err_info(status)->text);
         else if (val_parse(&out, result, NULL) < 0 || !val_is(out, JSON_ARR))
             act_fail(a, ACT_EXPRESSION, 0, false, "the expression's answer is not JSON");

@@ -10,6 +10,8 @@ static void with_folder(struct rig *r, struct acts_args *args)
 {
     (void)r;
     args->folder = folder;
+    const char *node = getenv("PLEXUS_NODE_JS"); // as tools/setup fetched it
+    args->node_js = node && *node ? node : NULL; // NULL: the one on PATH
     args->output_bytes_max = 100000;
 }
 

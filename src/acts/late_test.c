@@ -114,7 +114,7 @@ static void test_far(void **state)
     assert_string_equal(seen_header(&r.seen[1], "X-Far"), "");
     failed(&r.ones[2], "expression", 400, false, "not JSON");
     failed(&r.ones[3], "expression", 400, true, "jq: error with *** in it");
-    failed(&r.ones[4], "timeout", 408, false, "jq: error");
+    failed(&r.ones[4], "expression", 400, false, "jq: error");
     failed(&r.ones[5], "expression", 400, false, "too many");
     failed(&r.ones[6], "timeout", 408, false, "50 ms");
     assert_int_equal(engine.cancels, 1);

@@ -228,7 +228,7 @@ static int input_of(struct buf *text, struct bytes input, const struct val *vars
     struct val *value;
     (void)buf_chr(text, '[');
     (void)buf_put(text, input.n ? input : BYTES("null"));
-    (void)buf_fmt(text, ",%lld.%03d", (long long)(now_ms / 1000), (int)(now_ms % 1000));
+    (void)buf_fmt(text, ",%.14g", (double)now_ms / 1000); // newer jq keeps a number's digits
     while (val_each(vars, &at, &name, &value)) {
         (void)buf_chr(text, ',');
         (void)val_write(text, value);

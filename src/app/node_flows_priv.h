@@ -24,7 +24,7 @@ struct node_flows {
     struct work *writer; // of the journal: one thread
     struct bus_sub *events; // CloudEvents that others emit
     struct node_flow_file *files; // registered at the start
-    bool closing, runs_closed, journal_closed, stopped;
+    bool closing, runs_closed, journal_closed, stopped, held;
     bool up; // Temporal is there
     char why[256]; // it stopped
 };

@@ -139,6 +139,7 @@ struct doctor_job { // all that the helper thread looks at
     struct host_engine engines[DOCTOR_ENGINES_MAX];
     struct host_mesh mesh;
     struct host_webhook webhook;
+    struct host_flows flows;
     char names[DOCTOR_ENGINES_MAX][129];
 };
 
@@ -156,6 +157,7 @@ static int doctor_run(void *arg, struct buf *json, struct err *e)
         struct host_args args = {0};
         status = host_detect(profile, &probe, &args, e);
         if (status == 0) {
+            node_flows_doctor_jq(&j->flows);
             host_doctor_gather(facts, &probe, profile, &j->args);
             size_t count = host_doctor_check(findings, facts, profile);
             status = host_doctor_json(json, findings, count);
@@ -218,6 +220,8 @@ static void op_doctor(void *user, struct ctl_answer *a)
     node_alerts_doctor(n, &j->webhook);
     j->args.mesh = &j->mesh;
     j->args.webhook = &j->webhook;
+    node_flows_doctor(n, &j->flows);
+    j->args.flows = &j->flows;
     ctl_answer_work(a, doctor_run, j, mem_free);
 }
 

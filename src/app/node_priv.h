@@ -134,6 +134,9 @@ void node_mesh_op(void *user, const struct ctl_mesh_ask *ask, struct ctl_answer 
 int node_mesh_put(void *user, struct buf *out);
 void node_mesh_meter(struct node *n); // gauges
 void node_mesh_doctor(const struct node *n, struct host_mesh *ret);
+// node_flows_doctor.c: of flows; the second one for any thread
+void node_flows_doctor(const struct node *n, struct host_flows *ret);
+void node_flows_doctor_jq(struct host_flows *ret);
 // node_bus.c: the bus, and what the node tells on it
 int node_bus_open(struct node *n, struct err *e);
 bool node_bus_judged(const struct node *n); // false: node_report_ready comes from here

@@ -38,7 +38,7 @@ static int buf_grow(struct buf *b, size_t n)
     size_t cap = b->cap ? b->cap : FIRST_BYTES;
     while (cap < need)
         cap *= 2;
-    if (cap > b->max + 1)
+    if (cap - 1 > b->max) // max + 1 may be 0
         cap = b->max + 1;
     char *p = mem_realloc(b->p, cap);
     if (!p)

@@ -16,6 +16,12 @@
 static void test_ceiling(void **state)
 {
     (void)state;
+    struct buf all; // without a ceiling
+    buf_init(&all, SIZE_MAX);
+    for (size_t i = 0; i < 1000; i++)
+        assert_int_equal(buf_add(&all, "xyz", 3), 0);
+    assert_true(all.n == 3000 && all.cap > 3000);
+    buf_fini(&all);
     for (size_t max = 0; max < 200; max++) {
         struct buf b;
         buf_init(&b, max);

@@ -54,6 +54,10 @@ static void cell_note(struct tree *t, const struct json *s, const char *state)
                       (long long)json_i64(json_get(s, "iteration"), 0) + 1);
     if (cli_flow_ms(due))
         (void)buf_fmt(&note, "%suntil %s", note.n ? ", " : "", cli_flow_clock(due).s);
+    if (json_is(json_get(s, "queue"), JSON_STR)) {
+        (void)buf_fmt(&note, "%son queue ", note.n ? ", " : "");
+        cli_put_safe(&note, json_str(json_get(s, "queue")));
+    }
     if (!note.n && !strcmp(state, "completed") && json_get(s, "output"))
         cli_flow_put_value_line(&note, json_get(s, "output"), NOTE_COLUMNS);
     cli_cell(t->table, json_is(error, JSON_OBJ) ? PAINT_RED : PAINT_DIM, "%s", buf_cstr(&note));

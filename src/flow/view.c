@@ -48,12 +48,13 @@ static const char *state_of(const struct seen *x, const struct frame *f)
     return try_ && f->step == STEP_DELAY && f->phase == PHASE_BODY ? "retrying" : names[x->state];
 }
 
-static int64_t due_of(const struct flow_run *r, const struct frame *f)
+// What the task waits for: data of its timer or activity, or NULL.
+static const struct val *body_of(const struct flow_run *r, const struct frame *f)
 {
     for (size_t i = 0; f->wait[ROLE_BODY] && i < r->pend_count; i++)
         if (r->pends[i].ev.id == f->wait[ROLE_BODY])
-            return val_i64(val_get_cstr(r->pends[i].ev.data, "due"), 0);
-    return 0;
+            return r->pends[i].ev.data;
+    return NULL;
 }
 
 static void put_task(struct json_w *w, const struct flow_run *r, const struct flow_task *t,
@@ -70,7 +71,10 @@ static void put_task(struct json_w *w, const struct flow_run *r, const struct fl
     put_time(w, "started", x->started_ms);
     put_time(w, "ended", f ? 0 : x->ended_ms);
     if (f) {
-        put_time(w, "due", due_of(r, f));
+        const struct val *body = body_of(r, f), *queue = val_get_cstr(body, "queue");
+        put_time(w, "due", val_i64(val_get_cstr(body, "due"), 0));
+        if (queue)
+            json_w_str(w, "queue", val_bytes(queue));
         if (f->item)
             json_w_u64(w, "iteration", f->index);
     }

@@ -308,6 +308,8 @@ static const struct host_check checks[] = {
     {"versions", "versions in the mesh", host_doctor_versions, false},
     {"streams", "streams between machines", host_doctor_streams, false},
     {"alerts", "webhook of alerts", host_doctor_alerts, false},
+    {"journal", "journal of flows", host_doctor_journal, false},
+    {"libjq", "libjq", host_doctor_libjq, false},
 };
 _Static_assert(sizeof checks / sizeof *checks <= HOST_FINDINGS_MAX, "room for every finding");
 

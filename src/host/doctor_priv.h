@@ -45,4 +45,8 @@ void host_doctor_versions(const struct host_doctor *d, struct host_finding *f);
 void host_doctor_streams(const struct host_doctor *d, struct host_finding *f);
 void host_doctor_alerts(const struct host_doctor *d, struct host_finding *f);
 
+// doctor_flows.c: durable flows; skipped without a running node.
+void host_doctor_journal(const struct host_doctor *d, struct host_finding *f);
+void host_doctor_libjq(const struct host_doctor *d, struct host_finding *f);
+
 #endif

@@ -70,6 +70,8 @@ static void well(struct host_facts *f, struct host_profile *p)
                                  .peers = {{"b", "alive", "0.1.0", "10.0.0.2:8001", false},
                                            {"c", "alive", "0.1.0", "10.0.0.3:8001", false}}};
     f->webhook = (struct host_webhook){.configured = true, .waiting = 2};
+    f->flows = (struct host_flows){
+        .engine = "embedded", .journal = "sqlite", .jq = "libjq 1.6", .open = 3};
     SET(f->tools.llama_server, "/usr/bin/llama-server");
     SET(p->os, "linux");
     SET(p->arch, "x86-64");
@@ -133,6 +135,14 @@ static void crowd(struct host_facts *f)
     X(webhook_away, f->webhook.failures = 3; f->webhook.failing_s = 9;                             \
       SET(f->webhook.why, "connection refused"))                                                   \
     X(webhook_gone, f->webhook.failures = 9; f->webhook.failing_s = 300; f->webhook.dropped = 4)   \
+    X(no_flows, SET(f->flows.engine, ""))                                                          \
+    X(no_flows_running, SET(f->flows.engine, ""); f->node_running = true)                          \
+    X(journal_held, f->flows.held = true; SET(f->flows.why, "flows.db: another program holds it")) \
+    X(journal_stopped, f->flows.stopped = true; SET(f->flows.why, "the disk is full"))             \
+    X(on_temporal, SET(f->flows.engine, "temporal"))                                               \
+    X(temporal_away, SET(f->flows.engine, "temporal"); f->flows.stopped = true;                    \
+      SET(f->flows.why, "connection refused"))                                                     \
+    X(no_libjq, SET(f->flows.jq, ""))                                                              \
     X(nothing, (void)0)                                                                            \
     X(no_card, p->gpu_count = 0)                                                                   \
     X(nouveau, p->gpus[0].usable = false; SET(p->gpus[0].driver, "nouveau"))                       \
@@ -415,6 +425,17 @@ static const struct {
     {webhook_away, "alerts", HOST_WARN, "3 tries failed in a row, for 9 s (connection refused)",
      "alerts.webhook"},
     {webhook_gone, "alerts", HOST_FAIL, "4 were never told", "alerts.webhook"},
+    {nothing, "journal", HOST_OK, "sqlite, open flows: 3", ""},
+    {no_flows, "journal", HOST_SKIP, "only a running node knows", ""},
+    {no_flows_running, "journal", HOST_SKIP, "this node runs no flows", ""},
+    {journal_stopped, "journal", HOST_FAIL, "sqlite: it stopped: the disk is full", "df -h"},
+    {journal_held, "journal", HOST_WARN, "another program holds it", "end the program"},
+    {on_temporal, "journal", HOST_OK, "Temporal keeps the flows", ""},
+    {temporal_away, "journal", HOST_FAIL, "does not answer: connection refused",
+     "flows.temporal.address"},
+    {nothing, "libjq", HOST_OK, "libjq 1.6", ""},
+    {no_libjq, "libjq", HOST_WARN, "no libjq", "apt install libjq1"},
+    {no_flows, "libjq", HOST_SKIP, "only a running node knows", ""},
     {nothing, "cgroup", HOST_OK, "version 2, memory controller there, ours", ""},
     {group_closed, "cgroup", HOST_WARN, "not ours", "Delegate=yes"},
     {group_inside, "cgroup", HOST_WARN, "not ours", ""},

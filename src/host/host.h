@@ -178,6 +178,16 @@ struct host_webhook { // of the alerts
     char why[160];
 };
 
+struct host_flows { // durable flows
+    char engine[16]; // "embedded", "temporal"; "": none
+    char journal[16]; // "sqlite", "postgres"
+    char jq[64]; // "libjq 1.6"; "": it is not there
+    char why[160];
+    uint64_t open;
+    bool stopped; // the journal, or Temporal does not answer: why
+    bool held; // the journal, by another program, or its server is away: why
+};
+
 struct host_doctor_args {
     const char *data_dir; // absolute; may not exist yet
     const uint16_t *ports; // that the node will listen on
@@ -190,8 +200,9 @@ struct host_doctor_args {
     int64_t cert_from_s, cert_to_s; // life of the node's certificate; 0: it has none
     const struct host_engine *engines;
     size_t engine_count;
-    const struct host_mesh *mesh; // NULL: not looked at; also webhook
+    const struct host_mesh *mesh; // NULL: not looked at; also webhook, flows
     const struct host_webhook *webhook;
+    const struct host_flows *flows;
 };
 
 #define HOST_PORTS_MAX 16
@@ -251,6 +262,7 @@ struct host_facts { // all that the checks look at beside the profile
     char engine[160];
     struct host_mesh mesh;
     struct host_webhook webhook;
+    struct host_flows flows;
 };
 
 #define HOST_FINDINGS_MAX 32

@@ -34,6 +34,7 @@ struct http_call {
     size_t body_offset;
     int64_t first_byte_ms, silence_ms, due_ms;
     bool handed, sent, has_head, reused, retried, held, ending;
+    bool head_only; // HEAD: its answer names a length and has no body
     bool queued; // for a connection: one that gets free, or its turn to make one
     int status;
     struct err err;
@@ -439,6 +440,7 @@ static int call_head(struct http_call *c, const struct http_call_args *args)
 {
     struct buf *b = &c->head;
     size_t length = 0;
+    c->head_only = bytes_is(args->method, "HEAD");
     for (int i = 0; i < args->body_count; i++)
         length += args->body[i].n;
     (void)buf_put(b, args->method);
@@ -638,6 +640,10 @@ static ptrdiff_t link_head(struct link *l, struct bytes data)
         return 0;
     if (head.status >= 100 && head.status < 200 && head.status != 101)
         return (ptrdiff_t)used; // an interim answer: the real one follows
+    if (c->head_only) {
+        http1_no_body(&l->parser);
+        head.until_close = false;
+    }
     l->has_head = true;
     l->keep = head.keep_alive && !head.until_close && !head.upgrade;
     l->until_close = head.until_close;

@@ -68,6 +68,41 @@ static void test_garbage(void **state)
     }
 }
 
+// ---- HEAD: a length, and no body ----------------------------------------------------------------
+
+static void next_heads(struct rig *r, int round)
+{
+    if (round < 2)
+        (void)ask_with(r, round, &(struct ask){.method = "HEAD"});
+    else
+        rig_done(r);
+}
+
+static void serve_heads(struct peer *p)
+{
+    int fd = peer_accept(p);
+    for (int i = 0; i < 2; i++) {
+        (void)peer_hear(p, fd);
+        peer_say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
+    }
+    peer_bye(fd);
+}
+
+static void test_answers_to_head(void **state)
+{
+    static struct rig r;
+    (void)state;
+    r = (struct rig){0};
+    rig_run(&r, next_heads, serve_heads, NULL);
+    for (int i = 0; i < 2; i++) {
+        ended_with(&r.calls[i], 0);
+        assert_int_equal(r.calls[i].heads, 1);
+        assert_int_equal(r.calls[i].body.n, 0);
+    }
+    assert_int_equal(r.peer.accepted, 1); // the connection is good for the next one
+    rig_fini(&r);
+}
+
 // The server answers before it has read the request: the answer counts, the connection does not.
 static void serve_early(struct peer *p)
 {
@@ -343,13 +378,10 @@ static void test_cancel_of_a_due_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_garbage),
-        cmocka_unit_test(test_early_answer),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_deadlines),
-        cmocka_unit_test(test_held),
-        cmocka_unit_test(test_acts),
-        cmocka_unit_test(test_cancel_of_a_due_end),
+        cmocka_unit_test(test_garbage),      cmocka_unit_test(test_answers_to_head),
+        cmocka_unit_test(test_early_answer), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_deadlines),    cmocka_unit_test(test_held),
+        cmocka_unit_test(test_acts),         cmocka_unit_test(test_cancel_of_a_due_end),
     };
     return cmocka_run_group_tests_name("client_ends", tests, NULL, NULL);
 }

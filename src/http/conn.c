@@ -74,6 +74,7 @@ void exchange_free(struct http_exchange *x)
     s->buffered -= x->budgeted;
     s->active--;
     buf_fini(&x->out);
+    buf_fini(&x->rest);
     buf_fini(&x->body_buf);
     mem_free(x->block);
     mem_free(x);

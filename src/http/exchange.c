@@ -201,6 +201,8 @@ static int write_out(struct http_exchange *x, const struct bytes *v, int count)
     if (x->out.failed)
         return x->out.failed;
     int status = net_write(c->stream, v, count);
+    if (status == E_FULL)
+        return status; // nothing was taken: the head is kept
     if (x->out.cap > 512)
         buf_fini(&x->out); // a stream keeps no memory for its head
     else
@@ -283,6 +285,61 @@ void http_abort(struct http_exchange *x)
     conn_close(c, true);
 }
 
+// ---- answers that are larger than a connection's queue ------------------------------------------
+
+#define REST_PART ((size_t)64 << 10)
+
+static void rest_send(struct http_exchange *x, void *user)
+{
+    int status = 0;
+    (void)user;
+    while (x->rest_at < x->rest.n) {
+        struct bytes part = bytes_first(bytes_from(buf_bytes(&x->rest), x->rest_at), REST_PART);
+        status = write_out(x, &part, 1);
+        if (status >= 0)
+            x->rest_at += part.n;
+        if (status == 1 && x->rest_at < x->rest.n)
+            return; // on_drain
+        if (status == E_FULL && net_queued(x->conn->stream))
+            return;
+        if (status < 0)
+            break;
+    }
+    if (status < 0 && status != E_CLOSED) {
+        http_abort(x);
+        return;
+    }
+    x->finished = true;
+    if (x->conn->state != CONN_CLOSED)
+        conn_next(x->conn);
+}
+
+static void rest_gone(struct http_exchange *x, void *user, int status)
+{
+    (void)x;
+    (void)user;
+    (void)status;
+}
+
+// Nothing of it was taken: it goes out in parts as the client takes them; a client never waits for
+// an answer that does not come.
+static void reply_rest(struct http_exchange *x, int status, const struct bytes *parts, int count)
+{
+    int rc = status == E_FULL ? 0 : status;
+    size_t total = 0;
+    for (int i = 0; i < count; i++)
+        total += parts[i].n;
+    buf_init(&x->rest, total);
+    for (int i = 0; i < count && rc == 0; i++)
+        rc = buf_put(&x->rest, parts[i]);
+    if (rc < 0) {
+        http_abort(x);
+        return;
+    }
+    http_own(x, NULL, rest_send, rest_gone); // the owner has done its part
+    rest_send(x, NULL);
+}
+
 void http_reply(struct http_exchange *x, int status, const char *type, struct bytes extra,
                 struct bytes body)
 {
@@ -290,7 +347,11 @@ void http_reply(struct http_exchange *x, int status, const char *type, struct by
     http_begin(x, status, type, extra, body.n);
     x->sent = body.n;
     struct bytes parts[2] = {buf_bytes(&x->out), body};
-    (void)write_out(x, parts, body.n && !head_only ? 2 : 1);
+    int rc = write_out(x, parts, body.n && !head_only ? 2 : 1);
+    if (rc < 0 && rc != E_CLOSED) {
+        reply_rest(x, rc, parts, body.n && !head_only ? 2 : 1);
+        return;
+    }
     x->finished = true;
     if (x->conn->state != CONN_CLOSED)
         conn_next(x->conn);

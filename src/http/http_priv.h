@@ -57,6 +57,8 @@ struct http_exchange {
     void (*gone)(struct http_exchange *x, void *user, int status);
     struct buf out;            // the answer's head until the first bytes of its body
     uint64_t length, sent;     // announced; given so far
+    struct buf rest;           // an answer larger than the queue: what is to go out from rest_at
+    size_t rest_at;
     int status;
     bool begun, finished, chunked, body_whole, owned, rejected, close_after;
 };

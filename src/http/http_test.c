@@ -16,6 +16,8 @@
 
 #include <cmocka.h>
 
+#define LARGE ((size_t)5 << 20)
+
 static struct rig {
     struct loop *loop;
     struct loop_wake *stop;
@@ -72,6 +74,13 @@ static void on_request(void *user, struct http_exchange *x)
         (void)http_flush(x);
         (void)http_send(x, http_withdraw(x) ? &BYTES("late") : &BYTES("good"), 1);
         http_finish(x);
+    } else if (bytes_is(h->path, "/large")) { // over the connection's queue
+        struct buf large;
+        buf_init(&large, LARGE);
+        while (large.n < LARGE)
+            (void)buf_str(&large, "0123456789abcdef");
+        http_reply(x, 200, "text/plain", BYTES_NONE, buf_bytes(&large));
+        buf_fini(&large);
     } else if (bytes_is(h->path, "/drain")) {
         http_server_drain(rig.server, on_drained, NULL);
         http_reply(x, 200, "text/plain", BYTES_NONE, BYTES("the last"));
@@ -321,6 +330,29 @@ static void test_grammar(void **state)
     assert_int_equal(wrong, 0);
 }
 
+// An answer larger than the queue of its connection comes whole, and the next one after it; one
+// whose client leaves in the middle goes with it.
+static void test_large_answers(void **state)
+{
+    (void)state;
+    static char text[65536];
+    static const char two[] = "GET /large HTTP/1.1\r\n" H "\r\nGET /hello HTTP/1.1\r\n" H "\r\n";
+    int left = dial(), fd = dial();
+    say(left, two, sizeof two - 1);
+    say(fd, two, sizeof two - 1);
+    size_t seen = 0, n;
+    bool second = false;
+    (void)hear(left, text, 1000, 3000, NULL);
+    (void)close(left);
+    while (!second && (n = hear(fd, text, 4097, 3000, NULL)) > 0) {
+        seen += n;
+        second = seen > LARGE && strstr(text, "\r\n\r\nok");
+    }
+    assert_true(second);
+    assert_in_range(seen, LARGE + 100, LARGE + 1000);
+    (void)close(fd);
+}
+
 static void test_pipelining(void **state)
 {
     static char text[65536];
@@ -502,10 +534,15 @@ static void test_drain(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_grammar),      cmocka_unit_test(test_pipelining),
-        cmocka_unit_test(test_byte_by_byte), cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_slow),         cmocka_unit_test(test_short_answer_is_cut),
-        cmocka_unit_test(test_answers),      cmocka_unit_test(test_drain),
+        cmocka_unit_test(test_grammar),
+        cmocka_unit_test(test_pipelining),
+        cmocka_unit_test(test_large_answers),
+        cmocka_unit_test(test_byte_by_byte),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_slow),
+        cmocka_unit_test(test_short_answer_is_cut),
+        cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_drain),
     };
     return cmocka_run_group_tests_name("http", tests, setup, teardown);
 }

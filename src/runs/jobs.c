@@ -162,9 +162,7 @@ static void on_expr(struct expr_req *req, int status, struct bytes result, const
         status = val_parse(&out, result, &why);
     if (status)
         data = val_put_cstr(val_obj(), "error",
-                            runs_problem(status == E_TIMEOUT ? "timeout" : "expression",
-                                         status == E_TIMEOUT ? 408 : 400,
-                                         "The expression cannot be evaluated",
+                            runs_problem("expression", 400, "The expression cannot be evaluated",
                                          why.n ? why.text
                                          : e   ? e->text
                                                : ""));

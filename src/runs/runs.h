@@ -32,6 +32,9 @@ struct runs_args {
     void (*progress)(void *user, struct bytes run, struct bytes task, const struct val *detail);
     // The journal stopped: nothing goes on; e says why.
     void (*stopped)(void *user, const struct err *e);
+    // The journal takes nothing for now (another program holds it, its server is away): what is
+    // written waits and is tried again. e NULL: it goes on. May be NULL.
+    void (*held)(void *user, const struct err *e);
     void (*ready)(void *user, uint64_t open_runs); // all that was open is known again
     void *user;
     const char *node; // this node's name

@@ -249,7 +249,8 @@ struct runs {
     struct map *tickets; // struct ask by ticket text
     uint64_t next_ticket, event_seq;
     size_t acts_running, acts_waiting, evals_running;
-    bool full, listed, mails_read, docs_read, ready_told, stopped, closing, closed_told, in_pump;
+    bool full, held, listed, mails_read, docs_read, ready_told, stopped, closing, closed_told,
+        in_pump;
     struct err why;
     struct buf text;
     struct bytes *slices;

@@ -320,8 +320,8 @@ static bool put_back(struct write *w, struct op *o, int status)
     struct run *r = w->run;
     struct runs *s = w->s;
     bool later = !list_empty(&r->unsent);
-    if (!status || r->state != RUN_LIVE || !(later || runs_passing(status)))
-        return false;
+    if (!status || r->state != RUN_LIVE || s->closing || !(later || runs_passing(status)))
+        return false; // closing: it comes again in the next life
     o->again = true;
     w->op = o;
     list_init(&o->link);
@@ -405,6 +405,17 @@ static void kept(struct write *w)
     }
 }
 
+// Told once when it begins and once when it is over.
+static void tell_held(struct runs *s, int status, const struct err *e)
+{
+    bool held = status == E_LOCKED || status == E_UNAVAILABLE;
+    if (held == s->held || (status && !held))
+        return;
+    s->held = held;
+    if (s->args.held)
+        s->args.held(s->args.user, held ? e : NULL);
+}
+
 static void on_written(struct op *o, int status, const struct err *e)
 {
     struct write *w = o->user;
@@ -416,6 +427,8 @@ static void on_written(struct op *o, int status, const struct err *e)
     r->writes--;
     s->write_count--;
     s->full &= status != 0;
+    if (!s->stopped)
+        tell_held(s, status, e);
     if (status && !s->stopped) {
         journal_stats(s->args.journal, &journal);
         if (journal.stopped)

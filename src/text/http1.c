@@ -220,6 +220,11 @@ int http1_response(struct http1 *p, struct http1_fields *fields, struct bytes da
     return HTTP1_HEAD;
 }
 
+void http1_no_body(struct http1 *p)
+{
+    ll(p)->flags |= F_SKIPBODY;
+}
+
 int http1_body(struct http1 *p, struct bytes data, size_t *ret_used, struct bytes *ret_body,
                struct err *e)
 {

@@ -49,6 +49,9 @@ int http1_request(struct http1 *p, struct http1_fields *fields, struct bytes dat
                   struct http1_head *ret_head, size_t *ret_used, struct err *e);
 int http1_response(struct http1 *p, struct http1_fields *fields, struct bytes data,
                    struct http1_head *ret_head, size_t *ret_used, struct err *e);
+// After a head that answers HEAD: whatever length it names, no body follows. http1_body, with
+// nothing, says HTTP1_END.
+void http1_no_body(struct http1 *p);
 // After a head: takes the body apart. HTTP1_BODY: *ret_body is a slice of it (*ret_used bytes were
 // used, also with the slice); HTTP1_END: the message is whole; HTTP1_MORE: all used. E_PARSE.
 // A message without a body gives HTTP1_END for the first call, also with no data.

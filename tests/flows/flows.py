@@ -40,8 +40,9 @@ class Flows(Node):
         if self.tail:
             return
         self.heard = tempfile.TemporaryFile()
+        others = self.api("GET", "/api/bus")[1]["subscriptions"]
         self.tail = subprocess.Popen([PLEXUS, "bus", "sub", "dev.organs.flow.life", "--json", "--data", str(self.data)], stdout=self.heard)
-        wait_until("somebody listens", lambda: self.api("GET", "/api/bus")[1]["subscriptions"] > 1)
+        wait_until("somebody listens", lambda: self.api("GET", "/api/bus")[1]["subscriptions"] > others)
 
     def events(self, run):
         """The lifecycle events of one run so far, in order."""
