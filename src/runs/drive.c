@@ -100,7 +100,7 @@ static int take_end(struct write *w, const struct flow_event *c)
     return w->output ? runs_mail_end(w, c->data) : E_NOMEM;
 }
 
-static void take_note(struct run *r, const struct flow_event *c)
+void runs_note_of(struct run *r, const struct flow_event *c)
 {
     struct val *error = val_get_cstr(c->data, "error");
     struct val *title = val_get_cstr(error, "detail"), *task = val_get_cstr(c->data, "task");
@@ -130,8 +130,8 @@ static int take_command(struct write *w, const struct flow_event *c)
     case FLOW_LISTEN: r->listens_new = true; return 0;
     case FLOW_YIELD: r->yielded = true; return 0;
     case FLOW_ROLL: r->roll = val_ref(val_get_cstr(c->data, "state")); return 0;
-    case FLOW_STALL: take_note(r, c); return 0;
-    case FLOW_END: take_note(r, c); return take_end(w, c);
+    case FLOW_STALL: runs_note_of(r, c); return 0;
+    case FLOW_END: runs_note_of(r, c); return take_end(w, c);
     case FLOW_TIMER:
     case FLOW_STARTED:
     case FLOW_EVALUATED:

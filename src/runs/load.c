@@ -274,7 +274,9 @@ static void note_entry(struct run *r, const struct flow_event *ev)
         val_unref(r->output);
         r->output = val_ref(ev->data);
         r->closed_ms = ev->at_ms;
+        runs_note_of(r, ev);
         break;
+    case FLOW_STALL: runs_note_of(r, ev); break;
     case FLOW_STARTED:
     case FLOW_EVALUATED:
     case FLOW_DONE:
@@ -288,7 +290,6 @@ static void note_entry(struct run *r, const struct flow_event *ev)
     case FLOW_EVAL:
     case FLOW_LISTEN:
     case FLOW_CANCEL:
-    case FLOW_STALL:
     default: break;
     }
 }
@@ -361,6 +362,10 @@ static int settle(struct run *r, struct err *e)
         return err_set(e, E_NOMEM, "a run needs memory");
     r->row_status = flow_run_status(r->flow);
     r->row_open = r->row_status < FLOW_COMPLETED;
+    if (r->row_status != FLOW_STALLED && r->row_status != FLOW_FAULTED && r->note) {
+        val_unref(r->note);
+        r->note = NULL;
+    }
     r->ended = !r->row_open;
     r->row_busy = !list_empty(&r->jobs) || r->yielded;
     r->wake_ms = r->row_wake_ms = flow_run_wake_ms(r->flow);

@@ -128,6 +128,15 @@ struct mail { // from run to run
     struct plan_wait plan;
 };
 
+struct row { // as it is after a step; the run may be further on when it is written
+    enum flow_status status;
+    bool open, busy;
+    int64_t closed_ms, wake_ms;
+    uint64_t chapter;
+    char *listens;
+    struct val *note;
+};
+
 struct write {
     struct op *op;
     struct runs *s;
@@ -135,7 +144,8 @@ struct write {
     struct post *post;
     struct flow_out out;
     uint64_t first;
-    bool row;
+    bool has_row;
+    struct row row;
     struct list link;    // s->writes
     struct list unsent;  // the run's
     struct list jobs;    // by `written`: to be begun
@@ -319,6 +329,7 @@ void runs_write_send(struct write *w); // may forget the run
 void runs_write_again(struct run *r); // what is unsent
 int runs_row_check(struct write *w);
 // drive.c: events in, commands out
+void runs_note_of(struct run *r, const struct flow_event *c); // of a stall or an end
 struct post *runs_post_new(enum flow_type t, uint64_t id, struct val *takes_data);
 void runs_post_free(struct post *p);
 void runs_post(struct run *r, struct post *takes_p);

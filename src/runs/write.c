@@ -41,6 +41,8 @@ void runs_write_free(struct write *w)
         runs_mail_free(container_of(it, struct mail, link));
     runs_post_free(w->post);
     flow_out_fini(&w->out);
+    mem_free(w->row.listens);
+    val_unref(w->row.note);
     val_unref(w->puts);
     val_unref(w->output);
     if (w->op)
@@ -80,7 +82,7 @@ int runs_row_check(struct write *w)
         if (rc)
             return rc;
         r->listens_new = false;
-        w->row |= !same(listens, r->listens);
+        w->has_row |= !same(listens, r->listens);
         mem_free(r->listens);
         r->listens = listens;
     }
@@ -88,8 +90,8 @@ int runs_row_check(struct write *w)
         val_unref(r->note);
         r->note = NULL;
     }
-    w->row |= w->post->create || w->post->ev.type == FLOW_ROLLED || busy != r->row_busy ||
-              open != r->row_open || status != r->row_status || r->wake_ms != r->row_wake_ms;
+    w->has_row |= w->post->create || w->post->ev.type == FLOW_ROLLED || busy != r->row_busy ||
+                  open != r->row_open || status != r->row_status || r->wake_ms != r->row_wake_ms;
     r->ended = !open;
     if (open)
         r->closed_ms = 0;
@@ -97,7 +99,17 @@ int runs_row_check(struct write *w)
     r->row_open = open;
     r->row_status = status;
     r->row_wake_ms = r->wake_ms;
-    return 0;
+    if (!w->has_row)
+        return 0;
+    w->row = (struct row){.status = status,
+                          .open = open,
+                          .busy = busy,
+                          .closed_ms = r->closed_ms,
+                          .wake_ms = r->wake_ms,
+                          .chapter = r->chapter,
+                          .listens = mem_str(r->listens),
+                          .note = val_ref(r->note)};
+    return r->listens && !w->row.listens ? E_NOMEM : 0;
 }
 
 // ---- composing ----------------------------------------------------------------------------------
@@ -107,8 +119,9 @@ static struct bytes meta_text(const struct run *r, const char *key)
     return val_bytes(val_get_cstr(r->meta, key));
 }
 
-static void fill_row(struct run *r, struct journal_run *row, struct bytes note)
+static void fill_row(const struct write *w, struct journal_run *row, struct bytes note)
 {
+    const struct run *r = w->run;
     const struct val *parent = val_get_cstr(r->meta, "parent");
     *row = (struct journal_run){
         .id = r->spot->id,
@@ -116,19 +129,19 @@ static void fill_row(struct run *r, struct journal_run *row, struct bytes note)
         .name = meta_text(r, "name"),
         .version = meta_text(r, "version"),
         .plan = meta_text(r, "plan"),
-        .status = bytes_of(flow_status_name(r->row_status)),
-        .open = r->row_open,
-        .busy = r->row_busy,
+        .status = bytes_of(flow_status_name(w->row.status)),
+        .open = w->row.open,
+        .busy = w->row.busy,
         .started_ms = r->started_ms,
-        .closed_ms = r->closed_ms,
-        .wake_ms = r->wake_ms,
-        .listens = bytes_of(r->listens),
+        .closed_ms = w->row.closed_ms,
+        .wake_ms = w->row.wake_ms,
+        .listens = bytes_of(w->row.listens),
         .parent = val_bytes(val_get_cstr(parent, "run")),
         .parent_ticket = (uint64_t)val_i64(val_get_cstr(parent, "id"), 0),
         .label = meta_text(r, "label"),
         .by = meta_text(r, "by"),
         .note = note,
-        .chapter = r->chapter,
+        .chapter = w->row.chapter,
     };
 }
 
@@ -213,8 +226,8 @@ static int send(struct write *w, struct val *puts, struct err *e)
     if (rc)
         return err_set(e, rc, "a step's entries");
     note_at = s->text.n;
-    if (w->row && r->note)
-        (void)val_write(&s->text, r->note);
+    if (w->row.note)
+        (void)val_write(&s->text, w->row.note);
     size_t put_at = s->text.n, put_max = val_len(puts);
     struct journal_put *list = put_max ? mem_array(put_max, sizeof *list) : NULL;
     if (put_max && !list)
@@ -230,14 +243,14 @@ static int send(struct write *w, struct val *puts, struct err *e)
         size_t to = i + 1 < count ? s->slices[i + 1].n : note_at;
         s->slices[i] = slice_at(&s->text, s->slices[i].n, to);
     }
-    if (w->row)
-        fill_row(r, &row, r->note ? slice_at(&s->text, note_at, put_at) : BYTES_NONE);
+    if (w->has_row)
+        fill_row(w, &row, w->row.note ? slice_at(&s->text, note_at, put_at) : BYTES_NONE);
     struct journal_change change = {.run = r->spot->id,
                                     .create = w->post->create,
                                     .expect = w->first - 1,
                                     .entries = s->slices,
                                     .entry_count = count,
-                                    .row = w->row ? &row : NULL};
+                                    .row = w->has_row ? &row : NULL};
     struct journal_write all = {
         .changes = &change, .change_count = 1, .puts = list, .put_count = (size_t)rc};
     flow_plan_about(r->plan, &about);
