@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # stdout: lines "name value unit", as gateway.py prints them; progress goes to stderr. FOLDER=path: the disk that is measured
-# (build/ else). DBOS (PyPI dbos on PostgreSQL) and the Temporal development server are measured beside it when they are there.
+# (build/ else). DBOS_PYTHON=path of a Python that has the package dbos: DBOS on PostgreSQL is measured beside it.
 # --write refreshes bench/RESULTS.md.
 import os
 import statistics

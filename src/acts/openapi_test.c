@@ -148,39 +148,12 @@ static void test_calls(void **state)
     rig_fini(&r);
 }
 
-// RFC 3986, section 5.4.
+// What an author wrote, against the document's own address (text/url_test.c has the rules).
 static void test_join(void **state)
 {
     static const char *const cases[][2] = {
-        {"g", "http://a/b/c/g"},
-        {"./g", "http://a/b/c/g"},
-        {"g/", "http://a/b/c/g/"},
-        {"/g", "http://a/g"},
-        {"//g", "http://g"},
-        {"?y", "http://a/b/c/d;p?y"},
-        {"g?y", "http://a/b/c/g?y"},
-        {"#s", "http://a/b/c/d;p?q"},
-        {"g#s", "http://a/b/c/g"},
-        {";x", "http://a/b/c/;x"},
-        {"", "http://a/b/c/d;p?q"},
-        {".", "http://a/b/c/"},
-        {"./", "http://a/b/c/"},
-        {"..", "http://a/b/"},
-        {"../", "http://a/b/"},
-        {"../g", "http://a/b/g"},
-        {"../..", "http://a/"},
-        {"../../g", "http://a/g"},
-        {"../../../g", "http://a/g"},
-        {"/./g", "http://a/g"},
-        {"/../g", "http://a/g"},
-        {"g.", "http://a/b/c/g."},
-        {"..g", "http://a/b/c/..g"},
-        {"./../g", "http://a/b/g"},
-        {"./g/.", "http://a/b/c/g/"},
-        {"g/./h", "http://a/b/c/g/h"},
-        {"g/../h", "http://a/b/c/h"},
-        {"g;x=1/../y", "http://a/b/c/y"},
-        {"g?y/./x", "http://a/b/c/g?y/./x"},
+        {"../g?y#s", "http://a/b/g?y"}, // without its fragment
+        {" g\n", "http://a/b/c/g"},
         {"https://x/y z", "https://x/y%20z"},
     };
     (void)state;
@@ -192,6 +165,10 @@ static void test_join(void **state)
             fail_msg("\"%s\" gave %s, wanted %s", cases[i][0], buf_cstr(&out), cases[i][1]);
         buf_fini(&out);
     }
+    struct buf out;
+    buf_init(&out, 1000);
+    assert_int_equal(act_url_join(&out, BYTES("no/scheme"), BYTES("g")), E_INVALID);
+    buf_fini(&out);
 }
 
 static void test_durations(void **state)

@@ -21,24 +21,6 @@ static bool parts(const char *file, struct bytes *namespace, struct bytes *name,
     return namespace->n && name->n && version->n;
 }
 
-// Semantic versions by number; what follows a '-' comes before the plain one.
-static int order(struct bytes a, struct bytes b)
-{
-    struct bytes x = a, y = b, pre_x = a, pre_y = b;
-    x = bytes_cut(&pre_x, '-');
-    y = bytes_cut(&pre_y, '-');
-    for (int i = 0; i < 3; i++) {
-        uint64_t m = 0, n = 0;
-        (void)bytes_u64(bytes_cut(&x, '.'), &m);
-        (void)bytes_u64(bytes_cut(&y, '.'), &n);
-        if (m != n)
-            return m < n ? -1 : 1;
-    }
-    if (!pre_x.n != !pre_y.n)
-        return pre_x.n ? -1 : 1;
-    return bytes_cmp(pre_x, pre_y);
-}
-
 static int each(const struct node *n, void (*fn)(void *user, const char *file), void *user)
 {
     struct dirent **names = NULL;
@@ -66,7 +48,7 @@ static void look(void *user, const char *file)
     struct bytes namespace, name, version;
     if (!parts(file, &namespace, &name, &version) || !bytes_eq(namespace, w->namespace) ||
         !bytes_eq(name, w->name) || version.n >= w->size ||
-        (w->found && order(version, bytes_of(w->version)) <= 0))
+        (w->found && flow_version_cmp(version, bytes_of(w->version)) <= 0))
         return;
     memcpy(w->version, version.p, version.n);
     w->version[version.n] = 0;

@@ -41,7 +41,7 @@ static int secret_of(void *user, struct bytes name, struct buf *out, struct err 
 {
     struct node_flows *f = user;
     const struct config_flows *c = &f->node->config->flows;
-    char env[160];
+    char env[160] = "PLEXUS_SECRET_NAME";
     const char *value = NULL;
     for (size_t i = 0; i < c->secret_count && !value; i++)
         if (bytes_is(name, c->secrets[i].name))
@@ -55,8 +55,8 @@ static int secret_of(void *user, struct bytes name, struct buf *out, struct err 
     if (!value)
         return err_set(e, E_NOTFOUND,
                        "there is no secret \"%.*s\": set flows.secrets.%.*s, or the environment "
-                       "variable PLEXUS_SECRET_%.*s",
-                       BYTES_FMT(name), BYTES_FMT(name), BYTES_FMT(name));
+                       "variable %s",
+                       BYTES_FMT(name), BYTES_FMT(name), env);
     return buf_str(out, value);
 }
 
@@ -76,11 +76,32 @@ static void publish(struct node_flows *f, const char *last, struct bytes cloudev
         (void)bus_publish(n->bus->bus, &m, NULL); // nobody waits for it; refusals are counted
 }
 
+// Where labels mean something, what tasks gave stays with the API: a message on the bus has the
+// standard label, and what a flow has read may have a higher one.
+static void publish_without_data(struct node_flows *f, struct bytes cloudevent)
+{
+    struct val *event = NULL;
+    struct buf json;
+    if (val_parse(&event, cloudevent, NULL) < 0)
+        return;
+    struct val *data = val_get_cstr(event, "data") ? val_ref(val_get_cstr(event, "data")) : NULL;
+    data = data ? val_del(val_del(data, BYTES("output")), BYTES("error")) : NULL;
+    event = data ? val_put_cstr(event, "data", data) : event;
+    buf_init(&json, 1 << 20);
+    if (event && val_write(&json, event) == 0)
+        publish(f, "life", buf_bytes(&json));
+    buf_fini(&json);
+    val_unref(event);
+}
+
 void node_flows_lifecycle(void *user, struct bytes run, struct bytes cloudevent)
 {
     struct node_flows *f = user;
     ctl_flow_event(f->node->ctl, run, cloudevent);
-    publish(f, "life", cloudevent);
+    if (f->node->labels.in_use)
+        publish_without_data(f, cloudevent);
+    else
+        publish(f, "life", cloudevent);
 }
 
 void node_flows_changed(void *user, struct bytes run, const struct flow_note *note)
@@ -329,14 +350,18 @@ static int open_acts(struct node_flows *f, struct err *e)
                              .environment = n->config->environment,
                              .node = n->config->node_name,
                              .folder = folder};
-    struct acts_host hosts[64];
     size_t count = n->config->flows.host_count;
-    for (size_t i = 0; i < count && i < 64; i++)
+    struct acts_host *hosts = mem_array(count + 1, sizeof *hosts);
+    if (!hosts)
+        return err_set(e, E_NOMEM, "out of memory");
+    for (size_t i = 0; i < count; i++)
         hosts[i] =
             (struct acts_host){n->config->flows.hosts[i].name, n->config->flows.hosts[i].address};
     args.hosts = hosts;
-    args.host_count = count < 64 ? count : 64;
-    return acts_new(&f->acts, &args, e);
+    args.host_count = count;
+    status = acts_new(&f->acts, &args, e);
+    mem_free(hosts);
+    return status;
 }
 
 static int open_temporal(struct node_flows *f, struct err *e)
@@ -346,7 +371,8 @@ static int open_temporal(struct node_flows *f, struct err *e)
     if (status < 0)
         return status;
     node_flows_bus(n, n->bus ? n->bus->bus : NULL);
-    node_flows_files(f);
+    if (!*n->worker)
+        node_flows_files(f);
     return 0;
 }
 
@@ -419,6 +445,7 @@ void node_flows_meter(struct node *n)
     struct runs_stats s;
     struct journal_stats j;
     struct temporal_stats t;
+    row->flows_stopped = f && f->stopped;
     if (f && node_temporal_of(f)) {
         temporal_stats(node_temporal_of(f), &t);
         row->flows_loaded = t.flows;

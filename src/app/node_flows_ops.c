@@ -118,8 +118,35 @@ static struct bytes by_of(const struct ctl_flow_ask *ask)
     return bytes_of(v.name); // lives until the table changes
 }
 
+// What the start says, else what its key says of requests that say none. E_INVALID: no label.
+static int label_of(struct node_flows *f, const struct ctl_flow_ask *ask, struct buf *out,
+                    struct err *e)
+{
+    struct node *n = f->node;
+    struct bytes said = member(ask, "label");
+    struct label label;
+    struct key_view v = {0};
+    if (said.n) {
+        int status = label_parse(n->label_names, said, &label, e);
+        return status < 0 ? status : buf_put(out, said);
+    }
+    if (ask->owner)
+        key_view(ask->owner, &v);
+    if (v.has_label)
+        label_put(out, n->label_names, v.label);
+    return out->failed;
+}
+
 static void op_start(struct node_flows *f, const struct ctl_flow_ask *ask, struct ctl_answer *a)
 {
+    struct buf label;
+    struct err e = {0};
+    buf_init(&label, 2048);
+    if (label_of(f, ask, &label, &e) < 0) {
+        ctl_answer_error(a, &e);
+        buf_fini(&label);
+        return;
+    }
     const struct json *wait = json_get(ask->body, "wait");
     int64_t wait_ms = TIME_NEVER;
     if (json_is(wait, JSON_STR))
@@ -127,19 +154,20 @@ static void op_start(struct node_flows *f, const struct ctl_flow_ask *ask, struc
     bool waits = json_is(wait, JSON_STR) || json_bool(wait, false);
     struct runs_req *r = asked_new(a, member(ask, "document"), waits ? 200 : 201);
     AUTO(val) input = value(ask, "input");
-    if (!r)
-        return;
-    ENGINE(f, start,
-           &(struct runs_start){.document = member(ask, "document"),
-                                .namespace = member(ask, "namespace"),
-                                .name = member(ask, "name"),
-                                .version = member(ask, "version"),
-                                .id = member(ask, "id"),
-                                .input = input,
-                                .by = by_of(ask),
-                                .wait = waits,
-                                .wait_ms = wait_ms},
-           r);
+    if (r)
+        ENGINE(f, start,
+               &(struct runs_start){.document = member(ask, "document"),
+                                    .namespace = member(ask, "namespace"),
+                                    .name = member(ask, "name"),
+                                    .version = member(ask, "version"),
+                                    .id = member(ask, "id"),
+                                    .input = input,
+                                    .by = by_of(ask),
+                                    .label = buf_bytes(&label),
+                                    .wait = waits,
+                                    .wait_ms = wait_ms},
+               r);
+    buf_fini(&label);
 }
 
 static void op_list(struct node_flows *f, const struct ctl_flow_ask *ask, struct ctl_answer *a)

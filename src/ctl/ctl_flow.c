@@ -23,6 +23,7 @@ static const struct member members[CTL_FLOW_OPS][MEMBERS_MAX] = {
                         {"version", WANT_TEXT},
                         {"input", WANT_ANY},
                         {"id", WANT_TEXT},
+                        {"label", WANT_TEXT},
                         {"wait", WANT_WAIT}},
     [CTL_FLOW_CHECK] = {{"document", WANT_TEXT | NEEDED}},
     [CTL_FLOW_RETRY] = {{"task", WANT_TEXT}, {"reason", WANT_TEXT}},

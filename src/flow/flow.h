@@ -71,6 +71,9 @@ bool flow_plan_secret(const struct flow_plan *p, size_t *at, struct bytes *ret_n
 // the order of the document.
 int flow_plan_graph(const struct flow_plan *p, struct buf *out);
 
+// Semantic versions: below 0, 0, above 0. What was built ("+5") does not count.
+int flow_version_cmp(struct bytes a, struct bytes b);
+
 // ---- time ---------------------------------------------------------------------------------------
 
 // ISO 8601 duration ("P1DT2H", "PT0.5S"; years and months are refused: their length is not fixed)

@@ -25,6 +25,8 @@ static int ask_act(struct step *s, struct frame *f, const char *kind, struct val
 {
     const struct flow_task *t = f->task;
     struct val *queue = queue_of(s, t), *label = val_get_cstr(s->r->started, "label");
+    if (!val_is(label, JSON_STR))
+        label = val_ptr(s->r->plan->about.metadata, BYTES("/plexus/label"));
     struct val *data = val_put_cstr(val_obj(), "kind", val_cstr(kind));
     data = val_put_cstr(data, "task", val_cstr(t->pointer));
     data = val_put_cstr(data, "name", val_cstr(t->name));
@@ -34,7 +36,7 @@ static int ask_act(struct step *s, struct frame *f, const char *kind, struct val
         data = val_put_cstr(data, "queue", val_ref(queue));
     if (f->timeout_ms > 0)
         data = val_put_cstr(data, "timeout_ms", val_int(f->timeout_ms));
-    if (label && !val_is(label, JSON_NULL))
+    if (val_is(label, JSON_STR))
         data = val_put_cstr(data, "label", val_ref(label));
     if (!awaited)
         return flow_ask(s, NULL, ROLE_NONE, FLOW_ACT, data);

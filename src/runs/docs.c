@@ -3,41 +3,6 @@
 #include "runs/runs_priv.h"
 #include <string.h>
 
-// ---- versions (semver.org, section 11) ----------------------------------------------------------
-
-static int cmp_part(struct bytes a, struct bytes b)
-{
-    uint64_t x, y;
-    bool na = bytes_u64(a, &x), nb = bytes_u64(b, &y);
-    if (na && nb)
-        return x < y ? -1 : x > y;
-    if (na != nb)
-        return na ? -1 : 1; // numbers before words
-    return bytes_cmp(a, b);
-}
-
-static int cmp_parts(struct bytes a, struct bytes b)
-{
-    while (a.n && b.n) {
-        int c = cmp_part(bytes_cut(&a, '.'), bytes_cut(&b, '.'));
-        if (c)
-            return c;
-    }
-    return a.n ? 1 : b.n ? -1 : 0;
-}
-
-static int cmp_version(struct bytes a, struct bytes b)
-{
-    a = bytes_cut(&a, '+'); // what was built does not count
-    b = bytes_cut(&b, '+');
-    int c = cmp_parts(bytes_cut(&a, '-'), bytes_cut(&b, '-'));
-    if (c)
-        return c;
-    if (!a.n != !b.n)
-        return a.n ? -1 : 1; // a pre-release is before
-    return cmp_parts(a, b);
-}
-
 // ---- the table ----------------------------------------------------------------------------------
 
 static int put_key(struct buf *b, const char *what, struct bytes namespace, struct bytes name,
@@ -57,7 +22,7 @@ struct doc *runs_doc_find(struct runs *s, struct bytes namespace, struct bytes n
             continue;
         if (version.n && !bytes_eq(d->version, version))
             continue;
-        if (!best || cmp_version(d->version, best->version) > 0)
+        if (!best || flow_version_cmp(d->version, best->version) > 0)
             best = d;
     }
     return best;

@@ -31,7 +31,7 @@ void schema_set_free(struct schema_set *s)
 int schema_set_add(struct schema_set *s, struct bytes uri, const struct json *doc, struct err *e)
 {
     struct bytes fragment;
-    (void)schema_uri_cut_fragment(&uri, &fragment);
+    (void)url_cut_fragment(&uri, &fragment);
     if (uri.n == 0)
         return err_set(e, E_INVALID, "a schema document needs an absolute address");
     if (json_kind(doc) != JSON_OBJ && !json_is(doc, JSON_BOOL))

@@ -153,7 +153,7 @@ static int dialect_of(const struct schema *s, struct bytes uri, struct dialect *
     unsigned vocab = 0;
     bool has_vocab = false;
     for (int i = 0; i < METASCHEMAS_MAX; i++) {
-        (void)schema_uri_cut_fragment(&uri, &fragment);
+        (void)url_cut_fragment(&uri, &fragment);
         if (known_dialect(uri, ret)) {
             ret->vocab = has_vocab ? vocab : ret->vocab;
             return 0;
@@ -213,7 +213,7 @@ static struct schema_resource *add_resource(struct schema *s, const struct schem
         return NULL;
     *r = *like;
     r->anchors = NULL;
-    (void)schema_uri_cut_fragment(&uri, &fragment);
+    (void)url_cut_fragment(&uri, &fragment);
     r->uri = uri;
     r->root = root;
     if (!map_get(s->resources, uri) && map_put(s->resources, uri, r, NULL) < 0)
@@ -301,7 +301,7 @@ static int enter(struct schema *s, const struct json *v, struct schema_resource 
     bool ignored = d.dialect == DIALECT_7 && json_get(v, "$ref");
     bool has_id = id.p && id.n > 0 && !ignored && id.p[0] != '#';
     if (has_id) {
-        struct bytes uri = schema_uri_resolve(s->arena, (*r)->uri, id);
+        struct bytes uri = url_resolve(s->arena, (*r)->uri, id);
         *r = uri.p ? add_resource(s, *r, uri, v) : NULL;
         if (!*r)
             return no_memory(e);
@@ -319,7 +319,7 @@ static int walk_anchors(struct schema *s, const struct json *v, struct schema_pl
     enum schema_dialect dialect = place->resource->dialect;
     if (dialect == DIALECT_7) {
         struct bytes id = json_str(json_get(v, "$id")), name;
-        if (json_get(v, "$ref") || !schema_uri_cut_fragment(&id, &name) || name.n == 0)
+        if (json_get(v, "$ref") || !url_cut_fragment(&id, &name) || name.n == 0)
             return 0;
         return add_anchor(s, place, name, false, e);
     }
@@ -424,12 +424,12 @@ static int find_resource(struct schema *s, struct schema_resource *from, struct 
 int schema_resolve(struct schema *s, struct schema_resource *from, struct bytes ref,
                    struct schema_place **ret, struct schema_anchor **ret_anchor, struct err *e)
 {
-    struct bytes uri = schema_uri_resolve(s->arena, from->uri, ref), fragment;
+    struct bytes uri = url_resolve(s->arena, from->uri, ref), fragment;
     struct schema_place *place = NULL;
     if (!uri.p)
         return no_memory(e);
     *ret_anchor = NULL;
-    (void)schema_uri_cut_fragment(&uri, &fragment);
+    (void)url_cut_fragment(&uri, &fragment);
     int rc = find_resource(s, from, uri, ref, &place, e);
     if (rc < 0)
         return rc;

@@ -18,6 +18,7 @@
 #include "base/map.h"
 #include "text/json_priv.h"
 #include "text/schema.h"
+#include "text/url.h"
 
 #define SCHEMA_PLAN_MAX ((size_t)64 << 20) // bytes of one plan
 #define SCHEMA_NODES_MAX 200000            // subschemas of one plan, those behind $ref included
@@ -174,12 +175,6 @@ struct schema {
     struct schema_node *root;
 };
 
-// ---- schema_uri.c ----
-// RFC 3986, 5.2: an absolute (or, where base is not, relative) reference in the arena; p NULL: no
-// memory.
-struct bytes schema_uri_resolve(struct arena *a, struct bytes base, struct bytes ref);
-// Cuts "#fragment" off; returns whether there was one.
-bool schema_uri_cut_fragment(struct bytes *uri, struct bytes *ret_fragment);
 // Percent-decoded copy in the arena; p NULL: broken escapes or no memory.
 struct bytes schema_uri_decode(struct arena *a, struct bytes text);
 

@@ -3,6 +3,7 @@
 #ifndef PLEXUS_TEXT_URL_H
 #define PLEXUS_TEXT_URL_H
 
+#include "base/arena.h"
 #include "base/buf.h"
 #include "base/bytes.h"
 #include "base/err.h"
@@ -24,6 +25,13 @@ struct url_addr {
 };
 int url_addr_parse(struct url_addr *ret, struct bytes text, struct err *e);
 bool url_is_loopback(struct bytes host); // 127/8, ::1, localhost
+
+// A reference against its base (RFC 3986, section 5.2; strict), with its fragment; in the arena. p
+// NULL: no memory. What it is given is not checked.
+struct bytes url_resolve(struct arena *a, struct bytes base, struct bytes ref);
+
+// Cuts "#fragment" off; false: there is none.
+bool url_cut_fragment(struct bytes *uri, struct bytes *ret_fragment);
 
 // Percent-decoded path; E_INVALID for broken escapes, NUL, or "." and ".." segments.
 int url_path_decode(struct buf *out, struct bytes path, struct err *e);

@@ -203,11 +203,62 @@ static void encodes(void **state)
     buf_fini(&b);
 }
 
+// RFC 3986, section 5.4.
+static void references(void **state)
+{
+    (void)state;
+    // RFC 3986, 5.4.
+    static const char base[] = "http://a/b/c/d;p?q";
+    static const char *const rows[][2] = {
+        {"g:h", "g:h"},
+        {"g", "http://a/b/c/g"},
+        {"./g", "http://a/b/c/g"},
+        {"g/", "http://a/b/c/g/"},
+        {"/g", "http://a/g"},
+        {"//g", "http://g"},
+        {"?y", "http://a/b/c/d;p?y"},
+        {"g?y", "http://a/b/c/g?y"},
+        {"#s", "http://a/b/c/d;p?q#s"},
+        {"g#s", "http://a/b/c/g#s"},
+        {"g?y#s", "http://a/b/c/g?y#s"},
+        {";x", "http://a/b/c/;x"},
+        {"", "http://a/b/c/d;p?q"},
+        {".", "http://a/b/c/"},
+        {"./", "http://a/b/c/"},
+        {"..", "http://a/b/"},
+        {"../", "http://a/b/"},
+        {"../g", "http://a/b/g"},
+        {"../..", "http://a/"},
+        {"../../g", "http://a/g"},
+        {"../../../g", "http://a/g"},
+        {"/./g", "http://a/g"},
+        {"/../g", "http://a/g"},
+        {"g.", "http://a/b/c/g."},
+        {"..g", "http://a/b/c/..g"},
+        {"./../g", "http://a/b/g"},
+        {"./g/.", "http://a/b/c/g/"},
+        {"g/./h", "http://a/b/c/g/h"},
+        {"g/../h", "http://a/b/c/h"},
+        {"g?y/../x", "http://a/b/c/g?y/../x"},
+    };
+    struct arena *a = arena_new(1 << 16);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct bytes have = url_resolve(a, BYTES(base), bytes_of(rows[i][0]));
+        if (!bytes_is(have, rows[i][1]))
+            fail_msg("%s: want %s, have %.*s", rows[i][0], rows[i][1], BYTES_FMT(have));
+    }
+    assert_true(bytes_is(url_resolve(a, BYTES(""), BYTES("x.json#a")), "x.json#a"));
+    assert_true(bytes_is(url_resolve(a, BYTES("http://h"), BYTES("x")), "http://h/x"));
+    assert_true(bytes_is(url_resolve(a, BYTES("urn:x:y"), BYTES("#/a")), "urn:x:y#/a"));
+    arena_free(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(addresses), cmocka_unit_test(pairs),   cmocka_unit_test(loopback),
-        cmocka_unit_test(paths),     cmocka_unit_test(queries), cmocka_unit_test(encodes),
+        cmocka_unit_test(addresses),  cmocka_unit_test(pairs),   cmocka_unit_test(loopback),
+        cmocka_unit_test(paths),      cmocka_unit_test(queries), cmocka_unit_test(encodes),
+        cmocka_unit_test(references),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -39,17 +39,14 @@ def connected(node):
 
 class Listener:
     def __init__(self, node, *words):
-        self.file = tempfile.TemporaryFile()
-        self.process = subprocess.Popen([PLEXUS, "bus", *words, "--json", "--data", str(node.data)], stdout=self.file)
+        self.lines = plexus.JsonLines(PLEXUS, "bus", *words, "--json", "--data", str(node.data))
         wait_until("somebody listens", lambda: bus(node)["subscriptions"] > 0)
 
     def events(self):
-        self.file.seek(0)
-        return [json.loads(line) for line in self.file.read().decode().splitlines() if line.endswith("}")]
+        return self.lines.rows()
 
     def end(self):
-        self.process.send_signal(signal.SIGINT)
-        assert self.process.wait(10) == 0
+        assert self.lines.end() == 0
 
 
 def test_node_tells():

@@ -287,12 +287,6 @@ def certificate(folder, name):
                    check=True, capture_output=True)
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 def peer_name(port, ca):
     context = ssl.create_default_context(cafile=ca)
     with socket.create_connection(("127.0.0.1", port), 10) as raw, context.wrap_socket(raw, server_hostname="localhost") as s:
@@ -304,7 +298,7 @@ def test_tls_door():
     with Node({"models": MODELS}, start=False) as n:
         certificate(n.folder, "one")
         certificate(n.folder, "two")
-        port = free_port()
+        port = plexus.free_port()
         door = {"address": f"127.0.0.1:{port}", "tls": {"cert": "one.pem", "key": "one.key"}}
         n.write({**n.config, "listen": {"api": ["127.0.0.1:0", door, f"unix:{n.folder}/open.sock"]}})
         n.start()

@@ -26,12 +26,6 @@ def pid_of(node, name):
     return None
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 def start_config():
     return {"listen": {"api": ["127.0.0.1:0"]}, "models": {name: engine(name, idle="never") for name in ("a", "b", "c")}}
 
@@ -130,7 +124,7 @@ def status_at(port, path="/health"):
 
 def test_doors_come_and_go():
     with Node(start_config()) as node:
-        one, two = free_port(), free_port()
+        one, two = plexus.free_port(), plexus.free_port()
         with node.stream("a", "!script frames=4 hold_at=2") as running:
             running.read(1)
             config = start_config()
@@ -157,7 +151,7 @@ def test_doors_come_and_go():
 
 def test_a_door_that_goes_takes_its_connections_along():
     with Node(start_config()) as node:
-        port = free_port()
+        port = plexus.free_port()
         config = start_config()
         config["listen"]["api"].append(f"127.0.0.1:{port}")
         reload(node, config)
@@ -216,7 +210,7 @@ def test_a_bad_config_is_refused_whole():
             taken.bind(("127.0.0.1", 0))
             taken.listen(1)
             config = start_config()
-            opened = free_port()
+            opened = plexus.free_port()
             config["listen"]["api"] += [f"127.0.0.1:{opened}", f"127.0.0.1:{taken.getsockname()[1]}"]
             del config["models"]["a"]
             config["models"]["new"] = engine("new")

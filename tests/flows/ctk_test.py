@@ -12,15 +12,11 @@ import ctk  # noqa: E402
 import plexus  # noqa: E402
 from flows import Flows  # noqa: E402
 
-PASS = "document: {dsl: 1.0.3, namespace: test, name: pass, version: 1.0.0}\ndo:\n- same:\n    set:\n      value:\n"
-
 flows = plexus.shared(lambda: Flows())
 
 
 def yaml(text):
-    """A YAML text as the node itself reads it."""
-    body = PASS + "".join(f"        {line}\n" for line in text.splitlines())
-    return flows().run(body).output["value"]
+    return flows().value(text)
 
 
 def test_features():

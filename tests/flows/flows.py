@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
 import re
-import subprocess
-import tempfile
+import signal
 
 import ctk
 import plexus
 from plexus import PLEXUS, Node, wait_until
 from standin import Standin
+
+PASS = "document: {dsl: 1.0.3, namespace: test, name: pass, version: 1.0.0}\ndo:\n- same:\n    set:\n      value:\n"
 
 
 class Flows(Node):
@@ -25,8 +26,7 @@ class Flows(Node):
 
     def __exit__(self, *exc):
         if self.tail:
-            self.tail.kill()
-            self.tail.wait()
+            self.tail.end(signal.SIGKILL)
         self.stand_in.__exit__()
         return super().__exit__(*exc)
 
@@ -39,16 +39,13 @@ class Flows(Node):
     def listen(self):
         if self.tail:
             return
-        self.heard = tempfile.TemporaryFile()
         others = self.api("GET", "/api/bus")[1]["subscriptions"]
-        self.tail = subprocess.Popen([PLEXUS, "bus", "sub", "dev.organs.flow.life", "--json", "--data", str(self.data)], stdout=self.heard)
+        self.tail = plexus.JsonLines(PLEXUS, "bus", "sub", "dev.organs.flow.life", "--json", "--data", str(self.data))
         wait_until("somebody listens", lambda: self.api("GET", "/api/bus")[1]["subscriptions"] > others)
 
     def events(self, run):
         """The lifecycle events of one run so far, in order."""
-        self.heard.seek(0)
-        rows = [json.loads(line) for line in self.heard.read().decode().splitlines() if line.endswith("}")]
-        rows = [row["data"] if isinstance(row.get("data"), dict) and "specversion" in row["data"] else row for row in rows]
+        rows = [row["data"] if isinstance(row.get("data"), dict) and "specversion" in row["data"] else row for row in self.tail.rows()]
         return [row for row in rows if run in json.dumps(row)]
 
     def order(self, run):
@@ -72,3 +69,8 @@ class Flows(Node):
         assert status == 200, (status, got, document)
         began, ended = self.order(got["id"]) if order else ((), ())
         return ctk.Outcome(got["status"], got.get("output"), got.get("error"), began, ended)
+
+    def value(self, text):
+        """A YAML text as the node itself reads it."""
+        body = PASS + "".join(f"        {line}\n" for line in text.splitlines())
+        return self.run(body).output["value"]

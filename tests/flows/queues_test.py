@@ -43,15 +43,9 @@ do:
 """
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 class Nats:
     def __init__(self):
-        self.port, self.folder = free_port(), tempfile.mkdtemp(prefix="plexus-nats-")
+        self.port, self.folder = plexus.free_port(), tempfile.mkdtemp(prefix="plexus-nats-")
         self.url = "nats://127.0.0.1:%d" % self.port
 
     def __enter__(self):

@@ -1,62 +1,20 @@
 #!/usr/bin/env python3
 # takeover_test.py: two nodes of one mesh on one PostgreSQL journal: the flows of the one that dies go on at the other, each step once.
 # SPDX-License-Identifier: Apache-2.0
-import glob
 import json
-import os
 import pathlib
-import pwd
-import shutil
 import signal
-import socket
-import subprocess
 import sys
-import tempfile
 import time
 
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / "lib")]
 import plexus  # noqa: E402
 from plexus import Node, wait_until  # noqa: E402
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-class Postgres:
-    """A server of its own, as an ordinary user: it refuses root."""
-
-    def __init__(self):
-        found = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))
-        bin_folder = os.path.dirname(found[-1]) if found else os.path.dirname(shutil.which("initdb") or "")
-        if not bin_folder:
-            plexus.skip("no PostgreSQL")
-        self.folder, self.port = tempfile.mkdtemp(prefix="plexus-pg-"), free_port()
-        as_user = []
-        if os.geteuid() == 0:
-            user = pwd.getpwnam("postgres" if any(p.pw_name == "postgres" for p in pwd.getpwall()) else "nobody")
-            os.chown(self.folder, user.pw_uid, user.pw_gid)
-            as_user = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-        data = self.folder + "/data"
-        subprocess.run([*as_user, bin_folder + "/initdb", "-D", data, "-U", "plexus", "-A", "trust", "--no-sync"], check=True, stdout=subprocess.DEVNULL)
-        self.process = subprocess.Popen([*as_user, bin_folder + "/postgres", "-D", data, "-p", str(self.port), "-k", self.folder, "-h", "127.0.0.1"],
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        ready = [bin_folder + "/pg_isready", "-h", "127.0.0.1", "-p", str(self.port)]
-        wait_until("PostgreSQL", lambda: subprocess.run(ready, stdout=subprocess.DEVNULL).returncode == 0, 30)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        self.process.send_signal(signal.SIGINT)
-        self.process.wait(20)
-        shutil.rmtree(self.folder, ignore_errors=True)
+from postgres import Postgres, programs  # noqa: E402
 
 
 def config(name, postgres):
-    return {"node": {"name": name, "context": f"dev.test.{name}"}, "listen": {"api": "127.0.0.1:0", "mesh": f"127.0.0.1:{free_port()}"},
+    return {"node": {"name": name, "context": f"dev.test.{name}"}, "listen": {"api": "127.0.0.1:0", "mesh": f"127.0.0.1:{plexus.free_port()}"},
             "flows": {"journal": {"engine": "postgres", "url": f"postgres://127.0.0.1:{postgres.port}/postgres", "user": "plexus"}}}
 
 
@@ -69,6 +27,8 @@ def document(log):
 
 
 def test_a_dead_node_is_followed():
+    if not programs():
+        plexus.skip("PostgreSQL's programs are not installed")
     with Postgres() as postgres, Node(config("one", postgres)) as one, Node(config("two", postgres)) as two:
         assert one.ask("POST", "/api/mesh/init", {"trust_domain": "home"}).status == 201
         token = one.ask("POST", "/api/mesh/tokens", {}).json["token"]

@@ -19,8 +19,6 @@ import temporal  # noqa: E402
 from flows import Flows  # noqa: E402
 from plexus import wait_until  # noqa: E402
 
-PASS = "document: {dsl: 1.0.3, namespace: test, name: pass, version: 1.0.0}\ndo:\n- same:\n    set:\n      value:\n"
-
 
 def free_ports(count):
     held = [socket.socket() for _ in range(count)]
@@ -64,8 +62,7 @@ there = plexus.shared(lambda: Flows(server().config()))
 
 
 def yaml(text):
-    body = PASS + "".join(f"        {line}\n" for line in text.splitlines())
-    return here().run(body).output["value"]
+    return here().value(text)
 
 
 def volatile(value):

@@ -304,6 +304,30 @@ class EngineProcess:
         self.stop()
 
 
+class JsonLines:
+    """A command that prints JSON lines, read while it still writes: through a description of the file of its own, whole lines only."""
+
+    def __init__(self, *words):
+        out, self.path = tempfile.mkstemp(prefix="plexus-lines-")
+        self.process = subprocess.Popen(words, stdout=out)
+        os.close(out)
+
+    def rows(self):
+        return [json.loads(line) for line in pathlib.Path(self.path).read_text().split("\n")[:-1]]
+
+    def end(self, sig=signal.SIGINT):
+        self.process.send_signal(sig)
+        code = self.process.wait(10)
+        os.unlink(self.path)
+        return code
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
 def engine_get(port, path):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     connection.request("GET", path)

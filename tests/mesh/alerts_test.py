@@ -8,7 +8,6 @@ import http.server
 import json
 import pathlib
 import re
-import socket
 import sys
 import threading
 import time
@@ -88,12 +87,6 @@ class Hook:
         self.server.server_close()
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 def alerts(url, **more):
     return {"webhook": url, "secret": {"env": "ALERTS_SECRET"}, **more}
 
@@ -137,7 +130,7 @@ def test_an_alert_is_a_signed_event():
 
 
 def test_away_and_back_nothing_lost_in_order():
-    port = free_port()
+    port = plexus.free_port()
     with one_node(f"http://127.0.0.1:{port}/") as node:
         names = [f"k{i}" for i in range(12)]
         for name in names:

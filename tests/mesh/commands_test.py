@@ -11,7 +11,6 @@ import pty
 import re
 import select
 import signal
-import socket
 import stat
 import struct
 import subprocess
@@ -22,12 +21,6 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "lib")]
 import plexus
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Three:
@@ -91,7 +84,7 @@ def new_token(*options):
 
 
 def listen():
-    return "127.0.0.1:%d" % free_port()
+    return "127.0.0.1:%d" % plexus.free_port()
 
 
 def test_before_there_is_a_mesh():
@@ -148,7 +141,7 @@ def test_join_refused():
     raw[12] ^= 1  # another secret
     wrong = "plxj_" + base64.urlsafe_b64encode(bytes(raw)).decode().rstrip("=")
     refused("four", "join", address, wrong, "--listen", listen(), code=77, says="token")
-    nobody = "127.0.0.1:%d" % free_port()
+    nobody = "127.0.0.1:%d" % plexus.free_port()
     refused("four", "join", nobody, fresh, "--listen", listen(), code=69, says=re.escape(nobody))
     refused("four", "join", "nonsense", fresh, "--listen", listen(), code=65, says="address")
     assert "four is in no mesh" in run("four", "mesh").stdout

@@ -31,15 +31,9 @@ except ImportError:  # pinned, beside the interpreter that it was installed for
     os.execve(python, [python, __file__, *sys.argv[1:]], dict(os.environ, PYTHONPATH=path))
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 class Nats:
     def __init__(self):
-        self.port, self.folder, self.process = free_port(), tempfile.mkdtemp(), None
+        self.port, self.folder, self.process = plexus.free_port(), tempfile.mkdtemp(), None
         self.url = "nats://127.0.0.1:%d" % self.port
         self.start()
 
@@ -105,7 +99,7 @@ def connected(node):
 
 
 def three(server):
-    nodes = [plexus.Node(config(name, server.url, free_port())) for name in ("one", "two", "three")]
+    nodes = [plexus.Node(config(name, server.url, plexus.free_port())) for name in ("one", "two", "three")]
     nodes[0].command("mesh", "init", "--domain", "home.internal")
     for node in nodes[1:]:
         token = json.loads(nodes[0].command("token", "new", "--json").stdout)
@@ -164,7 +158,7 @@ def test_all():
         # each other, and nothing else does.
         one.stop()
         (three_.data / "mesh/peers").unlink()
-        with_nats = {**three_.config, "listen": {"api": "127.0.0.1:0", "mesh": "127.0.0.1:%d" % free_port()}}
+        with_nats = {**three_.config, "listen": {"api": "127.0.0.1:0", "mesh": "127.0.0.1:%d" % plexus.free_port()}}
         three_.write({**with_nats, "registry": {"engine": "links"}})
         three_.start()
         time.sleep(3)
@@ -185,7 +179,7 @@ def test_all():
 def test_python_client():
     """The official client of NATS for Python reads the bucket as one of its own."""
     server = Nats()
-    node = plexus.Node(config("one", server.url, free_port()))
+    node = plexus.Node(config("one", server.url, plexus.free_port()))
 
     async def read():
         client = await nats.connect(server.url)

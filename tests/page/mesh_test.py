@@ -6,7 +6,6 @@ import json
 import os
 import pathlib
 import signal
-import socket
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -18,22 +17,16 @@ SHOTS = plexus.ROOT / "build/page"
 NAMES = ("one", "two", "three")
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 def configuration(name, port):
     return {"node": {"name": name, "context": "dev.aipc." + name}, "memory": {"budget": "256MiB"},
-            "listen": {"api": "127.0.0.1:%d" % port, "mesh": "127.0.0.1:%d" % free_port()},
+            "listen": {"api": "127.0.0.1:%d" % port, "mesh": "127.0.0.1:%d" % plexus.free_port()},
             "models": {"of-" + name: {"engine": "command", "kind": "chat", "health": "/health", "memory": "16MiB",
                                       "command": plexus.scripted(name="of-" + name), "idle": "5m"}}}
 
 
 class Page:
     def __init__(self, path):
-        self.nodes = {name: plexus.Node(configuration(name, free_port())) for name in NAMES}
+        self.nodes = {name: plexus.Node(configuration(name, plexus.free_port())) for name in NAMES}
         self.browser = devtools.Browser(path)
 
     def close(self):
@@ -231,7 +224,7 @@ def test_who_may_only_look_is_told_so():
     b = page.browser
     node = page.nodes["one"]
     key = node.new_key("looker", scopes=["read"])["key"]
-    node.config["listen"]["api"] = [node.config["listen"]["api"], {"address": "127.0.0.1:%d" % free_port(), "keys": "required"}]
+    node.config["listen"]["api"] = [node.config["listen"]["api"], {"address": "127.0.0.1:%d" % plexus.free_port(), "keys": "required"}]
     node.write()
     node.command("config", "reload")
     b.open("http://%s/" % node.config["listen"]["api"][1]["address"])

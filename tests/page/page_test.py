@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import pathlib
-import socket
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -17,12 +16,6 @@ import plexus
 SHOTS = plexus.ROOT / "build/page"
 REAL = os.path.exists(plexus.LLAMA) and os.path.exists(plexus.TINY)
 MARKUP = "<img src=/nowhere onerror=document.title='broken'>"
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def configuration(port, keyed_port):
@@ -61,7 +54,7 @@ class Page:
     """The node and the browser that all cases share."""
 
     def __init__(self, path):
-        self.port, self.keyed_port = free_port(), free_port()
+        self.port, self.keyed_port = plexus.free_port(), plexus.free_port()
         self.node = plexus.Node(configuration(self.port, self.keyed_port))
         try:
             self.browser = devtools.Browser(path)

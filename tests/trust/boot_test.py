@@ -247,12 +247,6 @@ def test_words_that_open_an_engine():
 
 # ---- the bus's credentials ---------------------------------------------------------------------
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 def answers(port):
     with socket.socket() as s:
         return s.connect_ex(("127.0.0.1", port)) == 0
@@ -270,7 +264,7 @@ def bus_server(engine, folder, port):
 
 def test_credentials_that_the_bus_refuses():
     for engine in ("nats", "redis"):
-        port = free_port()
+        port = plexus.free_port()
         bus = {"engine": engine, "url": f"{engine}://127.0.0.1:{port}", "password": {"env": "BUS_PW"}}
         if engine == "nats":
             bus["user"] = "plexus"
