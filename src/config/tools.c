@@ -19,7 +19,8 @@ static void server(struct config_work *w, const struct config_at *at, const stru
             config_find(w, &one, false, "it is for a server with a command only");
     }
     if (command && json_get(v, "key"))
-        config_find(w, &key, false, "it is for a server with a url only; a command gets secrets by env");
+        config_find(w, &key, false,
+                    "it is for a server with a url only; a command gets secrets by env");
     if (command && json_len(json_get(v, "command")) == 0)
         config_find(w, at, false, "command: a program is needed");
 }
@@ -127,7 +128,8 @@ static void build_mcp(struct config_work *w, const struct json *v, struct config
 
 void config_build_tools(struct config_work *w, const struct json *root, struct config *c)
 {
-    struct config_at top = {.key = BYTES("tools")}, key = {.up = &top, .key = BYTES("registry_key")};
+    struct config_at top = {.key = BYTES("tools")},
+                     key = {.up = &top, .key = BYTES("registry_key")};
     const struct json *v = json_get(root, "tools");
     struct config_tools *t = &c->tools;
     const char *registry = getenv("ECOSYSTEM_REGISTRY_URL");
