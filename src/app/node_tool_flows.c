@@ -206,8 +206,8 @@ static int start(struct tools *tools, const struct tool_args *a, struct tool_req
         return err_set(e, E_NOMEM, "out of memory");
     *c = (struct flow_call){.run = {.done = ended, .user = c}, .req = r};
     for (size_t i = 0; i < a->key.n && i < CTL_FLOW_ID_MAX; i++)
-        c->id[i] = a->key.p[i] > ' ' && a->key.p[i] != '/' && a->key.p[i] != 0x7f ? a->key.p[i]
-                                                                               : '.';
+        c->id[i] =
+            a->key.p[i] > ' ' && a->key.p[i] != '/' && a->key.p[i] != 0x7f ? a->key.p[i] : '.';
     struct runs_start s = {.namespace = word(row->doc, "namespace"),
                            .name = word(row->doc, "name"),
                            .version = word(row->doc, "version"),

@@ -159,12 +159,12 @@ static void done(struct act_req *r, int status, struct val *output, struct val *
     struct tool_req *req = c->req;
     struct err e = {0};
     struct val *said = val_get_cstr(output, "content");
-    (void)final;
+    (void) final;
     if (status < 0)
         (void)err_set(&e, status, "%s",
                       val_text(val_get_cstr(problem, "detail"), err_info(status)->text));
-    AUTO(val) content = status < 0 ? NULL : text_block(val_is(said, JSON_STR) ? val_ref(said)
-                                                                             : val_cstr(""));
+    AUTO(val)
+    content = status < 0 ? NULL : text_block(val_is(said, JSON_STR) ? val_ref(said) : val_cstr(""));
     struct tool_result res = {.content = content};
     end(c);
     req->done(req, status < 0 ? status : content ? 0 : E_NOMEM, &res, &e);
@@ -190,8 +190,8 @@ static int start(struct tools *tools, const struct tool_args *a, struct tool_req
     struct model_call *c = mem_new(struct model_call);
     if (!c)
         return err_set(e, E_NOMEM, "out of memory");
-    struct val *with = val_is(a->input, JSON_OBJ) ? val_ref((struct val *)(uintptr_t)a->input)
-                                                  : val_obj();
+    struct val *with =
+        val_is(a->input, JSON_OBJ) ? val_ref((struct val *)(uintptr_t)a->input) : val_obj();
     c->args = val_put_cstr(with, "model", val_cstr(row->model));
     c->act = (struct act_req){.done = done, .beat = beat, .user = c};
     c->req = r;
