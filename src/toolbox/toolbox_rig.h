@@ -185,9 +185,8 @@ static int rig_start(struct tools *base, const struct tool_args *args, struct to
         return err_set(e, E_UNAVAILABLE, "it never starts");
     assert_true(s->count < RIG_CALLS);
     struct rig_call *c = &s->calls[s->count++];
-    *c = (struct rig_call){.req = r,
-                           .timeout_ms = args->timeout_ms,
-                           .confirmed = args->caller.confirmed};
+    *c = (struct rig_call){
+        .req = r, .timeout_ms = args->timeout_ms, .confirmed = args->caller.confirmed};
     (void)snprintf(c->name, sizeof c->name, "%.*s", BYTES_FMT(args->name));
     (void)snprintf(c->args, sizeof c->args, "%s", rig_text(args->input));
     (void)snprintf(c->who, sizeof c->who, "%.*s", BYTES_FMT(args->caller.who));
@@ -243,8 +242,7 @@ static void rig_end(struct rig_source *s, size_t i, int status, const char *text
     s->running--;
     (void)snprintf(e.text, sizeof e.text, "%s", text);
     c->req->priv = NULL;
-    c->req->done(c->req, status < 0 ? status : 0, status < 0 ? NULL : &res,
-                 status < 0 ? &e : NULL);
+    c->req->done(c->req, status < 0 ? status : 0, status < 0 ? NULL : &res, status < 0 ? &e : NULL);
     val_unref(res.content);
     val_unref(res.structured);
 }

@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "toolbox/tools_all.h"
 #include "toolbox/toolbox_rig.h"
+#include "toolbox/tools_all.h"
 
 struct world {
     struct rig_clock clock;
@@ -51,8 +51,11 @@ static int label(void *user, const struct tool_about *a, const struct tool_calle
     return 0;
 }
 
-#define PATH_IN "{\"type\":\"object\",\"properties\":{\"path\":{\"type\":\"string\"}},\"required\":[\"path\"]}"
-#define SUM_OUT "{\"type\":\"object\",\"properties\":{\"sum\":{\"type\":\"number\"}},\"required\":[\"sum\"]}"
+#define PATH_IN                                                                                    \
+    "{\"type\":\"object\",\"properties\":{\"path\":{\"type\":\"string\"}},\"required\":[\"path\"]" \
+    "}"
+#define SUM_OUT                                                                                    \
+    "{\"type\":\"object\",\"properties\":{\"sum\":{\"type\":\"number\"}},\"required\":[\"sum\"]}"
 
 static void make(struct tools_all_args args)
 {
@@ -66,8 +69,8 @@ static void make(struct tools_all_args args)
     w.files.tools[0] = (struct rig_tool){.name = "bad", .input = "{\"type\":7}", .granted = true};
     w.files.tools[1] = (struct rig_tool){.name = "never", .granted = true};
     w.files.tools[2] = (struct rig_tool){.name = "read", .granted = true};
-    w.files.tools[3] = (struct rig_tool){.name = "write", .input = PATH_IN,
-                                         .effects = TOOL_WRITES | TOOL_RUNS};
+    w.files.tools[3] =
+        (struct rig_tool){.name = "write", .input = PATH_IN, .effects = TOOL_WRITES | TOOL_RUNS};
     w.files.tool_count = 4;
     rig_source_init(&w.caps, "capability");
     rig_source_init(&w.files, "mcp:files");
@@ -108,7 +111,8 @@ static void asked_done(struct tool_req *r, int status, const struct tool_result 
     a->status = status;
     assert_true((status == 0) == (res != NULL));
     (void)snprintf(a->text, sizeof a->text, "%s", res ? rig_text(res->content) : e->text);
-    (void)snprintf(a->structured, sizeof a->structured, "%s", rig_text(res ? res->structured : NULL));
+    (void)snprintf(a->structured, sizeof a->structured, "%s",
+                   rig_text(res ? res->structured : NULL));
     a->is_error = res && res->is_error;
 }
 
@@ -188,8 +192,7 @@ static void test_list(void **state)
     assert_int_equal(tools_all_add(w.all, &w.files.base, BYTES(""), &e), E_EXISTS);
     tools_all_remove(w.all, &w.files.base);
     assert_true(w.tools->epoch > before);
-    assert_string_equal(listed(NULL),
-                        "add(capability) files_read(capability) secret(capability) ");
+    assert_string_equal(listed(NULL), "add(capability) files_read(capability) secret(capability) ");
     assert_int_equal(tools_all_add(w.all, &w.files.base, BYTES("a b"), &e), E_INVALID);
     gone();
 }
@@ -247,8 +250,9 @@ static void test_call(void **state)
     assert_true(a.status == 0 && a.is_error);
     assert_true(tools_all_record(w.all, 0)->is_error);
     // Names of a source with a prefix come to it without.
-    assert_int_equal(ask(&b, "files_write", "{\"path\":\"a\"}",
-                         (struct tool_args){.caller.confirmed = true}), 0);
+    assert_int_equal(
+        ask(&b, "files_write", "{\"path\":\"a\"}", (struct tool_args){.caller.confirmed = true}),
+        0);
     assert_string_equal(w.files.calls[0].name, "write");
     assert_true(w.files.calls[0].confirmed);
     rig_end(&w.files, 0, E_MANIFEST, "trap: unreachable", NULL);
@@ -290,11 +294,12 @@ static void test_refused(void **state)
         assert_true(r->status == rows[i].status && r->denied == rows[i].denied);
         assert_true(a.ended == 0);
     }
-    assert_int_equal(ask(&a, "files_write", "{\"path\":1}",
-                         (struct tool_args){.caller.confirmed = true}), E_INVALID);
+    assert_int_equal(
+        ask(&a, "files_write", "{\"path\":1}", (struct tool_args){.caller.confirmed = true}),
+        E_INVALID);
     assert_non_null(strstr(a.text, "the arguments of files_write at /path: "));
-    assert_int_equal(ask(&a, "secret", "{}",
-                         (struct tool_args){.caller.clearance = BYTES("restricted")}), 0);
+    assert_int_equal(
+        ask(&a, "secret", "{}", (struct tool_args){.caller.clearance = BYTES("restricted")}), 0);
     rig_end(&w.caps, 0, 0, "x", NULL);
     assert_int_equal(w.files.count, 0);
     assert_int_equal(w.began, 1);
@@ -361,8 +366,8 @@ static void test_cancel(void **state)
     assert_true(a.ended == 1 && a.status == E_CANCELLED);
     tool_cancel(w.tools, &a.req); // ended: harmless
     // A source goes, then all of it: told at once, and once.
-    assert_int_equal(ask(&b, "files_write", "{\"path\":\"\"}",
-                         (struct tool_args){.caller.confirmed = true}), 0);
+    assert_int_equal(
+        ask(&b, "files_write", "{\"path\":\"\"}", (struct tool_args){.caller.confirmed = true}), 0);
     assert_int_equal(ask(&c, "add", "{}", (struct tool_args){0}), 0);
     assert_int_equal(ask(&d, "add", "{}", (struct tool_args){0}), 0);
     tools_all_remove(w.all, &w.files.base);
@@ -397,8 +402,10 @@ static void test_schemas(void **state)
         struct err e = {0};
         a = (struct asked){.req = {.done = asked_done}};
         a.req.user = &a;
-        struct tool_args args = {.name = BYTES("files_write"), .input = input,
-                                 .timeout_ms = TIME_NEVER, .caller.confirmed = true};
+        struct tool_args args = {.name = BYTES("files_write"),
+                                 .input = input,
+                                 .timeout_ms = TIME_NEVER,
+                                 .caller.confirmed = true};
         size_t calls = w.files.count;
         mem_fail_after(n, 0);
         int status = tool_start(w.tools, &args, &a.req, &e);
@@ -419,10 +426,19 @@ static void test_small(void **state)
         const char *pattern, *name;
         bool fits;
     } rows[] = {
-        {"*", "", true},          {"*", "any", true},         {"add", "add", true},
-        {"add", "adder", false},  {"files_*", "files_", true}, {"files_*", "files", false},
-        {"*_read", "a_b_read", true}, {"*_read", "a_reader", false}, {"a*b*c", "aXbYbZc", true},
-        {"a*b*c", "aXcYb", false}, {"", "", true},            {"", "a", false}, {"**", "a", true},
+        {"*", "", true},
+        {"*", "any", true},
+        {"add", "add", true},
+        {"add", "adder", false},
+        {"files_*", "files_", true},
+        {"files_*", "files", false},
+        {"*_read", "a_b_read", true},
+        {"*_read", "a_reader", false},
+        {"a*b*c", "aXbYbZc", true},
+        {"a*b*c", "aXcYb", false},
+        {"", "", true},
+        {"", "a", false},
+        {"**", "a", true},
     };
     struct buf b;
     (void)state;
@@ -444,9 +460,9 @@ static void test_small(void **state)
 int main(void)
 {
     const struct CMUnitTest all[] = {
-        cmocka_unit_test(test_list),   cmocka_unit_test(test_grants),
-        cmocka_unit_test(test_call),   cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_limits), cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_list),    cmocka_unit_test(test_grants),
+        cmocka_unit_test(test_call),    cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_limits),  cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_schemas), cmocka_unit_test(test_small),
     };
     return cmocka_run_group_tests_name("tools_all", all, NULL, NULL);

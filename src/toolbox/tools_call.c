@@ -41,7 +41,8 @@ static int answer_check(struct tools_call *c, const struct tool_result *res, str
     struct bytes name = bytes_of(c->rec.tool);
     if (!res || !val_is(res->content, JSON_ARR))
         return err_set(e, E_MANIFEST, "%s gave no content", c->rec.tool);
-    c->rec.bytes_out = tools_bytes(res->content) + (res->structured ? tools_bytes(res->structured) : 0);
+    c->rec.bytes_out =
+        tools_bytes(res->content) + (res->structured ? tools_bytes(res->structured) : 0);
     c->rec.memory_bytes = res->memory_bytes;
     c->rec.is_error = res->is_error;
     if (c->rec.bytes_out > t->args.output_bytes_max)
@@ -146,7 +147,8 @@ static int check(struct tools_all *t, const struct tool_args *args, const struct
     if (t->args.label)
         status = t->args.label(t->args.user, a, &args->caller, e);
     if (status == 0 && !val_is(args->input, JSON_OBJ))
-        status = err_set(e, E_INVALID, "the arguments of %.*s must be an object", BYTES_FMT(a->name));
+        status =
+            err_set(e, E_INVALID, "the arguments of %.*s must be an object", BYTES_FMT(a->name));
     if (status == 0 && a->input)
         status = tools_shape(t, a->name, TOOLS_INPUT, a->input, args->input, e);
     if (status == 0 && running >= t->args.running_max)
@@ -157,7 +159,7 @@ static int check(struct tools_all *t, const struct tool_args *args, const struct
 static int64_t limit_of(const struct tools_all *t, const struct tool_args *args)
 {
     return args->timeout_ms > 0 && args->timeout_ms < t->args.timeout_ms ? args->timeout_ms
-                                                                          : t->args.timeout_ms;
+                                                                         : t->args.timeout_ms;
 }
 
 static int hand_on(struct tools_all *t, struct tools_source *s, const struct tool_about *a,

@@ -76,8 +76,8 @@ void tools_record_end(struct tools_all *t, struct tools_record *rec, bool began,
     if (status < 0)
         keep(rec->why, sizeof rec->why, bytes_of(e->text));
     // A name that nobody has takes no place among the counters.
-    struct tools_counts *c = status == E_NOTFOUND ? map_get(t->counts, bytes_of(rec->tool))
-                                                  : counts_of(t, rec->tool);
+    struct tools_counts *c =
+        status == E_NOTFOUND ? map_get(t->counts, bytes_of(rec->tool)) : counts_of(t, rec->tool);
     count_end(&t->total, rec, began);
     if (c)
         count_end(c, rec, began);
