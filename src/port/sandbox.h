@@ -34,9 +34,21 @@ struct sandbox_grants { // nothing is granted by default
 };
 
 enum sandbox_kind { // what ended a call, for ManifestConformanceError
-    SANDBOX_OK, SANDBOX_TRAP, SANDBOX_EXIT, SANDBOX_GUEST_ERROR, SANDBOX_TIMEOUT, SANDBOX_MEMORY,
-    SANDBOX_FUEL, SANDBOX_OUTPUT, SANDBOX_HOST_CALLS, SANDBOX_STACK, SANDBOX_EXPORT,
-    SANDBOX_DENIED, SANDBOX_HTTP, SANDBOX_VARS, SANDBOX_CANCELLED,
+    SANDBOX_OK,
+    SANDBOX_TRAP,
+    SANDBOX_EXIT,
+    SANDBOX_GUEST_ERROR,
+    SANDBOX_TIMEOUT,
+    SANDBOX_MEMORY,
+    SANDBOX_FUEL,
+    SANDBOX_OUTPUT,
+    SANDBOX_HOST_CALLS,
+    SANDBOX_STACK,
+    SANDBOX_EXPORT,
+    SANDBOX_DENIED,
+    SANDBOX_HTTP,
+    SANDBOX_VARS,
+    SANDBOX_CANCELLED,
 };
 struct sandbox_used {
     uint64_t took_us, fuel, http_bytes;
