@@ -12,23 +12,24 @@
 #define JAIL_PORTS_MAX 16
 #define JAIL_WHY_MAX 120
 #define JAIL_EXIT_REFUSED 125 // the jail could not be made: standard error says why
+#define JAIL_EXIT_ENDED 124 // all in it was ended: too many processes
 
 enum jail_layer {
-    JAIL_USER,    // user namespace
-    JAIL_ROOT,    // mount namespace with a root folder of its own
-    JAIL_TMP,     // /tmp of its own, bounded
-    JAIL_PID,     // process namespace
-    JAIL_PROC,    // /proc of that namespace alone
-    JAIL_IPC,     // System V and POSIX message queues, shared memory
-    JAIL_NET,     // network namespace: nothing but its own loopback
-    JAIL_PRIVS,   // no_new_privs
-    JAIL_CAPS,    // no capabilities
+    JAIL_USER, // user namespace
+    JAIL_ROOT, // mount namespace with a root folder of its own
+    JAIL_TMP, // /tmp of its own, bounded
+    JAIL_PID, // process namespace
+    JAIL_PROC, // /proc of that namespace alone
+    JAIL_IPC, // System V and POSIX message queues, shared memory
+    JAIL_NET, // network namespace: nothing but its own loopback
+    JAIL_PRIVS, // no_new_privs
+    JAIL_CAPS, // no capabilities
     JAIL_SECCOMP, // filter of system calls
-    JAIL_PATHS,   // landlock: paths (macOS: the profile of sandbox-exec)
-    JAIL_PORTS,   // landlock: TCP
-    JAIL_SCOPE,   // landlock: signals and abstract sockets
-    JAIL_LIMITS,  // rlimits
-    JAIL_COUNT,   // number of processes
+    JAIL_PATHS, // landlock: paths (macOS: the profile of sandbox-exec)
+    JAIL_PORTS, // landlock: TCP
+    JAIL_SCOPE, // landlock: signals and abstract sockets
+    JAIL_LIMITS, // rlimits
+    JAIL_COUNT, // number of processes
     JAIL_LAYERS,
 };
 
@@ -42,9 +43,9 @@ struct jail_report {
 };
 
 struct jail_layer_info {
-    const char *id;    // "seccomp"
+    const char *id; // "seccomp"
     const char *title; // for people
-    const char *lost;  // what it would stop: the protection that is lost without it
+    const char *lost; // what it would stop: the protection that is lost without it
 };
 extern const struct jail_layer_info jail_layer_infos[JAIL_LAYERS];
 
@@ -57,20 +58,20 @@ struct jail_opts {
     struct jail_folder folder[JAIL_FOLDERS_MAX]; // granted; all below each of them
     size_t folders;
     const char *cwd; // inside; NULL: the first folder, or /
-    char **argv;     // what to run, or NULL
-    bool require;    // every layer or nothing; else what the kernel has, but never less than
-                     // jail_judge's floor
-    bool bare;       // runs no program: no system folders, no devices, no sockets, no exec
-    bool network;    // the machine's network; else only a loopback of its own
+    char **argv; // what to run, or NULL
+    bool require; // every layer or nothing; else what the kernel has, but never less than
+                  // jail_judge's floor
+    bool bare; // runs no program: no system folders, no devices, no sockets, no exec
+    bool network; // the machine's network; else only a loopback of its own
     uint16_t port[JAIL_PORTS_MAX]; // with network: TCP ports that may be called; none: any
     size_t ports;
-    uint64_t tmp_bytes;    // of /tmp and /dev/shm, each; 0: 64 MiB
-    uint64_t file_bytes;   // largest file, 0: 4 GiB
+    uint64_t tmp_bytes; // of /tmp and /dev/shm, each; 0: 64 MiB
+    uint64_t file_bytes; // largest file, 0: 4 GiB
     uint64_t memory_bytes; // of each process (RLIMIT_DATA), 0: none; of all together: the guard
-    uint64_t processes;    // 0: 256
-    uint64_t files;        // descriptors of each process, 0: 1024
-    uint64_t cpu_s;        // of each process, 0: none
-    bool report;           // jail_main: print the report and end
+    uint64_t processes; // 0: 256
+    uint64_t files; // descriptors of each process, 0: 1024
+    uint64_t cpu_s; // of each process, 0: none
+    bool report; // jail_main: print the report and end
 };
 
 // ---- jail_layers.c: pure

@@ -31,8 +31,8 @@ void jail_not_asked(struct jail_making *m, enum jail_layer layer);
 void jail_lacks(struct jail_making *m, enum jail_layer layer, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-// jail_spaces.c: namespaces. enter: in the process that stays outside, before the fork; rest: in the
-// first process inside.
+// jail_spaces.c: namespaces. enter: in the process that stays outside, before the fork; rest: in
+// the first process inside.
 void jail_spaces_enter(struct jail_making *m);
 void jail_spaces_rest(struct jail_making *m);
 

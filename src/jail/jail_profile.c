@@ -5,12 +5,13 @@
 #include <string.h>
 
 // What every program of the system needs to start at all.
-static const char *const reads[] = {"/usr/lib", "/usr/share", "/System", "/private/var/db/dyld",
-                                    "/private/var/db/timezone", "/dev/random", "/dev/urandom"};
+static const char *const reads[] = {
+    "/usr/lib",    "/usr/share",  "/System", "/private/var/db/dyld", "/private/var/db/timezone",
+    "/dev/random", "/dev/urandom"};
 // What a shell needs beside that.
-static const char *const programs[] = {"/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/libexec",
-                                       "/private/etc", "/Library/Apple", "/opt/homebrew",
-                                       "/usr/local", "/Library/Developer"};
+static const char *const programs[] = {
+    "/bin",         "/sbin",          "/usr/bin",      "/usr/sbin",  "/usr/libexec",
+    "/private/etc", "/Library/Apple", "/opt/homebrew", "/usr/local", "/Library/Developer"};
 
 // A string of the profile; NULL is never a path of ours. Quotes and backslashes are escaped.
 static void quoted(struct buf *out, const char *text)
@@ -45,11 +46,12 @@ static void network(struct buf *out, const struct jail_opts *o)
 
 int jail_profile(struct buf *out, const struct jail_opts *o, const char *self)
 {
-    buf_str(out, "(version 1)\n(deny default)\n"
-                 "(allow process-fork)\n(allow sysctl-read)\n(allow signal (target same-sandbox))\n"
-                 "(allow file-read-metadata)\n"
-                 "(allow file-read* file-write-data (literal \"/dev/null\") (literal \"/dev/zero\"))\n"
-                 "(allow file-read* (literal \"/\"))\n");
+    buf_str(out,
+            "(version 1)\n(deny default)\n"
+            "(allow process-fork)\n(allow sysctl-read)\n(allow signal (target same-sandbox))\n"
+            "(allow file-read-metadata)\n"
+            "(allow file-read* file-write-data (literal \"/dev/null\") (literal \"/dev/zero\"))\n"
+            "(allow file-read* (literal \"/\"))\n");
     for (size_t i = 0; i < sizeof reads / sizeof *reads; i++)
         allow(out, "file-read*", reads[i]);
     buf_str(out, "(allow file-read* process-exec (literal ");

@@ -68,8 +68,8 @@ static uint64_t others(const struct jail_making *m)
 static void limit_processes(struct jail_making *m)
 {
     uint64_t max = m->o->processes ? m->o->processes : JAIL_PROCESSES;
-    bool counted = m->r.layer[JAIL_PID].standing == JAIL_ON &&
-                   m->r.layer[JAIL_PROC].standing == JAIL_ON;
+    bool counted =
+        m->r.layer[JAIL_PID].standing == JAIL_ON && m->r.layer[JAIL_PROC].standing == JAIL_ON;
     bool held = limit(RLIMIT_NPROC, max + others(m)) && m->uid != 0;
     if (m->o->bare)
         jail_not_asked(m, JAIL_COUNT);

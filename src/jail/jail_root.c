@@ -23,15 +23,35 @@ struct attr {
     uint64_t set, clear, propagation, userns_fd;
 };
 
-const char *const jail_system[] = {
-    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store",
-    "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives",
-    "/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/localtime", "/etc/hosts",
-    "/etc/resolv.conf", "/etc/protocols", "/etc/services", "/etc/mime.types",
-    "/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/ca-certificates", "/etc/pki/tls/certs",
-    "/etc/pki/ca-trust/extracted", NULL};
-const char *const jail_devices[] = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random",
-                                    "/dev/urandom", NULL};
+const char *const jail_system[] = {"/usr",
+                                   "/bin",
+                                   "/sbin",
+                                   "/lib",
+                                   "/lib32",
+                                   "/lib64",
+                                   "/libx32",
+                                   "/nix/store",
+                                   "/etc/ld.so.cache",
+                                   "/etc/ld.so.conf",
+                                   "/etc/ld.so.conf.d",
+                                   "/etc/alternatives",
+                                   "/etc/passwd",
+                                   "/etc/group",
+                                   "/etc/nsswitch.conf",
+                                   "/etc/localtime",
+                                   "/etc/hosts",
+                                   "/etc/resolv.conf",
+                                   "/etc/protocols",
+                                   "/etc/services",
+                                   "/etc/mime.types",
+                                   "/etc/ssl/certs",
+                                   "/etc/ssl/openssl.cnf",
+                                   "/etc/ca-certificates",
+                                   "/etc/pki/tls/certs",
+                                   "/etc/pki/ca-trust/extracted",
+                                   NULL};
+const char *const jail_devices[] = {"/dev/null",   "/dev/zero",    "/dev/full",
+                                    "/dev/random", "/dev/urandom", NULL};
 
 enum { TREES_MAX = 80 };
 struct tree {
@@ -60,8 +80,8 @@ static void close_trees(struct root *r)
 
 static int clone_fd(int fd)
 {
-    return (int)syscall(NR_OPEN_TREE, fd, "", AT_EMPTY_PATH | TREE_CLONE | TREE_CLOEXEC |
-                        AT_RECURSIVE_);
+    return (int)syscall(NR_OPEN_TREE, fd, "",
+                        AT_EMPTY_PATH | TREE_CLONE | TREE_CLOEXEC | AT_RECURSIVE_);
 }
 
 static bool gather_fd(struct root *r, const char *path, int fd, uint64_t set)
@@ -205,8 +225,8 @@ static bool put_all(struct jail_making *m, struct root *r)
                                          {"/proc/self/fd/2", "dev/stderr"}};
     const struct jail_opts *o = m->o;
     uint64_t bytes = o->tmp_bytes ? o->tmp_bytes : JAIL_TMP_BYTES;
-    if (!o->bare && (!put_memory(r, "/tmp", bytes, 01777) ||
-                     !put_memory(r, "/dev/shm", bytes, 01777)))
+    if (!o->bare &&
+        (!put_memory(r, "/tmp", bytes, 01777) || !put_memory(r, "/dev/shm", bytes, 01777)))
         return false;
     for (size_t i = 0; i < r->n; i++) {
         if (!put_tree(r, &r->tree[i]))
@@ -225,8 +245,8 @@ static bool change(const struct root *r)
 {
     return fchdir(r->base) == 0 && syscall(SYS_pivot_root, ".", ".") == 0 &&
            umount2(".", MNT_DETACH) == 0 && chdir("/") == 0 &&
-           mount(NULL, "/", NULL,
-                 MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL) == 0;
+           mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL) ==
+               0;
 }
 
 static const char *const bases[] = {"/tmp", "/run", "/mnt", "/var"};

@@ -194,9 +194,11 @@ static int reap(const struct jail_making *m, pid_t child)
         if (pid > 0)
             continue;
         (void)sigtimedwait(&chld, NULL, counts ? &pause : NULL);
-        // Itself and one over the number: no fork of an honest program gets here unawares.
-        if (counts && count_processes() > max + 2)
-            return refuse("ended", "too many processes");
+        // Itself and one over the number.
+        if (counts && count_processes() > max + 2) {
+            (void)refuse("ended", "too many processes");
+            return JAIL_EXIT_ENDED;
+        }
     }
 }
 
