@@ -20,9 +20,8 @@ static size_t longest_folder(const struct prim *p, struct bytes path)
     size_t best = SIZE_MAX, best_n = 0;
     for (size_t i = 0; i < p->o->folders; i++) {
         struct bytes folder = bytes_of(p->o->folder[i].path);
-        bool inside = bytes_is(folder, "/") ||
-                      (bytes_starts(path, folder) &&
-                       (path.n == folder.n || path.p[folder.n] == '/'));
+        bool inside = bytes_is(folder, "/") || (bytes_starts(path, folder) &&
+                                                (path.n == folder.n || path.p[folder.n] == '/'));
         if (inside && folder.n > best_n) {
             best = i;
             best_n = folder.n;
@@ -114,8 +113,8 @@ static int open_by_hand(int root, const char *rel, int flags)
         } else {
             memcpy(name, rel, n);
             name[n] = 0;
-            int next = openat(at, name,
-                              (last ? flags : O_RDONLY | O_DIRECTORY) | O_NOFOLLOW | O_CLOEXEC);
+            int next =
+                openat(at, name, (last ? flags : O_RDONLY | O_DIRECTORY) | O_NOFOLLOW | O_CLOEXEC);
             int saved = errno;
             (void)close(at);
             errno = saved;
