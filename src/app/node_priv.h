@@ -174,6 +174,7 @@ void node_tools_flows(struct node *n);  // registered documents did
 void node_tools_close(struct node *n);  // node_check_ended when it has
 bool node_tools_ended(const struct node *n);
 void node_tools_free(struct node *n);
+void node_tools_doctor(const struct node *n, struct host_tools *ret);
 void node_tools_op(void *user, const struct ctl_tool_ask *ask, struct ctl_answer *a);
 // node_alerts.c: what somebody should hear of at once
 enum node_alert_on {
