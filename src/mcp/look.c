@@ -97,10 +97,9 @@ static int look_fields(struct mcp_asked *a, const struct mcp_fields *http, struc
     if (!http->method.p)
         return refuse(f, MCP_HEADER_MISMATCH, 400, "Header mismatch: no Mcp-Method");
     if (!bytes_eq(http->method, a->m.method))
-        return refuse(f, MCP_HEADER_MISMATCH, 400,
-                      "Header mismatch: Mcp-Method '%.*s', the body has '%.*s'",
-                      BYTES_FMT(bytes_first(http->method, 64)),
-                      BYTES_FMT(bytes_first(a->m.method, 64)));
+        return refuse(
+            f, MCP_HEADER_MISMATCH, 400, "Header mismatch: Mcp-Method '%.*s', the body has '%.*s'",
+            BYTES_FMT(bytes_first(http->method, 64)), BYTES_FMT(bytes_first(a->m.method, 64)));
     if (!wanted.p)
         return 0;
     if (!http->name.p)
