@@ -1,7 +1,7 @@
 // tool.c: call: tool: a tool of this node, by its name. A flow is no person: what nobody granted is
 // refused. SPDX-License-Identifier: Apache-2.0
-#include "acts/acts_priv.h"
 #include "port/tool.h"
+#include "acts/acts_priv.h"
 
 #include <stdio.h>
 
@@ -49,7 +49,8 @@ static void answered(struct act *a, const struct tool_result *res)
     buf_init(&text, MAX_ALLOCATION_BYTES);
     bool plain = texts_of(res->content, &text);
     if (res->is_error)
-        act_fail(a, ACT_RUNTIME, 0, false, "%.*s: %s", BYTES_FMT(val_bytes(val_get_cstr(a->with, "name"))),
+        act_fail(a, ACT_RUNTIME, 0, false, "%.*s: %s",
+                 BYTES_FMT(val_bytes(val_get_cstr(a->with, "name"))),
                  text.n ? buf_cstr(&text) : "the tool says that it failed");
     else if (res->structured)
         act_done(a, val_ref(res->structured));

@@ -38,9 +38,11 @@ static void end(struct timer *t)
     if (strcmp(name, "add") == 0)
         res.structured = rig_val("{\"sum\":3}");
     if (strcmp(name, "picture") == 0)
-        res.content = content("[{\"type\":\"image\",\"data\":\"AA==\",\"mimeType\":\"image/png\"}]");
+        res.content =
+            content("[{\"type\":\"image\",\"data\":\"AA==\",\"mimeType\":\"image/png\"}]");
     else
-        res.content = content("[{\"type\":\"text\",\"text\":\"one\"},{\"type\":\"text\",\"text\":\"two\"}]");
+        res.content =
+            content("[{\"type\":\"text\",\"text\":\"one\"},{\"type\":\"text\",\"text\":\"two\"}]");
     res.is_error = strcmp(name, "fails") == 0;
     c->req->done(c->req, c->status, c->status ? NULL : &res, c->status ? &e : NULL);
     val_unref(res.structured);
@@ -56,11 +58,11 @@ static int start(struct tools *t, const struct tool_args *args, struct tool_req 
         return err_set(e, E_NOTFOUND, "there is no tool \"absent\"");
     *c = (struct called){.req = r, .timers = box.timers};
     (void)snprintf(c->name, sizeof c->name, "%.*s", BYTES_FMT(args->name));
-    c->status = bytes_is(args->name, "denied")    ? E_FORBIDDEN
-                : bytes_is(args->name, "misfit")  ? E_INVALID
-                : bytes_is(args->name, "broken")  ? E_MANIFEST
+    c->status = bytes_is(args->name, "denied")     ? E_FORBIDDEN
+                : bytes_is(args->name, "misfit")   ? E_INVALID
+                : bytes_is(args->name, "broken")   ? E_MANIFEST
                 : bytes_is(args->name, "labelled") ? E_SECURITY
-                                                  : 0;
+                                                   : 0;
     buf_init(&text, sizeof box.input - 1);
     (void)val_write(&text, args->input);
     (void)snprintf(box.input, sizeof box.input, "%s", buf_cstr(&text));
