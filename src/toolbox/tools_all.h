@@ -78,6 +78,8 @@ void tools_all_total(const struct tools_all *t, struct tools_counts *ret);
 bool tools_all_counts(const struct tools_all *t, size_t *at, struct bytes *ret_name,
                       struct tools_counts *ret);
 
+bool tools_all_count(const struct tools_all *t, struct bytes name, struct tools_counts *ret);
+
 // "writes, runs programs": of enum tool_effect, for people; "only computes" for none.
 void tools_effects_put(struct buf *out, unsigned effects);
 // A name, or a pattern with * for any characters.

@@ -30,9 +30,14 @@ static void tell(struct tools_call *c, int status, const struct tool_result *res
                  const struct err *e)
 {
     struct tool_req *outer = c->outer;
+    struct tool_result whole = {0};
     tools_record_end(c->all, &c->rec, true, status, e);
+    if (status == 0)
+        whole = *res;
+    if (whole.took_us == 0) // the source does not know it better
+        whole.took_us = c->rec.took_us;
     outer->priv = NULL;
-    outer->done(outer, status, status == 0 ? res : NULL, status == 0 ? NULL : e);
+    outer->done(outer, status, status == 0 ? &whole : NULL, status == 0 ? NULL : e);
 }
 
 static int answer_check(struct tools_call *c, const struct tool_result *res, struct err *e)

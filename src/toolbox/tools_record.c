@@ -112,6 +112,14 @@ bool tools_all_counts(const struct tools_all *t, size_t *at, struct bytes *ret_n
     return true;
 }
 
+bool tools_all_count(const struct tools_all *t, struct bytes name, struct tools_counts *ret)
+{
+    const struct tools_counts *c = map_get(t->counts, name);
+    if (c)
+        *ret = *c;
+    return c != NULL;
+}
+
 void tools_records_free(struct tools_all *t)
 {
     size_t at = 0;
