@@ -50,7 +50,8 @@ static struct label label_or(const struct node *n, struct bytes text, struct lab
     return text.n && label_parse_known(n->label_names, text, &l, NULL) == 0 ? l : fallback;
 }
 
-// What goes in must be let out where the tool reaches; what comes back must be the caller's to know.
+// What goes in must be let out where the tool reaches; what comes back must be the caller's to
+// know.
 static int crossing(void *user, const struct tool_about *a, const struct tool_caller *c,
                     struct err *e)
 {

@@ -17,7 +17,8 @@ int loop_run_join(struct loop_run *r, struct buf *label, struct bytes more)
     if (!more.n || !a->join || bytes_eq(buf_bytes(label), more))
         return 0;
     buf_init(&both, LABEL_MAX);
-    int status = label->n ? a->join(a->user, buf_bytes(label), more, &both, &e) : buf_put(&both, more);
+    int status =
+        label->n ? a->join(a->user, buf_bytes(label), more, &both, &e) : buf_put(&both, more);
     if (status == 0 && !both.failed) {
         buf_clear(label);
         (void)buf_put(label, buf_bytes(&both));
@@ -29,7 +30,7 @@ int loop_run_join(struct loop_run *r, struct buf *label, struct bytes more)
 void loop_run_free(struct loop_run *r)
 {
     struct http_call *call = r->call;
-    struct buf *const bufs[] = {&r->sent, &r->answer, &r->frame, &r->headers,     &r->as,
+    struct buf *const bufs[] = {&r->sent, &r->answer, &r->frame,     &r->headers,     &r->as,
                                 &r->who,  &r->label,  &r->clearance, &r->answer_label};
     r->call = NULL;
     if (call)
@@ -97,9 +98,12 @@ static struct loop_run *run_new(struct tools_loops *l, const struct tools_loop_a
     const struct {
         struct buf *to;
         struct bytes from;
-    } texts[] = {{&r->headers, ask->headers}, {&r->as, ask->as},
-                 {&r->who, ask->who},         {&r->label, ask->label},
-                 {&r->clearance, ask->clearance}, {&r->answer_label, BYTES_NONE}};
+    } texts[] = {{&r->headers, ask->headers},
+                 {&r->as, ask->as},
+                 {&r->who, ask->who},
+                 {&r->label, ask->label},
+                 {&r->clearance, ask->clearance},
+                 {&r->answer_label, BYTES_NONE}};
     int failed = 0;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         buf_init(texts[i].to, 16384);
@@ -179,10 +183,8 @@ void tools_loops_take(struct tools_loops *l, const struct tools_loop_ask *ask)
 int tools_loops_new(struct tools_loops **ret, const struct tools_loops_args *args, struct err *e)
 {
     struct tools_loops *l = mem_new(struct tools_loops);
-    struct http_pool_args pool = {.net = args->net,
-                                  .timers = args->timers,
-                                  .addr = args->self,
-                                  .host_header = "localhost"};
+    struct http_pool_args pool = {
+        .net = args->net, .timers = args->timers, .addr = args->self, .host_header = "localhost"};
     int status = l ? http_pool_new(&l->pool, &pool, e) : err_set(e, E_NOMEM, "out of memory");
     if (status < 0) {
         mem_free(l);
@@ -207,7 +209,8 @@ void tools_loops_free(struct tools_loops *l)
         return;
     l->freeing = true;
     while (!list_empty(&l->runs))
-        loop_fail(container_of(l->runs.next, struct loop_run, link), E_UNAVAILABLE, "the node ends");
+        loop_fail(container_of(l->runs.next, struct loop_run, link), E_UNAVAILABLE,
+                  "the node ends");
     http_pool_free(l->pool);
     mem_free(l);
 }

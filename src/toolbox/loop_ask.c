@@ -97,7 +97,8 @@ void loop_ask(struct loop_run *r)
         return;
     }
     buf_init(&lines, 32768);
-    (void)buf_fmt(&lines, "Content-Type: application/json\r\nX-Request-Id: %s-%u\r\n", r->id, r->step);
+    (void)buf_fmt(&lines, "Content-Type: application/json\r\nX-Request-Id: %s-%u\r\n", r->id,
+                  r->step);
     put_header(&lines, "X-Plexus-As", &r->as);
     put_header(&lines, "X-Plexus-Label", &r->label);
     r->part = buf_bytes(&r->sent);

@@ -1,5 +1,5 @@
-// loop_calls.c: the calls of one answer: some at once, each refused, asked about or carried out, and
-// its result as a message. SPDX-License-Identifier: Apache-2.0
+// loop_calls.c: the calls of one answer: some at once, each refused, asked about or carried out,
+// and its result as a message. SPDX-License-Identifier: Apache-2.0
 #include "toolbox/loop_run_priv.h"
 #include "toolbox/tools_all.h"
 
@@ -40,7 +40,8 @@ static struct val *say_call(const struct loop_run *r, struct loop_call *c)
 }
 
 // word: "ok", "error" (the tool says so, or the call was wrong), "denied", "repeated".
-static void result(struct loop_run *r, size_t i, const char *word, struct bytes text, uint64_t took_us)
+static void result(struct loop_run *r, size_t i, const char *word, struct bytes text,
+                   uint64_t took_us)
 {
     struct loop_call *c = &r->turn.calls[i];
     struct buf shown, told;
@@ -143,7 +144,9 @@ static int hand_on(struct loop_run *r, size_t i, struct loop_job *j, struct byte
                                         .label = arena_dup(j->words, buf_bytes(&r->label)),
                                         .clearance = arena_dup(j->words, buf_bytes(&r->clearance)),
                                         .confirmed = confirmed},
-                             .timeout_ms = shorter ? all->call_timeout_ms : left > 0 ? left : 1,
+                             .timeout_ms = shorter    ? all->call_timeout_ms
+                                           : left > 0 ? left
+                                                      : 1,
                              .key = arena_dup(j->words, buf_bytes(&key))};
     buf_fini(&key);
     int status = tool_start(j->tools, &args, &j->req, e);
@@ -191,7 +194,8 @@ static void start(struct loop_run *r, size_t i)
         ask_person(r, i, &a);
     } else if (!loop_guard_may(&r->guard, buf_bytes(&c->name), buf_bytes(&c->arguments))) {
         result(r, i, "repeated",
-               BYTES("error: you have called this with the same arguments before; use that answer"), 0);
+               BYTES("error: you have called this with the same arguments before; use that answer"),
+               0);
     } else if (!(j = job_new(r, i, val_ref(input), &a))) {
         result(r, i, "error", BYTES("error: out of memory"), 0);
     } else {

@@ -102,7 +102,8 @@ static void finish_stream(struct loop_run *r, const char *stop)
         loop_send(r, chunk);
     }
     if (r->plan->usage && !(r->step == 1 && r->turn.usage_told)) {
-        struct val *u = r->turn.usage ? val_ref(r->turn.usage) : loop_say_chunk(r->head, NULL, NULL);
+        struct val *u =
+            r->turn.usage ? val_ref(r->turn.usage) : loop_say_chunk(r->head, NULL, NULL);
         u = val_put_cstr(u, "choices", val_arr());
         u = r->step == 1 && r->turn.usage
                 ? u
@@ -119,11 +120,12 @@ static void finish_stream(struct loop_run *r, const char *stop)
 static struct val *whole_answer(struct loop_run *r, const char *stop)
 {
     struct val *head = loop_say_head(r->plan, r->id, time_wall_ms());
-    struct val *a = r->turn.whole ? val_ref(r->turn.whole)
-                                  : val_put_cstr(val_ref(head), "object", val_cstr("chat.completion"));
+    struct val *a = r->turn.whole
+                        ? val_ref(r->turn.whole)
+                        : val_put_cstr(val_ref(head), "object", val_cstr("chat.completion"));
     const struct val *old = val_at(val_get_cstr(a, "choices"), 0);
-    struct val *choice = old ? val_ref((struct val *)(uintptr_t)old)
-                             : val_put_cstr(val_obj(), "index", val_int(0));
+    struct val *choice =
+        old ? val_ref((struct val *)(uintptr_t)old) : val_put_cstr(val_obj(), "index", val_int(0));
     const struct val *was = val_get_cstr(choice, "message");
     struct val *message = was ? val_ref((struct val *)(uintptr_t)was) : loop_turn_message(&r->turn);
     struct val *theirs = val_arr();
@@ -184,7 +186,8 @@ void loop_fail(struct loop_run *r, int code, const char *why)
         (void)http_send(x, &frame, 1);
         http_finish(x);
     } else {
-        http_reply_error_with(x, code, why, NULL, info->http == 503 ? 1 : -1, buf_bytes(&r->headers));
+        http_reply_error_with(x, code, why, NULL, info->http == 503 ? 1 : -1,
+                              buf_bytes(&r->headers));
     }
     loop_run_free(r);
 }
@@ -204,7 +207,8 @@ void loop_refused(struct loop_run *r)
     struct buf why;
     buf_init(&why, ERR_TEXT_MAX);
     (void)val_parse(&v, buf_bytes(&r->answer), NULL);
-    (void)buf_put(&why, bytes_first(val_bytes(val_ptr(v, BYTES("/error/message"))), ERR_TEXT_MAX - 1));
+    (void)buf_put(&why,
+                  bytes_first(val_bytes(val_ptr(v, BYTES("/error/message"))), ERR_TEXT_MAX - 1));
     loop_fail(r, E_UPSTREAM, why.n ? buf_cstr(&why) : "the model was refused");
     buf_fini(&why);
 }

@@ -33,7 +33,8 @@ static bool name_add(struct loop_plan *p, struct bytes function, struct bytes to
 
 // A function's name has letters, digits, _ and -, at most 64. Another tool may end up with the same
 // one, or the client's: then a number makes the difference.
-static struct bytes function_name(struct loop_plan *p, struct bytes tool, char room[LOOP_NAME_MAX + 8])
+static struct bytes function_name(struct loop_plan *p, struct bytes tool,
+                                  char room[LOOP_NAME_MAX + 8])
 {
     size_t n = 0;
     for (; n < tool.n && n < LOOP_NAME_MAX; n++) {
@@ -127,8 +128,10 @@ static int all_there(const struct val *wanted, struct tools *tools, struct err *
     for (size_t i = 0; i < val_len(wanted); i++) {
         struct bytes w = val_bytes(val_at(wanted, i));
         if (!is_pattern(w) && !tools->ops->find(tools, w, &a))
-            return err_set(e, E_INVALID, "plexus_tools: there is no tool \"%.*s\"; plexus tool ls "
-                           "lists them", BYTES_FMT(cut(w, TOOL_NAME_MAX)));
+            return err_set(e, E_INVALID,
+                           "plexus_tools: there is no tool \"%.*s\"; plexus tool ls "
+                           "lists them",
+                           BYTES_FMT(cut(w, TOOL_NAME_MAX)));
     }
     return 0;
 }
@@ -139,7 +142,9 @@ static int tools_of(struct loop_plan *p, const struct val *v, const struct loop_
     struct tools *tools = args->tools;
     AUTO(val) wanted = NULL;
     const struct val *own = val_get_cstr(p->body, "tools");
-    struct pick k = {.p = p, .functions = val_is(own, JSON_ARR) ? val_ref((struct val *)(uintptr_t)own) : val_arr()};
+    struct pick k = {.p = p,
+                     .functions =
+                         val_is(own, JSON_ARR) ? val_ref((struct val *)(uintptr_t)own) : val_arr()};
     int status = wanted_of(v, &wanted, e);
     if (status == 0)
         status = all_there(wanted, tools, e);
@@ -173,7 +178,8 @@ static int limits_of(struct loop_plan *p, const struct val *v, const struct tool
            tokens = val_dbl(val_get_cstr(v, "tokens"), (double)most->tokens),
            seconds = val_dbl(val_get_cstr(v, "seconds"), (double)most->time_ms / 1000);
     if (!(steps >= 1) || !(tokens >= 1) || !(seconds > 0))
-        return err_set(e, E_INVALID, "plexus_limits: steps, tokens and seconds are numbers above 0");
+        return err_set(e, E_INVALID,
+                       "plexus_limits: steps, tokens and seconds are numbers above 0");
     p->steps_max = steps < most->steps ? (uint32_t)steps : most->steps;
     p->tokens_max = tokens < (double)most->tokens ? (uint64_t)tokens : most->tokens;
     p->time_ms = seconds * 1000 < (double)most->time_ms ? (int64_t)(seconds * 1000) : most->time_ms;
@@ -195,8 +201,8 @@ static bool says_yes(const struct val *confirm)
 static int read_request(struct loop_plan *p, struct val *request, const struct loop_plan_args *args,
                         const char **ret_param, struct err *e)
 {
-    static const char *const own[] = {"messages", "plexus_tools", "plexus_limits", "plexus_confirm",
-                                      "functions", "function_call"};
+    static const char *const own[] = {"messages",       "plexus_tools", "plexus_limits",
+                                      "plexus_confirm", "functions",    "function_call"};
     const struct val *confirm = val_get_cstr(request, "plexus_confirm");
     p->stream = val_bool_of(val_get_cstr(request, "stream"), false);
     p->usage = val_bool_of(val_ptr(request, BYTES("/stream_options/include_usage")), false);
@@ -210,14 +216,16 @@ static int read_request(struct loop_plan *p, struct val *request, const struct l
         p->body = val_del(p->body, bytes_of(own[i]));
     *ret_param = "plexus_confirm";
     if (says_yes(confirm) && !args->admin)
-        return err_set(e, E_FORBIDDEN, "plexus_confirm: a tool that nobody granted is confirmed by "
-                                       "a key with scope admin");
+        return err_set(e, E_FORBIDDEN,
+                       "plexus_confirm: a tool that nobody granted is confirmed by "
+                       "a key with scope admin");
     *ret_param = "n";
     if (val_i64(val_get_cstr(request, "n"), 1) != 1)
         return err_set(e, E_INVALID, "n: with plexus_tools there is one answer");
     *ret_param = "functions";
     if (val_len(val_get_cstr(request, "functions")))
-        return err_set(e, E_INVALID, "functions: with plexus_tools the newer form is needed: tools");
+        return err_set(e, E_INVALID,
+                       "functions: with plexus_tools the newer form is needed: tools");
     *ret_param = "plexus_limits";
     int status = limits_of(p, val_get_cstr(request, "plexus_limits"), args->most, e);
     *ret_param = "plexus_tools";
@@ -270,7 +278,8 @@ struct val *loop_plan_body(const struct loop_plan *p, bool again, bool last)
 {
     struct val *body = val_put_cstr(val_ref(p->body), "messages", val_ref(p->messages));
     const struct val *choice = val_get_cstr(body, "tool_choice");
-    bool forced = choice && !bytes_is(val_bytes(choice), "auto") && !bytes_is(val_bytes(choice), "none");
+    bool forced =
+        choice && !bytes_is(val_bytes(choice), "auto") && !bytes_is(val_bytes(choice), "none");
     if (last && val_get_cstr(body, "tools"))
         return val_put_cstr(body, "tool_choice", val_cstr("none"));
     if (again && forced) // it was done: forced each time, there would never be an answer

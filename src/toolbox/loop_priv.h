@@ -21,17 +21,17 @@
 
 struct loop_name {
     struct bytes function; // as the model is told
-    struct bytes tool;     // its whole name here; empty: the client's own
+    struct bytes tool; // its whole name here; empty: the client's own
 };
 struct loop_plan {
     struct arena *words;
-    struct val *body;  // what goes to the model, without messages
+    struct val *body; // what goes to the model, without messages
     struct val *messages; // all of them
     size_t given; // so many came with the request
     struct loop_name names[LOOP_TOOLS_MAX * 2];
     size_t name_count;
     bool stream, usage; // the client wants: events, and a last one with the numbers of tokens
-    bool confirms;      // somebody is there who can be asked
+    bool confirms; // somebody is there who can be asked
     struct val *confirm; // {"id of a call": true or false}, or NULL
     struct bytes model;
     uint32_t steps_max;
@@ -40,7 +40,7 @@ struct loop_plan {
 };
 struct loop_plan_args {
     struct bytes request; // its body
-    struct tools *tools;  // the node's: they are listed for it
+    struct tools *tools; // the node's: they are listed for it
     const struct tool_caller *caller;
     const struct tools_loop_limits *most;
     bool admin; // may confirm
@@ -60,21 +60,21 @@ struct val *loop_plan_added(const struct loop_plan *p); // messages since the re
 struct loop_call { // as the model says it, in pieces
     struct buf id, name, arguments;
     bool known, ours; // whose it is, once its name is there
-    size_t out;       // the client's: its index there
-    bool told;        // the client's: it has its beginning
-    bool renamed;     // its id is not the engine's
+    size_t out; // the client's: its index there
+    bool told; // the client's: it has its beginning
+    bool renamed; // its id is not the engine's
 };
 struct loop_turn {
     const struct loop_plan *plan;
     unsigned step; // 1: the first answer
     struct loop_call calls[LOOP_CALLS_MAX];
-    bool failed;      // memory was out
+    bool failed; // memory was out
     size_t count, ours, theirs;
     struct buf text;
     char finish[24];
     bool role, finished, usage_told; // the client heard them
     uint64_t tokens_in, tokens_out;
-    struct val *last;  // the chunk with the end, held back
+    struct val *last; // the chunk with the end, held back
     struct val *usage; // the chunk with nothing else
     struct val *error; // the engine's
     struct val *whole; // an answer that is no stream

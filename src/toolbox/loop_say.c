@@ -41,8 +41,8 @@ static void say_block(struct buf *out, const struct val *block, bool first)
     struct bytes uri = val_bytes(val_get_cstr(block, "uri")),
                  mime = val_bytes(val_get_cstr(block, "mimeType"));
     (void)buf_fmt(out, "[%.*s %.*s%s%.*s, %zu bytes of base64]", BYTES_FMT(bytes_first(type, 40)),
-                  BYTES_FMT(bytes_first(mime, 80)), uri.n ? " " : "", BYTES_FMT(bytes_first(uri, 500)),
-                  val_bytes(val_get_cstr(block, "data")).n);
+                  BYTES_FMT(bytes_first(mime, 80)), uri.n ? " " : "",
+                  BYTES_FMT(bytes_first(uri, 500)), val_bytes(val_get_cstr(block, "data")).n);
 }
 
 void loop_say_result(struct buf *out, const struct tool_result *r, size_t max)
@@ -103,7 +103,7 @@ struct val *loop_say_usage(uint64_t in, uint64_t out)
 
 struct val *loop_say_effects(unsigned effects)
 {
-    static const char *const names[] = {"reads", "writes", "destroys", "network",
+    static const char *const names[] = {"reads", "writes",     "destroys", "network",
                                         "runs",  "idempotent", "costs"};
     struct val *list = val_arr();
     for (unsigned i = 0; i < sizeof names / sizeof *names; i++)

@@ -277,11 +277,13 @@ int loop_turn_whole(struct loop_turn *t, struct val *answer, struct err *e)
 struct val *loop_turn_message(const struct loop_turn *t)
 {
     struct val *m = val_put_cstr(val_obj(), "role", val_cstr("assistant")), *calls = val_arr();
-    m = val_put_cstr(m, "content", t->text.n || !t->count ? val_str(buf_bytes(&t->text)) : val_null());
+    m = val_put_cstr(m, "content",
+                     t->text.n || !t->count ? val_str(buf_bytes(&t->text)) : val_null());
     for (size_t i = 0; i < t->count; i++) {
         const struct loop_call *c = &t->calls[i];
         struct val *f = val_put_cstr(val_obj(), "name", val_str(buf_bytes(&c->name)));
-        f = val_put_cstr(f, "arguments", val_str(c->arguments.n ? buf_bytes(&c->arguments) : BYTES("{}")));
+        f = val_put_cstr(f, "arguments",
+                         val_str(c->arguments.n ? buf_bytes(&c->arguments) : BYTES("{}")));
         struct val *call = val_put_cstr(val_obj(), "id", val_str(buf_bytes(&c->id)));
         call = val_put_cstr(call, "type", val_cstr("function"));
         if (c->known)

@@ -26,10 +26,10 @@ struct tools_loops_args {
     int (*join)(void *user, struct bytes a, struct bytes b, struct buf *out, struct err *e);
     void *user;
     struct tools_loop_limits limits;
-    unsigned parallel;        // calls of one answer at once; 0: 4
-    unsigned running_max;     // loops; 0: 64
-    size_t result_bytes_max;  // of a result as the model gets it; 0: 64 KiB
-    int64_t call_timeout_ms;  // 0: the loop's time
+    unsigned parallel; // calls of one answer at once; 0: 4
+    unsigned running_max; // loops; 0: 64
+    size_t result_bytes_max; // of a result as the model gets it; 0: 64 KiB
+    int64_t call_timeout_ms; // 0: the loop's time
 };
 int tools_loops_new(struct tools_loops **ret, const struct tools_loops_args *args, struct err *e);
 void tools_loops_free(struct tools_loops *l); // what runs ends with an error before it returns
@@ -37,13 +37,13 @@ size_t tools_loops_running(const struct tools_loops *l);
 
 struct tools_loop_ask { // all borrowed until the call returns, but x
     struct http_exchange *x; // taken
-    struct bytes body;       // of POST /v1/chat/completions, checked by its schema
-    struct bytes headers;    // lines for the answer's head
-    const char *id;          // of the request
-    struct bytes as;         // who is held to it when models are asked (X-Plexus-As); empty: nobody
-    struct bytes who;        // for records
+    struct bytes body; // of POST /v1/chat/completions, checked by its schema
+    struct bytes headers; // lines for the answer's head
+    const char *id; // of the request
+    struct bytes as; // who is held to it when models are asked (X-Plexus-As); empty: nobody
+    struct bytes who; // for records
     struct bytes label, clearance; // texts, or empty
-    bool admin;              // may say yes to a tool that nobody granted
+    bool admin; // may say yes to a tool that nobody granted
 };
 void tools_loops_take(struct tools_loops *l, const struct tools_loop_ask *ask);
 
