@@ -122,14 +122,14 @@ static int document(void *user, struct bytes namespace, struct bytes name, struc
         return err_set(e, E_NOTFOUND, "no such flow");
     if (!version.n) {
         if (node_flow_newest(f->node, namespace, name, newest, sizeof newest) < 0)
-            return err_set(e, E_NOTFOUND, "there is no flow %.*s/%.*s: plexus flow add FILE",
+            return err_set(e, E_NOTFOUND, "no document %.*s/%.*s is registered: plexus flow add",
                            BYTES_FMT(namespace), BYTES_FMT(name));
         version = bytes_of(newest);
     }
     document_path(f->node, path, sizeof path, namespace, name, version);
     int status = file_read(path, out, e);
     return status == E_NOTFOUND
-               ? err_set(e, E_NOTFOUND, "there is no flow %.*s/%.*s:%.*s: plexus flow add FILE",
+               ? err_set(e, E_NOTFOUND, "no document %.*s/%.*s:%.*s is registered: plexus flow add",
                          BYTES_FMT(namespace), BYTES_FMT(name), BYTES_FMT(version))
                : status;
 }
