@@ -182,7 +182,8 @@ static void refuse(struct mail *m, const char *kind, const char *title, const st
     struct val *v = m->value;
     uint64_t id = (uint64_t)val_i64(val_get_cstr(v, "id"), 0);
     struct val *answer = head("answer", val_bytes(val_get_cstr(v, "parent")), id);
-    answer = val_put_cstr(answer, "error", runs_problem(kind, err_info(e->code)->http, title, e->text));
+    answer =
+        val_put_cstr(answer, "error", runs_problem(kind, err_info(e->code)->http, title, e->text));
     if (!answer)
         return;
     val_unref(m->value);

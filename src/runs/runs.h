@@ -65,7 +65,12 @@ struct runs_start {
     struct bytes namespace, name, version; // version empty: the newest
     struct bytes id; // empty: made. One that is there: E_EXISTS
     const struct val *input;
-    struct bytes by, label;
+    struct bytes by;
+    // What the start says; else what the document says (metadata.plexus.label); else the otherwise.
+    struct bytes label, label_otherwise;
+    // Asked before it begins, with that label (empty: none). E_*: it does not. May be NULL.
+    int (*may)(void *user, struct bytes label, struct err *e);
+    void *may_user;
     bool wait; // done when the run has ended: {"id","status","output"|"error"}; else {"id"} when it
                // is kept
     int64_t wait_ms;

@@ -214,7 +214,9 @@ struct ask {
     int64_t wait_ms;
     bool waits, registers, full;
     char *id;
-    struct val *input, *by, *label, *names, *resources;
+    struct val *input, *by, *label, *otherwise, *names, *resources;
+    int (*may)(void *user, struct bytes label, struct err *e);
+    void *may_user;
     struct val *event;
     struct flow_plan *plan;
     char *text;

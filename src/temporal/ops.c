@@ -210,13 +210,10 @@ static int find_document(struct temporal *t, const struct runs_start *a, struct 
     return t->args.document(t->args.user, a->namespace, a->name, a->version, out, e);
 }
 
-static struct val *memo_of(const struct flow_about *about, const struct runs_start *a)
+static struct bytes label_of(const struct flow_about *about, const struct runs_start *a)
 {
-    AUTO(val) m = val_put_cstr(val_obj(), "namespace", val_cstr(about->namespace));
-    m = val_put_cstr(steal(&m), "version", val_cstr(about->version));
-    if (a->by.n)
-        m = val_put_cstr(steal(&m), "by", val_str(a->by));
-    return val_put_cstr(val_obj(), "fields", val_put_cstr(val_obj(), "flow", temporal_payload(m)));
+    struct bytes own = val_bytes(val_ptr(about->metadata, BYTES("/plexus/label")));
+    return a->label.n ? a->label : own.n ? own : a->label_otherwise;
 }
 
 static struct val *start_request(struct temporal *t, const struct runs_start *a,
@@ -228,20 +225,20 @@ static struct val *start_request(struct temporal *t, const struct runs_start *a,
     meta = val_put_cstr(meta, "decider", val_int(FLOW_DECIDER_VERSION));
     if (a->by.n)
         meta = val_put_cstr(meta, "by", val_str(a->by));
-    if (a->label.n)
-        meta = val_put_cstr(meta, "label", val_str(a->label));
+    if (label_of(about, a).n)
+        meta = val_put_cstr(meta, "label", val_str(label_of(about, a)));
     struct val *input = a->input ? val_ref((struct val *)(uintptr_t)a->input) : val_obj();
     rng_id(request);
     struct val *r = temporal_request(t);
     r = val_put_cstr(r, "workflowId", val_cstr(id));
     r = val_put_cstr(r, "workflowType", temporal_name("name", about->name));
     r = val_put_cstr(r, "taskQueue", temporal_name("name", t->queue));
+    r = val_put_cstr(r, "memo", temporal_memo(about, meta));
     r = val_put_cstr(r, "input", temporal_payloads(input, meta));
     r = temporal_put_ms(r, "workflowTaskTimeout", TASK_MS);
     r = val_put_cstr(r, "requestId", val_cstr(request));
     r = val_put_cstr(r, "workflowIdReusePolicy",
                      val_cstr("WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE"));
-    r = val_put_cstr(r, "memo", memo_of(about, a));
     if (*about->title || *about->summary) {
         AUTO(val) text = val_cstr(*about->title ? about->title : about->summary);
         r = val_put_cstr(r, "userMetadata",
@@ -277,12 +274,15 @@ void temporal_start(struct temporal *t, const struct runs_start *a, struct runs_
     if (rc == 1)
         rc = err_set(&e, E_INVALID, "the document needs others: give a bundle");
     buf_fini(&text);
+    if (!rc) {
+        flow_plan_about(plan, &about);
+        rc = a->may ? a->may(a->may_user, label_of(&about, a), &e) : 0;
+    }
     if (rc) {
         flow_plan_unref(plan);
         refuse(o, rc, &e);
         return;
     }
-    flow_plan_about(plan, &about);
     o->waits = a->wait;
     if (a->wait && a->wait_ms > 0 && a->wait_ms != TIME_NEVER)
         (void)timer_start(t->args.timers, &o->limit, a->wait_ms);

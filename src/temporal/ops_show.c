@@ -80,6 +80,7 @@ struct val *temporal_row(const struct val *info)
     row = val_put_cstr(row, "closed", or_null(val_get_cstr(info, "closeTime")));
     row = val_put_cstr(row, "wake", val_null());
     row = val_put_cstr(row, "by", or_null(val_get_cstr(memo, "by")));
+    row = val_put_cstr(row, "label", or_null(val_get_cstr(memo, "label")));
     row = val_put_cstr(row, "parent",
                        or_null(val_get_cstr(val_get_cstr(info, "parentExecution"), "workflowId")));
     row = val_put_cstr(row, "note", val_null());

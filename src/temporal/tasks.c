@@ -452,16 +452,16 @@ static int find_child(struct task *k, const struct flow_event *c)
     struct bytes version = temporal_str(c->data, "version");
     if (bytes_is(version, "latest"))
         version = BYTES_NONE;
-    int rc = !t->args.document ? err_set(&e, E_NOTFOUND, "no documents are registered here")
-                               : t->args.document(t->args.user, space.n ? space : BYTES("default"),
-                                                  temporal_str(c->data, "name"), version, &bundle,
-                                                  &e);
+    int rc = !t->args.document
+                 ? err_set(&e, E_NOTFOUND, "no documents are registered here")
+                 : t->args.document(t->args.user, space.n ? space : BYTES("default"),
+                                    temporal_str(c->data, "name"), version, &bundle, &e);
     if (rc) {
-        struct val *p = temporal_problem_new("configuration", 404,
-                                             rc == E_NOTFOUND
-                                                 ? "The flow's document is not registered"
-                                                 : "The flow's document cannot be read",
-                                             e.text);
+        struct val *p =
+            temporal_problem_new("configuration", 404,
+                                 rc == E_NOTFOUND ? "The flow's document is not registered"
+                                                  : "The flow's document cannot be read",
+                                 e.text);
         add_mark(k, TEMPORAL_MARK_CHILD, c->id, "error", p);
         for (size_t i = 0; i < f->todo_count; i++)
             if (f->todo[i].id == c->id && f->todo[i].type == FLOW_CHILD) {

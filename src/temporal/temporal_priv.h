@@ -177,6 +177,8 @@ void temporal_flow_drop(struct temporal *t, struct temporal_flow *f);
 // commands.c: the flow's new commands as Temporal's, into an array. NULL: no memory.
 struct val *temporal_commands(struct temporal *t, struct temporal_fold *f, struct val *takes_first,
                               bool *ret_closes);
+// Of lists: whose flow it is. meta: of its start ("by", "label").
+struct val *temporal_memo(const struct flow_about *about, const struct val *meta);
 struct val *temporal_mark(const char *name, struct val *takes_v); // RecordMarker
 // activities.c
 void temporal_activity(struct temporal *t, struct val *answer);
