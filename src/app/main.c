@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 #include "host/host.h"
 #include "loop/loop.h"
+#include "temporal/temporal.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
@@ -33,5 +34,6 @@ int main(int argc, char **argv)
     (void)signal(SIGPIPE, SIG_IGN);
     cli_set_up(node_up);
     cli_set_worker(node_worker);
+    cli_set_replay(temporal_replay);
     return cli_main(NULL, argc, argv);
 }

@@ -1,5 +1,5 @@
-// node_flows_labels.c: who may know of which flow: the clearance of a key over the label of a flow's
-// data. A flow without a label has that of requests that bring none (labels.default).
+// node_flows_labels.c: who may know of which flow: the clearance of a key over the label of a
+// flow's data. A flow without a label has that of requests that bring none (labels.default).
 // SPDX-License-Identifier: Apache-2.0
 #include "app/node_flows_priv.h"
 #include "base/alloc.h"

@@ -25,6 +25,8 @@ struct asked {
     int status; // HTTP, when it goes well
     struct node *node;
     const void *owner; // who asks: a key, or NULL
+    char *said; // the answer, when it is known before
+    size_t said_n;
     bool filters; // a list: what the key may not know of is left out
 };
 
@@ -80,13 +82,17 @@ static void answered(struct runs_req *r, int status, struct bytes json, const st
         e = &own;
     }
     if (status >= 0)
-        ctl_answer(q->answer, q->status, q->filters ? buf_bytes(&kept) : json);
+        ctl_answer(q->answer, q->status,
+                   q->filters ? buf_bytes(&kept)
+                   : q->said  ? (struct bytes){q->said, q->said_n}
+                              : json);
     else if (q->document && (status == E_PARSE || status == E_SCHEMA || status == E_INVALID))
         answer_findings(q, e);
     else
         ctl_answer_error(q->answer, e);
     buf_fini(&kept);
     mem_free(q->document);
+    mem_free(q->said);
     mem_free(q);
 }
 
@@ -296,8 +302,8 @@ static void op_prune(struct node_flows *f, const struct ctl_flow_ask *ask, struc
     if (said.n)
         (void)units_duration(said, &older, NULL);
     if (r)
-        runs_prune(f->runs, older == TIME_NEVER ? 0 : time_wall_ms() - older,
-                   json_bool(json_get(ask->body, "dry"), false), r);
+        ENGINE(f, prune, older == TIME_NEVER ? 0 : time_wall_ms() - older,
+               json_bool(json_get(ask->body, "dry"), false), r);
 }
 
 // ---- what needs no driver -----------------------------------------------------------------------
@@ -374,6 +380,7 @@ static void temporal_figures(struct node_flows *f, struct ctl_answer *a)
     json_w_bool(&w, "ready", s.up);
     json_w_cstr(&w, "server", s.server);
     json_w_cstr(&w, "why", s.why);
+    json_w_bool(&w, "search_attributes", s.attributes);
     json_w_u64(&w, "loaded", s.flows);
     json_w_u64(&w, "steps", s.workflow_tasks);
     json_w_u64(&w, "activities", s.activities);
@@ -440,34 +447,52 @@ static void op_stats(struct node_flows *f, struct ctl_answer *a)
     buf_fini(&json);
 }
 
+// Kept as a file, and its schedule by the server.
+static void document_add(struct node_flows *f, const struct ctl_flow_ask *ask, struct ctl_answer *a)
+{
+    struct runs_req *r = asked_new(a, member(ask, "document"), 201);
+    struct buf json;
+    struct err e = {0};
+    if (!r)
+        return;
+    struct asked *q = r->user;
+    buf_init(&json, 4096);
+    int status = node_temporal_add(f, member(ask, "document"), &json, &e);
+    q->said = mem_dup(json.p ? json.p : "", json.n);
+    q->said_n = json.n;
+    if (status < 0)
+        answered(r, status, BYTES_NONE, &e);
+    else
+        temporal_schedule(node_temporal_of(f), member(ask, "document"), true, r);
+    buf_fini(&json);
+}
+
 // What lies beside Temporal. true: answered.
 static bool temporal_only(struct node_flows *f, const struct ctl_flow_ask *ask,
                           struct ctl_answer *a)
 {
     struct err e = {0};
     struct buf json;
-    int status = 0, http = 200;
+    struct runs_req *r = NULL;
+    int status = 0;
     bool taken = true;
     buf_init(&json, 4u << 20);
     if (ask->op == CTL_FLOW_DOCUMENTS) {
         status = node_flow_documents(f->node, &json);
     } else if (ask->op == CTL_FLOW_DOCUMENT_ADD) {
-        status = node_temporal_add(f, member(ask, "document"), &json, &e);
-        http = 201;
+        document_add(f, ask, a);
     } else if (ask->op == CTL_FLOW_DOCUMENT_REMOVE) {
         status = node_temporal_remove(f, ask->id, ask->sub, ask->version, &e);
-        (void)buf_str(&json, "{}");
-    } else if (ask->op == CTL_FLOW_PRUNE) {
-        status = err_set(&e, E_UNSUPPORTED,
-                         "with engine temporal the namespace's retention says how long flows that "
-                         "ended are kept");
+        r = status < 0 ? NULL : asked_new(a, BYTES_NONE, 200);
+        if (r)
+            node_temporal_reschedule(f, ask->id, ask->sub, r);
     } else {
         taken = false;
     }
     if (taken && status < 0)
         ctl_answer_error(a, &e);
-    else if (taken)
-        ctl_answer(a, http, buf_bytes(&json));
+    else if (ask->op == CTL_FLOW_DOCUMENTS)
+        ctl_answer(a, 200, buf_bytes(&json));
     buf_fini(&json);
     return taken;
 }

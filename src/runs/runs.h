@@ -105,6 +105,13 @@ void runs_signal(struct runs *s, struct bytes id, const struct val *cloudevent, 
 // A CloudEvent from outside: to every run that listens to it and every schedule `on` it.
 // {"taken":n}
 void runs_event(struct runs *s, const struct val *cloudevent, struct runs_req *r);
+// For who keeps schedules elsewhere. Is it one? Does this event begin it (1, 0; E_UNSUPPORTED: on
+// all of several)? The id of the run that it begins: of the same event the same.
+#define RUNS_SCHEDULE_ID 256
+int runs_schedule_check(const struct val *schedule, struct err *e);
+int runs_schedule_hears(const struct val *schedule, struct val *event, struct err *e);
+void runs_schedule_id(char id[RUNS_SCHEDULE_ID], struct bytes namespace, struct bytes name,
+                      const struct val *event);
 void runs_prune(struct runs *s, int64_t closed_before_ms, bool dry, struct runs_req *r);
 void runs_given(struct runs *s, uint64_t ticket, int status, struct bytes text,
                 const struct err *e);

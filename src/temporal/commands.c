@@ -125,8 +125,10 @@ static struct val *child(struct temporal *t, const struct temporal_fold *f,
     if (val_is(label, JSON_STR))
         meta = val_put_cstr(meta, "label", ref(label));
     struct val *a = val_put_cstr(val_obj(), "namespace", val_cstr(t->namespace));
-    if (plan)
+    if (plan) {
         a = val_put_cstr(a, "memo", temporal_memo(&about, meta));
+        a = temporal_attributes(t, a, &about, meta);
+    }
     a = val_put_cstr(a, "workflowId", val_cstr(id));
     a = val_put_cstr(a, "workflowType",
                      temporal_name("name", val_text(val_get_cstr(c->data, "name"), "")));
@@ -220,16 +222,30 @@ static struct val *memo(struct temporal_fold *f)
     return m;
 }
 
-static struct val *tell_memo(struct temporal_fold *f, struct val *takes_all)
+static struct val *tell_status(const struct temporal *t, struct bytes status, struct val *takes_all)
+{
+    struct val *searched = temporal_attributes_status(t, status);
+    return searched ? val_push(takes_all,
+                               command("COMMAND_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES",
+                                       "upsertWorkflowSearchAttributesCommandAttributes", searched))
+                    : takes_all;
+}
+
+static struct val *tell_memo(const struct temporal *t, struct temporal_fold *f,
+                             struct val *takes_all)
 {
     AUTO(val) m = memo(f);
     if (!m || val_equal(m, f->memo) || (!f->memo && !val_len(m)))
         return takes_all;
     struct val *fields = val_put_cstr(val_obj(), "plexus", temporal_payload(m));
-    return val_push(takes_all, command("COMMAND_TYPE_MODIFY_WORKFLOW_PROPERTIES",
-                                       "modifyWorkflowPropertiesCommandAttributes",
-                                       val_put_cstr(val_obj(), "upsertedMemo",
-                                                    val_put_cstr(val_obj(), "fields", fields))));
+    struct bytes status = temporal_str(m, "status");
+    if (!status.n)
+        status = val_len(val_get_cstr(m, "listens")) ? BYTES("waiting") : BYTES("running");
+    return val_push(tell_status(t, status, takes_all),
+                    command("COMMAND_TYPE_MODIFY_WORKFLOW_PROPERTIES",
+                            "modifyWorkflowPropertiesCommandAttributes",
+                            val_put_cstr(val_obj(), "upsertedMemo",
+                                         val_put_cstr(val_obj(), "fields", fields))));
 }
 
 // ---- rolling over -------------------------------------------------------------------------------
@@ -253,6 +269,7 @@ static struct val *roll(struct temporal *t, struct temporal_fold *f)
     meta = val_put_cstr(meta, "chapter", val_int(val_i64(val_get_cstr(f->meta, "chapter"), 1) + 1));
     struct val *a = val_put_cstr(val_obj(), "workflowType", temporal_name("name", about.name));
     a = val_put_cstr(a, "memo", temporal_memo(&about, meta));
+    a = temporal_attributes(t, a, &about, meta);
     a = val_put_cstr(a, "taskQueue", temporal_name("name", t->queue));
     a = val_put_cstr(a, "input", temporal_payloads(ref(f->input), meta));
     a = temporal_put_ms(a, "workflowTaskTimeout", TASK_MS);
@@ -300,6 +317,6 @@ struct val *temporal_commands(struct temporal *t, struct temporal_fold *f, struc
     if (rolls)
         return val_push(all, roll(t, f));
     if (*ret_closes)
-        return val_push(all, finish(f));
-    return tell_memo(f, all);
+        return val_push(tell_status(t, temporal_str(f->end.data, "status"), all), finish(f));
+    return tell_memo(t, f, all);
 }

@@ -140,8 +140,8 @@ static void task_free(struct task *k)
 static void on_told(void *user, int status, struct val *answer, const struct err *e)
 {
     struct task *k = user;
-    (void)e;
     if (status) { // the server did not take it: what is known here is not so there
+        (void)temporal_attributes_gone(k->t, status, e);
         k->t->stats.workflow_failures++;
         if (k->flow)
             k->flow->gone = true;
@@ -376,6 +376,9 @@ static void complete(struct task *k)
         k->flow->gone = true;
     r = val_put_cstr(r, "returnNewWorkflowTask", val_bool(!closes));
     r = val_put_cstr(r, "workerVersionStamp", temporal_name("buildId", t->build_id));
+    temporal_deployment(t, &r);
+    if (t->deployment)
+        r = val_put_cstr(r, "versioningBehavior", val_cstr("VERSIONING_BEHAVIOR_AUTO_UPGRADE"));
     (void)temporal_call(t, "RespondWorkflowTaskCompleted", r, TEMPORAL_CALL_MS, on_told, k);
 }
 
