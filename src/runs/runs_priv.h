@@ -215,7 +215,9 @@ struct ask {
     int64_t wait_ms;
     bool waits, registers, full;
     char *id;
-    struct val *input, *by, *label, *names, *resources;
+    struct val *input, *by, *label, *otherwise, *names, *resources;
+    int (*may)(void *user, struct bytes label, struct err *e);
+    void *may_user;
     struct val *event;
     struct flow_plan *plan;
     char *text;
@@ -400,7 +402,6 @@ void runs_docs_start(struct runs *s);
 void runs_docs_free(struct runs *s);
 void runs_doc_keep(struct ask *a, struct flow_plan *plan); // registers it
 void runs_schedule_set(struct runs *s, struct bytes namespace, struct bytes name); // changed
-int runs_schedule_check(const struct val *schedule, struct err *e);
 void runs_schedules_start(struct runs *s);
 void runs_schedule_event(struct runs *s, struct val *event, struct ask *a);
 struct val *runs_schedule_end(struct runs *s, struct run *r); // puts of the end, or NULL
