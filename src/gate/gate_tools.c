@@ -1,5 +1,5 @@
-// gate_tools.c: chat requests in which the model calls tools of this node: handed to whoever carries
-// that out, with who asks and what that may know. SPDX-License-Identifier: Apache-2.0
+// gate_tools.c: chat requests in which the model calls tools of this node: handed to whoever
+// carries that out, with who asks and what that may know. SPDX-License-Identifier: Apache-2.0
 #include "gate/gate_priv.h"
 #include <stdio.h>
 

@@ -28,8 +28,9 @@ void host_doctor_sandbox(const struct host_doctor *d, struct host_finding *f)
     SEEN(f, "missing: %s", x->missing);
     f->status = x->refused ? HOST_FAIL : HOST_WARN;
     if (x->refused)
-        MEANS(f, "%s", x->require ? "tools.sandbox is require: no program and no primitive is run"
-                                  : "too little holds: no program and no primitive is run");
+        MEANS(f, "%s",
+              x->require ? "tools.sandbox is require: no program and no primitive is run"
+                         : "too little holds: no program and no primitive is run");
     else
         MEANS(f, "%s", x->lost);
     MEND(f, "a newer kernel, or one that lets this user make namespaces (sysctl "
