@@ -110,7 +110,7 @@ static struct tool_call *call_new(struct act *a)
     if (!c)
         return NULL;
     c->act = a;
-    c->tools = a->room->args.tools;
+    c->tools = a->room->tools;
     c->words = arena_new((size_t)1 << 20);
     c->input = arguments && !val_is(arguments, JSON_NULL) ? val_ref(arguments) : val_obj();
     c->req = (struct tool_req){.done = on_done, .progress = on_progress};
@@ -126,7 +126,7 @@ static void start(struct act *a)
     struct tool *own = a->own;
     struct bytes name = val_bytes(val_get_cstr(a->with, "name"));
     struct err e = {0};
-    if (!a->room->args.tools) {
+    if (!a->room->tools) {
         act_fail(a, ACT_CONFIGURATION, 501, true, "call: tool: there are no tools where it runs");
         return;
     }
