@@ -119,6 +119,8 @@ static void next(struct rig *r, unsigned round)
         "{\"name\":\"labelled\"}",
         "{\"arguments\":{}}",
         "{\"name\":\"works\"}",
+        "{\"name\":\"add\",\"output\":\"text\"}",
+        "{\"name\":\"add\",\"output\":\"result\"}",
     };
     size_t n = sizeof with / sizeof *with;
     if (round < n)
@@ -152,12 +154,16 @@ static void test_tool(void **state)
     assert_true(r.ones[10].beats == 1);
     AUTO(val) half = rig_val("{\"done\":1,\"total\":2,\"text\":\"half\"}");
     assert_true(val_equal(r.ones[10].beat, half));
-    failed(&r.ones[11], "timeout", 408, false, "longer than 30 ms");
-    assert_int_equal(r.ones[12].status, E_CANCELLED);
+    gave(&r.ones[11], "\"one\\ntwo\"");
+    gave(&r.ones[12],
+         "{\"content\":[{\"type\":\"text\",\"text\":\"one\"},{\"type\":\"text\",\"text\":"
+         "\"two\"}],\"structured\":{\"sum\":3},\"text\":\"one\\ntwo\"}");
+    failed(&r.ones[13], "timeout", 408, false, "longer than 30 ms");
+    assert_int_equal(r.ones[14].status, E_CANCELLED);
     assert_true(box.calls[box.count - 1].cancelled && box.left == 0);
     assert_string_equal(box.who, "flow run-1");
     assert_string_equal(box.label, "internal");
-    assert_string_equal(box.key, "run-1/19");
+    assert_string_equal(box.key, "run-1/21");
     assert_false(box.confirmed);
     val_unref(steal(&half));
     rig_fini(&r);
