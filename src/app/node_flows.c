@@ -199,6 +199,12 @@ void node_flows_bus(struct node *n, struct bus *b)
         log_event(LOG_WARN, "flow.no_events", LOG_STR("why", e.text));
 }
 
+void node_flows_tools(struct node *n, struct tools *all)
+{
+    if (n->flows && n->flows->acts)
+        acts_set_tools(n->flows->acts, all);
+}
+
 // ---- missing parts of documents -----------------------------------------------------------------
 
 struct fetch {

@@ -362,6 +362,7 @@ void node_gate_args(struct node *n, struct gate_args *args)
                                .upstream = gate_upstream_of,
                                .why = gate_why,
                                .other = gate_other,
+                               .tools = node_tools_ask,
                                .on_request = gate_on_request,
                                .model_labels = node_model_labels,
                                .ready = gate_ready,

@@ -3,10 +3,10 @@
 #include "gate/gate_priv.h"
 #include <stdio.h>
 
-static void put_label(const struct gate *g, struct buf *b, struct label l)
+static void put_label(const struct gate *g, struct buf *b, struct label l, bool say)
 {
     buf_init(b, LABEL_TEXT_MAX);
-    if (g->labels.names && g->labels.in_use)
+    if (g->labels.names && say)
         label_put(b, g->labels.names, l);
 }
 
@@ -30,8 +30,8 @@ void gate_hand_on(struct greq *r)
         (void)snprintf(who, sizeof who, "key %s", v.name);
     }
     bool guest = r->key == g->guest;
-    put_label(g, &label, r->label);
-    put_label(g, &clearance, r->clearance);
+    put_label(g, &label, r->label, g->labels.in_use || r->labelled);
+    put_label(g, &clearance, r->clearance, g->labels.in_use || r->labelled);
     buf_init(&headers, 16384);
     (void)buf_fmt(&headers, "X-Request-Id: %s\r\n", r->id);
     gate_put_cors(g, r->x, &headers);

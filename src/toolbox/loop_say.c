@@ -52,12 +52,11 @@ void loop_say_result(struct buf *out, const struct tool_result *r, size_t max)
     if (r->is_error)
         (void)buf_str(&text, "error: ");
     size_t empty = text.n;
-    if (r->structured && !r->is_error) {
+    // What is for models stands in content; some tools give nothing there but the structure.
+    for (size_t i = 0; i < val_len(r->content); i++)
+        say_block(&text, val_at(r->content, i), i == 0);
+    if (text.n == empty && r->structured)
         (void)val_write(&text, r->structured);
-    } else {
-        for (size_t i = 0; i < val_len(r->content); i++)
-            say_block(&text, val_at(r->content, i), i == 0);
-    }
     if (text.n == empty)
         (void)buf_str(&text, r->is_error ? "it failed and does not say why" : "(nothing)");
     loop_say_cut(out, buf_bytes(&text), max);
