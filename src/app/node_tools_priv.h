@@ -5,12 +5,14 @@
 
 #include "app/node_priv.h"
 #include "port/tool.h"
+#include "prims/prims.h"
 #include "toolbox/tools_all.h"
 
 struct node_tools {
     struct node *node;
     struct tools_all *all;
     struct tools *models, *flows; // of the node itself
+    struct prims *prims;          // NULL: no folder is granted
     struct val *grants;           // name → {"by","at"}: what persons allowed, beside the config
     char grants_path[4200];
     bool closing;
