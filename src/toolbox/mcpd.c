@@ -65,23 +65,29 @@ static void look_at_lists(struct mcpd *m)
     }
 }
 
+// A long call becomes a task, when its client can take one.
+static void long_calls(struct mcpd *m, int64_t now_ms)
+{
+    list_each_safe (it, &m->calls) {
+        struct mcpd_call *c = container_of(it, struct mcpd_call, all);
+        if (c->modern && !c->task && c->out && c->state == CALL_RUNS &&
+            c->method == MCP_M_TOOLS_CALL && list_empty(&c->asks) &&
+            now_ms - c->began_ms >= m->args.task_after_ms)
+            (void)mcpd_task_make(c, 0);
+    }
+}
+
 static void on_tick(struct timer *t)
 {
     struct mcpd *m = t->user;
     int64_t now_ms = timers_now_ms(m->args.timers);
     m->ticking = false;
     look_at_lists(m);
+    long_calls(m, now_ms);
     list_each_safe (it, &m->outs)
         (void)mcpd_out_tick(container_of(it, struct mcpd_out, link), now_ms);
     mcpd_session_tick(m, now_ms);
     mcpd_tasks_tick(m, now_ms);
-    list_each_safe (it, &m->calls) {
-        struct mcpd_call *c = container_of(it, struct mcpd_call, all);
-        int64_t after_ms = m->args.task_after_ms;
-        if (c->modern && !c->task && c->state == CALL_RUNS && c->method == MCP_M_TOOLS_CALL &&
-            list_empty(&c->asks) && c->out && !c->out->begun && now_ms - c->began_ms >= after_ms)
-            (void)mcpd_task_make(c, 0);
-    }
     mcpd_wake(m);
 }
 
