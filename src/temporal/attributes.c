@@ -1,5 +1,5 @@
-// attributes.c: search attributes, by which Temporal's lists and web page find flows: looked for when
-// the server is there, registered where that is allowed; else memos say the same, unsearched.
+// attributes.c: search attributes, by which Temporal's lists and web page find flows: looked for
+// when the server is there, registered where that is allowed; else memos say the same, unsearched.
 // SPDX-License-Identifier: Apache-2.0
 #include "temporal/temporal_priv.h"
 
@@ -69,9 +69,8 @@ struct val *temporal_attributes_status(const struct temporal *t, struct bytes st
 {
     if (!t->stats.attributes)
         return NULL;
-    return val_put_cstr(
-        val_obj(), "searchAttributes",
-        val_put_cstr(val_obj(), "indexedFields", put(val_obj(), STATUS, status)));
+    return val_put_cstr(val_obj(), "searchAttributes",
+                        val_put_cstr(val_obj(), "indexedFields", put(val_obj(), STATUS, status)));
 }
 
 bool temporal_attributes_gone(struct temporal *t, int status, const struct err *e)

@@ -1,6 +1,6 @@
 // schedules.c: documents that begin by themselves. cron and every are schedules of Temporal's own,
-// named NAMESPACE.NAME, and go on while no worker is there. after and on are done by the workers that
-// know the document: what begins has an id made of what began it, so it begins once.
+// named NAMESPACE.NAME, and go on while no worker is there. after and on are done by the workers
+// that know the document: what begins has an id made of what began it, so it begins once.
 // SPDX-License-Identifier: Apache-2.0
 #include "temporal/temporal_priv.h"
 
@@ -156,8 +156,8 @@ static void on_look(struct timer *timer)
                    s->name);
     struct val *r = val_put_cstr(temporal_bare(s->t), "query", val_cstr(query));
     s->asks = true;
-    (void)temporal_call(s->t, "ListWorkflowExecutions",
-                        val_put_cstr(r, "pageSize", val_int(1)), TEMPORAL_CALL_MS, on_last, s);
+    (void)temporal_call(s->t, "ListWorkflowExecutions", val_put_cstr(r, "pageSize", val_int(1)),
+                        TEMPORAL_CALL_MS, on_last, s);
 }
 
 // ---- on: told by events -------------------------------------------------------------------------
