@@ -44,6 +44,9 @@ struct runs_args {
     size_t loaded_max; // runs in memory, 0: 4096; others are read again when something happens
     size_t activities_max; // at once, 0: 256
     uint64_t chapter_max; // entries of a chapter, 0: 4096: then the history rolls over
+    // Several nodes share the journal: what they registered and began by schedules is looked for so
+    // often. 0: it has one owner.
+    int64_t look_ms;
     int64_t retention_ms; // closed runs are removed after that; 0: 30 days, TIME_NEVER: kept
 };
 int runs_new(struct runs **ret, const struct runs_args *args,
