@@ -142,7 +142,7 @@ endif
 export PLEXUS_NODE_JS = $(NODE)
 export SCHEMAS_DIR = $(TEST_PYTHONPATH)/jsonschema_specifications/schemas
 INTEGRATION = 'tests/*/*_test.py' 'tests/*/*_test.sh'
-NEEDED := build/suite build/tests/scripted
+NEEDED := build/suite build/tests/scripted build/tests/everything_client
 
 check: build/test.mk ## format, rooms' law, generated docs, build, unit tests (a minute)
 	@$(MAKE) -j$(JOBS) MODE=plain programs $(NEEDED) $(O:build/$(MODE)%=build/plain%)/plexus format docs-check
@@ -267,6 +267,7 @@ distclean-cache: ## removes the cache of downloads and models
 	rm -rf $(CACHE)
 
 include tests/engine/engine.mk
+include tests/mcp/mcp.mk
 include bench/bench.mk
 -include $(shell find $(O) build/fuzz build/tidy build/second -name '*.d' 2>/dev/null)
 
