@@ -26,7 +26,7 @@ struct mcp_request { // caller-owned until done; zeroed, then the first part set
     struct val *params;  // as given
     struct val *answers; // inputResponses so far
     struct val *state;   // requestState to give back
-    int64_t id;          // of the present round
+    int64_t id;          // of the present round; 0: between two
     unsigned rounds, open; // asks without an answer
     double progressed;
     bool out, refused;
