@@ -142,7 +142,7 @@ endif
 export PLEXUS_NODE_JS = $(NODE)
 export SCHEMAS_DIR = $(TEST_PYTHONPATH)/jsonschema_specifications/schemas
 INTEGRATION = 'tests/*/*_test.py' 'tests/*/*_test.sh'
-NEEDED := build/suite build/tests/scripted build/tests/everything_client
+NEEDED := build/suite build/tests/scripted build/tests/mcp_server build/tests/mcp_client
 
 check: build/test.mk ## format, rooms' law, generated docs, build, unit tests (a minute)
 	@$(MAKE) -j$(JOBS) MODE=plain programs $(NEEDED) $(O:build/$(MODE)%=build/plain%)/plexus format docs-check

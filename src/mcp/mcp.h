@@ -95,7 +95,7 @@ struct val *mcp_meta_of(const struct val *params, const char *key); // borrowed;
 struct val *mcp_call(struct bytes name, struct val *takes_arguments_or_null);
 struct val *mcp_cancelled(struct val *takes_id, struct bytes reason); // notification's params
 struct val *mcp_progress(struct val *takes_token, double done, double total, // total <= 0: unknown
-                         struct bytes text);                                 // may be empty
+                         struct bytes text); // may be empty
 
 enum mcp_result_kind { MCP_COMPLETE, MCP_INPUT_REQUIRED, MCP_TASK, MCP_RESULT_UNKNOWN };
 enum mcp_result_kind mcp_result_kind(const struct val *result); // by resultType; absent: complete
@@ -113,6 +113,58 @@ enum mcp_level { // RFC 5424's, least first
 };
 const char *mcp_level_text(enum mcp_level level);
 bool mcp_level_of(struct bytes text, enum mcp_level *ret);
+
+// ---- what a server may take ---------------------------------------------------------------------
+
+enum mcp_method {
+    MCP_M_INITIALIZE,
+    MCP_M_PING,
+    MCP_M_DISCOVER,
+    MCP_M_TOOLS_LIST,
+    MCP_M_TOOLS_CALL,
+    MCP_M_RESOURCES_LIST,
+    MCP_M_TEMPLATES_LIST,
+    MCP_M_RESOURCES_READ,
+    MCP_M_SUBSCRIBE,
+    MCP_M_UNSUBSCRIBE,
+    MCP_M_PROMPTS_LIST,
+    MCP_M_PROMPTS_GET,
+    MCP_M_COMPLETE,
+    MCP_M_SET_LEVEL,
+    MCP_M_LISTEN,
+    MCP_M_TASKS_GET,
+    MCP_M_TASKS_RESULT,
+    MCP_M_TASKS_LIST,
+    MCP_M_TASKS_CANCEL,
+    MCP_M_TASKS_UPDATE,
+    MCP_METHODS,
+};
+// A request's method as a revision has it; false: it has no such.
+bool mcp_method_of(struct bytes text, enum mcp_rev rev, enum mcp_method *ret);
+const char *mcp_method_text(enum mcp_method method);
+
+struct mcp_fields { // header fields of a POST; p NULL: absent
+    struct bytes version, method, name;
+};
+struct mcp_fault { // why not
+    int code, http;
+    char text[256];
+    struct val *data; // the taker's to unref, or NULL
+};
+struct mcp_asked {
+    struct jsonrpc m;
+    bool modern; // it says everything itself (_meta); else it belongs to a session
+    bool has_rev; // false: legacy without MCP-Protocol-Version
+    enum mcp_rev rev;
+    enum mcp_level level; // modern: of the log lines it wants, MCP_LEVELS: none
+    struct val *capabilities; // modern: the client's, borrowed
+    struct val *progress_token; // text or integer, or NULL; borrowed
+};
+// Looks at one message that a client sent: JSON-RPC, _meta, and (http not NULL) that the header
+// fields say the same. Methods of a legacy message are not looked at. 0, or E_INVALID with
+// ret_fault (ret->m.id is set where there is one). ret borrows from the message.
+int mcp_look(struct mcp_asked *ret, const struct val *message, const struct mcp_fields *http,
+             struct mcp_fault *ret_fault);
 
 // ---- streamable HTTP ---------------------------------------------------------------------------
 

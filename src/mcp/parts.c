@@ -8,9 +8,9 @@ static const char *const revisions[MCP_REVS] = {
     [MCP_2026_07_28] = "2026-07-28",
 };
 static const char *const levels[MCP_LEVELS] = {
-    [MCP_DEBUG] = "debug",       [MCP_INFO] = "info",          [MCP_NOTICE] = "notice",
-    [MCP_WARNING] = "warning",   [MCP_LEVEL_ERROR] = "error",  [MCP_CRITICAL] = "critical",
-    [MCP_ALERT] = "alert",       [MCP_EMERGENCY] = "emergency",
+    [MCP_DEBUG] = "debug",     [MCP_INFO] = "info",           [MCP_NOTICE] = "notice",
+    [MCP_WARNING] = "warning", [MCP_LEVEL_ERROR] = "error",   [MCP_CRITICAL] = "critical",
+    [MCP_ALERT] = "alert",     [MCP_EMERGENCY] = "emergency",
 };
 
 const char *mcp_rev_text(enum mcp_rev rev)
@@ -123,8 +123,8 @@ enum mcp_result_kind mcp_result_kind(const struct val *result)
 {
     const struct val *type = val_get_cstr(result, "resultType");
     struct bytes text = val_bytes(type);
-    return !type || bytes_is(text, "complete")  ? MCP_COMPLETE
-           : bytes_is(text, "input_required") ? MCP_INPUT_REQUIRED
-           : bytes_is(text, "task")           ? MCP_TASK
-                                              : MCP_RESULT_UNKNOWN;
+    return !type || bytes_is(text, "complete") ? MCP_COMPLETE
+           : bytes_is(text, "input_required")  ? MCP_INPUT_REQUIRED
+           : bytes_is(text, "task")            ? MCP_TASK
+                                               : MCP_RESULT_UNKNOWN;
 }
