@@ -241,19 +241,15 @@ void mcpc_gone(struct mcpc_srv *s)
     for (size_t i = 0; i < m->count; i++)
         if (m->servers[i]->saying_bye)
             return;
-    if (m->stopping)
+    if (m->stopping && m->stop.fn == stopped)
         (void)timer_start(m->args.timers, &m->stop, 0);
 }
 
-void mcpc_stop(struct mcpc *m, void (*done)(void *user), void *user)
+static void stop_now(struct timer *t)
 {
+    struct mcpc *m = t->user;
     struct err e = {0};
     bool wait = false;
-    m->stopping = true;
-    m->stopped = done;
-    m->stopped_user = user;
-    m->stop.fn = stopped;
-    m->stop.user = m;
     (void)err_set(&e, E_CANCELLED, "the node stops");
     for (size_t i = 0; i < m->count; i++) {
         struct mcpc_srv *s = m->servers[i];
@@ -265,8 +261,20 @@ void mcpc_stop(struct mcpc *m, void (*done)(void *user), void *user)
         s->saying_bye = s->client && !s->falling && s->way->bye(s);
         wait = wait || s->saying_bye;
     }
+    m->stop.fn = stopped;
     // Also without anything to wait for a round goes by: calls end in it.
     (void)timer_start(m->args.timers, &m->stop, wait ? STOP_MS : 1);
+}
+
+// It may be called from an event of a server that is in the middle of something.
+void mcpc_stop(struct mcpc *m, void (*done)(void *user), void *user)
+{
+    m->stopping = true;
+    m->stopped = done;
+    m->stopped_user = user;
+    m->stop.fn = stop_now;
+    m->stop.user = m;
+    (void)timer_start(m->args.timers, &m->stop, 0);
 }
 
 void mcpc_free(struct mcpc *m)

@@ -218,8 +218,6 @@ void mcpc_ready(struct mcpc_srv *s)
     (void)snprintf(text, sizeof text, "%s, revision %s", buf_cstr(&s->server),
                    mcp_rev_text(mcp_client_rev(s->client)));
     mcpc_event(s, MCPC_READY, bytes_of(text));
-    if (s->way->ready)
-        s->way->ready(s);
     mcpc_listen(s);
     mcpc_calls_send(s);
 }

@@ -51,7 +51,6 @@ struct mcpc_way { // a transport
     void (*drop)(struct mcpc_srv *s, struct mcp_request *r); // its answer is not wanted any more
     bool (*bye)(struct mcpc_srv *s); // a good end; true: mcpc_gone comes
     void (*close)(struct mcpc_srv *s); // at once; nothing comes any more
-    void (*ready)(struct mcpc_srv *s); // may be NULL
     void (*status)(struct mcpc_srv *s, struct mcpc_status *ret); // may be NULL
     void (*free)(struct mcpc_srv *s);
 };

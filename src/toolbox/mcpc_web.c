@@ -247,11 +247,23 @@ static void on_body(struct http_call *c, const char *text, size_t n)
 
 // ---- how an exchange ends ----------------------------------------------------------------------
 
+// The stream for what a server of the older revisions says by itself.
+static void stream_open(struct mcpc_srv *s)
+{
+    struct web *w = s->own;
+    struct post *p = w->no_stream ? NULL : post_new(s, NULL, NULL);
+    if (!p)
+        return;
+    p->get = p->listens = true;
+    post_go(p);
+}
+
 // The POST after "initialized" may come before it on another connection: they wait for it.
 static void barrier_off(struct mcpc_srv *s)
 {
     struct web *w = s->own;
     w->barrier = NULL;
+    stream_open(s);
     while (!list_empty(&w->held) && !w->barrier && !s->falling) {
         struct post *p = container_of(w->held.next, struct post, link);
         list_del(&p->link);
@@ -548,23 +560,6 @@ static void drop(struct mcpc_srv *s, struct mcp_request *r)
 
 // ---- the transport -----------------------------------------------------------------------------
 
-// The stream for what a server of the older revisions says by itself.
-static void stream_open(struct mcpc_srv *s)
-{
-    struct web *w = s->own;
-    struct post *p = w->no_stream ? NULL : post_new(s, NULL, NULL);
-    if (!p)
-        return;
-    p->get = p->listens = true;
-    post_go(p);
-}
-
-static void ready(struct mcpc_srv *s)
-{
-    if (!mcp_client_modern(s->client))
-        stream_open(s);
-}
-
 static int url_open(struct mcpc_srv *s, struct web *w, struct err *e)
 {
     const struct mcpc_args *a = &s->m->args;
@@ -662,5 +657,4 @@ const struct mcpc_way mcpc_web = {.name = "http",
                                   .drop = drop,
                                   .bye = bye,
                                   .close = close_it,
-                                  .ready = ready,
                                   .free = close_it};
