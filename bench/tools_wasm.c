@@ -1,6 +1,6 @@
 // tools_wasm.c: what a call of a guest costs, without a loop: warm, fresh, through the workers; how
-// late a timeout is, how fast cached code starts, what it takes of memory. Prints `name value unit`.
-// SPDX-License-Identifier: Apache-2.0
+// late a timeout is, how fast cached code starts, what it takes of memory. Prints `name value
+// unit`. SPDX-License-Identifier: Apache-2.0
 #include "base/alloc.h"
 #include "base/file.h"
 #include "enclave/enclave_priv.h"
@@ -180,11 +180,8 @@ static void memory_exact(struct sandbox_mod *m)
     for (uint32_t pages = 20; pages < 60; pages++) {
         // The kernel has one page for the input, so the guest may have one less.
         char fits[8], more[8];
-        struct sandbox_call c = {.mod = m,
-                                 .function = "grow",
-                                 .limits = {.pages = pages},
-                                 .done = none,
-                                 .user = &done};
+        struct sandbox_call c = {
+            .mod = m, .function = "grow", .limits = {.pages = pages}, .done = none, .user = &done};
         struct wasm_job j;
         (void)snprintf(fits, sizeof fits, "%u", pages - 1);
         (void)snprintf(more, sizeof more, "%u", pages);
@@ -192,8 +189,8 @@ static void memory_exact(struct sandbox_mod *m)
             c.input = bytes_of(i == 0 ? fits : more);
             wasm_job_init(&j, &c);
             wasm_call(&j);
-            exact = exact && (j.kind == SANDBOX_OK) == (i == 0) &&
-                    (i == 1 || j.used.pages == pages);
+            exact =
+                exact && (j.kind == SANDBOX_OK) == (i == 0) && (i == 1 || j.used.pages == pages);
             wasm_job_fini(&j);
         }
     }
@@ -252,7 +249,8 @@ int main(int argc, char **argv)
     uint64_t before = rss_kb();
     struct sandbox *s = open_enclave(NULL);
     printf("wasm_rss_unused_kb %llu kB\n", (unsigned long long)(rss_kb() - before));
-    struct buf echo = read_guest("build/guests/echo.wasm"), loop = read_guest("build/guests/loop.wasm"),
+    struct buf echo = read_guest("build/guests/echo.wasm"),
+               loop = read_guest("build/guests/loop.wasm"),
                bad = read_guest("build/guests/bad.wasm"),
                pdk = read_guest(argc > 1 ? argv[1] : "build/guests/code.wasm");
     uint64_t from = time_mono_ns();

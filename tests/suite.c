@@ -1,7 +1,9 @@
 // suite.c: runs every test program and script, each in a process group of its own with a deadline,
-// as one cmocka group. Skips (exit 77, or a test that cmocka skipped inside) are allowed only when
-// tests/SKIPS lists the program. SUITE_UNDER="COMMAND WORD..." runs each program under that
-// command. SPDX-License-Identifier: Apache-2.0
+// SUITE_JOBS at once (2), and tells of them as one cmocka group. Skips (exit 77, or a test that
+// cmocka skipped inside) are allowed only when tests/SKIPS lists the program. What failed beside
+// others is run once more by itself, at most RETRIES_MAX programs: the log of the first failure is
+// shown all the same. SUITE_UNDER="COMMAND WORD..." runs each program under that command.
+// SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
@@ -24,9 +26,16 @@
 #define PROGRAMS_MAX 512
 #define TIMEOUT_S 180
 #define TAIL_BYTES 6000
+#define RETRIES_MAX 4
 
 static struct program {
     char path[400], name[200], log[400];
+    int seconds;  // deadline
+    bool alone;   // "alone" in its first lines: nothing runs beside it
+    pid_t pid;    // while it runs
+    double began; // monotonic, s
+    double took;
+    int status;   // exit status, 128 + signal, -1: deadline
 } programs[PROGRAMS_MAX];
 static struct CMUnitTest tests[PROGRAMS_MAX];
 static size_t count;
@@ -38,20 +47,23 @@ static double now_s(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-// "timeout: N" in a comment among the first lines of a script is its deadline in seconds.
-static int deadline_of(const char *path)
+// Comments among the first lines of a script: "timeout: N" is its deadline in seconds, "alone:"
+// (and why) keeps others away while it runs.
+static void read_head(struct program *p)
 {
-    FILE *f = fopen(path, "r");
+    FILE *f = fopen(p->path, "r");
     char line[300];
-    int seconds = TIMEOUT_S;
+    p->seconds = TIMEOUT_S;
     for (int i = 0; f && i < 20 && fgets(line, sizeof(line), f); i++) {
-        const char *at = line[0] == '#' || line[0] == '/' ? strstr(line, "timeout: ") : NULL;
+        bool comment = line[0] == '#' || line[0] == '/';
+        const char *at = comment ? strstr(line, "timeout: ") : NULL;
         if (at)
-            seconds = atoi(at + 9);
+            p->seconds = atoi(at + 9);
+        p->alone |= comment && strstr(line, "alone: ");
     }
     if (f)
         (void)fclose(f);
-    return seconds;
+    p->seconds *= getenv("SUITE_UNDER") ? 10 : 1;
 }
 
 static void show_tail(const char *log)
@@ -134,48 +146,101 @@ static pid_t start(const struct program *p)
     _exit(127);
 }
 
-// Exit status, or -1 when the deadline passed.
-static int wait_for(pid_t pid, int seconds)
+static void began(struct program *p)
 {
-    double until = now_s() + seconds;
+    p->began = now_s();
+    p->pid = start(p);
+    p->status = 127;
+}
+
+// Is it over? Then status and took are set, and what it left behind is gone.
+static bool over(struct program *p)
+{
     int status;
-    for (;;) {
-        pid_t got = waitpid(pid, &status, WNOHANG);
-        if (got == pid)
-            break;
-        if (now_s() > until) {
-            (void)kill(-pid, SIGKILL);
-            (void)waitpid(pid, &status, 0);
-            return -1;
+    pid_t got = p->pid > 0 ? waitpid(p->pid, &status, WNOHANG) : p->pid;
+    bool late = got == 0 && now_s() > p->began + p->seconds;
+    if (got == 0 && !late)
+        return false;
+    if (p->pid > 0)
+        (void)kill(-p->pid, SIGKILL);
+    if (late)
+        (void)waitpid(p->pid, &status, 0);
+    if (late)
+        p->status = -1;
+    else if (got > 0)
+        p->status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    p->took = now_s() - p->began;
+    p->pid = 0;
+    (void)fprintf(stderr, "             %6.1f s  %s%s\n", p->took, p->name,
+                  p->status == 0 || p->status == 77 ? "" : "   FAILED");
+    return true;
+}
+
+static bool failed(const struct program *p)
+{
+    return p->status != 0 && p->status != 77;
+}
+
+// All of one kind, some at once. Those that ask for it run alone, after the others.
+static void run_all(bool alone, size_t jobs)
+{
+    struct program *at[16] = {NULL};
+    size_t next = 0, running = 0;
+    jobs = alone || jobs < 1 ? 1 : jobs > 16 ? 16 : jobs;
+    while (running > 0 || next < count) {
+        for (size_t k = 0; k < jobs; k++) {
+            if (at[k] && over(at[k])) {
+                at[k] = NULL;
+                running--;
+            }
+            while (!at[k] && next < count) {
+                struct program *p = &programs[next++];
+                if (p->alone != alone)
+                    continue;
+                began(p);
+                at[k] = p;
+                running++;
+            }
         }
         (void)usleep(5000);
     }
-    (void)kill(-pid, SIGKILL); // what a test leaves behind ends with it
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-static void run_program(void **state)
+// The machine may have been at fault: once more, by itself.
+static void run_failed(void)
 {
-    struct program *p = *state;
-    int seconds = deadline_of(p->path) * (getenv("SUITE_UNDER") ? 10 : 1);
-    double began = now_s();
-    pid_t pid = start(p);
-    assert_true(pid > 0);
-    int status = wait_for(pid, seconds);
-    (void)fprintf(stderr, "             %6.1f s  %s\n", now_s() - began, p->name);
-    if (status == 77 || (status == 0 && skipped_inside(p->log))) {
+    int left = RETRIES_MAX;
+    for (size_t i = 0; i < count && left > 0; i++) {
+        struct program *p = &programs[i];
+        if (!failed(p))
+            continue;
+        show_tail(p->log);
+        (void)fprintf(stderr, "%s failed with %d: once more, by itself\n", p->name, p->status);
+        began(p);
+        while (!over(p))
+            (void)usleep(5000);
+        if (!failed(p))
+            (void)fprintf(stderr, "UNSTABLE: %s passed the second time\n", p->name);
+        left--;
+    }
+}
+
+static void tell(void **state)
+{
+    const struct program *p = *state;
+    if (p->status == 77 || (p->status == 0 && skipped_inside(p->log))) {
         show_tail(p->log);
         if (!skip_allowed(p->name))
             fail_msg("%s was skipped, and tests/SKIPS does not allow that", p->name);
-        if (status == 77)
+        if (p->status == 77)
             skip();
         return;
     }
-    if (status != 0) {
+    if (p->status != 0) {
         show_tail(p->log);
-        if (status < 0)
-            fail_msg("%s did not end within %d s", p->name, seconds);
-        fail_msg("%s ended with %d", p->name, status);
+        if (p->status < 0)
+            fail_msg("%s did not end within %d s", p->name, p->seconds);
+        fail_msg("%s ended with %d", p->name, p->status);
     }
 }
 
@@ -196,7 +261,8 @@ static void add(const char *path, int words, char **word)
         if (*c == '/')
             *c = '-';
     (void)snprintf(p->log, sizeof(p->log), "build/test-logs/%s.log", flat);
-    tests[count] = (struct CMUnitTest){p->name, run_program, NULL, NULL, p};
+    read_head(p);
+    tests[count] = (struct CMUnitTest){p->name, tell, NULL, NULL, p};
     count++;
 }
 
@@ -221,5 +287,9 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "suite: no test matches\n");
         return 1;
     }
+    const char *jobs = getenv("SUITE_JOBS");
+    run_all(false, jobs ? (size_t)strtoul(jobs, NULL, 10) : 2);
+    run_all(true, 1);
+    run_failed();
     return _cmocka_run_group_tests("plexus", tests, count, NULL, NULL) == 0 ? 0 : 1;
 }

@@ -169,6 +169,7 @@ void config_build(struct config_work *w, struct config *c)
     build_bus(w, json_get(root, "bus"), c);
     build_registry(w, json_get(root, "registry"), c);
     config_build_flows(w, json_get(root, "flows"), &c->flows);
+    config_build_tools(w, root, c);
     build_models(w, json_get(root, "models"), c);
     config_build_labels(w, json_get(root, "labels"), c);
     c->currency = config_str(w, json_str(json_get(json_get(root, "meter"), "currency")));

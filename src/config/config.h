@@ -81,9 +81,56 @@ struct config_flows {
     size_t host_count;
     const char *temporal;             // address, or NULL
     const char *temporal_namespace, *temporal_queue;
+    const char *temporal_deployment; // or NULL
+    unsigned temporal_retries;       // of activities, in the worker
     const char *temporal_ca, *temporal_cert, *temporal_cert_key; // or NULL
     struct secret temporal_key;
     bool temporal_tls;
+};
+
+struct config_folder { // that tools may reach
+    const char *path;
+    bool write;
+};
+struct config_tools {
+    const struct config_folder *folders;
+    size_t folder_count;
+    bool bash, network, require; // require: no sandbox, no programs
+    uint64_t memory_bytes;
+    int64_t time_ms;
+    const char *const *allow;
+    const char *registry, *serve; // or NULL
+    struct secret registry_key;
+    const char *const *publishers;
+};
+struct config_mcp_issuer {
+    const char *issuer, *keys, *audience; // keys: a file; audience: or NULL
+};
+struct config_mcp_env {
+    const char *name;
+    struct secret value;
+};
+struct config_mcp_server {
+    const char *name;
+    const char *const *command; // none: url
+    const char *url;            // NULL: command
+    struct secret key;
+    const struct config_mcp_env *env;
+    size_t env_count;
+    const struct config_folder *folders;
+    size_t folder_count;
+    bool network;
+    const char *const *tools; // none: all
+    const char *clearance, *model; // model: or NULL
+    int64_t time_ms;
+};
+struct config_mcp {
+    bool serve;
+    const struct config_mcp_issuer *issuers;
+    size_t issuer_count;
+    const char *gateway; // a node's name, or NULL
+    const struct config_mcp_server *servers;
+    size_t server_count;
 };
 
 struct config {
@@ -109,6 +156,8 @@ struct config {
     struct secret registry_password, registry_token;
     int64_t registry_ttl_ms;
     struct config_flows flows;
+    struct config_tools tools;
+    struct config_mcp mcp;
     const char *data;           // absolute folder
     struct config_door *doors;
     size_t door_count;

@@ -106,6 +106,10 @@ void config_build_labels(struct config_work *w, const struct json *labels, struc
 void config_flow_rules(struct config_work *w, const struct json *flows);
 void config_build_flows(struct config_work *w, const struct json *flows, struct config_flows *ret);
 
+// ---- tools.c ----
+void config_tool_rules(struct config_work *w, const struct json *given);
+void config_build_tools(struct config_work *w, const struct json *root, struct config *c);
+
 // ---- build.c, model.c ----
 void config_build(struct config_work *w, struct config *c); // from c->doc
 void config_build_model(struct config_work *w, struct bytes name, const struct json *m,

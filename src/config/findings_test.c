@@ -200,6 +200,20 @@ static const struct {
      "p.yaml:1:20: flows.temporal: it is for engine temporal only: set flows.engine"},
     {"flows: { engine: temporal, temporal: { cert: a } }",
      "p.yaml:1:46: flows.temporal.cert: cert and cert_key go together"},
+    {"mcp: { servers: { a: {} } }",
+     "p.yaml:1:22: mcp.servers.a: either command or url says where the server is"},
+    {"mcp: { servers: { a: { url: 'http://h/mcp', network: true } } }",
+     "p.yaml:1:54: mcp.servers.a.network: it is for a server with a command only"},
+    {"mcp: { servers: { a: { command: [x], key: { env: HOME } } } }",
+     "p.yaml:1:43: mcp.servers.a.key: it is for a server with a url only; a command gets secrets "
+     "by env"},
+    {"mcp: { servers: { A b: { command: [x] } } }",
+     "p.yaml:1:19: mcp.servers.\"A b\": expected a server's name of 1 to 32 small letters, digits "
+     "and "
+     "_ -"},
+    {"tools: { serve: x }",
+     "p.yaml:1:17: tools.serve: bad address \"x\": expected host:port with a port of 0 to 65535, "
+     "or unix:/path"},
     {"flows: { engine: x }",
      "p.yaml:1:18: flows.engine: expected embedded, temporal or off, found \"x\""},
     // names

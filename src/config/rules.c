@@ -396,6 +396,7 @@ void config_rules(struct config_work *w, const struct json *given)
     bus(w, json_get(given, "bus"));
     registry(w, json_get(given, "registry"), json_get(given, "bus"));
     config_flow_rules(w, json_get(given, "flows"));
+    config_tool_rules(w, given);
     config_label_rules(w, given);
     access_log(w, &at[3], json_str(json_get(json_get(given, "log"), "access")));
 }

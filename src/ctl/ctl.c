@@ -110,6 +110,25 @@ static const struct row table[] = {
      ctl_op_flow_reset},
     {"POST", "/api/flows/{id}/signal", SCOPE_ADMIN, "an event for this run alone",
      ctl_op_flow_signal},
+    {"GET", "/api/tools", SCOPE_READ, "what can be called here", ctl_op_tools},
+    {"POST", "/api/tools", SCOPE_ADMIN, "add a capability: a URN, or a manifest and its code",
+     ctl_op_tool_add},
+    {"GET", "/api/tools/calls", SCOPE_READ,
+     "the last calls, newest first; limit=", ctl_op_tool_calls},
+    {"GET", "/api/tools/servers", SCOPE_READ, "external MCP servers and how they do",
+     ctl_op_tool_servers},
+    {"GET", "/api/tools/{name}", SCOPE_READ, "one tool: schemas, permissions, figures",
+     ctl_op_tool_show},
+    {"DELETE", "/api/tools/{name}", SCOPE_ADMIN, "forget a capability", ctl_op_tool_remove},
+    {"POST", "/api/tools/{name}/call", SCOPE_MODELS, "call it", ctl_op_tool_call},
+    {"POST", "/api/tools/{name}/grant", SCOPE_ADMIN, "allow what it asks for", ctl_op_tool_grant},
+    {"POST", "/api/tools/{name}/revoke", SCOPE_ADMIN, "take that back", ctl_op_tool_revoke},
+    {"POST", "/api/tools/{name}/publish", SCOPE_ADMIN, "give a capability to the registry",
+     ctl_op_tool_publish},
+    {"POST", "/api/tools/{name}/eval", SCOPE_ADMIN, "run the cases of its manifest",
+     ctl_op_tool_eval},
+    {"POST", "/api/tools/{name}/promote", SCOPE_ADMIN,
+     "pack it with its evidence and publish it for good", ctl_op_tool_promote},
     {"POST", "/api/down", SCOPE_ADMIN, "drain and end the node", ctl_op_down},
 };
 #define ROWS (sizeof table / sizeof *table)
@@ -286,7 +305,8 @@ int ctl_handle(struct ctl *c, struct http_exchange *x, unsigned scopes)
                                 .query = h->query,
                                 .name = buf_bytes(&text[0]),
                                 .sub = buf_bytes(&text[1]),
-                                .version = buf_bytes(&text[2])};
+                                .version = buf_bytes(&text[2]),
+                                .scopes = scopes};
         row->run(&call);
     }
     buf_fini(&allow);

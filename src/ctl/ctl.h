@@ -123,6 +123,33 @@ struct ctl_flow_ask {
 // The answer to a document that is not well: 400, findings (a JSON array) inside the error.
 void ctl_answer_findings(struct ctl_answer *a, const struct err *e, struct bytes findings);
 
+// Operations of tools; docs/API.md has their bodies and answers.
+enum ctl_tool_op {
+    CTL_TOOL_LIST,
+    CTL_TOOL_CALLS,
+    CTL_TOOL_SERVERS,
+    CTL_TOOL_ADD,
+    CTL_TOOL_SHOW,
+    CTL_TOOL_REMOVE,
+    CTL_TOOL_CALL,
+    CTL_TOOL_GRANT,
+    CTL_TOOL_REVOKE,
+    CTL_TOOL_PUBLISH,
+    CTL_TOOL_EVAL,
+    CTL_TOOL_PROMOTE,
+    CTL_TOOL_OPS // how many
+};
+// All gone when the call returns. Members of the body are known ones of the right kind.
+struct ctl_tool_ask {
+    enum ctl_tool_op op;
+    struct bytes name; // of the path, decoded
+    struct bytes query; // undecoded
+    const struct json *body; // an object, or NULL
+    const struct http_exchange *x;
+    void *owner; // whom the exchange belonged to when it came (http_owner): the caller's key
+    unsigned scopes; // what the caller may do
+};
+
 struct ctl_ops {
     const struct config *(*config)(void *user); // the one in use
     void (*node)(void *user, struct ctl_node *ret);
@@ -143,6 +170,8 @@ struct ctl_ops {
     void (*mesh)(void *user, const struct ctl_mesh_ask *ask, struct ctl_answer *a);
     // NULL: flows are off.
     void (*flow)(void *user, const struct ctl_flow_ask *ask, struct ctl_answer *a);
+    // NULL: there are none.
+    void (*tool)(void *user, const struct ctl_tool_ask *ask, struct ctl_answer *a);
     // The object of GET /api/mesh, for the event; 0 when there is nothing to tell.
     int (*mesh_put)(void *user, struct buf *out);
     // What the caller may know, for who listens to the bus; NULL: everything.
@@ -157,7 +186,7 @@ struct ctl_args {
     struct work *work;
     struct models *models;
     struct keys *keys;
-    const struct ctl_ops *ops; // borrowed; all functions but flow, wake are needed
+    const struct ctl_ops *ops; // borrowed; all functions but flow, tool, wake are needed
     void *user;
     size_t readers_max; // streams of events and logs at once, default 64: over it 503
     size_t queue_bytes_max; // waiting frames of one slow reader of events, default 256 KiB
@@ -205,6 +234,8 @@ struct ctl_flow_change {
     bool open; // false: it has ended, and so do the streams of its readers
 };
 void ctl_flow_changed(struct ctl *c, const struct ctl_flow_change *f);
+// A call of a tool began or ended, or the list changed: a JSON object, told under the name.
+void ctl_tool_event(struct ctl *c, struct bytes id, const struct buf *json);
 // Any thread: fits log_watch. Keeps the line for /api/logs and sends it to the readers. The tag is
 // the line's own "model" member.
 void ctl_log_line(void *ctl, enum log_level level, struct bytes line);

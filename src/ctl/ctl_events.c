@@ -11,8 +11,17 @@
 #define HEART_MS 15000 // a comment line, so that proxies see life
 #define ROWS_MAX 64 // running requests told each second
 
-enum frame_kind { FRAME_MODEL, FRAME_REQUEST, FRAME_STAT, FRAME_CONFIG, FRAME_MESH, FRAME_FLOW };
-static const char *const frame_name[] = {"model", "request", "stat", "config", "mesh", "flow"};
+enum frame_kind {
+    FRAME_MODEL,
+    FRAME_REQUEST,
+    FRAME_STAT,
+    FRAME_CONFIG,
+    FRAME_MESH,
+    FRAME_FLOW,
+    FRAME_TOOL
+};
+static const char *const frame_name[] = {"model", "request", "stat", "config",
+                                         "mesh",  "flow",    "tool"};
 
 #define MESH_MS 250 // between two events of the mesh ...
 #define MESH_QUIET_MS 2000 // ... and when nothing changed but ages and loads
@@ -345,6 +354,14 @@ void ctl_request_event(struct ctl *c, const struct ctl_request *r, bool end)
 void ctl_push_flow(struct ctl *c, struct bytes run, const struct buf *json)
 {
     push(c, FRAME_FLOW, run, json);
+    ctl_flush_soon(c);
+}
+
+void ctl_tool_event(struct ctl *c, struct bytes id, const struct buf *json)
+{
+    if (!ctl_watched(c) || c->closed)
+        return;
+    push(c, FRAME_TOOL, id, json);
     ctl_flush_soon(c);
 }
 

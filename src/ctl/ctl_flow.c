@@ -5,107 +5,36 @@
 #include <stdio.h>
 #include <string.h>
 
-enum want { WANT_TEXT, WANT_ANY, WANT_BOOL, WANT_COUNT, WANT_WAIT };
-#define NEEDED 16 // or-ed to the kind
-#define MEMBERS_MAX 8
-
-struct member {
-    const char *name;
-    unsigned want;
-};
-
 // What a body may hold, by operation. No row: no body. CTL_FLOW_SIGNAL and CTL_FLOW_EVENT take a
 // whole CloudEvent with extension attributes: only its type is checked.
-static const struct member members[CTL_FLOW_OPS][MEMBERS_MAX] = {
-    [CTL_FLOW_START] = {{"document", WANT_TEXT},
-                        {"namespace", WANT_TEXT},
-                        {"name", WANT_TEXT},
-                        {"version", WANT_TEXT},
-                        {"input", WANT_ANY},
-                        {"id", WANT_TEXT},
-                        {"label", WANT_TEXT},
-                        {"wait", WANT_WAIT}},
-    [CTL_FLOW_CHECK] = {{"document", WANT_TEXT | NEEDED}},
-    [CTL_FLOW_RETRY] = {{"task", WANT_TEXT}, {"reason", WANT_TEXT}},
-    [CTL_FLOW_SKIP] = {{"task", WANT_TEXT | NEEDED}, {"output", WANT_ANY}, {"reason", WANT_TEXT}},
-    [CTL_FLOW_EDIT] = {{"task", WANT_TEXT | NEEDED},
-                       {"input", WANT_ANY | NEEDED},
-                       {"reason", WANT_TEXT}},
-    [CTL_FLOW_PAUSE] = {{"reason", WANT_TEXT}},
-    [CTL_FLOW_RESUME] = {{"reason", WANT_TEXT}},
-    [CTL_FLOW_CANCEL] = {{"reason", WANT_TEXT}},
-    [CTL_FLOW_TERMINATE] = {{"reason", WANT_TEXT}},
-    [CTL_FLOW_RESET] = {{"to", WANT_COUNT | NEEDED}, {"reason", WANT_TEXT}},
-    [CTL_FLOW_SIGNAL] = {{"type", WANT_TEXT | NEEDED}},
-    [CTL_FLOW_EVENT] = {{"type", WANT_TEXT | NEEDED}},
-    [CTL_FLOW_DOCUMENT_ADD] = {{"document", WANT_TEXT | NEEDED}},
-    [CTL_FLOW_PRUNE] = {{"older", WANT_TEXT}, {"dry", WANT_BOOL}},
+static const struct ctl_member members[CTL_FLOW_OPS][CTL_MEMBERS_MAX] = {
+    [CTL_FLOW_START] = {{"document", CTL_TEXT},
+                        {"namespace", CTL_TEXT},
+                        {"name", CTL_TEXT},
+                        {"version", CTL_TEXT},
+                        {"input", CTL_ANY},
+                        {"id", CTL_TEXT},
+                        {"label", CTL_TEXT},
+                        {"wait", CTL_WAIT}},
+    [CTL_FLOW_CHECK] = {{"document", CTL_TEXT | CTL_NEEDED}},
+    [CTL_FLOW_RETRY] = {{"task", CTL_TEXT}, {"reason", CTL_TEXT}},
+    [CTL_FLOW_SKIP] = {{"task", CTL_TEXT | CTL_NEEDED}, {"output", CTL_ANY}, {"reason", CTL_TEXT}},
+    [CTL_FLOW_EDIT] = {{"task", CTL_TEXT | CTL_NEEDED},
+                       {"input", CTL_ANY | CTL_NEEDED},
+                       {"reason", CTL_TEXT}},
+    [CTL_FLOW_PAUSE] = {{"reason", CTL_TEXT}},
+    [CTL_FLOW_RESUME] = {{"reason", CTL_TEXT}},
+    [CTL_FLOW_CANCEL] = {{"reason", CTL_TEXT}},
+    [CTL_FLOW_TERMINATE] = {{"reason", CTL_TEXT}},
+    [CTL_FLOW_RESET] = {{"to", CTL_COUNT | CTL_NEEDED}, {"reason", CTL_TEXT}},
+    [CTL_FLOW_SIGNAL] = {{"type", CTL_TEXT | CTL_NEEDED}},
+    [CTL_FLOW_EVENT] = {{"type", CTL_TEXT | CTL_NEEDED}},
+    [CTL_FLOW_DOCUMENT_ADD] = {{"document", CTL_TEXT | CTL_NEEDED}},
+    [CTL_FLOW_PRUNE] = {{"older", CTL_TEXT}, {"dry", CTL_BOOL}},
 };
 
 // Names that stand beside {id} in the table: no run may have them.
 static const char *const reserved[] = {"check", "documents", "events", "prune", "stats"};
-
-static bool fits(unsigned want, const struct json *v)
-{
-    switch (want & ~(unsigned)NEEDED) {
-    case WANT_TEXT: return json_is(v, JSON_STR);
-    case WANT_BOOL: return json_is(v, JSON_BOOL);
-    case WANT_COUNT: return json_is_int(v) && json_i64(v, -1) >= 0;
-    case WANT_WAIT: return json_is(v, JSON_STR) || json_is(v, JSON_BOOL);
-    default: return true;
-    }
-}
-
-static const char *wanted(unsigned want)
-{
-    switch (want & ~(unsigned)NEEDED) {
-    case WANT_BOOL: return "true or false";
-    case WANT_COUNT: return "a whole number from 0 on";
-    case WANT_WAIT: return "true, false or a duration such as 30s";
-    default: return "a text";
-    }
-}
-
-static int unknown(struct bytes key, const struct member *m, size_t count, struct err *e)
-{
-    const char *names[MEMBERS_MAX];
-    for (size_t i = 0; i < count; i++)
-        names[i] = m[i].name;
-    int near = units_nearest(key, names, count);
-    return err_set(e, E_INVALID,
-                   near < 0 ? "unknown member \"%.*s\""
-                            : "unknown member \"%.*s\"; nearest: \"%s\"",
-                   BYTES_FMT(bytes_first(key, 100)), near < 0 ? "" : names[near]);
-}
-
-static int check_members(enum ctl_flow_op op, const struct json *body, struct err *e)
-{
-    const struct member *m = members[op];
-    bool open = op == CTL_FLOW_SIGNAL || op == CTL_FLOW_EVENT;
-    struct json_iter it = {0};
-    struct bytes key;
-    const struct json *v;
-    size_t count = 0;
-    if (body && !json_is(body, JSON_OBJ))
-        return err_set(e, E_INVALID, "expected a JSON object");
-    while (count < MEMBERS_MAX && m[count].name)
-        count++;
-    while (json_each(body, &it, &key, &v)) {
-        size_t i = 0;
-        while (i < count && !bytes_is(key, m[i].name))
-            i++;
-        if (i == count && open)
-            continue;
-        if (i == count)
-            return unknown(key, m, count, e);
-        if (!fits(m[i].want, v))
-            return err_set(e, E_INVALID, "%s: expected %s", m[i].name, wanted(m[i].want));
-    }
-    for (size_t i = 0; i < count; i++)
-        if ((m[i].want & NEEDED) && !json_get(body, m[i].name))
-            return err_set(e, E_INVALID, "%s is needed", m[i].name);
-    return 0;
-}
 
 static int check_start(const struct json *body, struct err *e)
 {
@@ -130,7 +59,7 @@ static int check_start(const struct json *body, struct err *e)
 static int check(enum ctl_flow_op op, const struct json *body, struct err *e)
 {
     int64_t ms;
-    int rc = check_members(op, body, e);
+    int rc = ctl_check_members(members[op], op == CTL_FLOW_SIGNAL || op == CTL_FLOW_EVENT, body, e);
     if (rc)
         return rc;
     struct bytes older = json_str(json_get(body, "older"));

@@ -115,6 +115,7 @@ void ctl_put_state(struct ctl *c, struct buf *out)
     put_totals(c, &w);
     const char *engine = c->ops->config(c->args.user)->flows.engine;
     json_w_bool(&w, "flows", c->ops->flow && strcmp(engine, "off") != 0);
+    json_w_bool(&w, "tools", c->ops->tool != NULL);
     json_w_end(&w);
 }
 

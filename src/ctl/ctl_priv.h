@@ -49,9 +49,21 @@ struct ctl_call {
     struct http_exchange *x;
     struct bytes query;
     struct bytes name, sub, version; // the path's first {...}, second, third, decoded
+    unsigned scopes; // of the caller
 };
 typedef void (*ctl_run_fn)(struct ctl_call *call);
 
+// ctl_members.c: what the body of an operation may hold
+enum { CTL_TEXT, CTL_ANY, CTL_BOOL, CTL_COUNT, CTL_WAIT, CTL_OBJECT, CTL_LIST, CTL_DURATION };
+#define CTL_NEEDED 16 // or-ed to the kind
+#define CTL_MEMBERS_MAX 8
+struct ctl_member {
+    const char *name;
+    unsigned want;
+};
+// m: up to CTL_MEMBERS_MAX, then NULL names. open: others may stand there, too.
+int ctl_check_members(const struct ctl_member *m, bool open, const struct json *body,
+                      struct err *e);
 // ctl.c
 void ctl_reply(struct http_exchange *x, int status, struct buf *json); // frees json's memory
 void ctl_reply_err(struct http_exchange *x, const struct err *e);
@@ -166,6 +178,19 @@ void ctl_op_flow_document_add(struct ctl_call *call);
 void ctl_op_flow_document_remove(struct ctl_call *call);
 void ctl_op_flow_prune(struct ctl_call *call);
 void ctl_op_flow_stats(struct ctl_call *call);
+// ctl_tool.c
+void ctl_op_tools(struct ctl_call *call);
+void ctl_op_tool_calls(struct ctl_call *call);
+void ctl_op_tool_servers(struct ctl_call *call);
+void ctl_op_tool_add(struct ctl_call *call);
+void ctl_op_tool_show(struct ctl_call *call);
+void ctl_op_tool_remove(struct ctl_call *call);
+void ctl_op_tool_call(struct ctl_call *call);
+void ctl_op_tool_grant(struct ctl_call *call);
+void ctl_op_tool_revoke(struct ctl_call *call);
+void ctl_op_tool_publish(struct ctl_call *call);
+void ctl_op_tool_eval(struct ctl_call *call);
+void ctl_op_tool_promote(struct ctl_call *call);
 // ctl_flow_events.c
 void ctl_op_flow_events(struct ctl_call *call);
 void ctl_flows_flush(struct ctl *c);

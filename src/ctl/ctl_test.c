@@ -191,6 +191,22 @@ static void op_flow(void *user, const struct ctl_flow_ask *ask, struct ctl_answe
     buf_fini(&out);
 }
 
+// Says back what it was asked.
+static void op_tool(void *user, const struct ctl_tool_ask *ask, struct ctl_answer *a)
+{
+    struct rig *r = user;
+    struct buf out;
+    if (ask->owner != r)
+        broken(r, "not the owner", BYTES_NONE);
+    buf_init(&out, 4096);
+    (void)buf_fmt(&out, "{\"op\":%d,\"name\":\"%.*s\",\"body\":", (int)ask->op,
+                  BYTES_FMT(ask->name));
+    (void)json_write(&out, ask->body);
+    (void)buf_chr(&out, '}');
+    ctl_answer(a, 200, buf_bytes(&out));
+    buf_fini(&out);
+}
+
 static int doctor_work(void *arg, struct buf *json, struct err *e)
 {
     if (arg)
@@ -222,6 +238,7 @@ static struct ctl_ops ops = {.config = op_config,
                              .doctor = op_doctor,
                              .mesh = op_mesh,
                              .flow = op_flow,
+                             .tool = op_tool,
                              .clearance = op_clearance};
 
 // ---- the rig ------------------------------------------------------------------------------------
@@ -619,6 +636,11 @@ static void flows_off(struct rig *r)
     ops.flow = NULL;
     r->scopes = SCOPE_ALL;
 }
+static void tools_off(struct rig *r)
+{
+    ops.tool = NULL;
+    r->scopes = SCOPE_ALL;
+}
 static void only_models(struct rig *r)
 {
     r->scopes = SCOPE_MODELS;
@@ -933,6 +955,55 @@ static void test_flows(void **state)
     rig_up(&r);
     run_steps(&r, steps);
     ops.flow = op_flow;
+}
+
+static void test_tools(void **state)
+{
+    (void)state;
+#define POST(path, text, code, says)                                                               \
+    {.method = "POST", .target = "/api/tools" path, .body = text, .status = code, .contains = says}
+#define GET(path, code, says)                                                                      \
+    {                                                                                              \
+        .method = "GET", .target = "/api/tools" path, .status = code, .contains = says             \
+    }
+    static const struct step steps[] = {
+        GET("", 200, "{\"op\":0,\"name\":\"\""),
+        GET("/calls?limit=3", 200, "{\"op\":1,"),
+        GET("/servers", 200, "{\"op\":2,"),
+        GET("/read_file", 200, "{\"op\":4,\"name\":\"read_file\""),
+        POST("", "{\"urn\":\"u\"}", 200, "{\"op\":3,"),
+        POST("", "{\"manifest\":{},\"wasm\":\"\"}", 200, "{\"op\":3,"),
+        POST("", "{\"manifest\":{}}", 400, "manifest and wasm (base64) go together"),
+        POST("", "{}", 400, "either urn or manifest"),
+        POST("/t/call", "{\"input\":{\"a\":1},\"timeout\":\"1s\",\"confirmed\":true}", 200,
+             "\"body\":{\"input\":{\"a\":1},"),
+        POST("/t/call", "{\"input\":[]}", 400, "input: expected an object"),
+        POST("/t/call", "{\"timeout\":\"soon\"}", 400, "timeout: expected a duration such as 30s"),
+        POST("/t/call", "{\"inputs\":{}}", 400, "nearest: \\\"input\\\""),
+        POST("/t/grant", "{\"permissions\":[\"x\"]}", 200, "{\"op\":7,"),
+        POST("/t/grant", "{\"permissions\":\"x\"}", 400, "permissions: expected a list"),
+        POST("/t/revoke", NULL, 200, "{\"op\":8,"),
+        POST("/t/publish", NULL, 200, "{\"op\":9,"),
+        POST("/t/eval", NULL, 200, "{\"op\":10,"),
+        POST("/t/promote", NULL, 200, "{\"op\":11,"),
+        {.method = "DELETE", .target = "/api/tools/t", .status = 200, .contains = "{\"op\":5,"},
+        {.before = only_models,
+         .method = "POST",
+         .target = "/api/tools/t/call",
+         .body = "{}",
+         .status = 200},
+        POST("/t/call", "{\"confirmed\":true}", 403, "scope admin"),
+        POST("/t/grant", NULL, 403, "scope admin"),
+        GET("", 403, "scope read"),
+        {.before = tools_off, .method = "GET", .target = "/api/tools", .status = 503},
+        {0},
+    };
+#undef POST
+#undef GET
+    struct rig r;
+    rig_up(&r);
+    run_steps(&r, steps);
+    ops.tool = op_tool;
 }
 
 static void close_ctl(struct rig *r)
@@ -1419,7 +1490,7 @@ int main(void)
         cmocka_unit_test(test_models),      cmocka_unit_test(test_keys),
         cmocka_unit_test(test_events),      cmocka_unit_test(test_logs),
         cmocka_unit_test(test_slow_reader), cmocka_unit_test(test_flows),
-        cmocka_unit_test(test_flow_events),
+        cmocka_unit_test(test_tools),       cmocka_unit_test(test_flow_events),
     };
     return cmocka_run_group_tests_name("ctl", tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 // enclave.c: the loop's side: calls and compilations queue, workers take them, the loop hears of
-// their ends; who holds a module, which instances are kept warm. SPDX-License-Identifier: Apache-2.0
+// their ends; who holds a module, which instances are kept warm. SPDX-License-Identifier:
+// Apache-2.0
 #include "enclave/enclave.h"
 #include "base/alloc.h"
 #include "base/log.h"
@@ -29,7 +30,7 @@ static void inst_drop(struct enclave *c, struct wasm_inst *i) // idle: the loop'
 
 static void mod_end(struct enclave *c, struct sandbox_mod *m)
 {
-    list_each_safe(it, &m->idle)
+    list_each_safe (it, &m->idle)
         inst_drop(c, container_of(it, struct wasm_inst, link));
     list_del(&m->link);
     c->nmods--;
@@ -40,9 +41,9 @@ static void mod_end(struct enclave *c, struct sandbox_mod *m)
 static void mods_trim(struct enclave *c, size_t keep)
 {
     size_t unheld = 0;
-    list_each(it, &c->mods)
+    list_each (it, &c->mods)
         unheld += container_of(it, struct sandbox_mod, link)->refs == 0;
-    list_each_safe(it, &c->mods) {
+    list_each_safe (it, &c->mods) {
         struct sandbox_mod *m = container_of(it, struct sandbox_mod, link);
         if (unheld <= keep)
             return;
@@ -87,7 +88,7 @@ static struct wasm_inst *idle_take(struct enclave *c, struct wasm_job *j)
     int variant = j->limits.fuel ? WASM_FUEL : WASM_PLAIN;
     if (!call->pool.n || call->grants.ndirs || strcmp(call->function, "_start") == 0)
         return NULL;
-    list_each(it, &j->mod->idle) {
+    list_each (it, &j->mod->idle) {
         struct wasm_inst *i = container_of(it, struct wasm_inst, link);
         if (i->variant == variant && wasm_guest_pages(i) < j->limits.pages &&
             bytes_eq((struct bytes){i->pool, i->pool_n}, call->pool)) {
@@ -279,7 +280,7 @@ static void job_init(struct wasm_job *j, struct enclave *c)
 
 static void job_fini(struct wasm_job *j)
 {
-    list_each_safe(it, &j->lines) {
+    list_each_safe (it, &j->lines) {
         list_del(it);
         mem_free(container_of(it, struct wasm_line, link));
     }
@@ -444,8 +445,8 @@ static void tell(struct enclave *c, struct wasm_job *j)
     }
     tell_lines(c, j);
     bool bad = j->kind != SANDBOX_OK;
-    j->call->done(j->call, j->status, bad ? BYTES_NONE : j->output, j->kind,
-                  bytes_of(j->text), &j->used);
+    j->call->done(j->call, j->status, bad ? BYTES_NONE : j->output, j->kind, bytes_of(j->text),
+                  &j->used);
     j->call = NULL; // its memory is the caller's
     lock_take(c->lock);
     c->stats.ended_badly += bad;
@@ -495,7 +496,7 @@ static struct wasm_job *next_talker(struct enclave *c)
 {
     struct wasm_job *found = NULL;
     lock_take(c->lock);
-    list_each(it, &c->running) {
+    list_each (it, &c->running) {
         struct wasm_job *j = container_of(it, struct wasm_job, link);
         if (j->log_waits)
             found = j;
@@ -679,7 +680,7 @@ static void stop_all(struct enclave *c)
 {
     lock_take(c->lock);
     c->stopping = true;
-    list_each_safe(it, &c->queue) {
+    list_each_safe (it, &c->queue) {
         struct wasm_job *j = container_of(it, struct wasm_job, link);
         list_del(&j->link);
         j->queued = false;
@@ -688,7 +689,7 @@ static void stop_all(struct enclave *c)
         list_add_tail(&c->done, &j->link);
     }
     c->queued = 0;
-    list_each(it, &c->running) {
+    list_each (it, &c->running) {
         struct wasm_job *j = container_of(it, struct wasm_job, link);
         atomic_store(&j->cancelled, true);
         http_cancel(j);
@@ -711,7 +712,7 @@ void enclave_free(struct sandbox *s)
     while ((j = next_done(c)))
         tell(c, j);
     lock_take(c->lock);
-    list_each_safe(it, &c->mods)
+    list_each_safe (it, &c->mods)
         mod_end(c, container_of(it, struct sandbox_mod, link));
     lock_give(c->lock);
     if (c->api)
@@ -729,7 +730,7 @@ void enclave_stats(const struct sandbox *s, struct enclave_stats *ret)
     ret->idle = c->nidle;
     ret->running = c->nrunning;
     ret->waiting = c->queued;
-    list_each(it, &c->idle) {
+    list_each (it, &c->idle) {
         const struct wasm_inst *i = container_of(it, struct wasm_inst, lru);
         ret->memory_bytes += (uint64_t)wasm_guest_pages(i) * WASM_PAGE + i->kernel.dirty;
     }

@@ -24,7 +24,8 @@ struct enclave_guest; // the call it came from
 struct enclave_function {
     const char *space; // NULL: "extism:host/user"
     const char *name;
-    const char *type; // "II>I": I is an i64 (a PDK's handle), i an i32; what stands after > is given
+    const char
+        *type; // "II>I": I is an i64 (a PDK's handle), i an i32; what stands after > is given
     // args and *ret as 64 bits each. 0, or E_* and the guest ends with e's text (kind TRAP).
     int (*fn)(void *user, struct enclave_guest *g, const uint64_t *args, uint64_t *ret,
               struct err *e);

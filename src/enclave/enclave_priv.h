@@ -1,5 +1,5 @@
-// enclave_priv.h: what the parts of the enclave share: memories, the kernel, modules, instances, and
-// the job that one worker does. SPDX-License-Identifier: Apache-2.0
+// enclave_priv.h: what the parts of the enclave share: memories, the kernel, modules, instances,
+// and the job that one worker does. SPDX-License-Identifier: Apache-2.0
 #ifndef PLEXUS_ENCLAVE_ENCLAVE_PRIV_H
 #define PLEXUS_ENCLAVE_ENCLAVE_PRIV_H
 
@@ -36,7 +36,8 @@ struct wasm_memories {
 enum { WASM_SLOT_GUEST, WASM_SLOT_KERNEL };
 int wasm_memories_init(struct wasm_memories *m);
 void wasm_memories_fini(struct wasm_memories *m);
-// A slot with bytes zeroed and open, as much reserved and as much closed behind it. NULL: no memory.
+// A slot with bytes zeroed and open, as much reserved and as much closed behind it. NULL: no
+// memory.
 struct wasm_slot *wasm_slot_take(struct wasm_memories *m, int kind, size_t bytes, size_t reserve,
                                  size_t guard);
 bool wasm_slot_grow(struct wasm_slot *s, size_t bytes);  // opens more; zeroed
@@ -47,12 +48,12 @@ void wasm_slot_give(struct wasm_slot *s);                // forgets its content
 
 struct wasm_block {
     uint32_t at, size; // multiples of 8
-    uint32_t used;     // UINT32_MAX: free
-    uint32_t next;     // of the free ones of about this size, 1 and up; 0: none
+    uint32_t used; // UINT32_MAX: free
+    uint32_t next; // of the free ones of about this size, 1 and up; 0: none
 };
 struct wasm_kernel {
     struct wasm_slot *slot;
-    uint32_t top;   // where the next block goes
+    uint32_t top; // where the next block goes
     size_t dirty; // beyond it all is zero: a guest may write where it was given no block
     struct wasm_block *blocks; // ascending
     uint32_t count, cap;
@@ -83,7 +84,7 @@ enum { WASM_PLAIN, WASM_FUEL, WASM_VARIANTS };
 struct enclave;
 struct wasm_engine { // code that counts fuel is other code: made when the first call asks for it
     void *engine;
-    void *linker;      // our WASI, without folders
+    void *linker; // our WASI, without folders
     void *linker_dirs; // wasmtime's, for calls with folders; made when first asked for
 };
 struct wasm_code {
@@ -145,7 +146,7 @@ struct wasm_var {
 };
 struct wasm_inst {
     struct list link; // mod->idle
-    struct list lru;  // enclave.idle
+    struct list lru; // enclave.idle
     struct sandbox_mod *mod; // with a reference
     int variant;
     bool dirs;
@@ -170,10 +171,10 @@ struct wasm_line {
 };
 
 struct wasm_job {
-    struct list link;   // queue, done
+    struct list link; // queue, done
     struct list ticking; // enclave.ticking
     struct enclave *enclave;
-    struct sandbox_call *call;       // or
+    struct sandbox_call *call; // or
     struct sandbox_compile *compile; // this
     struct sandbox_mod *mod;
     struct wasm_inst *inst;
@@ -182,7 +183,7 @@ struct wasm_job {
     atomic_bool cancelled;
     bool queued, refused; // refused: memory, at the limit
     bool log_waits; // the loop was woken for its lines
-    bool keep;      // its instance is whole, and has a pool
+    bool keep; // its instance is whole, and has a pool
     // how it ended
     int status;
     enum sandbox_kind kind;

@@ -1,9 +1,9 @@
 // wasm_api.c: where wasmtime's library is, and its functions by name.
 // SPDX-License-Identifier: Apache-2.0
-#include "enclave/wasm_api_priv.h"
 #include "base/buf.h"
 #include "base/file.h"
 #include "enclave/enclave.h"
+#include "enclave/wasm_api_priv.h"
 
 #include <dlfcn.h>
 #include <stdio.h>
@@ -93,6 +93,7 @@ int enclave_find(char *ret, size_t n, struct err *e)
         return snprintf(ret, n, "%s", LIBRARY) < (int)n ? 0 : err_set(e, E_INVALID, "no room");
     return err_set(e, E_UNAVAILABLE,
                    "WebAssembly needs wasmtime's library, which is not here: `tools/setup wasm` "
-                   "fetches it, or PLEXUS_WASMTIME=PATH names a " LIBRARY " of version " WASM_VERSION
+                   "fetches it, or PLEXUS_WASMTIME=PATH names a " LIBRARY
+                   " of version " WASM_VERSION
                    " (the package wasmtime of the Python package index has one)");
 }

@@ -115,7 +115,8 @@ typedef void *wasm_epoch_fn(void *context, void *data, uint64_t *delta, uint8_t 
     X(uint8_t, wasm_valtype_kind, (const void *t))                                                 \
     X(void *, wasm_valtype_new, (uint8_t kind))                                                    \
     X(void, wasm_valtype_vec_new, (struct wasm_vec * ret, size_t n, void *const *p))               \
-    X(void *, wasm_functype_new, (struct wasm_vec * takes_params, struct wasm_vec *takes_results)) \
+    X(void *, wasm_functype_new,                                                                   \
+      (struct wasm_vec * takes_params, struct wasm_vec * takes_results))                           \
     X(void, wasm_functype_delete, (void *t))                                                       \
     X(void, wasm_byte_vec_delete, (struct wasm_vec * v))                                           \
     X(void *, wasmtime_linker_new, (void *e))                                                      \
@@ -156,8 +157,7 @@ typedef void *wasm_epoch_fn(void *context, void *data, uint64_t *delta, uint8_t 
     X(void, wasm_trap_delete, (void *t))                                                           \
     X(void *, wasi_config_new, (void))                                                             \
     X(void, wasi_config_delete, (void *c))                                                         \
-    X(bool, wasi_config_preopen_dir,                                                               \
-      (void *c, const char *host, const char *guest, bool write))                                  \
+    X(bool, wasi_config_preopen_dir, (void *c, const char *host, const char *guest, bool write))   \
     X(void, wasi_config_set_stdout_custom,                                                         \
       (void *c, ptrdiff_t (*fn)(void *data, const uint8_t *p, size_t n), void *data,               \
        void (*finalizer)(void *)))                                                                 \

@@ -1,6 +1,6 @@
 // wasm_cache.c: compiled code on the disk. wasmtime trusts such bytes blindly, so each file has a
-// keyed hash over all of it, the key lies in the folder (0700, files 0600, all ours), and bytes that do
-// not fit it never reach wasmtime. SPDX-License-Identifier: Apache-2.0
+// keyed hash over all of it, the key lies in the folder (0700, files 0600, all ours), and bytes
+// that do not fit it never reach wasmtime. SPDX-License-Identifier: Apache-2.0
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/rng.h"

@@ -53,14 +53,20 @@ struct sandbox *enclave_disabled(void)
 
 const char *enclave_kind(enum sandbox_kind kind)
 {
-    static const char *const names[] = {
-        [SANDBOX_OK] = "ok",           [SANDBOX_TRAP] = "trap",
-        [SANDBOX_EXIT] = "exit",       [SANDBOX_GUEST_ERROR] = "guest error",
-        [SANDBOX_TIMEOUT] = "timeout", [SANDBOX_MEMORY] = "memory",
-        [SANDBOX_FUEL] = "fuel",       [SANDBOX_OUTPUT] = "output",
-        [SANDBOX_HOST_CALLS] = "host calls", [SANDBOX_STACK] = "stack",
-        [SANDBOX_EXPORT] = "export",   [SANDBOX_DENIED] = "denied",
-        [SANDBOX_HTTP] = "http",       [SANDBOX_VARS] = "vars",
-        [SANDBOX_CANCELLED] = "cancelled"};
+    static const char *const names[] = {[SANDBOX_OK] = "ok",
+                                        [SANDBOX_TRAP] = "trap",
+                                        [SANDBOX_EXIT] = "exit",
+                                        [SANDBOX_GUEST_ERROR] = "guest error",
+                                        [SANDBOX_TIMEOUT] = "timeout",
+                                        [SANDBOX_MEMORY] = "memory",
+                                        [SANDBOX_FUEL] = "fuel",
+                                        [SANDBOX_OUTPUT] = "output",
+                                        [SANDBOX_HOST_CALLS] = "host calls",
+                                        [SANDBOX_STACK] = "stack",
+                                        [SANDBOX_EXPORT] = "export",
+                                        [SANDBOX_DENIED] = "denied",
+                                        [SANDBOX_HTTP] = "http",
+                                        [SANDBOX_VARS] = "vars",
+                                        [SANDBOX_CANCELLED] = "cancelled"};
     return (size_t)kind < sizeof names / sizeof *names ? names[kind] : "unknown";
 }

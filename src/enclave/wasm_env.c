@@ -220,8 +220,7 @@ HOST(f_config_get)
         return stop;
     if (!block(k, handle, &key))
         return bad_handle(j, "config key", handle);
-    const struct val *value =
-        j->call->grants.config ? val_get(j->call->grants.config, key) : NULL;
+    const struct val *value = j->call->grants.config ? val_get(j->call->grants.config, key) : NULL;
     wasm_kernel_free(k, handle);
     v[0].i64 = val_is(value, JSON_STR) ? (int64_t)wasm_give(j, val_bytes(value)) : 0;
     return NULL;

@@ -32,9 +32,17 @@ static bool line_text(struct bytes s) // nothing that ends a line
 // Headers that are the client's to say, not a guest's.
 static bool reserved(struct bytes name)
 {
-    static const char *const names[] = {"host",       "content-length", "transfer-encoding",
-                                        "connection", "accept-encoding", "upgrade", "te",
-                                        "trailer",    "expect", "proxy-connection", "keep-alive"};
+    static const char *const names[] = {"host",
+                                        "content-length",
+                                        "transfer-encoding",
+                                        "connection",
+                                        "accept-encoding",
+                                        "upgrade",
+                                        "te",
+                                        "trailer",
+                                        "expect",
+                                        "proxy-connection",
+                                        "keep-alive"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (bytes_iis(name, names[i]))
             return true;
@@ -58,9 +66,9 @@ static int headers(const struct val *from, struct buf *out, struct err *e)
         (void)buf_put(out, text);
         (void)buf_str(out, "\r\n");
     }
-    return out->failed ? err_set(e, E_TOOBIG, "http_request: headers of more than %d bytes",
-                                 HEADERS_MAX)
-                       : 0;
+    return out->failed
+               ? err_set(e, E_TOOBIG, "http_request: headers of more than %d bytes", HEADERS_MAX)
+               : 0;
 }
 
 struct request {
@@ -81,8 +89,8 @@ static int request(struct request *r, struct bytes text, struct sandbox_http *h,
     if (!token(method) || method.n >= METHOD_MAX)
         return err_set(e, E_INVALID, "http_request: no method");
     for (size_t i = 0; i < method.n; i++)
-        r->method[i] = (char)(method.p[i] >= 'a' && method.p[i] <= 'z' ? method.p[i] - 32
-                                                                       : method.p[i]);
+        r->method[i] =
+            (char)(method.p[i] >= 'a' && method.p[i] <= 'z' ? method.p[i] - 32 : method.p[i]);
     h->url = url;
     h->method = (struct bytes){r->method, method.n};
     rc = headers(val_get_cstr(r->json, "headers"), &r->lines, e);
@@ -156,8 +164,9 @@ static void *ask(struct wasm_job *j, struct bytes text, struct bytes body, union
     if (request(&r, text, &j->http, &e) != 0)
         stop = wasm_stop(j, SANDBOX_TRAP, "%s", e.text);
     else if (!j->enclave->args.http.start || !j->http.nhosts)
-        stop = wasm_stop(j, SANDBOX_DENIED, "HTTP request to %.*s is not allowed: no host is granted",
-                         BYTES_FMT(bytes_first(j->http.url, 200)));
+        stop =
+            wasm_stop(j, SANDBOX_DENIED, "HTTP request to %.*s is not allowed: no host is granted",
+                      BYTES_FMT(bytes_first(j->http.url, 200)));
     else if (!wasm_ask(j))
         stop = wasm_late(j);
     else

@@ -1,5 +1,5 @@
-// wasm_inst.c: an instance of a module: its store, its memory, its kernel; started and initialized as
-// PDKs expect (Extism: hs_init, __wasm_call_ctors or _initialize before the first call).
+// wasm_inst.c: an instance of a module: its store, its memory, its kernel; started and initialized
+// as PDKs expect (Extism: hs_init, __wasm_call_ctors or _initialize before the first call).
 // SPDX-License-Identifier: Apache-2.0
 #include "base/alloc.h"
 #include "base/log.h"
@@ -115,8 +115,8 @@ int wasm_inst_new(struct wasm_job *j, struct err *e)
 static bool function(struct wasm_inst *i, const char *name, struct wasm_func *ret)
 {
     struct wasm_extern found;
-    if (!i->mod->enclave->api->wasmtime_instance_export_get(i->context, &i->of, name,
-                                                            strlen(name), &found) ||
+    if (!i->mod->enclave->api->wasmtime_instance_export_get(i->context, &i->of, name, strlen(name),
+                                                            &found) ||
         found.kind != WASM_FUNC)
         return false;
     *ret = found.of.func;
@@ -159,8 +159,8 @@ bool wasm_inst_start(struct wasm_job *j)
     }
     bool haskell = wasm_module_export(i->mod, "hs_init") != NULL;
     bool ctors = !haskell && wasm_module_export(i->mod, "__wasm_call_ctors") != NULL;
-    if (strcmp(j->call->function, "_start") != 0 && !(ctors ? init_by(j, "__wasm_call_ctors", 0)
-                                                            : init_by(j, "_initialize", 0)))
+    if (strcmp(j->call->function, "_start") != 0 &&
+        !(ctors ? init_by(j, "__wasm_call_ctors", 0) : init_by(j, "_initialize", 0)))
         return false;
     if (haskell && !init_by(j, "hs_init", 2))
         return false;

@@ -36,8 +36,7 @@ void wasm_kernel_reset(struct wasm_kernel *k)
         k->blocks = NULL;
         k->cap = 0;
     }
-    struct wasm_kernel empty = {
-        .slot = k->slot, .top = FIRST, .blocks = k->blocks, .cap = k->cap};
+    struct wasm_kernel empty = {.slot = k->slot, .top = FIRST, .blocks = k->blocks, .cap = k->cap};
     *k = empty;
 }
 
@@ -87,8 +86,7 @@ static bool room_for_block(struct wasm_kernel *k)
     return true;
 }
 
-uint64_t wasm_kernel_alloc(struct wasm_kernel *k, uint64_t n, uint32_t pages_max,
-                           bool *ret_refused)
+uint64_t wasm_kernel_alloc(struct wasm_kernel *k, uint64_t n, uint32_t pages_max, bool *ret_refused)
 {
     if (n == 0)
         return 0;

@@ -34,7 +34,7 @@ static void slot_free(struct wasm_slot *s)
 void wasm_memories_fini(struct wasm_memories *m)
 {
     for (int i = 0; i < 2 && m->lock; i++)
-        list_each_safe(it, &m->free[i])
+        list_each_safe (it, &m->free[i])
             slot_free(container_of(it, struct wasm_slot, link));
     lock_free(m->lock);
 }
@@ -65,8 +65,8 @@ static bool slot_clear(struct wasm_slot *s, size_t dirty)
 #ifdef __linux__
     return madvise(s->base, dirty, MADV_DONTNEED) == 0; // private, anonymous: zeros from now on
 #else
-    if (mmap(s->base, s->open, PROT_NONE,
-             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
+    if (mmap(s->base, s->open, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
+             -1, 0) == MAP_FAILED)
         return false;
     s->open = 0;
     return true;
@@ -97,7 +97,7 @@ struct wasm_slot *wasm_slot_take(struct wasm_memories *m, int kind, size_t bytes
     struct wasm_slot *s = NULL;
     int seen = 0;
     lock_take(m->lock);
-    list_each(it, &m->free[kind]) { // the last ones given, one that is open as far if there is
+    list_each (it, &m->free[kind]) { // the last ones given, one that is open as far if there is
         struct wasm_slot *one = container_of(it, struct wasm_slot, link);
         if (one->mapped < reserve + guard)
             continue;

@@ -17,9 +17,10 @@ static int look(struct bytes code, struct err *e)
     if (code.n < 8 || memcmp(code.p, "\0asm", 4) != 0)
         return err_set(e, E_MANIFEST, "this is not a WebAssembly module (no \\0asm at its start)");
     if (code.p[6] == 1)
-        return err_set(e, E_UNSUPPORTED,
-                       "this is a WebAssembly component (WASI preview 2); plexus runs core modules: "
-                       "build it for wasm32-wasip1 or wasm32-unknown-unknown with an Extism PDK");
+        return err_set(
+            e, E_UNSUPPORTED,
+            "this is a WebAssembly component (WASI preview 2); plexus runs core modules: "
+            "build it for wasm32-wasip1 or wasm32-unknown-unknown with an Extism PDK");
     if (code.n > ENCLAVE_CODE_BYTES)
         return err_set(e, E_MANIFEST, "the module has %zu bytes, at most %d are taken", code.n,
                        ENCLAVE_CODE_BYTES);
@@ -33,8 +34,8 @@ static int cached(struct enclave *c, const uint8_t *hash, int variant, void **re
     buf_init(&bytes, (size_t)ENCLAVE_CODE_BYTES * 16);
     int rc = wasm_cache_get(&c->cache, hash, variant, &bytes, &e);
     if (rc == 0) {
-        void *error = c->api->wasmtime_module_deserialize(
-            c->engines[variant].engine, (const uint8_t *)bytes.p, bytes.n, ret);
+        void *error = c->api->wasmtime_module_deserialize(c->engines[variant].engine,
+                                                          (const uint8_t *)bytes.p, bytes.n, ret);
         if (error) // another wasmtime's, or another processor's
             rc = wasm_error_take(c->api, error, E_SECURITY, "", &e);
     }
@@ -52,8 +53,8 @@ static int compile(struct enclave *c, struct bytes code, const uint8_t *hash, in
     const struct wasm_api *a = c->api;
     if (cached(c, hash, variant, ret) == 0)
         return 0;
-    void *error = a->wasmtime_module_new(c->engines[variant].engine, (const uint8_t *)code.p,
-                                         code.n, ret);
+    void *error =
+        a->wasmtime_module_new(c->engines[variant].engine, (const uint8_t *)code.p, code.n, ret);
     if (error)
         return wasm_error_take(a, error, E_MANIFEST, "the module cannot be compiled: ", e);
     lock_take(c->lock);
@@ -96,8 +97,7 @@ static bool export_of(const struct wasm_api *a, const void *type, struct wasm_ex
         ret->why = mem_str("takes parameters: an Extism function takes none");
     else if (results->size > 1)
         ret->why = mem_str("has more than one result, expected none or an i32");
-    else if (results->size == 1 &&
-             a->wasm_valtype_kind(((void **)results->data)[0]) != WASM_I32)
+    else if (results->size == 1 && a->wasm_valtype_kind(((void **)results->data)[0]) != WASM_I32)
         ret->why = mem_str("has a result that is not an i32");
     else
         ret->callable = true;
@@ -132,7 +132,7 @@ static struct sandbox_mod *known(struct enclave *c, const uint8_t *hash)
 {
     struct sandbox_mod *found = NULL;
     lock_take(c->lock);
-    list_each(it, &c->mods) {
+    list_each (it, &c->mods) {
         struct sandbox_mod *m = container_of(it, struct sandbox_mod, link);
         if (memcmp(m->hash, hash, sizeof m->hash) == 0) {
             m->refs++;

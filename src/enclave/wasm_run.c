@@ -105,8 +105,7 @@ static struct bytes frame_of(struct bytes text)
 static void trapped(struct wasm_job *j, uint8_t code, struct bytes text)
 {
     struct bytes frame = bytes_first(frame_of(text), 120);
-    const char *why =
-        code < sizeof trap_texts / sizeof *trap_texts ? trap_texts[code] : "trap";
+    const char *why = code < sizeof trap_texts / sizeof *trap_texts ? trap_texts[code] : "trap";
     const char *in = frame.n ? " in " : "";
     if (code == WASM_TRAP_STACK)
         say(j, SANDBOX_STACK, "%s%s%.*s", why, in, BYTES_FMT(frame));
@@ -142,10 +141,10 @@ void wasm_ended(struct wasm_job *j, void *error, void *trap)
             j->exit_code = exit_code;
             say(j, SANDBOX_EXIT, "the guest left with exit code %d", exit_code);
         } else if (j->refused) {
-            say(j, SANDBOX_MEMORY, "the guest needs more than %u pages of memory",
-                j->limits.pages);
+            say(j, SANDBOX_MEMORY, "the guest needs more than %u pages of memory", j->limits.pages);
         } else {
-            say(j, SANDBOX_TRAP, "%.*s", BYTES_FMT(bytes_first((struct bytes){v.data, v.size}, 400)));
+            say(j, SANDBOX_TRAP, "%.*s",
+                BYTES_FMT(bytes_first((struct bytes){v.data, v.size}, 400)));
         }
         a->wasm_byte_vec_delete(&v);
     }
@@ -253,8 +252,7 @@ static void measure(struct wasm_job *j)
             j->enclave->api->wasmtime_error_delete(error);
         j->used.fuel = j->limits.fuel - left;
     }
-    j->used.pages =
-        wasm_guest_pages(i) + (uint32_t)(wasm_kernel_size(&i->kernel) / WASM_PAGE);
+    j->used.pages = wasm_guest_pages(i) + (uint32_t)(wasm_kernel_size(&i->kernel) / WASM_PAGE);
 }
 
 static bool prepared(struct wasm_job *j)

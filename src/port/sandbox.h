@@ -34,9 +34,21 @@ struct sandbox_grants { // nothing is granted by default
 };
 
 enum sandbox_kind { // what ended a call, for ManifestConformanceError
-    SANDBOX_OK, SANDBOX_TRAP, SANDBOX_EXIT, SANDBOX_GUEST_ERROR, SANDBOX_TIMEOUT, SANDBOX_MEMORY,
-    SANDBOX_FUEL, SANDBOX_OUTPUT, SANDBOX_HOST_CALLS, SANDBOX_STACK, SANDBOX_EXPORT,
-    SANDBOX_DENIED, SANDBOX_HTTP, SANDBOX_VARS, SANDBOX_CANCELLED,
+    SANDBOX_OK,
+    SANDBOX_TRAP,
+    SANDBOX_EXIT,
+    SANDBOX_GUEST_ERROR,
+    SANDBOX_TIMEOUT,
+    SANDBOX_MEMORY,
+    SANDBOX_FUEL,
+    SANDBOX_OUTPUT,
+    SANDBOX_HOST_CALLS,
+    SANDBOX_STACK,
+    SANDBOX_EXPORT,
+    SANDBOX_DENIED,
+    SANDBOX_HTTP,
+    SANDBOX_VARS,
+    SANDBOX_CANCELLED,
 };
 struct sandbox_used {
     uint64_t took_us, fuel, http_bytes;
@@ -75,11 +87,11 @@ struct sandbox_compile { // caller-owned until done
 // A request of a guest, carried out on the loop thread by who has a client (toolbox/guest_http.h).
 struct sandbox_http {
     struct bytes method, url; // upper case; http or https
-    struct bytes headers;     // lines "Name: value\r\n"..., checked: no other line hides in them
+    struct bytes headers; // lines "Name: value\r\n"..., checked: no other line hides in them
     struct bytes body;
     const struct bytes *hosts; // as granted; each hop of a redirect is checked against them
     size_t nhosts;
-    size_t body_max;    // of the answer
+    size_t body_max; // of the answer
     int64_t timeout_ms; // for all of it
     // Once, on the loop thread, never from inside start. 0: there was an answer, whatever its code.
     // E_FORBIDDEN: a host or an address that is not granted. headers is a JSON object of strings,

@@ -3,6 +3,8 @@
 #include "runs/runs_priv.h"
 #include <string.h>
 
+#define SCHEMA_MAX ((size_t)256 << 10) // of an input that is told with the list
+
 // ---- the table ----------------------------------------------------------------------------------
 
 static int put_key(struct buf *b, const char *what, struct bytes namespace, struct bytes name,
@@ -79,6 +81,9 @@ static struct val *value_of(struct ask *a, const struct flow_about *about)
     v = val_put_cstr(v, "version", val_cstr(about->version));
     v = val_put_cstr(v, "hash", val_cstr(about->hash));
     v = val_put_cstr(v, "title", val_cstr(about->title));
+    v = val_put_cstr(v, "summary", val_cstr(about->summary));
+    if (about->input && val_size(about->input) < SCHEMA_MAX)
+        v = val_put_cstr(v, "input", val_ref((struct val *)(uintptr_t)about->input));
     v = val_put_cstr(v, "at", val_int(runs_wall(a->s)));
     if (a->by)
         v = val_put_cstr(v, "by", val_ref(a->by));
@@ -89,19 +94,23 @@ static struct val *value_of(struct ask *a, const struct flow_about *about)
 
 static void put_doc(struct json_w *w, const struct doc *d)
 {
-    static const char *const texts[] = {"namespace", "name", "version", "title", "hash", "by"};
+    static const char *const texts[] = {"namespace", "name",    "version", "title",
+                                        "hash",      "summary", "by"};
+    static const char *const values[] = {"schedule", "input"};
     char at[TIME_TEXT_LEN + 1];
-    struct val *schedule = val_get_cstr(d->value, "schedule");
     struct buf b;
     json_w_obj(w, NULL);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         json_w_cstr(w, texts[i], val_text(val_get_cstr(d->value, texts[i]), NULL));
     time_text(val_i64(val_get_cstr(d->value, "at"), 0), at);
     json_w_cstr(w, "at", at);
-    if (schedule) {
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        struct val *v = val_get_cstr(d->value, values[i]);
+        if (!v)
+            continue;
         buf_init(&b, RUNS_TEXT_MAX);
-        (void)val_write(&b, schedule);
-        json_w_raw(w, "schedule", buf_bytes(&b));
+        (void)val_write(&b, v);
+        json_w_raw(w, values[i], buf_bytes(&b));
         buf_fini(&b);
     }
     json_w_end(w);
@@ -117,6 +126,7 @@ static void on_kept(struct op *o, int status, const struct err *e)
         return;
     }
     struct doc *d = doc_set(s, a->names);
+    s->changes++;
     if (!d) {
         runs_ask_nomem(a);
         return;
@@ -173,6 +183,7 @@ static void on_removed(struct op *o, int status, const struct err *e)
                : runs_doc_find(s, namespace, name, val_bytes(val_get_cstr(a->names, "version")));
     if (d) {
         doc_free(s, d);
+        s->changes++;
         runs_schedule_set(s, namespace, name);
     }
     (void)buf_str(&a->json, "{}");
@@ -274,6 +285,43 @@ void runs_docs_start(struct runs *s)
         return;
     runs_op_free(o);
     runs_start_failed(s, runs_docs_start, rc, &e);
+}
+
+// ---- what other nodes changed -------------------------------------------------------------------
+
+static struct val *key_of(const struct doc *d)
+{
+    struct buf key;
+    buf_init(&key, 2048);
+    (void)put_key(&key, "doc/", d->namespace, d->name, d->version);
+    struct val *v = val_str(buf_bytes(&key));
+    buf_fini(&key);
+    return v;
+}
+
+void runs_docs_merge(struct runs *s, const struct val *keys)
+{
+    struct bytes key;
+    struct val *v;
+    for (size_t at = 0; val_each(keys, &at, &key, &v);) {
+        if (!bytes_starts(key, BYTES("doc/")))
+            continue;
+        struct bytes namespace = val_bytes(val_get_cstr(v, "namespace"));
+        struct bytes name = val_bytes(val_get_cstr(v, "name"));
+        struct doc *d = runs_doc_find(s, namespace, name, val_bytes(val_get_cstr(v, "version")));
+        if (!(d && val_equal(d->value, v)) && doc_set(s, v))
+            runs_schedule_set(s, namespace, name);
+    }
+    list_each_safe (it, &s->doc_list) {
+        struct doc *d = container_of(it, struct doc, link);
+        AUTO(val) own = key_of(d);
+        if (!own || val_get(keys, val_bytes(own)))
+            continue;
+        AUTO(val) value = val_ref(d->value); // holds its names
+        struct bytes namespace = d->namespace, name = d->name;
+        doc_free(s, d);
+        runs_schedule_set(s, namespace, name);
+    }
 }
 
 void runs_docs_free(struct runs *s)

@@ -173,8 +173,8 @@ PDK_TOOL(bad_handle)
 
 PDK_TOOL(everywhere) // reads and writes of the kernel's memory at places that are not there
 {
-    static const uint64_t places[] = {0,          1,          7,           65528, 65529, 65536,
-                                      1ull << 31, 1ull << 32, UINT64_MAX - 7, UINT64_MAX};
+    static const uint64_t places[] = {0,     1,          7,          65528,          65529,
+                                      65536, 1ull << 31, 1ull << 32, UINT64_MAX - 7, UINT64_MAX};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         pdk_store_u64(places[i], 0x4141414141414141);
         pdk_store_u8(places[i], 0x42);

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # cost_test.py: what models and keys cost, here and through another node, in /metrics, the API and `key ls`.
+# alone: it holds machines to how fast they notice.
 # SPDX-License-Identifier: Apache-2.0
 import pathlib
 import re

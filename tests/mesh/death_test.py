@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # death_test.py: a machine dies under 200 streaming clients, and under the official Python client.
+# alone: it holds machines to how fast they notice.
 # SPDX-License-Identifier: Apache-2.0
 import os
 import pathlib

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # links_test.py: three nodes whose network goes wrong: a link down and back, a split, loss, delay and
 # reordering, a machine that stands still. Nobody stays a ghost, nothing is half an answer.
+# alone: it holds machines to how fast they notice.
 # SPDX-License-Identifier: Apache-2.0
 import pathlib
 import sys

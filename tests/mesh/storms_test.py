@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # storms_test.py: what goes on for a while: links that flap, pauses with loss, a node that is killed and
 # started again and again, firewalls without datagrams, draining, leaving and coming back.
+# alone: it holds machines to how fast they notice.
 # SPDX-License-Identifier: Apache-2.0
 import pathlib
 import random

@@ -5,6 +5,7 @@ import * as format from "/assets/format.js";
 import { call, follow, key, whenLocked } from "/assets/net.js";
 import * as chat from "/assets/chat.js";
 import * as flows from "/assets/flows.js";
+import * as tools from "/assets/tools.js";
 import * as log from "/assets/log.js";
 import * as mesh from "/assets/mesh.js";
 import * as models from "/assets/models.js";
@@ -109,6 +110,7 @@ function takeState(s) {
     log.history();
     mesh.ask();
     flows.begin(s.flows);
+    tools.begin(s.tools);
   }
   drawLink();
 }
@@ -166,6 +168,9 @@ const taking = {
   },
   flow(f) {
     flows.changed(f);
+  },
+  tool(t) {
+    tools.changed(t);
   },
   config(c) {
     toast(`The configuration was read again: ${format.plural((c.changes || []).length, "change")}.`);
