@@ -80,12 +80,12 @@ static int who(void *user, struct http_exchange *x, struct mcpd_who *ret, struct
     bool ours = bytes_starts(token, BYTES("plx_"));
     int status = 0;
     if (!door->trusted && (ours || door->keys_required))
-        status = token.n ? keys_check(n->keys, token, SCOPE_MODELS,
-                                      timers_now_ms(loop_timers(n->loop)), time_wall_ms(), &key,
-                                      &retry_ms, e)
-                         : err_set(e, E_UNAUTH,
-                                   "this listener needs an API key: Authorization: Bearer plx_... "
-                                   "(make one with `plexus key new`)");
+        status = token.n
+                     ? keys_check(n->keys, token, SCOPE_MODELS, timers_now_ms(loop_timers(n->loop)),
+                                  time_wall_ms(), &key, &retry_ms, e)
+                     : err_set(e, E_UNAUTH,
+                               "this listener needs an API key: Authorization: Bearer plx_... "
+                               "(make one with `plexus key new`)");
     if (status == 0)
         as_key(n, key, ret);
     return status;
@@ -165,11 +165,18 @@ static int crossing(void *user, const char *server, struct bytes label, struct b
                    BYTES_FMT(label), server, BYTES_FMT(clearance));
 }
 
+static bool allowed(void *user, const char *tool)
+{
+    struct node_mcp *m = user;
+    return node_grants_has(m->node->tools, bytes_of(tool));
+}
+
 static void on_event(void *user, const char *server, enum mcpc_event ev, struct bytes text)
 {
     static const char *const names[] = {
-        [MCPC_READY] = "mcp.ready",     [MCPC_DOWN] = "mcp.down",   [MCPC_CHANGED] = "mcp.changed",
-        [MCPC_FLAGGED] = "mcp.flagged", [MCPC_LOG] = "mcp.log",     [MCPC_LIST] = "mcp.list",
+        [MCPC_READY] = "mcp.ready",     [MCPC_DOWN] = "mcp.down",
+        [MCPC_CHANGED] = "mcp.changed", [MCPC_FLAGGED] = "mcp.flagged",
+        [MCPC_LOG] = "mcp.log",         [MCPC_LIST] = "mcp.list",
         [MCPC_LOGIN] = "mcp.login",     [MCPC_UPDATED] = "mcp.updated"};
     struct node_mcp *m = user;
     bool bad = ev == MCPC_DOWN || ev == MCPC_CHANGED || ev == MCPC_FLAGGED;
@@ -236,6 +243,97 @@ static int add_server(struct node_mcp *m, const struct config_mcp_server *c, str
     return status;
 }
 
+// ---- what a person sees and says ----------------------------------------------------------------
+
+static void put_server(void *user, const struct mcpc_status *s)
+{
+    struct json_w *w = user;
+    json_w_obj(w, NULL);
+    json_w_cstr(w, "name", s->name);
+    json_w_cstr(w, "transport", s->transport);
+    json_w_cstr(w, "state", s->state);
+    json_w_cstr(w, "why", s->why);
+    json_w_cstr(w, "server", s->server);
+    json_w_cstr(w, "revision", s->revision);
+    json_w_cstr(w, "last_words", s->last_words);
+    const struct {
+        const char *name;
+        uint64_t value;
+    } rows[] = {{"tools", s->tools},
+                {"granted", s->granted},
+                {"changed", s->changed},
+                {"flagged", s->flagged},
+                {"left_out", s->left_out},
+                {"prompts", s->prompts},
+                {"resources", s->resources},
+                {"falls", s->falls},
+                {"calls", s->calls},
+                {"failed", s->failed},
+                {"refused", s->refused},
+                {"bytes_in", s->bytes_in},
+                {"memory_bytes", s->memory_bytes},
+                {"in_flight", s->in_flight}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        json_w_u64(w, rows[i].name, rows[i].value);
+    json_w_i64(w, "pid", s->pid);
+    json_w_i64(w, "ready_ms", s->ready_ms);
+    json_w_end(w);
+}
+
+void node_mcp_servers(const struct node *n, struct json_w *w)
+{
+    json_w_arr(w, "servers");
+    if (n->mcp && n->mcp->clients)
+        mcpc_each(n->mcp->clients, put_server, w);
+    json_w_end(w);
+}
+
+struct wanted {
+    struct bytes name;
+    char hash[129];
+};
+
+static void look_for(void *user, const struct mcpc_tool *t)
+{
+    struct wanted *x = user;
+    if (bytes_is(x->name, t->name))
+        (void)snprintf(x->hash, sizeof x->hash, "%s", t->hash);
+}
+
+int node_mcp_grant(struct node *n, struct bytes name, bool on, struct err *e)
+{
+    struct mcpc *clients = n->mcp ? n->mcp->clients : NULL;
+    struct wanted x = {.name = name};
+    char tool[TOOL_NAME_MAX + 1];
+    if (!clients)
+        return 0;
+    (void)snprintf(tool, sizeof tool, "%.*s", BYTES_FMT(name));
+    mcpc_review(clients, NULL, look_for, &x);
+    if (on && x.hash[0]) // what it says now is what was seen
+        return mcpc_approve(clients, tool, x.hash, e);
+    mcpc_judge(clients);
+    return 0;
+}
+
+static void count_server(void *user, const struct mcpc_status *s)
+{
+    struct host_tools *t = user;
+    bool ready = strcmp(s->state, "ready") == 0;
+    t->servers++;
+    t->servers_ready += ready;
+    t->changed += s->changed + s->flagged;
+    if (ready || *t->server)
+        return;
+    (void)snprintf(t->server, sizeof t->server, "%s", s->name);
+    (void)snprintf(t->server_why, sizeof t->server_why, "%.159s", *s->why ? s->why : s->state);
+}
+
+void node_mcp_doctor(const struct node *n, struct host_tools *ret)
+{
+    if (n->mcp && n->mcp->clients)
+        mcpc_each(n->mcp->clients, count_server, ret);
+}
+
 // ---- life ---------------------------------------------------------------------------------------
 
 static int open_issuers(struct node_mcp *m, struct err *e)
@@ -250,9 +348,9 @@ static int open_issuers(struct node_mcp *m, struct err *e)
         buf_init(&jwks, JWKS_MAX);
         int status = file_read(one->keys, &jwks, e);
         if (status == 0)
-            status = bearer_open(&m->issuers[i], bytes_of(one->issuer),
-                                 bytes_of(one->audience ? one->audience : here), buf_bytes(&jwks),
-                                 e);
+            status =
+                bearer_open(&m->issuers[i], bytes_of(one->issuer),
+                            bytes_of(one->audience ? one->audience : here), buf_bytes(&jwks), e);
         buf_fini(&jwks);
         if (status < 0)
             return err_wrap(e, "mcp.issuers: %s", one->issuer);
@@ -269,19 +367,18 @@ static int open_server(struct node_mcp *m, struct err *e)
     if (status < 0)
         return status;
     node_mcp_more_init(m);
-    struct mcpd_args args = {.timers = loop_timers(n->loop),
-                             .tools = node_tools_all(n),
-                             .more = &m->more,
-                             .info = {.name = "plexus",
-                                      .title = n->config->node_name,
-                                      .version = PLEXUS_VERSION},
-                             .instructions = INSTRUCTIONS,
-                             .who = who,
-                             .user = m,
-                             .guarded = true,
-                             .authorization_servers = m->issuer_count ? m->names : NULL,
-                             .scopes = scopes,
-                             .may_confirm = true};
+    struct mcpd_args args = {
+        .timers = loop_timers(n->loop),
+        .tools = node_tools_all(n),
+        .more = &m->more,
+        .info = {.name = "plexus", .title = n->config->node_name, .version = PLEXUS_VERSION},
+        .instructions = INSTRUCTIONS,
+        .who = who,
+        .user = m,
+        .guarded = true,
+        .authorization_servers = m->issuer_count ? m->names : NULL,
+        .scopes = scopes,
+        .may_confirm = true};
     return mcpd_new(&m->server, &args, e);
 }
 
@@ -297,6 +394,7 @@ static int open_clients(struct node_mcp *m, struct err *e)
                              .folder = folder,
                              .tls = tls_of,
                              .confine = confine,
+                             .allowed = allowed,
                              .crossing = crossing,
                              .event = on_event,
                              .user = m};

@@ -35,5 +35,6 @@ void node_tools_doctor(const struct node *n, struct host_tools *ret)
         return;
     if (t->prims)
         sandbox(t, ret);
+    node_mcp_doctor(n, ret);
     (void)enclave_find(ret->wasm, sizeof ret->wasm, NULL);
 }

@@ -57,7 +57,7 @@ static void put_tool(struct json_w *w, struct node_tools *t, const struct tool_a
             json_w_cstr(w, NULL, effects[i].name);
     json_w_end(w);
     json_w_str(w, "label", a->label);
-    json_w_bool(w, "granted", node_tools_granted(t, a, NULL));
+    json_w_bool(w, "granted", a->granted);
     json_w_arr(w, "permissions");
     for (size_t i = 0; i < sizeof effects / sizeof *effects; i++)
         if ((a->effects & effects[i].effect) && effects[i].words)
@@ -249,7 +249,11 @@ static void op_grant(struct node_tools *t, const struct ctl_tool_ask *ask, struc
         return;
     node_tool_caller(t->node, ask->owner, &who);
     int status = node_grants_set(t, ask->name, on, who.caller.who, &e);
-    if (status == 0 && !on && node_tools_granted(t, &about, NULL))
+    if (status == 0 && bytes_starts(about.source, BYTES("mcp:")))
+        status = node_mcp_grant(t->node, ask->name, on, &e);
+    if (status == 0 && !on &&
+        tools_all_tools(t->all)->ops->find(tools_all_tools(t->all), ask->name, &about) &&
+        about.granted)
         status = err_set(&e, E_CONFLICT,
                          "%.*s is allowed by the configuration (tools.allow), or changes nothing",
                          BYTES_FMT(ask->name));
@@ -261,6 +265,19 @@ static void op_grant(struct node_tools *t, const struct ctl_tool_ask *ask, struc
         ctl_answer_error(a, &e);
     else
         answer_tool(t, ask->name, a);
+}
+
+static void op_servers(struct node_tools *t, struct ctl_answer *a)
+{
+    struct buf json;
+    struct json_w w;
+    buf_init(&json, JSON_MAX);
+    json_w_init(&w, &json);
+    json_w_obj(&w, NULL);
+    node_mcp_servers(t->node, &w);
+    json_w_end(&w);
+    answer_json(a, 200, &json);
+    buf_fini(&json);
 }
 
 static void not_one(const struct ctl_tool_ask *ask, struct ctl_answer *a)
@@ -286,7 +303,7 @@ void node_tools_op(void *user, const struct ctl_tool_ask *ask, struct ctl_answer
     case CTL_TOOL_CALL: op_call(t, ask, a); break;
     case CTL_TOOL_GRANT:
     case CTL_TOOL_REVOKE: op_grant(t, ask, a); break;
-    case CTL_TOOL_SERVERS:
+    case CTL_TOOL_SERVERS: op_servers(t, a); break;
     case CTL_TOOL_ADD:
     case CTL_TOOL_REMOVE:
     case CTL_TOOL_PUBLISH:

@@ -40,6 +40,11 @@ bool node_tools_granted(void *user, const struct tool_about *a, const struct too
 // node_tool_loops.c
 int node_tool_loops_open(struct node_tools *t, struct err *e);
 
+// node_mcp.c
+void node_mcp_servers(const struct node *n, struct json_w *w); // "servers": [...]
+int node_mcp_grant(struct node *n, struct bytes name, bool on, struct err *e); // the grants changed
+void node_mcp_doctor(const struct node *n, struct host_tools *ret);
+
 // Sources of the node itself. Calls that run are cancelled by _free.
 // node_tool_models.c: each model of chat as a tool "model__NAME"
 int node_tool_models_new(struct node *n, struct tools **ret, struct err *e);
