@@ -146,8 +146,9 @@ endif
 # The metaschemas that test data of JSON Schema refers to.
 export PLEXUS_NODE_JS = $(NODE)
 export SCHEMAS_DIR = $(TEST_PYTHONPATH)/jsonschema_specifications/schemas
+include tests/guests/guests.mk
 INTEGRATION = 'tests/*/*_test.py' 'tests/*/*_test.sh'
-NEEDED := build/suite build/tests/scripted
+NEEDED := build/suite build/tests/scripted $(GUESTS)
 
 check: build/test.mk ## format, rooms' law, generated docs, build, unit tests (a minute)
 	@$(MAKE) -j$(JOBS) MODE=plain programs $(NEEDED) $(O:build/$(MODE)%=build/plain%)/plexus format docs-check
@@ -261,7 +262,7 @@ up: build/engines/llama-server ## set up, build, serve real models on http://127
 	@$(MAKE) -j$(JOBS) build/plexus
 	@exec build/plexus up --config plexus.yaml --data $(DATA)
 build/engines/llama-server: deps/pins.txt tools/setup tools/llama_server.py
-	@sh tools/setup engine
+	@sh tools/setup engine wasm
 .PHONY: up engine-from-source install dist docs
 engine-from-source: ## llama.cpp from source (7 minutes of CPU), for machines without AVX2
 	@sh tools/setup engine-source

@@ -283,10 +283,6 @@ static void no_stop(struct act *a)
     (void)a;
 }
 
-const struct act_kind act_tool = {.name = "tool",
-                                  .what = "A tool of this node (not there yet).",
-                                  .start = no_start,
-                                  .stop = no_stop};
 const struct act_kind act_agent = {.name = "agent",
                                    .what = "An agent of this node (not there yet).",
                                    .start = no_start,

@@ -10,6 +10,7 @@
 #include "port/expr.h"
 #include "port/net.h"
 #include "port/proc.h"
+#include "port/tool.h"
 #include "port/work.h"
 
 // A fixed address for a name that flows call: "10.0.0.7:8080", "unix:/path". Nothing is looked up
@@ -30,9 +31,10 @@ struct acts_args { // texts and hosts are copied
     struct net_tls *(*tls)(void *user, struct err *e);
     // Secret NAME into out (wiped after use); E_NOTFOUND with the mend. NULL: there are none.
     int (*secret)(void *user, struct bytes name, struct buf *out, struct err *e);
-    // The node's own API, for models, agents and tools: a unix socket's path or host:port.
+    // The node's own API, for models and agents: a unix socket's path or host:port.
     const char *self_address;
     const char *self_key; // API key or NULL (unix socket)
+    struct tools *tools;  // all of this node (toolbox/tools_all.h); NULL: none where this runs
     void (*emit)(
         void *user,
         struct bytes cloudevent); // a flow's event, beside the bus: to this node's own listeners

@@ -268,6 +268,7 @@ static void on_ready(void *user, uint64_t open_runs)
     struct node_flows *f = user;
     log_event(LOG_INFO, "flow.ready", LOG_UINT("open", open_runs));
     node_flows_files(f);
+    node_tools_flows(f->node);
 }
 
 static void on_stopped(void *user, const struct err *e)

@@ -21,6 +21,7 @@ struct asked {
     char *document; // of a start or a registration: told again when it is not well
     size_t document_n;
     int status; // HTTP, when it goes well
+    struct node *documents; // not NULL: they are others then
 };
 
 // ---- findings -----------------------------------------------------------------------------------
@@ -67,6 +68,8 @@ static void answer_findings(struct asked *q, const struct err *e)
 static void answered(struct runs_req *r, int status, struct bytes json, const struct err *e)
 {
     struct asked *q = r->user;
+    if (status >= 0 && q->documents)
+        node_tools_flows(q->documents);
     if (status >= 0)
         ctl_answer(q->answer, q->status, json);
     else if (q->document && (status == E_PARSE || status == E_SCHEMA || status == E_INVALID))
@@ -95,6 +98,13 @@ static struct runs_req *asked_new(struct ctl_answer *a, struct bytes document, i
     q->status = status;
     q->req = (struct runs_req){.done = answered, .user = q};
     return &q->req;
+}
+
+static struct runs_req *changes_documents(struct node_flows *f, struct runs_req *r)
+{
+    if (r)
+        ((struct asked *)r->user)->documents = f->node;
+    return r;
 }
 
 static struct bytes member(const struct ctl_flow_ask *ask, const char *name)
@@ -448,6 +458,8 @@ static bool temporal_only(struct node_flows *f, const struct ctl_flow_ask *ask,
     } else {
         taken = false;
     }
+    if (status == 0 && (ask->op == CTL_FLOW_DOCUMENT_ADD || ask->op == CTL_FLOW_DOCUMENT_REMOVE))
+        node_tools_flows(f->node);
     if (taken && status < 0)
         ctl_answer_error(a, &e);
     else if (taken)
@@ -506,11 +518,11 @@ void node_flows_op(void *user, const struct ctl_flow_ask *ask, struct ctl_answer
             runs_documents(f->runs, r);
         break;
     case CTL_FLOW_DOCUMENT_ADD:
-        if ((r = asked_new(a, member(ask, "document"), 201)))
+        if ((r = changes_documents(f, asked_new(a, member(ask, "document"), 201))))
             runs_register(f->runs, member(ask, "document"), by_of(ask), r);
         break;
     case CTL_FLOW_DOCUMENT_REMOVE:
-        if ((r = asked_new(a, BYTES_NONE, 200)))
+        if ((r = changes_documents(f, asked_new(a, BYTES_NONE, 200))))
             runs_unregister(f->runs, ask->id, ask->sub, ask->version, r);
         break;
     case CTL_FLOW_PRUNE: op_prune(f, ask, a); break;

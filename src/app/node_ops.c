@@ -243,6 +243,7 @@ const struct ctl_ops node_ctl_ops = {
     .doctor = op_doctor,
     .mesh = node_mesh_op,
     .flow = node_flows_op,
+    .tool = node_tools_op,
     .mesh_put = node_mesh_put,
     .clearance = op_clearance,
     .wake = op_wake,
@@ -400,6 +401,7 @@ static void on_changed(void *user, struct model *m)
     if (news)
         node_bus_model(n, m);
     node_mesh_models(n);
+    node_tools_models(n);
     node_check_ended(n);
 }
 

@@ -75,6 +75,7 @@ struct node {
     struct node_bus *bus;   // node_bus_priv.h
     struct node_alerts *alerts; // node_alerts.c
     struct node_flows *flows; // node_flows_priv.h; NULL: off
+    struct node_tools *tools; // node_tools_priv.h; NULL: none
     struct err fatal;         // why a start that went far ends after all
     int lock_fd, ready_fd;    // ready_fd: of the parent of a daemon, -1
     bool echo, draining, drained, ended, hurry;
@@ -166,6 +167,14 @@ int node_worker_check(const struct node *n, struct err *e); // node_worker.c
 void node_flows_op(void *user, const struct ctl_flow_ask *ask, struct ctl_answer *a);
 const char *const *node_queues(const struct node *n); // NULL-terminated; the first is the usual
 const char *node_profile(const struct node *n); // "server", "edge"
+// node_tools.c: what can be called here
+int node_tools_open(struct node *n, struct err *e);
+void node_tools_models(struct node *n); // a model came, went or changed
+void node_tools_flows(struct node *n);  // registered documents did
+void node_tools_close(struct node *n);  // node_check_ended when it has
+bool node_tools_ended(const struct node *n);
+void node_tools_free(struct node *n);
+void node_tools_op(void *user, const struct ctl_tool_ask *ask, struct ctl_answer *a);
 // node_alerts.c: what somebody should hear of at once
 enum node_alert_on {
     NODE_ALERT_SECURITY = 1,

@@ -381,6 +381,8 @@ int node_build(struct node *n, struct err *e)
         return err_wrap(e, "bus");
     if (node_flows_open(n, e) < 0)
         return err_wrap(e, "flows");
+    if (node_tools_open(n, e) < 0)
+        return err_wrap(e, "tools");
     n->tick.fn = on_tick;
     n->tick.user = n;
     (void)timer_start(loop_timers(n->loop), &n->tick, TICK_MS);
@@ -408,6 +410,7 @@ void node_unbuild(struct node *n)
     node_mesh_free(n);
     node_bus_free(n);
     node_flows_free(n);
+    node_tools_free(n);
     node_alerts_free(n);
     gate_free(n->gate);
     for (int i = 0; i < NODE_DOORS_MAX; i++)

@@ -23,8 +23,9 @@ void node_check_ended(struct node *n)
         (void)timer_start(timers, &n->goodbye, 10);
         return;
     }
+    node_tools_close(n);
     node_flows_close(n);
-    if (!node_flows_ended(n))
+    if (!node_tools_ended(n) || !node_flows_ended(n))
         return; // it calls again
     node_flows_drop(n);
     node_bus_close(n);

@@ -34,8 +34,7 @@ none:
     val_unref(v);
     val_unref(subject);
     val_unref(seen);
-    return err_set(e, E_INVALID,
-                   "%.*s: it has no evaluation: add cases to its manifest first",
+    return err_set(e, E_INVALID, "%.*s: it has no evaluation: add cases to its manifest first",
                    BYTES_FMT(args->urn));
 }
 
@@ -60,7 +59,8 @@ static int take(struct crystal *c, struct err *e)
     if (!tool_is_hash(c->hash) || !tool_is_hash(c->evidence) ||
         (c->previous.n && !tool_is_hash(c->previous)) || c->at_ms < 0 ||
         (!bytes_is(c->kind, "capability") && !bytes_is(c->kind, "flow")))
-        return err_set(e, E_MANIFEST, TYPE ": subject, evidence, previous or at is not well-formed");
+        return err_set(e, E_MANIFEST,
+                       TYPE ": subject, evidence, previous or at is not well-formed");
     if (!c->cases || val_i64(val_get_cstr(evidence, "passed"), -1) != cases)
         return err_set(e, E_MANIFEST, TYPE ": what did not pass all its cases is not promoted");
     if (urn_parse(&u, c->urn, e)) {

@@ -17,9 +17,8 @@ static const struct {
     const char *name;
     unsigned effect;
 } effects[] = {
-    {"reads", MANIFEST_READS},     {"writes", MANIFEST_WRITES},
-    {"destroys", MANIFEST_DESTROYS}, {"network", MANIFEST_NETWORK},
-    {"runs", MANIFEST_RUNS},       {"idempotent", MANIFEST_IDEMPOTENT},
+    {"reads", MANIFEST_READS},     {"writes", MANIFEST_WRITES}, {"destroys", MANIFEST_DESTROYS},
+    {"network", MANIFEST_NETWORK}, {"runs", MANIFEST_RUNS},     {"idempotent", MANIFEST_IDEMPOTENT},
     {"costs", MANIFEST_COSTS},
 };
 #define EFFECTS (sizeof effects / sizeof *effects)
@@ -154,9 +153,8 @@ static const struct manifest_word *take_words(struct work *w, const struct val *
 {
     struct manifest_word *words = rows(w, val_len(list), sizeof *words);
     for (size_t i = 0; words && i < val_len(list); i++)
-        words[(*ret)++] =
-            (struct manifest_word){val_bytes(val_get_cstr(val_at(list, i), "name")),
-                                   val_bytes(val_get_cstr(val_at(list, i), "why"))};
+        words[(*ret)++] = (struct manifest_word){val_bytes(val_get_cstr(val_at(list, i), "name")),
+                                                 val_bytes(val_get_cstr(val_at(list, i), "why"))};
     return words;
 }
 
@@ -210,8 +208,8 @@ static int take_asks(struct manifest *m, struct err *e)
     if (m->host_count + m->dir_count + m->config_count + m->secret_count)
         asks = val_put_cstr(asks, "permissions", val_ref(val_get_cstr(m->root, "permissions")));
     buf_init(&text, MANIFEST_BYTES_MAX);
-    int rc = asks ? crystal_canonical(&text, asks, m->asks, e)
-                  : err_set(e, E_NOMEM, "out of memory");
+    int rc =
+        asks ? crystal_canonical(&text, asks, m->asks, e) : err_set(e, E_NOMEM, "out of memory");
     m->asks_nothing = !(all & ~(unsigned)MANIFEST_IDEMPOTENT) && !m->host_count && !m->dir_count &&
                       !m->config_count && !m->secret_count;
     val_unref(asks);
@@ -270,8 +268,8 @@ static int keep_text(struct manifest *m, struct bytes text, unsigned flags, stru
 {
     struct buf out;
     buf_init(&out, MANIFEST_BYTES_MAX);
-    int rc = flags & MANIFEST_KNOWN ? buf_put(&out, text)
-                                    : crystal_canonical(&out, m->root, NULL, e);
+    int rc =
+        flags & MANIFEST_KNOWN ? buf_put(&out, text) : crystal_canonical(&out, m->root, NULL, e);
     m->text = rc ? BYTES_NONE : arena_dup(m->arena, buf_bytes(&out));
     buf_fini(&out);
     if (!rc && !m->text.p)

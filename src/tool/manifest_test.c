@@ -21,11 +21,8 @@ static void places(void **state)
     static const struct {
         const char *text, *why; // a part of the error
     } rows[] = {
-        {"", "the manifest"},
-        {"[]", "expected object"},
-        {"{\"a\":1,\"a\":2}", "the manifest"},
-        {"{" TOP "}", "tools"},
-        {"{" TOP ",\"tools\":[]}", "/tools"},
+        {"", "the manifest"}, {"[]", "expected object"}, {"{\"a\":1,\"a\":2}", "the manifest"},
+        {"{" TOP "}", "tools"}, {"{" TOP ",\"tools\":[]}", "/tools"},
         {"{" TOP ",\"tools\":[" RIG_TOOL "],\"colour\":1}", "colour"},
         {"{" TOP ",\"tools\":[" RIG_TOOL "," RIG_TOOL "]}",
          "/tools/1/name: there is a tool count already"},
@@ -63,8 +60,9 @@ static void places(void **state)
         {"{\"plexus_capability\":1,\"urn\":\"urn:plexus:cap:A:b:v1\",\"description\":\"d\"," CODE
          ",\"tools\":[" RIG_TOOL "]}",
          "/urn: "},
-        {"{" TOP ",\"tools\":[" RIG_TOOL XX,
-    };
+        {
+            "{" TOP ",\"tools\":[" RIG_TOOL XX,
+        };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct manifest *m = NULL;
@@ -78,7 +76,8 @@ static void places(void **state)
 static void structure(void **state)
 {
     static const char all[] = RIG_DRAFT(
-        ",\"title\":\"Count\",\"label\":\"internal\",\"permissions\":{\"hosts\":[\"*.example.org\"],"
+        ",\"title\":\"Count\",\"label\":\"internal\",\"permissions\":{\"hosts\":[\"*.example.org\"]"
+        ","
         "\"dirs\":[{\"path\":\"/data\",\"write\":true,\"why\":\"notes\"}],\"config\":[{\"name\":"
         "\"unit\"}],\"secrets\":[{\"name\":\"KEY\",\"why\":\"of the service\"}]},\"limits\":{"
         "\"memory_bytes\":1048576,\"time_ms\":50,\"output_bytes\":100},\"cases\":[{\"input\":{"
@@ -204,7 +203,10 @@ static void packages(void **state)
     assert_int_equal(manifest_pack_put(&out, &p, &e), 0);
     assert_int_equal(manifest_pack_open(&q, a, buf_bytes(&out), &e), 0);
     assert_true(bytes_eq(q.promotion, p.promotion) && bytes_eq(q.evidence, p.evidence));
-    static const char *const bad[] = {"", "[]", "{}", "{\"manifest\":{},\"wasm\":1}",
+    static const char *const bad[] = {"",
+                                      "[]",
+                                      "{}",
+                                      "{\"manifest\":{},\"wasm\":1}",
                                       "{\"manifest\":{},\"wasm\":\"?\"}",
                                       "{\"manifest\":{},\"promotion\":{}}"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -285,8 +287,8 @@ static void torture(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(places),   cmocka_unit_test(structure), cmocka_unit_test(signature),
-        cmocka_unit_test(canonical), cmocka_unit_test(keys),     cmocka_unit_test(packages),
+        cmocka_unit_test(places),    cmocka_unit_test(structure), cmocka_unit_test(signature),
+        cmocka_unit_test(canonical), cmocka_unit_test(keys),      cmocka_unit_test(packages),
         cmocka_unit_test(templates), cmocka_unit_test(torture),
     };
     return cmocka_run_group_tests_name("manifest", tests, NULL, NULL);

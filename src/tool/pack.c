@@ -40,8 +40,7 @@ static int part(struct bytes *ret, struct arena *a, const struct json *v, struct
     return rc;
 }
 
-int manifest_pack_open(struct manifest_pack *ret, struct arena *a, struct bytes text,
-                       struct err *e)
+int manifest_pack_open(struct manifest_pack *ret, struct arena *a, struct bytes text, struct err *e)
 {
     struct json_doc *doc = NULL;
     struct manifest_pack p = {.code = BYTES_NONE};

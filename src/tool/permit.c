@@ -30,10 +30,9 @@ static int take(struct permit *p, struct err *e)
         h[p->host_count++] = val_bytes(val_at(hosts, i));
     for (size_t i = 0; !failed && i < val_len(dirs); i++) {
         const struct val *one = val_at(dirs, i);
-        d[p->dir_count++] =
-            (struct permit_dir){kept(p->arena, text_of(one, "guest"), &failed),
-                                kept(p->arena, text_of(one, "host"), &failed),
-                                val_bool_of(val_get_cstr(one, "write"), false)};
+        d[p->dir_count++] = (struct permit_dir){kept(p->arena, text_of(one, "guest"), &failed),
+                                                kept(p->arena, text_of(one, "host"), &failed),
+                                                val_bool_of(val_get_cstr(one, "write"), false)};
     }
     p->hosts = h;
     p->dirs = d;

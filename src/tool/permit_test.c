@@ -10,7 +10,7 @@
 #include "tool/tool_rig.h"
 
 #define ASKS                                                                                       \
-    ",\"permissions\":{\"hosts\":[\"a.example.org\",\"b\"],\"dirs\":[{\"path\":\"/data\","          \
+    ",\"permissions\":{\"hosts\":[\"a.example.org\",\"b\"],\"dirs\":[{\"path\":\"/data\","         \
     "\"write\":true}],\"config\":[{\"name\":\"unit\"}],\"secrets\":[{\"name\":\"KEY\"}]}"
 
 static int make(struct permit **ret, const struct manifest *m, const char *const *items,
@@ -108,13 +108,13 @@ static void again(void **state)
     assert_int_equal(check(p, RIG_DRAFT(",\"permissions\":{\"hosts\":[\"b\"]},\"title\":\"new\""),
                            rig_code(), why),
                      0);
-    assert_int_equal(check(p, RIG_DRAFT(",\"permissions\":{\"hosts\":[\"b\"]}"), BYTES("12345678"),
-                           why),
-                     E_FORBIDDEN);
+    assert_int_equal(
+        check(p, RIG_DRAFT(",\"permissions\":{\"hosts\":[\"b\"]}"), BYTES("12345678"), why),
+        E_FORBIDDEN);
     assert_non_null(strstr(why, "its code is not that which was granted"));
-    assert_int_equal(check(p, RIG_DRAFT(",\"permissions\":{\"hosts\":[\"b\",\"c\"]}"), rig_code(),
-                           why),
-                     E_FORBIDDEN);
+    assert_int_equal(
+        check(p, RIG_DRAFT(",\"permissions\":{\"hosts\":[\"b\",\"c\"]}"), rig_code(), why),
+        E_FORBIDDEN);
     assert_non_null(strstr(why, "asks for something else"));
     assert_int_equal(check(p, RIG_DRAFT(""), rig_code(), why), E_FORBIDDEN);
     permit_free(p);
@@ -179,9 +179,9 @@ static void promotions(void **state)
     mem_free(text);
     mem_free(second);
     args.cases = 0;
-    assert_int_equal(crystal_make(&(struct buf){.max = 9}, &args, &(struct manifest_key){{0}, ""},
-                                  &e),
-                     E_INVALID);
+    assert_int_equal(
+        crystal_make(&(struct buf){.max = 9}, &args, &(struct manifest_key){{0}, ""}, &e),
+        E_INVALID);
     manifest_free(m);
     assert_int_equal(mem_live(), 0);
 }

@@ -45,7 +45,7 @@ void manifest_key_wipe(struct manifest_key *k);
 #define MANIFEST_BYTES_MAX ((size_t)1 << 20)
 #define MANIFEST_CODE_MAX ((size_t)32 << 20) // of a module
 #define MANIFEST_PACK_MAX ((size_t)48 << 20) // of a package: base64 and all
-#define MANIFEST_HASH_LEN 64                 // SHA-256 in lower-case hex
+#define MANIFEST_HASH_LEN 64 // SHA-256 in lower-case hex
 
 enum manifest_effect { // the same bits as enum tool_effect of port/tool.h
     MANIFEST_READS = 1,
@@ -58,10 +58,10 @@ enum manifest_effect { // the same bits as enum tool_effect of port/tool.h
 };
 struct manifest_tool {
     struct bytes name, title, description;
-    const char *function;     // the export that is called
-    const struct val *input;  // JSON Schema, an object
+    const char *function; // the export that is called
+    const struct val *input; // JSON Schema, an object
     const struct val *output; // or NULL: text
-    unsigned effects;         // enum manifest_effect
+    unsigned effects; // enum manifest_effect
 };
 struct manifest_dir {
     struct bytes guest, why; // path in the guest
@@ -90,8 +90,8 @@ struct manifest { // all of it immutable, and lives as long as it
     struct manifest_limits limits;
     const struct val *cases; // array, or NULL
     struct bytes publisher, key; // name, public key in base64url; empty: not signed
-    bool is_signed;              // and the signature is right
-    struct bytes text;           // canonical (RFC 8785), whole
+    bool is_signed; // and the signature is right
+    struct bytes text; // canonical (RFC 8785), whole
     char hash[MANIFEST_HASH_LEN + 1]; // of text
     // SHA-256 of everything a person agrees to: permissions and effects.
     char asks[MANIFEST_HASH_LEN + 1];
@@ -140,9 +140,9 @@ struct permit { // what a person granted to these very bytes; immutable
     size_t host_count;
     const struct permit_dir *dirs;
     size_t dir_count;
-    const struct val *config;  // name: value; an object
+    const struct val *config; // name: value; an object
     const struct val *secrets; // name: "env:NAME" or "file:PATH"
-    const struct val *root;    // as it is kept
+    const struct val *root; // as it is kept
     struct arena *arena;
 };
 struct permit_args {
@@ -165,11 +165,11 @@ int permit_check(const struct permit *p, const struct manifest *m, struct err *e
 // ---- crystals: EpistemicPromotionEvent ----------------------------------------------------------
 
 struct crystal_args {
-    const char *kind;  // "capability", "flow"
+    const char *kind; // "capability", "flow"
     struct bytes urn;
     struct bytes hash; // of the manifest's, the document's bytes
     struct bytes evidence; // canonical JSON of the evaluation
-    uint64_t cases;        // that it passed: all there are
+    uint64_t cases; // that it passed: all there are
     struct bytes node;
     struct bytes previous; // id of the promotion before of the same node, or empty
     int64_t at_ms;

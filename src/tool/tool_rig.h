@@ -1,5 +1,5 @@
-// tool_rig.h: for tests: manifests made of a draft with some members put in or taken out, and a key.
-// Included after cmocka.h. SPDX-License-Identifier: Apache-2.0
+// tool_rig.h: for tests: manifests made of a draft with some members put in or taken out, and a
+// key. Included after cmocka.h. SPDX-License-Identifier: Apache-2.0
 #ifndef PLEXUS_TOOL_TOOL_RIG_H
 #define PLEXUS_TOOL_TOOL_RIG_H
 
@@ -14,12 +14,12 @@
 #define RIG_SEED "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A" // RFC 8032, 7.1, test 1
 #define RIG_CODE "\0asm\1\0\0\0"
 #define RIG_TOOL                                                                                   \
-    "{\"name\":\"count\",\"description\":\"Counts.\",\"input\":{\"type\":\"object\","               \
-    "\"properties\":{\"text\":{\"type\":\"string\"}},\"required\":[\"text\"]},"                     \
+    "{\"name\":\"count\",\"description\":\"Counts.\",\"input\":{\"type\":\"object\","              \
+    "\"properties\":{\"text\":{\"type\":\"string\"}},\"required\":[\"text\"]},"                    \
     "\"output\":{\"type\":\"object\",\"required\":[\"n\"]},\"effects\":[\"idempotent\"]}"
 #define RIG_URN "urn:plexus:cap:text:count:v1"
 #define RIG_DRAFT(more)                                                                            \
-    "{\"plexus_capability\":1,\"urn\":\"" RIG_URN "\",\"description\":\"Counts words.\","           \
+    "{\"plexus_capability\":1,\"urn\":\"" RIG_URN "\",\"description\":\"Counts words.\","          \
     "\"tools\":[" RIG_TOOL "]" more "}"
 
 static struct bytes rig_code(void)

@@ -131,7 +131,12 @@ static inline int32_t text_next(struct text *t) // -1: its end
         return (uint8_t)c;
     c = input_at(t->at++);
     if (c != 'u')
-        return c == 'n' ? '\n' : c == 't' ? '\t' : c == 'r' ? '\r' : c == 'b' ? '\b' : c == 'f' ? '\f' : c;
+        return c == 'n'   ? '\n'
+               : c == 't' ? '\t'
+               : c == 'r' ? '\r'
+               : c == 'b' ? '\b'
+               : c == 'f' ? '\f'
+                          : c;
     int32_t n = hex4(t->at);
     t->at += 4;
     if (n >= 0xd800 && n < 0xdc00) {

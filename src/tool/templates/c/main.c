@@ -1,5 +1,5 @@
-// main.c: what the tool does. The input is a JSON object that fits the schema in capability.json; what is
-// answered must fit the one of the output.
+// main.c: what the tool does. The input is a JSON object that fits the schema in capability.json;
+// what is answered must fit the one of the output.
 #include "guest.h"
 
 EXPORT("run") int run(void)
@@ -10,7 +10,8 @@ EXPORT("run") int run(void)
     if (!text_find(&text, "text"))
         return failure("text is missing");
     for (; (c = text_next(&text)) >= 0; before = c) {
-        bool space = c == ' ' || c == '\n' || c == '\t', was = before == ' ' || before == '\n' || before == '\t';
+        bool space = c == ' ' || c == '\n' || c == '\t',
+             was = before == ' ' || before == '\n' || before == '\t';
         bytes++;
         words += was && !space;
         lines += before == '\n';
