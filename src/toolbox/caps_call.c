@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define PAGE 65536u
+#define POOL_MAX 4096
 #define VALUE_MAX ((size_t)64 << 10) // of a secret
 
 struct caps_call {
@@ -21,7 +22,7 @@ struct caps_call {
     struct caps_item *item;
     struct caps_tool *tool;
     struct sandbox_call sb;
-    struct buf input;
+    struct buf input, pool;
     struct val *config;
     struct sandbox_dir dirs[16];
     bool cancelled, caller_time; // caller_time: the time limit is the caller's own
@@ -67,6 +68,7 @@ static void call_free(struct caps_call *x)
     if (x->c)
         x->c->call_count--;
     buf_fini(&x->input);
+    buf_fini(&x->pool);
     val_unref(x->config);
     caps_item_unref(x->item);
     mem_free(x);
@@ -401,6 +403,19 @@ static void take_limits(struct caps_call *x, int64_t timeout_ms)
                                 .host_calls = l->host_calls};
 }
 
+// What a guest keeps between calls stays with one caller, one label, one grant.
+static void take_pool(struct caps_call *x, const struct tool_caller *caller)
+{
+    if (!caller->who.n || bytes_is(caller->who, CAPS_EVALUATION)) // an evaluation is from scratch
+        return;
+    (void)buf_fmt(&x->pool, "%.*s\n%.*s\n%.*s\n%lld\n%s", BYTES_FMT(caller->who),
+                  BYTES_FMT(caller->label), BYTES_FMT(caller->clearance),
+                  x->item->permit ? (long long)x->item->permit->at_ms : 0LL,
+                  caller->confirmed ? "once" : "");
+    if (!x->pool.failed)
+        x->sb.pool = buf_bytes(&x->pool);
+}
+
 static struct caps_call *call_new(struct caps *c, struct caps_tool *t, struct tool_req *r)
 {
     struct caps_call *x = mem_new(struct caps_call);
@@ -415,6 +430,7 @@ static struct caps_call *call_new(struct caps *c, struct caps_tool *t, struct to
     list_init(&x->queue);
     c->call_count++;
     buf_init(&x->input, MAX_ALLOCATION_BYTES);
+    buf_init(&x->pool, POOL_MAX);
     return x;
 }
 
@@ -433,6 +449,7 @@ int caps_call_start(struct tools *base, const struct tool_args *args, struct too
         rc = take_input(x, args->input, e);
     if (!rc) {
         take_limits(x, args->timeout_ms);
+        take_pool(x, &args->caller);
         x->sb.function = t->tool->function;
         x->sb.input = buf_bytes(&x->input);
         x->sb.done = on_done;

@@ -430,7 +430,7 @@ static void step(struct timer *timer)
         at++;
     struct tool_args args = {.name = bytes_of(o->item->tools[at].name),
                              .input = val_get_cstr(one, "input"),
-                             .caller = {.who = BYTES("evaluation"), .confirmed = true},
+                             .caller = {.who = BYTES(CAPS_EVALUATION), .confirmed = true},
                              .timeout_ms = TIME_NEVER};
     o->call = (struct tool_req){.done = answered, .user = o};
     o->calling = true;

@@ -10,6 +10,7 @@
 #include "toolbox/caps.h"
 
 #define CAPS_FOLDER_MAX 800
+#define CAPS_EVALUATION "evaluation" // who calls then
 #define CAPS_PATH_MAX 1024
 
 struct caps_item;
