@@ -5,6 +5,7 @@
 #include "crypto/hash.h"
 #include "toolbox/caps_priv.h"
 
+#include <stdio.h>
 #include <string.h>
 
 void capreg_hash(struct bytes data, char ret[MANIFEST_HASH_LEN + 1])
@@ -22,6 +23,51 @@ bool capreg_is_hash(struct bytes text)
     return text.n == MANIFEST_HASH_LEN;
 }
 
+int capreg_name(const struct manifest_pack *p, char ret_urn[URN_MAX + 1],
+                char ret_hash[MANIFEST_HASH_LEN + 1], struct err *e)
+{
+    struct json_doc *doc = NULL;
+    struct urn u;
+    int rc = json_parse(&doc, p->manifest, 0, e);
+    struct bytes urn = json_str(json_get(json_root(doc), "urn"));
+    if (!rc && !(rc = urn_parse(&u, urn, e)))
+        (void)snprintf(ret_urn, URN_MAX + 1, "%.*s", BYTES_FMT(urn));
+    capreg_hash(p->manifest, ret_hash);
+    json_free(doc);
+    return rc;
+}
+
+// What speaks for a flow is its promotion: signed, and about this very document.
+static int flow(const struct manifest_pack *p, const char *const *publishers, struct err *e)
+{
+    char urn[URN_MAX + 1], hash[MANIFEST_HASH_LEN + 1];
+    struct crystal *c = NULL;
+    int rc = capreg_name(p, urn, hash, e);
+    if (!rc && (p->code.n || !p->promotion.n))
+        rc = err_set(e, E_MANIFEST, "%s: a flow has a promotion, and no code", urn);
+    if (!rc)
+        rc = crystal_open(&c, p->promotion, e);
+    if (!rc && !bytes_is(c->kind, "flow"))
+        rc = err_set(e, E_SECURITY, "%s: its promotion is not one of a flow", urn);
+    if (!rc && !caps_is_publisher(publishers, c->key))
+        rc = err_set(e, E_SECURITY, "%s: who promoted it, %.*s, is not taken here", urn,
+                     BYTES_FMT(c->key));
+    if (!rc)
+        rc = crystal_check(c, bytes_of(urn), p->manifest, p->evidence, e);
+    crystal_free(c);
+    return rc;
+}
+
+static bool is_flow(const struct manifest_pack *p)
+{
+    struct json_doc *doc = NULL;
+    bool yes = json_parse(&doc, p->manifest, 0, NULL) == 0 &&
+               json_i64(json_get(json_root(doc), "plexus_flow"), 0) == 1 &&
+               json_str(json_get(json_root(doc), "document")).n > 0;
+    json_free(doc);
+    return yes;
+}
+
 static int promoted(const struct manifest_pack *p, const struct manifest *m, struct err *e)
 {
     struct crystal *c = NULL;
@@ -36,6 +82,8 @@ int capreg_check(const struct manifest_pack *p, struct bytes urn, const char *co
                  struct err *e)
 {
     struct manifest *m = NULL;
+    if (!urn.n && is_flow(p))
+        return flow(p, publishers, e);
     int rc = manifest_open(&m, p->manifest, 0, e);
     if (rc)
         return rc;

@@ -99,11 +99,11 @@ int capreg_folder_put(const char *folder, const struct manifest_pack *p, struct 
     char path[CAPREG_PATH_MAX], hash[4][MANIFEST_HASH_LEN + 1] = {"", "", "", ""};
     const struct bytes parts[4] = {p->manifest, p->code, p->promotion, p->evidence};
     const char *hashes[4] = {hash[0], hash[1], hash[2], hash[3]};
-    struct manifest *m = NULL;
+    char urn[URN_MAX + 1], sum[MANIFEST_HASH_LEN + 1];
     struct json_doc *old = NULL;
     int rc = capreg_check(p, BYTES_NONE, NULL, e);
     if (!rc)
-        rc = manifest_open(&m, p->manifest, MANIFEST_KNOWN, e);
+        rc = capreg_name(p, urn, sum, e);
     for (int i = 0; !rc && i < 2; i++) {
         rc = path_of(path, folder, i ? "caps" : "blobs", BYTES_NONE, e);
         if (!rc)
@@ -111,12 +111,11 @@ int capreg_folder_put(const char *folder, const struct manifest_pack *p, struct 
     }
     if (rc)
         goto out;
-    bool there = row_get(folder, m->urn, &old, NULL) == 0;
+    bool there = row_get(folder, bytes_of(urn), &old, NULL) == 0;
     const struct json *row = json_root(old);
-    if (there && !bytes_is(json_str(json_get(row, "manifest")), m->hash)) {
+    if (there && !bytes_is(json_str(json_get(row, "manifest")), sum)) {
         rc = err_set(e, E_CONFLICT,
-                     "%.*s is published with other bytes, and for good: give yours a new version",
-                     BYTES_FMT(m->urn));
+                     "%s is published with other bytes, and for good: give yours a new version", urn);
         goto out;
     }
     for (size_t i = 0; !rc && i < 4; i++)
@@ -124,10 +123,9 @@ int capreg_folder_put(const char *folder, const struct manifest_pack *p, struct 
             rc = blob_put(folder, parts[i], hash[i], e);
     bool more = p->promotion.n && !json_get(row, "promotion");
     if (!rc && (!there || more))
-        rc = row_put(folder, m->urn, hashes, e);
+        rc = row_put(folder, bytes_of(urn), hashes, e);
 out:
     json_free(old);
-    manifest_free(m);
     return rc;
 }
 
@@ -152,14 +150,11 @@ static int part(const char *folder, const struct json *row, const char *key, str
 static int urn_of(const char *folder, struct bytes hash, char ret[URN_MAX + 1], struct err *e)
 {
     struct buf text;
-    struct manifest *m = NULL;
+    char sum[MANIFEST_HASH_LEN + 1];
     buf_init(&text, MANIFEST_BYTES_MAX);
     int rc = capreg_folder_blob(folder, hash, &text, e);
     if (!rc)
-        rc = manifest_open(&m, buf_bytes(&text), 0, e);
-    if (!rc)
-        (void)snprintf(ret, URN_MAX + 1, "%.*s", BYTES_FMT(m->urn));
-    manifest_free(m);
+        rc = capreg_name(&(struct manifest_pack){.manifest = buf_bytes(&text)}, ret, sum, e);
     buf_fini(&text);
     return rc;
 }
@@ -189,7 +184,7 @@ int capreg_folder_get(const char *folder, struct bytes urn, struct arena *a,
         rc = part(folder, row, "evidence", a, &p.evidence, e);
     json_free(doc);
     if (!rc)
-        rc = capreg_check(&p, asked, NULL, e);
+        rc = capreg_check(&p, p.code.n ? asked : BYTES_NONE, NULL, e);
     if (!rc)
         *ret = p;
     return rc;

@@ -16,10 +16,14 @@ int capreg_folder_new(struct capreg **ret, const struct capreg_args *args, struc
 int capreg_http_new(struct capreg **ret, const struct capreg_args *args, struct err *e);
 int capreg_oci_new(struct capreg **ret, const struct capreg_args *args, struct err *e);
 
-// A package of this URN (or "sha256:HASH"; empty: any): signed, whole, its promotion about it.
+// A package of this URN (or "sha256:HASH"; empty: any): signed, whole, its promotion about it. Or a
+// flow that was promoted: {"plexus_flow":1,"urn":...,"document":TEXT} without code.
 // publishers NULL: anybody's.
 int capreg_check(const struct manifest_pack *p, struct bytes urn, const char *const *publishers,
                  struct err *e);
+// What a package is called, and the hash of its manifest; of one that was checked.
+int capreg_name(const struct manifest_pack *p, char ret_urn[URN_MAX + 1],
+                char ret_hash[MANIFEST_HASH_LEN + 1], struct err *e);
 void capreg_hash(struct bytes data, char ret[MANIFEST_HASH_LEN + 1]);
 bool capreg_is_hash(struct bytes text);
 

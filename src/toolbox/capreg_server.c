@@ -138,7 +138,7 @@ static void read_only(struct capreg_server *s, struct http_exchange *x)
 static void publish(struct capreg_server *s, struct http_exchange *x)
 {
     struct manifest_pack p = {.code = BYTES_NONE};
-    struct manifest *m = NULL;
+    char urn[URN_MAX + 1] = "", hash[MANIFEST_HASH_LEN + 1];
     struct err e = {0};
     struct buf out;
     struct arena *a = arena_new(MANIFEST_PACK_MAX);
@@ -148,19 +148,18 @@ static void publish(struct capreg_server *s, struct http_exchange *x)
     if (!rc)
         rc = capreg_check(&p, BYTES_NONE, s->args.publishers, &e);
     if (!rc)
-        rc = manifest_open(&m, p.manifest, MANIFEST_KNOWN, &e);
+        rc = capreg_name(&p, urn, hash, &e);
     if (!rc)
         rc = capreg_folder_put(s->folder, &p, &e);
     if (s->args.on_publish)
-        s->args.on_publish(s->args.user, x, m ? m->urn : BYTES_NONE, rc, rc ? &e : NULL);
+        s->args.on_publish(s->args.user, x, bytes_of(urn), rc, rc ? &e : NULL);
     if (rc) {
         refuse(x, &e);
     } else {
-        (void)buf_fmt(&out, "{\"urn\":\"%.*s\",\"sha256\":\"%s\",\"promoted\":%s}",
-                      BYTES_FMT(m->urn), m->hash, p.promotion.n ? "true" : "false");
+        (void)buf_fmt(&out, "{\"urn\":\"%s\",\"sha256\":\"%s\",\"promoted\":%s}", urn, hash,
+                      p.promotion.n ? "true" : "false");
         http_reply(x, 201, JSON, BYTES_NONE, buf_bytes(&out));
     }
-    manifest_free(m);
     buf_fini(&out);
     arena_free(a);
 }

@@ -88,6 +88,15 @@ int caps_eval(struct caps *c, struct bytes name, struct caps_req *r, struct err 
 // caps_eval; when all passed, an EpistemicPromotionEvent, signed by the node's own key and
 // published with the capability as caps_publish does. E_INVALID: no cases; E_MANIFEST: some failed.
 int caps_promote(struct caps *c, struct bytes name, struct caps_req *r, struct err *e);
+// A flow that passed its evaluation, packed and published the same way. All copied.
+struct caps_flow {
+    struct bytes urn;            // of this document, for good
+    struct bytes document;       // its text
+    const struct val *evidence;  // what was run and what came: an object
+    uint64_t cases;              // all passed; at least one
+};
+int caps_promote_flow(struct caps *c, const struct caps_flow *f, struct caps_req *r,
+                      struct err *e);
 void caps_cancel(struct caps *c, struct caps_req *r); // done comes, E_CANCELLED, unless it came
 
 #endif

@@ -314,59 +314,116 @@ static void previous(struct caps *c, struct buf *ret)
         buf_clear(ret);
 }
 
-static int event_of(const struct op *o, const struct val *evidence, struct buf *event,
-                    struct buf *proof, struct err *e)
+struct event { // signed, and what it stands on
+    struct buf text, evidence;
+    struct crystal *c;
+};
+
+static void event_fini(struct event *v)
+{
+    buf_fini(&v->text);
+    buf_fini(&v->evidence);
+    crystal_free(v->c);
+}
+
+// args: kind, urn, hash, cases; the rest is the node's.
+static int event_of(struct caps *c, struct crystal_args args, const struct val *evidence,
+                    struct event *ret, struct err *e)
 {
     struct manifest_key key;
     struct buf before;
-    const struct manifest *m = o->item->m;
     buf_init(&before, 256);
-    int rc = crystal_canonical(proof, evidence, NULL, e);
+    int rc = crystal_canonical(&ret->evidence, evidence, NULL, e);
     if (!rc)
-        rc = node_key(o->c, &key, e);
+        rc = node_key(c, &key, e);
     if (rc)
         return rc;
-    previous(o->c, &before);
-    struct crystal_args args = {.kind = "capability",
-                                .urn = m->urn,
-                                .hash = bytes_of(m->hash),
-                                .evidence = buf_bytes(proof),
-                                .cases = o->passed,
-                                .node = bytes_of(o->c->args.node),
-                                .previous = bytes_trim(buf_bytes(&before)),
-                                .at_ms = caps_now(o->c)};
-    rc = crystal_make(event, &args, &key, e);
+    previous(c, &before);
+    args.evidence = buf_bytes(&ret->evidence);
+    args.node = bytes_of(c->args.node);
+    args.previous = bytes_trim(buf_bytes(&before));
+    args.at_ms = caps_now(c);
+    rc = crystal_make(&ret->text, &args, &key, e);
+    if (!rc)
+        rc = crystal_open(&ret->c, buf_bytes(&ret->text), e);
     manifest_key_wipe(&key);
     buf_fini(&before);
     return rc;
 }
 
-static int promote(struct op *o, const struct val *evidence, struct err *e)
+static void event_init(struct event *v)
+{
+    v->c = NULL;
+    buf_init(&v->text, MANIFEST_BYTES_MAX);
+    buf_init(&v->evidence, MANIFEST_BYTES_MAX);
+}
+
+static struct val *event_res(struct val *res, const struct event *v)
+{
+    res = val_put_cstr(res, "event", val_ref(v->c->root));
+    res = val_put_cstr(res, "id", val_cstr(v->c->id));
+    return val_put_cstr(res, "passed", val_int((int64_t)v->c->cases));
+}
+
+// The chain's end: the next one names it.
+static void event_done(struct caps *c, const struct event *v)
 {
     char path[CAPS_PATH_MAX];
-    struct buf event, proof;
-    struct crystal *made = NULL;
-    struct val *res = named(o->item);
-    buf_init(&event, MANIFEST_BYTES_MAX);
-    buf_init(&proof, MANIFEST_BYTES_MAX);
-    int rc = event_of(o, evidence, &event, &proof, e);
+    (void)snprintf(path, sizeof path, "%s/promoted", c->folder);
+    (void)file_write_atomic(path, bytes_of(v->c->id), 0600, NULL);
+}
+
+static int promote(struct op *o, const struct val *evidence, struct err *e)
+{
+    const struct manifest *m = o->item->m;
+    struct crystal_args args = {
+        .kind = "capability", .urn = m->urn, .hash = bytes_of(m->hash), .cases = o->passed};
+    struct event v;
+    event_init(&v);
+    int rc = event_of(o->c, args, evidence, &v, e);
+    if (!rc) {
+        struct manifest_pack p = {.promotion = buf_bytes(&v.text),
+                                  .evidence = buf_bytes(&v.evidence)};
+        rc = hand_over(o->c, o->item, &p, o->r, event_res(named(o->item), &v), e);
+    }
     if (!rc)
-        rc = crystal_open(&made, buf_bytes(&event), e);
+        event_done(o->c, &v);
+    event_fini(&v);
+    return rc;
+}
+
+int caps_promote_flow(struct caps *c, const struct caps_flow *f, struct caps_req *r,
+                      struct err *e)
+{
+    char hash[MANIFEST_HASH_LEN + 1];
+    struct event v;
+    struct buf text;
+    struct urn u;
+    struct val *doc = val_put_cstr(val_obj(), "plexus_flow", val_int(1));
+    doc = val_put_cstr(doc, "urn", val_str(f->urn));
+    doc = val_put_cstr(doc, "document", val_str(f->document));
+    event_init(&v);
+    buf_init(&text, MANIFEST_BYTES_MAX);
+    int rc = urn_parse(&u, f->urn, e);
+    if (!rc)
+        rc = doc ? crystal_canonical(&text, doc, hash, e) : err_set(e, E_NOMEM, "out of memory");
+    struct crystal_args args = {
+        .kind = "flow", .urn = f->urn, .hash = bytes_of(hash), .cases = f->cases};
+    if (!rc)
+        rc = event_of(c, args, f->evidence, &v, e);
     if (!rc) {
-        struct manifest_pack p = {.promotion = buf_bytes(&event), .evidence = buf_bytes(&proof)};
-        res = val_put_cstr(res, "event", val_ref(made->root));
-        res = val_put_cstr(res, "id", val_cstr(made->id));
-        res = val_put_cstr(res, "passed", val_int((int64_t)o->passed));
-        rc = hand_over(o->c, o->item, &p, o->r, steal(&res), e);
+        struct manifest_pack p = {.manifest = buf_bytes(&text),
+                                  .promotion = buf_bytes(&v.text),
+                                  .evidence = buf_bytes(&v.evidence)};
+        struct val *res = val_put_cstr(val_obj(), "urn", val_str(f->urn));
+        res = val_put_cstr(res, "sha256", val_cstr(hash));
+        rc = caps_outbox_add(c, &p, f->urn, r, event_res(res, &v), e);
     }
-    if (!rc) {
-        (void)snprintf(path, sizeof path, "%s/promoted", o->c->folder);
-        (void)file_write_atomic(path, bytes_of(made->id), 0600, NULL); // the chain's end
-    }
-    val_unref(res);
-    crystal_free(made);
-    buf_fini(&event);
-    buf_fini(&proof);
+    if (!rc)
+        event_done(c, &v);
+    val_unref(doc);
+    event_fini(&v);
+    buf_fini(&text);
     return rc;
 }
 

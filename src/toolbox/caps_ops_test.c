@@ -251,6 +251,47 @@ static void promotion(void **state)
     world_fini(&w);
 }
 
+static void flows(void **state)
+{
+    struct flaky f;
+    struct err e = {0};
+    struct manifest_pack got;
+    struct arena *a = arena_new((size_t)8 << 20);
+    struct val *evidence = rig_val("{\"runs\":[{\"status\":\"completed\"}]}");
+    struct caps_flow flow = {.urn = BYTES("urn:plexus:flow:me:greet:v1"),
+                             .document = BYTES("document:\n  dsl: 1.0.3\n"),
+                             .evidence = evidence};
+    (void)state;
+    world_init(&w);
+    flaky_init(&f);
+    open_with(&f);
+    assert_int_equal(caps_promote_flow(w.caps, &flow, world_req(&w), &e), E_INVALID); // no cases
+    flow.cases = 1;
+    flow.urn = BYTES("greet");
+    assert_int_equal(caps_promote_flow(w.caps, &flow, world_req(&w), &e), E_INVALID);
+    flow.urn = BYTES("urn:plexus:flow:me:greet:v1");
+    assert_int_equal(caps_promote_flow(w.caps, &flow, world_req(&w), &e), 0);
+    rig_pass(&w.clock, 100);
+    assert_int_equal(w.status, 0);
+    assert_non_null(strstr(w.res, "\"published\":true"));
+    assert_int_equal(capreg_folder_get(f.folder, flow.urn, a, &got, &e), 0);
+    assert_true(bytes_find(got.manifest, BYTES("dsl: 1.0.3")) > 0 && !got.code.n);
+    // Another document under the same name is refused, for good.
+    flow.document = BYTES("document:\n  dsl: 1.0.2\n");
+    assert_int_equal(caps_promote_flow(w.caps, &flow, world_req(&w), &e), 0);
+    rig_pass(&w.clock, 100);
+    assert_non_null(strstr(w.res, "for good"));
+    // A promotion that is about something else does not speak for it.
+    got.manifest = BYTES("{\"document\":\"x\",\"plexus_flow\":1,\"urn\":\"urn:plexus:flow:me:"
+                         "greet:v2\"}");
+    assert_int_equal(capreg_folder_put(f.folder, &got, &e), E_SECURITY);
+    got.promotion = BYTES_NONE;
+    assert_int_equal(capreg_folder_put(f.folder, &got, &e), E_MANIFEST);
+    val_unref(evidence);
+    arena_free(a);
+    world_fini(&w);
+}
+
 // ---- what waits ---------------------------------------------------------------------------------
 
 static void order(void **state)
@@ -388,7 +429,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(evaluation),       cmocka_unit_test(kinds_of_cases),
-        cmocka_unit_test(promotion),        cmocka_unit_test(order),
+        cmocka_unit_test(promotion),        cmocka_unit_test(flows),
+        cmocka_unit_test(order),
         cmocka_unit_test(without_registry), cmocka_unit_test(fetch),
     };
     return cmocka_run_group_tests_name("caps ops", tests, NULL, NULL);
