@@ -403,6 +403,8 @@ void node_unbuild(struct node *n)
     node_mesh_close(n);
     node_alerts_close(n);
     node_flows_drop(n);
+    node_mcp_close(n);
+    node_tools_close(n);
     engines_free(n->engines);
     if (n->keys && keys_count(n->keys) > 0) // their counters
         (void)keys_write(n, NULL);
