@@ -10,10 +10,14 @@ static int ls(struct cli *c, struct err *e);
 static int show(struct cli *c, struct err *e);
 
 #define NAMED(word, what, how)                                                                     \
-    {                                                                                              \
-        .name = (word), .summary = (what), .usage = "NAME", .needs = CLI_NODE, .args_min = 1,      \
-        .args_max = 1, .complete = "tool", .run = (how)                                            \
-    }
+    {.name = (word),                                                                               \
+     .summary = (what),                                                                            \
+     .usage = "NAME",                                                                              \
+     .needs = CLI_NODE,                                                                            \
+     .args_min = 1,                                                                                \
+     .args_max = 1,                                                                                \
+     .complete = "tool",                                                                           \
+     .run = (how)}
 
 static const struct cli_option ls_options[] = {
     {"quiet", 'q', NULL, "only the names", NULL},
@@ -43,8 +47,9 @@ static const struct cli_option new_options[] = {
     CLI_OPTIONS_END,
 };
 static const struct cli_option build_options[] = {
-    {"key", 'k', "FILE", "the publisher's key, made when it is not there; default "
-                         "~/.config/plexus/publisher.key",
+    {"key", 'k', "FILE",
+     "the publisher's key, made when it is not there; default "
+     "~/.config/plexus/publisher.key",
      "file"},
     {"publisher", 'p', "NAME", "name beside the key, for people", NULL},
     {"out", 'o', "FILE", "the package; default DIR/NAME-vN.cap", "file"},
@@ -63,8 +68,9 @@ static const struct cli_command subs[] = {
     {.name = "call",
      .summary = "call a tool",
      .usage = "NAME [INPUT]",
-     .text = "Prints the answer on standard output. Exit code: 1 when the tool itself says that it\n"
-             "failed.",
+     .text =
+         "Prints the answer on standard output. Exit code: 1 when the tool itself says that it\n"
+         "failed.",
      .options = call_options,
      .needs = CLI_NODE,
      .args_min = 1,
@@ -210,7 +216,8 @@ static void put_row(struct cli_table *t, const struct json *tool)
 
 static int ls(struct cli *c, struct err *e)
 {
-    static const char *const columns[] = {"TOOL", "SOURCE", "GRANT", "EFFECTS", ">CALLS", "WHAT", NULL};
+    static const char *const columns[] = {"TOOL",   "SOURCE", "GRANT", "EFFECTS",
+                                          ">CALLS", "WHAT",   NULL};
     struct json_doc *doc = NULL;
     struct json_iter it = {0};
     const struct json *tool;
@@ -271,8 +278,8 @@ static void put_tool(struct cli *c, struct buf *out, const struct json *v)
 {
     static const struct {
         const char *key, *member;
-    } lines[] = {{"title", "title"},         {"source", "source"}, {"URN", "urn"},
-                 {"label", "label"},         {"SHA-256", "sha256"}, {"publisher", "publisher"},
+    } lines[] = {{"title", "title"},  {"source", "source"},  {"URN", "urn"},
+                 {"label", "label"},  {"SHA-256", "sha256"}, {"publisher", "publisher"},
                  {"signed by", "key"}};
     bool granted = json_bool(json_get(v, "granted"), false);
     cli_paint_add(c, PAINT_BOLD, json_cstr(json_get(v, "name"), "?"), out);

@@ -80,10 +80,11 @@ int cli_tool_call(struct cli *c, struct err *e)
     if (!rc)
         rc = cli_request_json(c, "POST", buf_cstr(&target), buf_bytes(&body), &doc, &raw, e);
     if (rc == E_FORBIDDEN && !cli_option(c, "yes"))
-        (void)fprintf(stderr,
-                      "`plexus tool show %s` says what it may do; `plexus tool grant %s` allows it, "
-                      "--yes this once\n",
-                      cli_arg(c, 0), cli_arg(c, 0));
+        (void)fprintf(
+            stderr,
+            "`plexus tool show %s` says what it may do; `plexus tool grant %s` allows it, "
+            "--yes this once\n",
+            cli_arg(c, 0), cli_arg(c, 0));
     if (!rc && c->json) {
         rc = cli_print(buf_bytes(&raw), stdout);
         if (!rc && json_bool(json_get(json_root(doc), "is_error"), false))

@@ -84,7 +84,7 @@ int cli_tool_fetch(const char *address, struct buf *ret, struct err *e)
     struct url u;
     f.end = (struct timer){.fn = on_end_timer, .user = &f};
     int rc = url_parse(&u, bytes_of(address), e);
-    if (!rc && u.host.n >= sizeof ((struct net_addr *)0)->host)
+    if (!rc && u.host.n >= sizeof((struct net_addr *)0)->host)
         rc = err_set(e, E_USAGE, "the address is too long");
     if (!rc)
         rc = loop_new(&f.loop, &(struct loop_args){.work_threads = 1, .linger_ms = 1000}, e);

@@ -206,7 +206,8 @@ static int hand(struct cli *c, const char *method, const char *action, const cha
 {
     struct buf raw;
     buf_init(&raw, CLI_ANSWER_MAX);
-    int rc = ask(c, method, cli_arg(c, 0), action, action ? BYTES("{}") : BYTES_NONE, NULL, &raw, e);
+    int rc =
+        ask(c, method, cli_arg(c, 0), action, action ? BYTES("{}") : BYTES_NONE, NULL, &raw, e);
     if (!rc && c->json)
         rc = cli_print(raw.n ? buf_bytes(&raw) : BYTES("{}"), stdout);
     else if (!rc)
@@ -287,7 +288,8 @@ int cli_tool_eval(struct cli *c, struct err *e)
     buf_init(&out, CLI_ANSWER_MAX);
     int rc = ask(c, "POST", cli_arg(c, 0), "eval", BYTES("{}"), &doc, &raw, e);
     const struct json *r = json_root(doc);
-    long long passed = json_i64(json_get(r, "passed"), 0), failed = json_i64(json_get(r, "failed"), 0);
+    long long passed = json_i64(json_get(r, "passed"), 0),
+              failed = json_i64(json_get(r, "failed"), 0);
     while (!rc && json_each(json_get(r, "cases"), &it, NULL, &one))
         tell_case(c, &out, one);
     (void)buf_fmt(&out, "%lld passed, %lld failed", passed, failed);

@@ -178,7 +178,8 @@ static int read_draft(const char *dir, struct project *p, struct err *e)
     if (!rc) {
         p->build = val_ref(val_get_cstr(p->draft, "build"));
         if (!val_is(p->build, JSON_OBJ))
-            rc = err_set(e, E_INVALID, "%s: /build: {\"run\":[...],\"wasm\":FILE} is missing", path);
+            rc =
+                err_set(e, E_INVALID, "%s: /build: {\"run\":[...],\"wasm\":FILE} is missing", path);
     }
     if (!rc && !(p->draft = val_del(p->draft, BYTES("build"))))
         rc = err_set(e, E_NOMEM, "out of memory");
@@ -198,8 +199,8 @@ static int compile(struct cli *c, const char *dir, struct project *p, struct err
     return rc ? rc : file_read(path, &p->code, e);
 }
 
-static int write_package(struct cli *c, const char *dir, const struct manifest *m, struct bytes code,
-                         char path[PATH_LEN], struct err *e)
+static int write_package(struct cli *c, const char *dir, const struct manifest *m,
+                         struct bytes code, char path[PATH_LEN], struct err *e)
 {
     const char *out = cli_option(c, "out");
     struct manifest_pack p = {.manifest = m->text, .code = code};
@@ -232,7 +233,8 @@ static int tell(struct cli *c, const char *path, const struct manifest *m)
     int rc = cli_print(c->json ? buf_bytes(&out) : bytes_of(path), stdout);
     buf_fini(&out);
     if (!c->json)
-        (void)fprintf(stderr, "%.*s, %s, signed by %.*s; `plexus tool add %s` puts it on the node\n",
+        (void)fprintf(stderr,
+                      "%.*s, %s, signed by %.*s; `plexus tool add %s` puts it on the node\n",
                       BYTES_FMT(m->urn), cli_size(m->code_bytes).s, BYTES_FMT(m->key), path);
     return rc;
 }
@@ -247,8 +249,8 @@ static int sign(struct cli *c, const struct project *p, struct manifest **ret, s
     int rc = key_of(c, &key, e);
     if (!rc && val_write(&draft, p->draft))
         rc = err_set(e, draft.failed, "capability.json is too long");
-    if (!rc && (rc = manifest_sign(&text, buf_bytes(&draft), buf_bytes(&p->code), bytes_of(who),
-                                   &key, e)))
+    if (!rc &&
+        (rc = manifest_sign(&text, buf_bytes(&draft), buf_bytes(&p->code), bytes_of(who), &key, e)))
         rc = err_wrap(e, "capability.json");
     if (!rc)
         rc = manifest_open(ret, buf_bytes(&text), MANIFEST_KNOWN, e);

@@ -6,19 +6,23 @@
 
 #define TYPE "application/json"
 #define COUNT                                                                                      \
-    "{\"name\":\"word-count\",\"title\":\"Count words\",\"description\":\"Counts the words of a "     \
-    "text.\\nAnd its lines.\",\"source\":\"capability\",\"urn\":\"urn:plexus:cap:local:word-count:"   \
-    "v1\",\"effects\":[\"idempotent\"],\"granted\":true,\"input\":{\"type\":\"object\"},\"output\":{"  \
-    "\"type\":\"object\"},\"permissions\":[\"only computes: no network, no files, no secrets\"],"    \
-    "\"signed\":true,\"key\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\",\"calls\":12,\"denied\":" \
+    "{\"name\":\"word-count\",\"title\":\"Count words\",\"description\":\"Counts the words of a "  \
+    "text.\\nAnd its "                                                                             \
+    "lines.\",\"source\":\"capability\",\"urn\":\"urn:plexus:cap:local:word-count:"                \
+    "v1\",\"effects\":[\"idempotent\"],\"granted\":true,\"input\":{\"type\":\"object\"},"          \
+    "\"output\":{"                                                                                 \
+    "\"type\":\"object\"},\"permissions\":[\"only computes: no network, no files, no secrets\"],"  \
+    "\"signed\":true,\"key\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\",\"calls\":12,"        \
+    "\"denied\":"                                                                                  \
     "0,\"errors\":1}"
 #define FETCH                                                                                      \
-    "{\"name\":\"fetch\",\"description\":\"Reads a page.\",\"source\":\"mcp:web\",\"effects\":["       \
-    "\"network\",\"reads\"],\"granted\":false,\"input\":{\"type\":\"object\"},\"permissions\":["       \
+    "{\"name\":\"fetch\",\"description\":\"Reads a page.\",\"source\":\"mcp:web\",\"effects\":["   \
+    "\"network\",\"reads\"],\"granted\":false,\"input\":{\"type\":\"object\"},\"permissions\":["   \
     "\"talks to any machine on the internet\"],\"refused\":\"nobody granted it\",\"calls\":0}"
 #define EVIDENCE                                                                                   \
-    "{\"urn\":\"urn:plexus:cap:local:word-count:v1\",\"passed\":1,\"failed\":1,\"cases\":[{\"name\":"  \
-    "\"two\",\"tool\":\"word-count\",\"passed\":true},{\"name\":\"\",\"tool\":\"word-count\","         \
+    "{\"urn\":\"urn:plexus:cap:local:word-count:v1\",\"passed\":1,\"failed\":1,\"cases\":[{"       \
+    "\"name\":"                                                                                    \
+    "\"two\",\"tool\":\"word-count\",\"passed\":true},{\"name\":\"\",\"tool\":\"word-count\","     \
     "\"passed\":false,\"why\":\"expected {\\\"words\\\":2}, got {\\\"words\\\":3}\"}]}"
 
 static const struct answer answers[] = {
@@ -26,7 +30,8 @@ static const struct answer answers[] = {
     {"GET", "/api/tools/word-count", 200, TYPE, COUNT, NULL},
     {"GET", "/api/tools/fetch", 200, TYPE, FETCH, NULL},
     {"POST", "/api/tools/word-count/call", 200, TYPE,
-     "{\"content\":[{\"type\":\"text\",\"text\":\"{\\\"words\\\":2}\"}],\"structured\":{\"words\":2},"
+     "{\"content\":[{\"type\":\"text\",\"text\":\"{\\\"words\\\":2}\"}],\"structured\":{\"words\":"
+     "2},"
      "\"is_error\":false,\"took_us\":40,\"memory_bytes\":131072}",
      "\"input\":{\"text\":\"a b\"}"},
     {"POST", "/api/tools/word-count/call", 200, TYPE,
@@ -70,7 +75,11 @@ static const struct test_case cases[] = {
     {{"tool", "call", "word-count", "{}", "-t", "soon"}, 65, NULL, NULL, "--timeout"},
     {{"tool", "call", "fetch"}, 77, NULL, NULL, "plexus tool grant fetch"},
     {{"tool", "call", "fetch", "--yes"}, 0, NULL, "one\n{\"type\":\"image\"", NULL},
-    {{"tool", "call", "word-count", "{\"text\":\"a b\"}", "--json"}, 0, NULL, "\"took_us\":40", NULL},
+    {{"tool", "call", "word-count", "{\"text\":\"a b\"}", "--json"},
+     0,
+     NULL,
+     "\"took_us\":40",
+     NULL},
     {{"tool", "grant", "fetch"}, 64, NULL, NULL, "talks to any machine on the internet"},
     {{"tool", "grant", "fetch", "host:a", "dir:/data=/usr/../usr", "secret:K=env:A", "-r", "tried",
       "--yes"},
@@ -109,7 +118,8 @@ static void go(const char *const *words, int code, struct buf *out, struct buf *
     buf_clear(err);
     int got = run(words, out, err);
     if (got != code)
-        fail_msg("%s %s: exit code %d\n%s%s", words[0], words[1], got, buf_cstr(out), buf_cstr(err));
+        fail_msg("%s %s: exit code %d\n%s%s", words[0], words[1], got, buf_cstr(out),
+                 buf_cstr(err));
 }
 
 static void check_package(const char *path)
@@ -158,9 +168,12 @@ static void test_project(void **state)
     go(new_c, 73, &out, &err); // never written over
     // Compiled by what its file says: here not by a compiler, which need not be on this machine.
     static const char draft[] =
-        "{\"build\":{\"run\":[\"sh\",\"-c\",\"printf 'hello\\\\n'; printf '\\\\000asm\\\\001\\\\000\\\\000"
-        "\\\\000' >x.wasm\"],\"wasm\":\"x.wasm\"},\"plexus_capability\":1,\"urn\":\"urn:plexus:cap:me:"
-        "mine:v1\",\"description\":\"d\",\"tools\":[{\"name\":\"mine\",\"description\":\"d\",\"input\":"
+        "{\"build\":{\"run\":[\"sh\",\"-c\",\"printf 'hello\\\\n'; printf "
+        "'\\\\000asm\\\\001\\\\000\\\\000"
+        "\\\\000' "
+        ">x.wasm\"],\"wasm\":\"x.wasm\"},\"plexus_capability\":1,\"urn\":\"urn:plexus:cap:me:"
+        "mine:v1\",\"description\":\"d\",\"tools\":[{\"name\":\"mine\",\"description\":\"d\","
+        "\"input\":"
         "{\"type\":\"object\"}}]}";
     put_file("capability.json", bytes_of(draft));
     go(build, 0, &out, &err);
@@ -180,10 +193,12 @@ static void test_project(void **state)
     } bad[] = {
         {"{}", "/build: {", 65},
         {"{\"build\":{\"run\":[\"false\"],\"wasm\":\"x.wasm\"}}", "false ended with 1", 65},
-        {"{\"build\":{\"run\":[\"no-such-program\"],\"wasm\":\"x.wasm\"}}", "no-such-program is not", 69},
+        {"{\"build\":{\"run\":[\"no-such-program\"],\"wasm\":\"x.wasm\"}}",
+         "no-such-program is not", 69},
         {"{\"build\":{\"run\":[],\"wasm\":\"x.wasm\"}}", "/build/run", 65},
         {"{\"build\":{\"run\":[\"true\"],\"wasm\":\"y.wasm\"}}", "y.wasm", 66},
-        {"{\"build\":{\"run\":[\"true\"],\"wasm\":\"x.wasm\"},\"urn\":\"x\"}", "capability.json: ", 76},
+        {"{\"build\":{\"run\":[\"true\"],\"wasm\":\"x.wasm\"},\"urn\":\"x\"}",
+         "capability.json: ", 76},
         {"{", "capability.json", 65},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

@@ -21,8 +21,11 @@ static void places(void **state)
     static const struct {
         const char *text, *why; // a part of the error
     } rows[] = {
-        {"", "the manifest"}, {"[]", "expected object"}, {"{\"a\":1,\"a\":2}", "the manifest"},
-        {"{" TOP "}", "tools"}, {"{" TOP ",\"tools\":[]}", "/tools"},
+        {"", "the manifest"},
+        {"[]", "expected object"},
+        {"{\"a\":1,\"a\":2}", "the manifest"},
+        {"{" TOP "}", "tools"},
+        {"{" TOP ",\"tools\":[]}", "/tools"},
         {"{" TOP ",\"tools\":[" RIG_TOOL "],\"colour\":1}", "colour"},
         {"{" TOP ",\"tools\":[" RIG_TOOL "," RIG_TOOL "]}",
          "/tools/1/name: there is a tool count already"},

@@ -1,5 +1,5 @@
-// template.c: the projects that `plexus tool new` begins with. In their texts @NAME@, @URN@ and @CRATE@
-// (the name as Rust has it in a file's) stand for what is asked for.
+// template.c: the projects that `plexus tool new` begins with. In their texts @NAME@, @URN@ and
+// @CRATE@ (the name as Rust has it in a file's) stand for what is asked for.
 // SPDX-License-Identifier: Apache-2.0
 #include "tool/tool_priv.h"
 

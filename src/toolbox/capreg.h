@@ -30,7 +30,7 @@ struct capreg_ops {
     int (*put)(struct capreg *g, const struct manifest_pack *pack, struct capreg_req *r,
                struct err *e);
     void (*cancel)(struct capreg *g, struct capreg_req *r); // done comes, E_CANCELLED
-    void (*free)(struct capreg *g);                         // nothing may run
+    void (*free)(struct capreg *g); // nothing may run
 };
 struct capreg {
     const struct capreg_ops *ops;
@@ -42,7 +42,7 @@ struct capreg_args {
     struct net *net;
     struct timers *timers;
     const char *ca_file; // for https: NULL: the system's
-    int64_t timeout_ms;  // of each request, 0: 60 s
+    int64_t timeout_ms; // of each request, 0: 60 s
 };
 int capreg_new(struct capreg **ret, const struct capreg_args *args, struct err *e); // E_INVALID
 void capreg_free(struct capreg *g);

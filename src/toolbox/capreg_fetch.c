@@ -1,5 +1,5 @@
-// capreg_fetch.c: one request to a registry: its answer measured before it is read, one deadline for
-// all of it. SPDX-License-Identifier: Apache-2.0
+// capreg_fetch.c: one request to a registry: its answer measured before it is read, one deadline
+// for all of it. SPDX-License-Identifier: Apache-2.0
 #include "toolbox/capreg_priv.h"
 
 #include <stdio.h>
@@ -36,8 +36,8 @@ static void fetch_free(struct capreg_fetch *f)
 static void finish(struct capreg_fetch *f)
 {
     if (!f->silent)
-        f->args.done(f->args.user, f->status, f->http, buf_bytes(&f->answer),
-                     bytes_of(f->location), f->status ? &f->e : NULL);
+        f->args.done(f->args.user, f->status, f->http, buf_bytes(&f->answer), bytes_of(f->location),
+                     f->status ? &f->e : NULL);
     fetch_free(f);
 }
 
@@ -45,8 +45,8 @@ static void finish(struct capreg_fetch *f)
 static void stop(struct capreg_fetch *f, int code, const char *why)
 {
     if (!f->status)
-        f->status = err_set(&f->e, code, "%.*s: %s",
-                            BYTES_FMT(bytes_first(buf_bytes(&f->url), 300)), why);
+        f->status =
+            err_set(&f->e, code, "%.*s: %s", BYTES_FMT(bytes_first(buf_bytes(&f->url), 300)), why);
     if (f->call)
         http_call_cancel(f->call);
 }

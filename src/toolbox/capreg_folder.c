@@ -73,8 +73,7 @@ static int row_get(const char *folder, struct bytes urn, struct json_doc **ret, 
     return rc;
 }
 
-static int row_put(const char *folder, struct bytes urn, const char *const hashes[4],
-                   struct err *e)
+static int row_put(const char *folder, struct bytes urn, const char *const hashes[4], struct err *e)
 {
     static const char *const keys[] = {"manifest", "code", "promotion", "evidence"};
     char path[CAPREG_PATH_MAX];
@@ -115,7 +114,8 @@ int capreg_folder_put(const char *folder, const struct manifest_pack *p, struct 
     const struct json *row = json_root(old);
     if (there && !bytes_is(json_str(json_get(row, "manifest")), sum)) {
         rc = err_set(e, E_CONFLICT,
-                     "%s is published with other bytes, and for good: give yours a new version", urn);
+                     "%s is published with other bytes, and for good: give yours a new version",
+                     urn);
         goto out;
     }
     for (size_t i = 0; !rc && i < 4; i++)
@@ -322,7 +322,8 @@ int capreg_folder_new(struct capreg **ret, const struct capreg_args *args, struc
     struct folder *f = mem_new(struct folder);
     if (!f)
         return err_set(e, E_NOMEM, "out of memory");
-    if (!path.n || path.p[0] != '/' || path.n > CAPREG_PATH_MAX - 300 || memchr(path.p, 0, path.n)) {
+    if (!path.n || path.p[0] != '/' || path.n > CAPREG_PATH_MAX - 300 ||
+        memchr(path.p, 0, path.n)) {
         mem_free(f);
         return err_set(e, E_INVALID, "%.*s: expected file:///FOLDER", BYTES_FMT(args->url));
     }

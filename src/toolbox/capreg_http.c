@@ -78,24 +78,20 @@ static int took(struct job *j, int http, struct bytes body)
     if (rc)
         return rc;
     switch (j->step) {
-    case MANIFEST:
-        return took_manifest(j, body);
+    case MANIFEST: return took_manifest(j, body);
     case CODE:
         rc = manifest_code_check(j->m, body, &j->e);
         if (!rc)
             rc = keep(j, body, &j->pack.code);
         return rc ? rc : ask(j, PROMOTION);
-    case PROMOTION:
-        rc = keep(j, body, &j->pack.promotion);
-        return rc ? rc : ask(j, EVIDENCE);
+    case PROMOTION: rc = keep(j, body, &j->pack.promotion); return rc ? rc : ask(j, EVIDENCE);
     case EVIDENCE:
         rc = keep(j, body, &j->pack.evidence);
         if (!rc)
             rc = capreg_check(&j->pack, bytes_of(j->urn), NULL, &j->e);
         return rc ? rc : 1;
     case PUBLISH:
-    default:
-        return 1;
+    default: return 1;
     }
 }
 
@@ -115,7 +111,7 @@ static void on_answer(void *user, int status, int http, struct bytes body, struc
 static int ask(struct job *j, enum step step)
 {
     static const char *const paths[] = {
-        [MANIFEST] = "/v1/caps/",       [CODE] = "/v1/blobs/", [PROMOTION] = "/v1/promotions/",
+        [MANIFEST] = "/v1/caps/",     [CODE] = "/v1/blobs/",  [PROMOTION] = "/v1/promotions/",
         [EVIDENCE] = "/v1/evidence/", [PUBLISH] = "/v1/caps",
     };
     struct bytes name = bytes_of(j->urn);
@@ -129,8 +125,8 @@ static int ask(struct job *j, enum step step)
     else if (step != MANIFEST)
         name = j->m->urn;
     j->step = step;
-    (void)snprintf(j->url, sizeof j->url, "%s%s%.*s", j->g->url,
-                   hash ? paths[CODE] : paths[step], BYTES_FMT(name));
+    (void)snprintf(j->url, sizeof j->url, "%s%s%.*s", j->g->url, hash ? paths[CODE] : paths[step],
+                   BYTES_FMT(name));
     struct capreg_fetch_args args = {.net = j->g->args.net,
                                      .timers = j->g->args.timers,
                                      .ca_file = j->g->args.ca_file,

@@ -1,6 +1,6 @@
-// capreg_oci.c: a registry of containers as one of capabilities (OCI distribution specification 1.1):
-// PREFIX/AUTHORITY/NAMESPACE/NAME is the repository, vN the tag, the manifest the artifact's config,
-// the code its first layer. SPDX-License-Identifier: Apache-2.0
+// capreg_oci.c: a registry of containers as one of capabilities (OCI distribution
+// specification 1.1): PREFIX/AUTHORITY/NAMESPACE/NAME is the repository, vN the tag, the manifest
+// the artifact's config, the code its first layer. SPDX-License-Identifier: Apache-2.0
 #include "toolbox/capreg_priv.h"
 
 #include "text/cloudevent.h"
@@ -94,18 +94,18 @@ static int ask(struct job *j, enum step step, const char *method, const char *ty
         buf_fini(&text);
         return err_set(&j->e, E_NOMEM, "out of memory");
     }
-    struct capreg_fetch_args args = {
-        .net = j->g->args.net,
-        .timers = j->g->args.timers,
-        .ca_file = j->g->args.ca_file,
-        .timeout_ms = j->g->args.timeout_ms,
-        .method = method,
-        .url = bytes_of(j->url),
-        .headers = bytes_of(headers),
-        .body = sends ? &text : NULL,
-        .answer_max = step == BLOB ? (size_t)j->bytes[j->part] : INDEX_MAX,
-        .done = on_answer,
-        .user = j};
+    struct capreg_fetch_args args = {.net = j->g->args.net,
+                                     .timers = j->g->args.timers,
+                                     .ca_file = j->g->args.ca_file,
+                                     .timeout_ms = j->g->args.timeout_ms,
+                                     .method = method,
+                                     .url = bytes_of(j->url),
+                                     .headers = bytes_of(headers),
+                                     .body = sends ? &text : NULL,
+                                     .answer_max =
+                                         step == BLOB ? (size_t)j->bytes[j->part] : INDEX_MAX,
+                                     .done = on_answer,
+                                     .user = j};
     int rc = capreg_fetch_start(&j->fetch, &args, &j->e);
     buf_fini(&text);
     return rc;
@@ -248,8 +248,7 @@ static int upload(struct job *j, struct bytes location)
     char url[URL_LEN - 128];
     size_t n = strlen(j->g->root);
     bool relative = location.n && location.p[0] == '/';
-    int len = snprintf(url, sizeof url, "%s%.*s", relative ? j->g->root : "",
-                       BYTES_FMT(location));
+    int len = snprintf(url, sizeof url, "%s%.*s", relative ? j->g->root : "", BYTES_FMT(location));
     if (!location.n || len >= (int)sizeof url)
         return err_set(&j->e, E_UPSTREAM, "%s does not say where the bytes go", j->url);
     if (strncmp(url, j->g->root, n) != 0 || url[n] != '/')
@@ -285,9 +284,7 @@ static int took(struct job *j, int http, struct bytes body, struct bytes locatio
     if (rc)
         return rc;
     switch (j->step) {
-    case INDEX:
-        rc = took_index(j, body);
-        return rc ? rc : ask_blob(j, MANIFEST);
+    case INDEX: rc = took_index(j, body); return rc ? rc : ask_blob(j, MANIFEST);
     case BLOB: return took_blob(j, body);
     case BEGIN: return upload(j, location);
     case UPLOAD: return begin(j, j->part + 1);

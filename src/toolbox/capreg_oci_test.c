@@ -72,8 +72,8 @@ static void next(struct rig *r)
     }
     enum what what = r->steps[r->at].what;
     r->req = (struct capreg_req){.done = done, .user = r};
-    r->pack = (struct manifest_pack){
-        .manifest = bytes_of(what == PUT_OTHER ? r->other : r->text), .code = rig_code()};
+    r->pack = (struct manifest_pack){.manifest = bytes_of(what == PUT_OTHER ? r->other : r->text),
+                                     .code = rig_code()};
     if (what == PUT_PROMOTED) {
         r->pack.promotion = bytes_of(r->event);
         r->pack.evidence = BYTES(EVIDENCE);
@@ -146,9 +146,12 @@ static const char *program;
 static void real(void **state)
 {
     static const struct step steps[] = {
-        {GET, NULL, E_NOTFOUND, "404"},       {PUT, NULL, 0, NULL},
-        {GET, NULL, 0, NULL},                 {PUT, NULL, 0, NULL}, // the same again
-        {PUT_OTHER, NULL, E_CONFLICT, "for good"}, {PUT_PROMOTED, NULL, 0, NULL},
+        {GET, NULL, E_NOTFOUND, "404"},
+        {PUT, NULL, 0, NULL},
+        {GET, NULL, 0, NULL},
+        {PUT, NULL, 0, NULL}, // the same again
+        {PUT_OTHER, NULL, E_CONFLICT, "for good"},
+        {PUT_PROMOTED, NULL, 0, NULL},
         {PUT, NULL, 0, NULL}, // and it stays promoted
         {GET, NULL, 0, NULL},
     };
@@ -157,10 +160,11 @@ static void real(void **state)
     struct rig r;
     (void)state;
     server_folder(&s);
-    (void)snprintf(conf, sizeof conf,
-                   "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: "
-                   "%s\nhttp:\n  addr: 127.0.0.1:%u\n",
-                   s.folder, s.port);
+    (void)snprintf(
+        conf, sizeof conf,
+        "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: "
+        "%s\nhttp:\n  addr: 127.0.0.1:%u\n",
+        s.folder, s.port);
     server_write(s.conf, conf);
     s.argv[0] = program;
     s.argv[1] = "serve";
@@ -177,8 +181,9 @@ static void real(void **state)
 #define HASH "93a44bbb96c751218e4c00d479e4c14358122a389acca16205b1e4d0dc5f9476" // of the code
 #define ZERO "0000000000000000000000000000000000000000000000000000000000000000"
 #define INDEX(config, type, digest, size)                                                          \
-    "{\"schemaVersion\":2,\"config\":{\"mediaType\":\"" config "\",\"digest\":\"sha256:" ZERO "\","   \
-    "\"size\":9},\"layers\":[{\"mediaType\":\"" type "\",\"digest\":\"" digest "\",\"size\":" size    \
+    "{\"schemaVersion\":2,\"config\":{\"mediaType\":\"" config "\",\"digest\":\"sha256:" ZERO      \
+    "\","                                                                                          \
+    "\"size\":9},\"layers\":[{\"mediaType\":\"" type "\",\"digest\":\"" digest "\",\"size\":" size \
     "}]}"
 #define OURS "application/vnd.plexus.capability.manifest.v1+json"
 
@@ -217,9 +222,11 @@ static void lies(void **state)
 {
     static const struct step steps[] = {
         {GET, "hello", E_MANIFEST, "not an OCI manifest"},
-        {GET, INDEX("application/vnd.oci.image.config.v1+json", "application/wasm", "sha256:" HASH, "8"),
+        {GET,
+         INDEX("application/vnd.oci.image.config.v1+json", "application/wasm", "sha256:" HASH, "8"),
          E_MANIFEST, "is no capability"},
-        {GET, INDEX(OURS, "application/x-tar", "sha256:" HASH, "8"), E_MANIFEST, "there is no code"},
+        {GET, INDEX(OURS, "application/x-tar", "sha256:" HASH, "8"), E_MANIFEST,
+         "there is no code"},
         {GET, INDEX(OURS, "application/wasm", "sha512:00", "8"), E_MANIFEST, "no SHA-256"},
         {GET, INDEX(OURS, "application/wasm", "sha256:" HASH, "0"), E_MANIFEST, "no size"},
         {GET, INDEX(OURS, "application/wasm", "sha256:" HASH, "99999999999"), E_TOOBIG, "larger"},

@@ -53,8 +53,8 @@ static void part_of(struct capreg_server *s, struct http_exchange *x, struct byt
     struct manifest_pack p;
     struct err e = {0};
     struct arena *a = arena_new(MANIFEST_PACK_MAX);
-    int rc = a ? capreg_folder_get(s->folder, urn, a, &p, &e)
-               : err_set(&e, E_NOMEM, "out of memory");
+    int rc =
+        a ? capreg_folder_get(s->folder, urn, a, &p, &e) : err_set(&e, E_NOMEM, "out of memory");
     struct bytes text = rc                  ? BYTES_NONE
                         : part == MANIFEST  ? p.manifest
                         : part == PROMOTION ? p.promotion
@@ -108,7 +108,8 @@ static void read_only(struct capreg_server *s, struct http_exchange *x)
     static const struct {
         const char *prefix;
         enum part part;
-    } parts[] = {{"/v1/caps/", MANIFEST}, {"/v1/promotions/", PROMOTION}, {"/v1/evidence/", EVIDENCE}};
+    } parts[] = {
+        {"/v1/caps/", MANIFEST}, {"/v1/promotions/", PROMOTION}, {"/v1/evidence/", EVIDENCE}};
     const struct http_head *h = http_request(x);
     struct buf name;
     bool found = true;
@@ -143,8 +144,8 @@ static void publish(struct capreg_server *s, struct http_exchange *x)
     struct buf out;
     struct arena *a = arena_new(MANIFEST_PACK_MAX);
     buf_init(&out, 1024);
-    int rc = a ? manifest_pack_open(&p, a, http_body(x), &e)
-               : err_set(&e, E_NOMEM, "out of memory");
+    int rc =
+        a ? manifest_pack_open(&p, a, http_body(x), &e) : err_set(&e, E_NOMEM, "out of memory");
     if (!rc)
         rc = capreg_check(&p, BYTES_NONE, s->args.publishers, &e);
     if (!rc)

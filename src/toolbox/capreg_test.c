@@ -1,5 +1,5 @@
-// capreg_test.c: registries over HTTP: a node's own server and the client, and servers that lie, are
-// slow, too large, or go in the middle. SPDX-License-Identifier: Apache-2.0
+// capreg_test.c: registries over HTTP: a node's own server and the client, and servers that lie,
+// are slow, too large, or go in the middle. SPDX-License-Identifier: Apache-2.0
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,8 +21,20 @@
 #define CLIENT_MS 15000
 #define QUICK_MS 200
 
-enum mood { GOOD, OTHER_CODE, LONG_CODE, HUGE_MANIFEST, GONE, SILENT, SLOW, NOISE, BROKEN, OTHER_URN,
-            UNSIGNED, REDIRECT };
+enum mood {
+    GOOD,
+    OTHER_CODE,
+    LONG_CODE,
+    HUGE_MANIFEST,
+    GONE,
+    SILENT,
+    SLOW,
+    NOISE,
+    BROKEN,
+    OTHER_URN,
+    UNSIGNED,
+    REDIRECT
+};
 
 struct step {
     const char *what; // urn to get; "put NAME" publishes
@@ -99,7 +111,8 @@ static void lie(struct rig *r, struct http_exchange *x)
         if (!code)
             break;
         http_reply(x, 200, NULL, BYTES_NONE,
-                   r->mood == OTHER_CODE ? BYTES("\0asm\2\0\0\0") : (struct bytes){huge, sizeof huge});
+                   r->mood == OTHER_CODE ? BYTES("\0asm\2\0\0\0")
+                                         : (struct bytes){huge, sizeof huge});
         return;
     case GONE: // the connection is cut in the middle of the answer
         if (!code)
@@ -117,12 +130,8 @@ static void lie(struct rig *r, struct http_exchange *x)
         http_begin(x, 200, NULL, BYTES_NONE, 100);
         (void)http_flush(x);
         return;
-    case NOISE:
-        http_reply(x, 200, "text/html", BYTES_NONE, BYTES("<html>hello</html>"));
-        return;
-    case BROKEN:
-        http_reply(x, 500, "text/plain", BYTES_NONE, BYTES("oops"));
-        return;
+    case NOISE: http_reply(x, 200, "text/html", BYTES_NONE, BYTES("<html>hello</html>")); return;
+    case BROKEN: http_reply(x, 500, "text/plain", BYTES_NONE, BYTES("oops")); return;
     case REDIRECT:
         http_reply(x, 302, NULL, BYTES("Location: http://169.254.169.254/\r\n"), BYTES_NONE);
         return;
@@ -133,8 +142,7 @@ static void lie(struct rig *r, struct http_exchange *x)
         http_reply(x, 200, "application/json", BYTES_NONE, bytes_of(r->packs[3]));
         return;
     case GOOD:
-    default:
-        break;
+    default: break;
     }
     capreg_server_request(r->registry, x);
 }
@@ -187,7 +195,7 @@ static void next(struct rig *r)
         loop_stop(r->loop);
         return;
     }
-    struct capreg *g = s->no_key                                  ? r->stranger
+    struct capreg *g = s->no_key                              ? r->stranger
                        : s->mood == SILENT || s->mood == SLOW ? r->quick
                                                               : r->client;
     r->mood = s->mood;
@@ -283,8 +291,8 @@ static void exchange(void **state)
         {"put 2", GOOD, E_CONFLICT, "for good", false},
         {"put 3", GOOD, E_SECURITY, "is not signed", false},
         {RIG_URN, GOOD, 0, RIG_URN, true},
-        {"sha256:0000000000000000000000000000000000000000000000000000000000000000", GOOD, E_NOTFOUND,
-         "nothing here has the hash", false},
+        {"sha256:0000000000000000000000000000000000000000000000000000000000000000", GOOD,
+         E_NOTFOUND, "nothing here has the hash", false},
         {"sha256:00", GOOD, E_INVALID, "64 hex digits", false},
         {"urn:x", GOOD, E_INVALID, "expected urn:AUTHORITY", false},
         {OTHER, GOOD, E_NOTFOUND, NULL, false},
@@ -365,8 +373,8 @@ static void folder(void **state)
 
 static void addresses(void **state)
 {
-    static const char *const bad[] = {"ftp://x", "", "file://relative", "http://", "http://x/?q=1",
-                                      "oci://"};
+    static const char *const bad[] = {"ftp://x",       "",      "file://relative", "http://",
+                                      "http://x/?q=1", "oci://"};
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct capreg *g = NULL;

@@ -15,7 +15,7 @@ struct caps;
 #define CAPS_MODULES_MAX 32 // compiled ones that are kept though nobody calls them
 
 struct caps_args {
-    const char *folder;      // "data/tools": made, 0700
+    const char *folder; // "data/tools": made, 0700
     struct sandbox *sandbox; // borrowed until caps_free
     struct timers *timers;
     int64_t (*wall_ms)(void *user); // NULL: the machine's
@@ -24,28 +24,29 @@ struct caps_args {
     // Whose signatures are taken (base64url keys, ended by NULL); NULL or none: anybody's.
     const char *const *publishers;
     uint64_t memory_bytes_max; // of a call, 0: the sandbox's own
-    int64_t time_ms_max;       // of a call, 0: the sandbox's own
-    struct capreg *registry;   // takes; NULL: there is none
+    int64_t time_ms_max; // of a call, 0: the sandbox's own
+    struct capreg *registry; // takes; NULL: there is none
     // A line of a guest's log; or NULL.
     void (*log)(void *user, struct bytes urn, int level, struct bytes line);
 };
 // Opens the folder's index: what is damaged in it is left out and counted (caps_stats), a last line
 // that a crash cut short is dropped. E_IO, E_PERM, E_NOSPACE, E_NOMEM.
 int caps_new(struct caps **ret, const struct caps_args *args, struct err *e);
-// Calls and operations that run end with E_CANCELLED before it returns. Before the sandbox is freed.
+// Calls and operations that run end with E_CANCELLED before it returns. Before the sandbox is
+// freed.
 void caps_free(struct caps *c);
 
-// The source: names as they were added; find and start also take a URN. E_FORBIDDEN: not granted and
-// not confirmed. What is confirmed but not granted gets the network it asks for, no folder, no
+// The source: names as they were added; find and start also take a URN. E_FORBIDDEN: not granted
+// and not confirmed. What is confirmed but not granted gets the network it asks for, no folder, no
 // secret. Structured answers fit the tool's schema, E_MANIFEST else; text begins with
 // "ManifestConformanceError", and names kind, URN and cause.
 struct tools *caps_tools(struct caps *c);
 
 struct caps_stats {
     size_t items, tools, modules, calls; // calls: running
-    size_t damaged;                      // lines of the index that were not readable
+    size_t damaged; // lines of the index that were not readable
     size_t waiting; // promotions and publications that did not go out yet
-    char why[256];  // why not
+    char why[256]; // why not
 };
 void caps_stats(const struct caps *c, struct caps_stats *ret);
 
@@ -90,13 +91,12 @@ int caps_eval(struct caps *c, struct bytes name, struct caps_req *r, struct err 
 int caps_promote(struct caps *c, struct bytes name, struct caps_req *r, struct err *e);
 // A flow that passed its evaluation, packed and published the same way. All copied.
 struct caps_flow {
-    struct bytes urn;            // of this document, for good
-    struct bytes document;       // its text
-    const struct val *evidence;  // what was run and what came: an object
-    uint64_t cases;              // all passed; at least one
+    struct bytes urn; // of this document, for good
+    struct bytes document; // its text
+    const struct val *evidence; // what was run and what came: an object
+    uint64_t cases; // all passed; at least one
 };
-int caps_promote_flow(struct caps *c, const struct caps_flow *f, struct caps_req *r,
-                      struct err *e);
+int caps_promote_flow(struct caps *c, const struct caps_flow *f, struct caps_req *r, struct err *e);
 void caps_cancel(struct caps *c, struct caps_req *r); // done comes, E_CANCELLED, unless it came
 
 #endif

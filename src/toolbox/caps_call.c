@@ -29,13 +29,20 @@ struct caps_call {
 };
 
 static const char *const kinds[] = {
-    [SANDBOX_OK] = "ok",           [SANDBOX_TRAP] = "trap",
-    [SANDBOX_EXIT] = "exit",       [SANDBOX_GUEST_ERROR] = "error",
-    [SANDBOX_TIMEOUT] = "timeout", [SANDBOX_MEMORY] = "memory",
-    [SANDBOX_FUEL] = "fuel",       [SANDBOX_OUTPUT] = "output",
-    [SANDBOX_STACK] = "stack",     [SANDBOX_HOST_CALLS] = "host calls",
-    [SANDBOX_EXPORT] = "export",   [SANDBOX_DENIED] = "denied",
-    [SANDBOX_HTTP] = "http",       [SANDBOX_VARS] = "vars",
+    [SANDBOX_OK] = "ok",
+    [SANDBOX_TRAP] = "trap",
+    [SANDBOX_EXIT] = "exit",
+    [SANDBOX_GUEST_ERROR] = "error",
+    [SANDBOX_TIMEOUT] = "timeout",
+    [SANDBOX_MEMORY] = "memory",
+    [SANDBOX_FUEL] = "fuel",
+    [SANDBOX_OUTPUT] = "output",
+    [SANDBOX_STACK] = "stack",
+    [SANDBOX_HOST_CALLS] = "host calls",
+    [SANDBOX_EXPORT] = "export",
+    [SANDBOX_DENIED] = "denied",
+    [SANDBOX_HTTP] = "http",
+    [SANDBOX_VARS] = "vars",
     [SANDBOX_CANCELLED] = "cancelled",
 };
 
@@ -74,8 +81,7 @@ static void call_free(struct caps_call *x)
     mem_free(x);
 }
 
-static void end(struct caps_call *x, int status, const struct tool_result *res,
-                const struct err *e)
+static void end(struct caps_call *x, int status, const struct tool_result *res, const struct err *e)
 {
     struct tool_req *r = x->c ? x->req : NULL;
     if (r)
@@ -166,8 +172,8 @@ static int ended(const struct caps_call *x, int status, enum sandbox_kind kind, 
         return err_set(e, E_TIMEOUT, "%.*s took longer than the caller gives it",
                        BYTES_FMT(x->item->m->urn));
     if (status == E_MANIFEST)
-        return nonconforming(e, x, (unsigned)kind < sizeof kinds / sizeof *kinds ? kinds[kind] : "?",
-                             text);
+        return nonconforming(
+            e, x, (unsigned)kind < sizeof kinds / sizeof *kinds ? kinds[kind] : "?", text);
     return err_set(e, status, "%.*s: %.*s", BYTES_FMT(x->item->m->urn),
                    BYTES_FMT(bytes_first(text, 600)));
 }
@@ -179,10 +185,9 @@ static void on_done(struct sandbox_call *sb, int status, struct bytes output,
     struct tool_result res = {.took_us = used ? used->took_us : 0,
                               .memory_bytes = used ? (uint64_t)used->pages * PAGE : 0};
     struct err e = {0};
-    int rc = status ? ended(x, status, kind, text, &res, &e)
-             : x->cancelled
-                 ? err_set(&e, E_CANCELLED, "cancelled")
-                 : result(x, output, &res, &e);
+    int rc = status         ? ended(x, status, kind, text, &res, &e)
+             : x->cancelled ? err_set(&e, E_CANCELLED, "cancelled")
+                            : result(x, output, &res, &e);
     struct val *content = res.content, *object = res.structured;
     end(x, rc, rc ? NULL : &res, rc ? &e : NULL);
     val_unref(content);
@@ -326,8 +331,8 @@ static int secret(struct val **config, struct bytes name, struct bytes where, st
     if (bytes_is(kind, "env")) {
         const char *v = getenv(rest.p); // the slice ends where its text does
         rc = v ? buf_str(&value, v)
-               : err_set(e, E_UNAVAILABLE, "the secret %.*s: %.*s is not set here",
-                         BYTES_FMT(name), BYTES_FMT(rest));
+               : err_set(e, E_UNAVAILABLE, "the secret %.*s: %.*s is not set here", BYTES_FMT(name),
+                         BYTES_FMT(rest));
     } else if ((rc = file_read(rest.p, &value, e))) {
         rc = err_wrap(e, "the secret %.*s", BYTES_FMT(name));
     }
@@ -392,15 +397,14 @@ static void take_limits(struct caps_call *x, int64_t timeout_ms)
     uint64_t memory = least(l->memory_bytes, args->memory_bytes_max);
     int64_t ms = (int64_t)least(l->time_ms, (uint64_t)args->time_ms_max);
     x->caller_time = timeout_ms != TIME_NEVER && timeout_ms > 0 && (!ms || timeout_ms < ms);
-    x->sb.limits =
-        (struct sandbox_limits){.pages = (uint32_t)((memory + PAGE - 1) / PAGE),
-                                .timeout_ms = x->caller_time ? timeout_ms : ms,
-                                .fuel = l->fuel,
-                                .output_bytes = (size_t)l->output_bytes,
-                                .http_bytes = (size_t)l->http_bytes,
-                                .vars_bytes = (size_t)l->vars_bytes,
-                                .log_lines = l->log_lines,
-                                .host_calls = l->host_calls};
+    x->sb.limits = (struct sandbox_limits){.pages = (uint32_t)((memory + PAGE - 1) / PAGE),
+                                           .timeout_ms = x->caller_time ? timeout_ms : ms,
+                                           .fuel = l->fuel,
+                                           .output_bytes = (size_t)l->output_bytes,
+                                           .http_bytes = (size_t)l->http_bytes,
+                                           .vars_bytes = (size_t)l->vars_bytes,
+                                           .log_lines = l->log_lines,
+                                           .host_calls = l->host_calls};
 }
 
 // What a guest keeps between calls stays with one caller, one label, one grant.

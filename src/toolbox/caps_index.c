@@ -130,8 +130,7 @@ static int take_add(struct caps *c, const struct json *v, struct err *e)
 static int take_permit(struct caps *c, const struct json *v, struct err *e)
 {
     struct val *permit = val_of_json(json_get(v, "permit"));
-    struct caps_item *item =
-        caps_item_of(c, json_str(json_get(json_get(v, "permit"), "urn")));
+    struct caps_item *item = caps_item_of(c, json_str(json_get(json_get(v, "permit"), "urn")));
     struct permit *p = NULL;
     int rc = !permit ? E_NOMEM : item ? permit_open(&p, permit, e) : E_NOTFOUND;
     if (!rc) {

@@ -1,5 +1,5 @@
-// caps_ops.c: what takes time: fetching from a registry, evaluation by the manifest's own cases, and
-// promotion of what passed them all. SPDX-License-Identifier: Apache-2.0
+// caps_ops.c: what takes time: fetching from a registry, evaluation by the manifest's own cases,
+// and promotion of what passed them all. SPDX-License-Identifier: Apache-2.0
 #include "toolbox/caps_priv.h"
 
 #include "base/file.h"
@@ -115,8 +115,7 @@ static void fetched(struct capreg_req *g, int status, const struct manifest_pack
     end(o, rc, res, &e);
 }
 
-int caps_fetch(struct caps *c, struct bytes urn, struct bytes as, struct caps_req *r,
-               struct err *e)
+int caps_fetch(struct caps *c, struct bytes urn, struct bytes as, struct caps_req *r, struct err *e)
 {
     struct capreg *g = c->args.registry;
     if (!g)
@@ -392,8 +391,7 @@ static int promote(struct op *o, const struct val *evidence, struct err *e)
     return rc;
 }
 
-int caps_promote_flow(struct caps *c, const struct caps_flow *f, struct caps_req *r,
-                      struct err *e)
+int caps_promote_flow(struct caps *c, const struct caps_flow *f, struct caps_req *r, struct err *e)
 {
     char hash[MANIFEST_HASH_LEN + 1];
     struct event v;
@@ -435,8 +433,8 @@ static void evaluated(struct op *o)
     int rc = evidence ? 0 : err_set(&e, E_NOMEM, "out of memory");
     if (!rc && o->promote && failed)
         rc = err_set(&e, E_MANIFEST,
-                     "%s: %zu of its %zu cases failed: `plexus tool eval %s` says which", o->item->as,
-                     failed, o->next, o->item->as);
+                     "%s: %zu of its %zu cases failed: `plexus tool eval %s` says which",
+                     o->item->as, failed, o->next, o->item->as);
     if (!rc && o->promote && !(rc = promote(o, evidence, &e))) {
         op_free(o); // the outbox answers
         val_unref(evidence);
@@ -482,8 +480,7 @@ static void step(struct timer *timer)
         return;
     }
     size_t at = 0;
-    while (tool.n && at + 1 < o->item->m->tool_count &&
-           !bytes_eq(o->item->m->tools[at].name, tool))
+    while (tool.n && at + 1 < o->item->m->tool_count && !bytes_eq(o->item->m->tools[at].name, tool))
         at++;
     struct tool_args args = {.name = bytes_of(o->item->tools[at].name),
                              .input = val_get_cstr(one, "input"),

@@ -12,7 +12,8 @@
 static struct world w;
 
 #define CASES                                                                                      \
-    ",\"cases\":[{\"name\":\"two\",\"input\":{\"text\":\"a b\"},\"output\":{\"n\":2}},{\"input\":{"    \
+    ",\"cases\":[{\"name\":\"two\",\"input\":{\"text\":\"a "                                       \
+    "b\"},\"output\":{\"n\":2}},{\"input\":{"                                                      \
     "\"text\":\"x\"},\"contains\":\"n\",\"schema\":{\"required\":[\"n\"]}}]"
 
 // ---- a registry that does what the test says ----------------------------------------------------
@@ -222,7 +223,8 @@ static void promotion(void **state)
     rig_pass(&w.clock, 900);
     assert_int_equal(w.done, 1);
     assert_int_equal(w.status, 0);
-    assert_non_null(strstr(w.res, "\"published\":false,\"waiting\":1,\"why\":\"the registry is away"));
+    assert_non_null(
+        strstr(w.res, "\"published\":false,\"waiting\":1,\"why\":\"the registry is away"));
     assert_int_equal(caps_promote(w.caps, BYTES("other"), world_req(&w), &e), 0);
     rig_pass(&w.clock, 900);
     assert_int_equal(waiting(), 2);
@@ -233,15 +235,13 @@ static void promotion(void **state)
     assert_int_equal(waiting(), 0);
     assert_string_equal(f.seen, "count other ");
     // What the registry has can be checked by anybody, and is a chain.
-    assert_int_equal(capreg_folder_get(f.folder, BYTES("urn:plexus:cap:text:count:v1"), a, &got,
-                                       &e),
-                     0);
+    assert_int_equal(
+        capreg_folder_get(f.folder, BYTES("urn:plexus:cap:text:count:v1"), a, &got, &e), 0);
     assert_int_equal(crystal_open(&first, got.promotion, &e), 0);
     assert_int_equal(first->cases, 2);
     assert_true(bytes_is(first->node, "theia"));
-    assert_int_equal(capreg_folder_get(f.folder, BYTES("urn:plexus:cap:text:other:v1"), a, &got,
-                                       &e),
-                     0);
+    assert_int_equal(
+        capreg_folder_get(f.folder, BYTES("urn:plexus:cap:text:other:v1"), a, &got, &e), 0);
     assert_int_equal(crystal_open(&second, got.promotion, &e), 0);
     assert_true(bytes_is(second->previous, first->id));
     assert_true(bytes_eq(second->key, first->key)); // the node's own, kept
@@ -359,9 +359,9 @@ static void without_registry(void **state)
     world_init(&w);
     world_open(&w);
     world_add(&w, "count", 1, "");
-    assert_int_equal(caps_fetch(w.caps, BYTES("urn:plexus:cap:a:b:v1"), BYTES_NONE, world_req(&w),
-                                &e),
-                     E_UNAVAILABLE);
+    assert_int_equal(
+        caps_fetch(w.caps, BYTES("urn:plexus:cap:a:b:v1"), BYTES_NONE, world_req(&w), &e),
+        E_UNAVAILABLE);
     assert_int_equal(publish("count"), 0);
     rig_pass(&w.clock, 10);
     assert_non_null(strstr(w.res, "no registry is named"));
@@ -394,9 +394,9 @@ static void fetch(void **state)
     rig_pass(&w.clock, 100);
     assert_non_null(strstr(w.res, "\"published\":true"));
     assert_int_equal(caps_remove(w.caps, BYTES("count"), &e), 0);
-    assert_int_equal(caps_fetch(w.caps, BYTES("urn:plexus:cap:text:count:v2"), BYTES_NONE,
-                                world_req(&w), &e),
-                     0);
+    assert_int_equal(
+        caps_fetch(w.caps, BYTES("urn:plexus:cap:text:count:v2"), BYTES_NONE, world_req(&w), &e),
+        0);
     rig_pass(&w.clock, 100);
     assert_int_equal(w.status, E_NOTFOUND);
     assert_int_equal(caps_fetch(w.caps, BYTES("urn:plexus:cap:text:count:v1"), BYTES("words"),
@@ -405,9 +405,9 @@ static void fetch(void **state)
     rig_pass(&w.clock, 100);
     assert_int_equal(w.status, 0);
     assert_non_null(strstr(w.res, "\"name\":\"words\""));
-    assert_int_equal(caps_fetch(w.caps, BYTES("urn:plexus:cap:text:count:v1"), BYTES_NONE,
-                                world_req(&w), &e),
-                     0);
+    assert_int_equal(
+        caps_fetch(w.caps, BYTES("urn:plexus:cap:text:count:v1"), BYTES_NONE, world_req(&w), &e),
+        0);
     caps_cancel(w.caps, &w.req);
     assert_int_equal(w.status, E_CANCELLED);
     // Somebody changes the code in the registry.
@@ -416,9 +416,9 @@ static void fetch(void **state)
     manifest_free(m);
     assert_int_equal(file_write_atomic(path, BYTES("\0asm\2\0\0\0"), 0600, &e), 0);
     assert_int_equal(caps_remove(w.caps, BYTES("words"), &e), 0);
-    assert_int_equal(caps_fetch(w.caps, BYTES("urn:plexus:cap:text:count:v1"), BYTES_NONE,
-                                world_req(&w), &e),
-                     0);
+    assert_int_equal(
+        caps_fetch(w.caps, BYTES("urn:plexus:cap:text:count:v1"), BYTES_NONE, world_req(&w), &e),
+        0);
     rig_pass(&w.clock, 100);
     assert_int_equal(w.status, E_IO);
     assert_non_null(strstr(w.why, "damaged"));
@@ -428,10 +428,10 @@ static void fetch(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(evaluation),       cmocka_unit_test(kinds_of_cases),
-        cmocka_unit_test(promotion),        cmocka_unit_test(flows),
-        cmocka_unit_test(order),
-        cmocka_unit_test(without_registry), cmocka_unit_test(fetch),
+        cmocka_unit_test(evaluation), cmocka_unit_test(kinds_of_cases),
+        cmocka_unit_test(promotion),  cmocka_unit_test(flows),
+        cmocka_unit_test(order),      cmocka_unit_test(without_registry),
+        cmocka_unit_test(fetch),
     };
     return cmocka_run_group_tests_name("caps ops", tests, NULL, NULL);
 }

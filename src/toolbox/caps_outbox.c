@@ -1,6 +1,7 @@
-// caps_outbox.c: what is to go to the registry: each a file of its own until the registry has it, in
-// order, one at a time; tried again after a while, and after a restart. The registry takes the same
-// bytes twice as once, so an answer that got lost does no harm. SPDX-License-Identifier: Apache-2.0
+// caps_outbox.c: what is to go to the registry: each a file of its own until the registry has it,
+// in order, one at a time; tried again after a while, and after a restart. The registry takes the
+// same bytes twice as once, so an answer that got lost does no harm. SPDX-License-Identifier:
+// Apache-2.0
 #include "toolbox/caps_priv.h"
 
 #include "base/file.h"
@@ -42,8 +43,7 @@ struct caps_outbox {
 static void path_of(const struct caps_outbox *o, const char *folder, uint64_t seq,
                     char path[CAPS_PATH_MAX])
 {
-    (void)snprintf(path, CAPS_PATH_MAX, "%s%s/%020llu", o->folder, folder,
-                   (unsigned long long)seq);
+    (void)snprintf(path, CAPS_PATH_MAX, "%s%s/%020llu", o->folder, folder, (unsigned long long)seq);
 }
 
 // ---- who waits ----------------------------------------------------------------------------------
@@ -130,8 +130,8 @@ static void refuse(struct caps_outbox *o, struct out_entry *en, const struct err
 // May come right without a new package: a registry that is away, full, or has another key by now.
 static bool may_come_right(int code)
 {
-    return err_info(code)->retry || code == E_UNAUTH || code == E_FORBIDDEN ||
-           code == E_NOTFOUND || code == E_CANCELLED;
+    return err_info(code)->retry || code == E_UNAUTH || code == E_FORBIDDEN || code == E_NOTFOUND ||
+           code == E_CANCELLED;
 }
 
 static void sent(struct capreg_req *req, int status, const struct manifest_pack *pack,

@@ -1,5 +1,5 @@
-// caps_rig.h: for the tests of capabilities: a sandbox that does what its script says, packages, and
-// a folder of their own. Included after cmocka.h. SPDX-License-Identifier: Apache-2.0
+// caps_rig.h: for the tests of capabilities: a sandbox that does what its script says, packages,
+// and a folder of their own. Included after cmocka.h. SPDX-License-Identifier: Apache-2.0
 #ifndef PLEXUS_TOOLBOX_CAPS_RIG_H
 #define PLEXUS_TOOLBOX_CAPS_RIG_H
 
@@ -144,10 +144,11 @@ static void box_init(struct box *b, struct timers *timers)
 static char *pack_text(const char *name, int version, const char *more, struct bytes code)
 {
     char draft[8192];
-    (void)snprintf(draft, sizeof draft,
-                   "{\"plexus_capability\":1,\"urn\":\"urn:plexus:cap:text:%s:v%d\",\"description\":"
-                   "\"Counts.\",\"tools\":[" RIG_TOOL "]%s}",
-                   name, version, more);
+    (void)snprintf(
+        draft, sizeof draft,
+        "{\"plexus_capability\":1,\"urn\":\"urn:plexus:cap:text:%s:v%d\",\"description\":"
+        "\"Counts.\",\"tools\":[" RIG_TOOL "]%s}",
+        name, version, more);
     return rig_signed(draft, code);
 }
 

@@ -10,8 +10,7 @@
 static_assert((int)MANIFEST_READS == TOOL_READS && (int)MANIFEST_WRITES == TOOL_WRITES &&
                   (int)MANIFEST_DESTROYS == TOOL_DESTROYS &&
                   (int)MANIFEST_NETWORK == TOOL_NETWORK && (int)MANIFEST_RUNS == TOOL_RUNS &&
-                  (int)MANIFEST_IDEMPOTENT == TOOL_IDEMPOTENT &&
-                  (int)MANIFEST_COSTS == TOOL_COSTS,
+                  (int)MANIFEST_IDEMPOTENT == TOOL_IDEMPOTENT && (int)MANIFEST_COSTS == TOOL_COSTS,
               "the effects of manifests are those of tools");
 
 int64_t caps_now(const struct caps *c)
@@ -279,8 +278,8 @@ int caps_new(struct caps **ret, const struct caps_args *args, struct err *e)
     c->urns = map_new(CAPS_ITEMS_MAX);
     c->bases = map_new(CAPS_ITEMS_MAX);
     int rc = c->names && c->urns && c->bases ? 0 : err_set(e, E_NOMEM, "out of memory");
-    if (!rc && (size_t)snprintf(c->folder, sizeof c->folder, "%s", args->folder) >=
-                   sizeof c->folder)
+    if (!rc &&
+        (size_t)snprintf(c->folder, sizeof c->folder, "%s", args->folder) >= sizeof c->folder)
         rc = err_set(e, E_INVALID, "%.100s...: the path is too long", args->folder);
     if (!rc)
         rc = caps_index_open(c, e);

@@ -38,8 +38,9 @@ static const char *names(void)
 }
 
 #define TWO                                                                                        \
-    "{\"plexus_capability\":1,\"urn\":\"urn:plexus:cap:a:two:v1\",\"description\":\"d\",\"tools\":["  \
-    "{\"name\":\"z\",\"description\":\"d\",\"input\":{\"type\":\"object\"}},{\"name\":\"b\","         \
+    "{\"plexus_capability\":1,\"urn\":\"urn:plexus:cap:a:two:v1\",\"description\":\"d\","          \
+    "\"tools\":["                                                                                  \
+    "{\"name\":\"z\",\"description\":\"d\",\"input\":{\"type\":\"object\"}},{\"name\":\"b\","      \
     "\"description\":\"d\",\"input\":{\"type\":\"object\"},\"function\":\"absent\"}]}"
 
 // Versions live side by side; a name that is taken gets its version.
@@ -259,7 +260,7 @@ static void cancels(void **state)
 // ---- grants -------------------------------------------------------------------------------------
 
 #define ASKS                                                                                       \
-    ",\"permissions\":{\"hosts\":[\"a.example.org\"],\"dirs\":[{\"path\":\"/data\"}],\"config\":["   \
+    ",\"permissions\":{\"hosts\":[\"a.example.org\"],\"dirs\":[{\"path\":\"/data\"}],\"config\":[" \
     "{\"name\":\"unit\"}],\"secrets\":[{\"name\":\"KEY\"}]}"
 
 static void grants(void **state)
@@ -285,12 +286,10 @@ static void grants(void **state)
     assert_string_equal(w.box.hosts, "a.example.org ");
     assert_string_equal(w.box.dirs, "");
     assert_string_equal(w.box.config, "");
-    assert_int_equal(caps_grant(w.caps, BYTES("count"), NULL, 0, BYTES("ann"), BYTES_NONE, NULL,
-                                &e),
-                     E_INVALID);
-    assert_int_equal(caps_grant(w.caps, BYTES("count"), items, 4, BYTES("ann"), BYTES("tried"),
-                                &res, &e),
-                     0);
+    assert_int_equal(
+        caps_grant(w.caps, BYTES("count"), NULL, 0, BYTES("ann"), BYTES_NONE, NULL, &e), E_INVALID);
+    assert_int_equal(
+        caps_grant(w.caps, BYTES("count"), items, 4, BYTES("ann"), BYTES("tried"), &res, &e), 0);
     assert_true(val_bool_of(val_get_cstr(res, "granted"), false));
     val_unref(res);
     assert_int_equal(unsetenv("CAPS_TEST_KEY"), 0);
@@ -346,7 +345,8 @@ static void damage(void **state)
     size_t whole = text.n;
     // A crash in the middle of a line: what was there before stays, the rest is gone.
     for (size_t cut = 1; cut < 120; cut += 7) {
-        (void)buf_str(&text, "0123456789abcdef {\"op\":\"rm\",\"urn\":\"urn:plexus:cap:text:count:v1\"}");
+        (void)buf_str(&text,
+                      "0123456789abcdef {\"op\":\"rm\",\"urn\":\"urn:plexus:cap:text:count:v1\"}");
         text.n = whole + (cut < text.n - whole ? cut : text.n - whole);
         assert_int_equal(file_write_atomic(path, buf_bytes(&text), 0600, &e), 0);
         world_open(&w);
