@@ -18,7 +18,7 @@ def run(argv, env=None, timeout=120):
     done = subprocess.run(argv, env=dict(os.environ, **(env or {})), stdin=subprocess.DEVNULL,
                           capture_output=True, text=True, timeout=timeout)
     assert done.returncode == 0, (argv[:3], done.returncode, done.stdout[-2000:], done.stderr[-4000:])
-    print(done.stdout, end="")
+    print(done.stdout if len(done.stdout) < 2000 else f"{len(done.stdout)} bytes", end="\n" if len(done.stdout) >= 2000 else "")
     return done.stdout
 
 
