@@ -148,7 +148,7 @@ export PLEXUS_NODE_JS = $(NODE)
 export SCHEMAS_DIR = $(TEST_PYTHONPATH)/jsonschema_specifications/schemas
 include tests/guests/guests.mk
 INTEGRATION = 'tests/*/*_test.py' 'tests/*/*_test.sh'
-NEEDED := build/suite build/tests/scripted build/tests/mcp_server $(GUESTS)
+NEEDED := build/suite build/tests/scripted build/tests/mcp_server build/tests/mcp_client $(GUESTS)
 
 check: build/test.mk ## format, rooms' law, generated docs, build, unit tests (a minute)
 	@$(MAKE) -j$(JOBS) MODE=plain programs $(NEEDED) $(O:build/$(MODE)%=build/plain%)/plexus format docs-check

@@ -227,7 +227,13 @@ int node_tools_open(struct node *n, struct err *e)
                                e);
     if (status == 0)
         status = open_own(t, e);
-    return status == 0 ? open_prims(t, e) : status;
+    if (status == 0)
+        status = open_prims(t, e);
+    if (status == 0)
+        status = node_tool_loops_open(t, e);
+    if (status == 0)
+        node_flows_tools(n, tools_all_tools(t->all));
+    return status;
 }
 
 void node_tools_models(struct node *n)
@@ -248,6 +254,9 @@ void node_tools_close(struct node *n)
     if (!t || t->closing)
         return;
     t->closing = true;
+    node_flows_tools(n, NULL);
+    tools_loops_free(t->loops);
+    t->loops = NULL;
     tools_all_free(t->all); // what runs ends with E_CANCELLED
     t->all = NULL;
     prims_free(t->prims);
@@ -264,6 +273,7 @@ void node_tools_free(struct node *n)
     struct node_tools *t = n->tools;
     if (!t)
         return;
+    tools_loops_free(t->loops);
     tools_all_free(t->all);
     prims_free(t->prims);
     node_tool_models_free(t->models);
