@@ -1,6 +1,6 @@
 // cli_mcp.c: plexus mcp: the node's MCP server on standard input and output, for clients that start
-// a program (MCP, "stdio"): each line goes as one POST to the node's /mcp, what comes back is a line
-// again. Sessions, header fields and streams that are taken up again are this side's matter.
+// a program (MCP, "stdio"): each line goes as one POST to the node's /mcp, what comes back is a
+// line again. Sessions, header fields and streams that are taken up again are this side's matter.
 // SPDX-License-Identifier: Apache-2.0
 #include "base/alloc.h"
 #include "base/list.h"
@@ -40,7 +40,7 @@ struct post { // a message on its way to the node, and what comes back
     struct bridge *b;
     struct http_call *call;
     struct buf text, lines; // the message; header lines
-    struct val *id;         // of a request; NULL else
+    struct val *id; // of a request; NULL else
     struct sse_parser sse;
     struct buf body, last_id; // an answer that is no stream; what to come back with
     struct timer again;
@@ -355,7 +355,7 @@ static void post_start(struct post *p)
                               "Accept: application/json, text/event-stream\r\n");
         (void)buf_put(&lines, buf_bytes(&p->lines));
     }
-    struct http_call_args args = {.method = get                    ? BYTES("GET")
+    struct http_call_args args = {.method = get                   ? BYTES("GET")
                                             : p->kind == POST_BYE ? BYTES("DELETE")
                                                                   : BYTES("POST"),
                                   .target = BYTES("/mcp"),
@@ -390,10 +390,9 @@ static void modern_lines(struct post *p, const struct jsonrpc *m, const struct v
 {
     enum mcp_rev rev;
     struct bytes text = val_bytes(version);
-    struct val *schema =
-        bytes_is(m->method, "tools/call")
-            ? val_get(p->b->marked, val_bytes(val_get_cstr(m->params, "name")))
-            : NULL;
+    struct val *schema = bytes_is(m->method, "tools/call")
+                             ? val_get(p->b->marked, val_bytes(val_get_cstr(m->params, "name")))
+                             : NULL;
     p->modern = true;
     if (mcp_rev_of(text, &rev)) {
         (void)mcp_headers(&p->lines, rev, m->method, m->params, schema);
@@ -413,8 +412,7 @@ static bool cancelled_here(struct bridge *b, const struct jsonrpc *m)
     const struct val *id = val_get_cstr(m->params, "requestId");
     if (!bytes_is(m->method, "notifications/cancelled") || !id)
         return false;
-    list_each(it, &b->posts)
-    {
+    list_each (it, &b->posts) {
         struct post *p = container_of(it, struct post, link);
         if (!p->modern || !p->id || !val_equal(p->id, id))
             continue;
@@ -472,8 +470,7 @@ static void send_line(struct bridge *b, struct bytes line)
 
 static void end_all(struct bridge *b)
 {
-    list_each_safe(it, &b->posts)
-    {
+    list_each_safe (it, &b->posts) {
         struct post *p = container_of(it, struct post, link);
         p->cancelled = true;
         if (p->call)
@@ -508,8 +505,7 @@ static void on_last(struct timer *t)
 
 static bool waits(const struct bridge *b)
 {
-    list_each(it, &b->posts)
-    {
+    list_each (it, &b->posts) {
         const struct post *p = container_of(it, struct post, link);
         if (p->kind == POST_MESSAGE && p->id)
             return true;
