@@ -50,7 +50,8 @@ static struct label label_or(const struct node *n, struct bytes text, struct lab
     return text.n && label_parse_known(n->label_names, text, &l, NULL) == 0 ? l : fallback;
 }
 
-// What goes in must be let out where the tool reaches; what comes back must be the caller's to know.
+// What goes in must be let out where the tool reaches; what comes back must be the caller's to
+// know.
 static int crossing(void *user, const struct tool_about *a, const struct tool_caller *c,
                     struct err *e)
 {
@@ -159,6 +160,10 @@ static int open_own(struct node_tools *t, struct err *e)
     if (status == 0)
         status = add_source(t, t->flows, e);
     if (status == 0)
+        status = node_tool_prims_new(t->node, &t->prims, e);
+    if (status == 0 && t->prims)
+        status = add_source(t, prims_tools(t->prims), e);
+    if (status == 0)
         node_tool_flows_changed(t->flows);
     return status;
 }
@@ -209,6 +214,8 @@ void node_tools_close(struct node *n)
     t->closing = true;
     tools_all_free(t->all); // what runs ends with E_CANCELLED
     t->all = NULL;
+    prims_free(t->prims);
+    t->prims = NULL;
 }
 
 bool node_tools_ended(const struct node *n)
@@ -222,6 +229,7 @@ void node_tools_free(struct node *n)
     if (!t)
         return;
     tools_all_free(t->all);
+    prims_free(t->prims);
     node_tool_models_free(t->models);
     node_tool_flows_free(t->flows);
     val_unref(t->grants);

@@ -55,9 +55,9 @@ int node_grants_set(struct node_tools *t, struct bytes name, bool on, struct byt
     char at[TIME_TEXT_LEN + 1];
     time_text(time_wall_ms(), at);
     if (on)
-        fresh = val_put(val_ref(old), name,
-                        val_put_cstr(val_put_cstr(val_obj(), "by", val_str(by)), "at",
-                                     val_cstr(at)));
+        fresh =
+            val_put(val_ref(old), name,
+                    val_put_cstr(val_put_cstr(val_obj(), "by", val_str(by)), "at", val_cstr(at)));
     else
         fresh = val_del(val_ref(old), name);
     if (!fresh) {

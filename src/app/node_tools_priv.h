@@ -5,12 +5,14 @@
 
 #include "app/node_priv.h"
 #include "port/tool.h"
+#include "prims/prims.h"
 #include "toolbox/tools_all.h"
 
 struct node_tools {
     struct node *node;
     struct tools_all *all;
     struct tools *models, *flows; // of the node itself
+    struct prims *prims;          // NULL: no folder is granted
     struct val *grants;           // name → {"by","at"}: what persons allowed, beside the config
     char grants_path[4200];
     bool closing;
@@ -44,6 +46,9 @@ void node_tool_models_free(struct tools *t);
 int node_tool_flows_new(struct node *n, struct tools **ret, struct err *e);
 void node_tool_flows_changed(struct tools *t);
 void node_tool_flows_free(struct tools *t);
+
+// node_tool_prims.c: the primitives on the configured folders; leaves NULL where there is none.
+int node_tool_prims_new(struct node *n, struct prims **ret, struct err *e);
 
 // "prefix__a__b" with what no name may have as "_"; false: too long.
 bool node_tool_name(char out[TOOL_NAME_MAX + 1], const char *prefix, struct bytes a,

@@ -1,4 +1,5 @@
-// diff.c: unified diffs into hunks: old lines, new lines, and where. SPDX-License-Identifier: Apache-2.0
+// diff.c: unified diffs into hunks: old lines, new lines, and where. SPDX-License-Identifier:
+// Apache-2.0
 #include "base/alloc.h"
 #include "prims/diff_priv.h"
 
@@ -183,7 +184,8 @@ int diff_parse(struct diff *ret, struct bytes text, struct err *e)
     buf_init(&r.new_text, text.n + 16);
     int rc = read_hunks(&d, &r);
     if (rc == 0 && d.n == 0)
-        rc = err_set(e, E_INVALID, "the diff has no hunk: a line \"@@ -LINE,COUNT +LINE,COUNT @@\"");
+        rc =
+            err_set(e, E_INVALID, "the diff has no hunk: a line \"@@ -LINE,COUNT +LINE,COUNT @@\"");
     buf_fini(&r.old_text);
     buf_fini(&r.new_text);
     if (rc < 0)

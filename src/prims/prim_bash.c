@@ -95,14 +95,15 @@ static const char *shell(void)
 static void become(const struct prim *p, int dir, int out, int err)
 {
     const char *command = prim_arg_text(p, "command", "");
-    char *argv[] = {(char *)(uintptr_t)shell(), (char *)(uintptr_t)"-c",
-                    (char *)(uintptr_t)command, NULL};
+    char *argv[] = {(char *)(uintptr_t)shell(), (char *)(uintptr_t)"-c", (char *)(uintptr_t)command,
+                    NULL};
     int none = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (none < 0) // where there is no /dev of its own and none is granted
         (void)close(0);
     if (fchdir(dir) < 0 || (none >= 0 && dup2(none, 0) < 0) || dup2(out, 1) < 0 || dup2(err, 2) < 0)
         _exit(126);
     (void)setpgid(0, 0);
+    (void)signal(SIGXFSZ, SIG_DFL);
     (void)execv(argv[0], argv);
     (void)dprintf(2, "%s: %s\n", argv[0], strerror(errno));
     _exit(127);
@@ -230,8 +231,7 @@ static void put_end(struct prim *p, const struct command *c)
     int code = by_signal ? 128 + WTERMSIG(c->status) : WEXITSTATUS(c->status);
     json_w_i64(&p->w, "exit_code", code);
     json_w_bool(&p->w, "timed_out", c->late);
-    json_w_bool(&p->w, "truncated",
-                c->out.all > 2 * c->out.half || c->err.all > 2 * c->err.half);
+    json_w_bool(&p->w, "truncated", c->out.all > 2 * c->out.half || c->err.all > 2 * c->err.half);
     if (c->late)
         buf_fmt(&p->text, "[ended after %lld s, the time limit]\n",
                 (long long)(p->timeout_ms + 500) / 1000);

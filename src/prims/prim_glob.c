@@ -1,4 +1,5 @@
-// prim_glob.c: patterns of names, as shells and editors have them. SPDX-License-Identifier: Apache-2.0
+// prim_glob.c: patterns of names, as shells and editors have them. SPDX-License-Identifier:
+// Apache-2.0
 #include "prims/prims_priv.h"
 
 #include <string.h>
@@ -25,7 +26,7 @@ static const char *class_of(const char *p, char c, bool *ret_hit)
     }
     if (*at != ']')
         return NULL;
-    *ret_hit = hit != not&&c != '/';
+    *ret_hit = hit != not && c != '/';
     return at + 1;
 }
 

@@ -156,8 +156,7 @@ static int walk_folder(struct walk *w, int fd, unsigned depth, struct err *e)
     for (size_t i = 0; i < v.n && rc == 0 && !enough(w); i++) {
         struct stat st;
         size_t n = strlen(v.name[i]), before = w->length;
-        if (fstatat(fd, v.name[i], &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-            before + n + 2 > sizeof w->path)
+        if (fstatat(fd, v.name[i], &st, AT_SYMLINK_NOFOLLOW) < 0 || before + n + 2 > sizeof w->path)
             continue;
         memcpy(w->path + before, v.name[i], n + 1);
         w->length += n;
@@ -187,8 +186,8 @@ static void say_end(struct walk *w, const char *what)
     if (w->found == 0)
         buf_fmt(&p->text, "no %s\n", what);
     if (w->cut)
-        buf_fmt(&p->text, "[cut after %llu %s: narrow the search]\n",
-                (unsigned long long)w->found, what);
+        buf_fmt(&p->text, "[cut after %llu %s: narrow the search]\n", (unsigned long long)w->found,
+                what);
 }
 
 static int found_name(struct walk *w, int dir, const char *name, struct err *e)

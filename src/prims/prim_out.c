@@ -70,8 +70,8 @@ int prim_out_open(struct prim_out *out, const struct prim *p, struct prim_place 
         return rc;
     rng_bytes(&id, sizeof id);
     (void)snprintf(out->temp, sizeof out->temp, ".plexus-%016llx.tmp", (unsigned long long)id);
-    out->fd = openat(out->dir, out->temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                     0666);
+    out->fd =
+        openat(out->dir, out->temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (out->fd < 0) {
         rc = err_errno(e, errno, "%s", at->full);
         out->temp[0] = 0;

@@ -33,8 +33,7 @@ const char *prim_image_type(struct bytes head)
 
 void prim_base64(struct buf *out, struct bytes data)
 {
-    static const char digits[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     const unsigned char *p = (const unsigned char *)data.p;
     for (size_t i = 0; i < data.n; i += 3) {
         size_t left = data.n - i;
@@ -110,7 +109,8 @@ static int read_bytes(struct prim *p, const struct source *s, struct err *e)
         got.n = whole;
         buf_put(&p->text, got);
     } else {
-        got.n = got.n / 4 * 3; // base64 is longer
+        if (got.n > p->output_bytes / 4 * 3) // base64 is longer
+            got.n = p->output_bytes / 4 * 3;
         prim_base64(&p->text, got);
     }
     uint64_t end = from + got.n;
@@ -129,10 +129,10 @@ static int read_bytes(struct prim *p, const struct source *s, struct err *e)
 
 struct lines {
     uint64_t from, most; // lines from 1
-    uint64_t line;       // the one at hand
-    uint64_t shown;      // whole lines
-    uint64_t next_byte;  // after what is shown
-    bool full, cut;      // the bound is reached; in the middle of a line
+    uint64_t line; // the one at hand
+    uint64_t shown; // whole lines
+    uint64_t next_byte; // after what is shown
+    bool full, cut; // the bound is reached; in the middle of a line
 };
 
 // One line or a part of one; end: its line end is with it.
@@ -195,14 +195,15 @@ static void say_lines(struct prim *p, const struct source *s, const struct lines
     if (p->text.n > 0 && !bytes_is_utf8(buf_bytes(&p->text)))
         json_w_cstr(&p->w, "note", "not all of it is UTF-8: what is not is shown as U+FFFD");
     if (l->cut)
-        buf_fmt(&p->text,
-                "\n\n[line %llu is longer than %u bytes and cut here; go on with offset_bytes %llu]",
-                (unsigned long long)l->from, (unsigned)p->output_bytes,
-                (unsigned long long)l->next_byte);
+        buf_fmt(
+            &p->text,
+            "\n\n[line %llu is longer than %u bytes and cut here; go on with offset_bytes %llu]",
+            (unsigned long long)l->from, (unsigned)p->output_bytes,
+            (unsigned long long)l->next_byte);
     else if (more && l->shown > 0)
         buf_fmt(&p->text, "\n[lines %llu to %llu of a file of %llu bytes; go on with offset %llu]",
-                (unsigned long long)l->from, (unsigned long long)last,
-                (unsigned long long)s->size, (unsigned long long)last + 1);
+                (unsigned long long)l->from, (unsigned long long)last, (unsigned long long)s->size,
+                (unsigned long long)last + 1);
 }
 
 static int read_lines(struct prim *p, const struct source *s, struct err *e)

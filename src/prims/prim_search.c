@@ -40,8 +40,7 @@ static uint64_t newlines(const char *from, const char *to)
 }
 
 // A hunk is whole lines.
-static bool is_lines(const struct edits *x, const struct window *w, const struct edit *d,
-                     size_t at)
+static bool is_lines(const struct edits *x, const struct window *w, const struct edit *d, size_t at)
 {
     bool starts = at == 0 ? w->starts_line : w->p[at - 1] == '\n';
     bool ends = d->old.p[d->old.n - 1] == '\n' || w->at + at + d->old.n == x->size;
@@ -88,8 +87,8 @@ static int search_lines(struct edits *x, const struct window *w, size_t until, s
             bool begins = at == w->p ? w->starts_line : at[-1] == '\n';
             if (begins && line == d->first && d->found == 0 &&
                 (at < end || w->at + until == x->size)) {
-                int rc = add_place(x, (struct edit_place){w->at + (size_t)(at - w->p), line, 0, i},
-                                   e);
+                int rc =
+                    add_place(x, (struct edit_place){w->at + (size_t)(at - w->p), line, 0, i}, e);
                 if (rc < 0)
                     return rc;
                 d->found = 1;
@@ -150,12 +149,13 @@ static int search(struct edits *x, struct window *w, size_t overlap, struct err 
         int rc = search_window(x, w, until, e);
         if (rc < 0)
             return rc;
-        x->lines += newlines(w->p, w->p + until);
+        uint64_t passed = newlines(w->p, w->p + until);
+        x->lines += passed;
         if (w->last) {
             x->open_end = w->n > 0 && w->p[w->n - 1] != '\n';
             return 0;
         }
-        w->line += newlines(w->p, w->p + until);
+        w->line += passed;
         w->starts_line = w->p[until - 1] == '\n';
         w->at += until;
         memmove(w->p, w->p + until, w->n - until);

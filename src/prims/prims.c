@@ -37,8 +37,8 @@ static void call_free(struct call *c)
 
 static struct val *text_content(struct bytes text)
 {
-    struct val *block = val_put_cstr(val_put_cstr(val_obj(), "type", val_cstr("text")), "text",
-                                     val_str(text));
+    struct val *block =
+        val_put_cstr(val_put_cstr(val_obj(), "type", val_cstr("text")), "text", val_str(text));
     return val_push(val_arr(), block);
 }
 
@@ -68,8 +68,8 @@ static int take_answer(const struct call *c, struct tool_result *res, struct val
 {
     int rc = val_parse(ret_all, buf_bytes(&c->out), e);
     if (rc < 0)
-        return rc == E_NOMEM ? rc : err_set(e, E_MANIFEST, "%s answered no JSON",
-                                            c->row->row->name);
+        return rc == E_NOMEM ? rc
+                             : err_set(e, E_MANIFEST, "%s answered no JSON", c->row->row->name);
     res->content = val_ref(val_get_cstr(*ret_all, "content"));
     res->structured = val_ref(val_get_cstr(*ret_all, "structured"));
     res->is_error = val_bool_of(val_get_cstr(*ret_all, "is_error"), true);
@@ -148,7 +148,8 @@ static int call_run(struct call *c, struct err *e)
     struct prims *p = c->p;
     bool shell = c->row->row->effects & TOOL_RUNS;
     struct proc_args args = {.on_bytes = on_bytes, .on_exit = on_exit_, .user = c};
-    int rc = prims_spawn(p, shell ? &p->shell_words : &p->bare_words, "_prim", shell, &args, &c->proc, e);
+    int rc = prims_spawn(p, shell ? &p->shell_words : &p->bare_words, "_prim", shell, &args,
+                         &c->proc, e);
     if (rc < 0)
         return rc;
     list_del(&c->link);
@@ -304,7 +305,7 @@ static void about(const struct prims *p, const struct tool_row *row, struct tool
         .source = BYTES("primitive"),
         .label = bytes_of(p->a.label),
         .effects = row->row->effects | (net ? TOOL_NETWORK : 0u),
-        .granted = true, // a person wrote the folders into the configuration
+        .granted = false, // that is for whoever lists it: the folders alone allow reading
     };
 }
 

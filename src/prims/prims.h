@@ -18,23 +18,23 @@ struct prims_args { // copied
     const struct jail_folder *folder;
     size_t folders;
     const char *const *env; // "K=V" for bash, NULL-terminated, beside PATH and the like; or NULL
-    bool bash;              // is it offered
-    bool require;           // all layers of the sandbox or no call (else what the kernel has)
-    bool network;           // for bash; else only a loopback of its own
-    const uint16_t *port;   // with network: TCP ports that may be called; none: any
+    bool bash; // is it offered
+    bool require; // all layers of the sandbox or no call (else what the kernel has)
+    bool network; // for bash; else only a loopback of its own
+    const uint16_t *port; // with network: TCP ports that may be called; none: any
     size_t ports;
     const char *label; // of all answers, or NULL
     // Limits; 0: the default.
-    uint32_t output_bytes;  // of text in an answer: 65536 (at least 1024, at most 1 MiB)
-    uint64_t memory_bytes;  // of one call, bash with all it starts: 1 GiB
-    uint64_t tmp_bytes;     // of bash's /tmp: 64 MiB
-    uint64_t file_bytes;    // largest file written: 4 GiB
-    uint64_t disk_bytes;    // that bash may take from a granted folder's disk: 2 GiB (watched)
-    uint64_t processes;     // of bash: 256
-    int64_t timeout_ms;     // of a call that names none: 120 s
+    uint32_t output_bytes; // of text in an answer: 65536 (at least 1024, at most 1 MiB)
+    uint64_t memory_bytes; // of one call, bash with all it starts: 1 GiB
+    uint64_t tmp_bytes; // of bash's /tmp: 64 MiB
+    uint64_t file_bytes; // largest file written: 4 GiB
+    uint64_t disk_bytes; // that bash may take from a granted folder's disk: 2 GiB (watched)
+    uint64_t processes; // of bash: 256
+    int64_t timeout_ms; // of a call that names none: 120 s
     int64_t timeout_max_ms; // that a call may name: 1 hour
-    unsigned calls_max;     // at a time: 4
-    unsigned queue_max;     // that wait: 64; then E_FULL
+    unsigned calls_max; // at a time: 4
+    unsigned queue_max; // that wait: 64; then E_FULL
 };
 
 struct prims;

@@ -89,8 +89,8 @@ static int take_opts(struct prims *p, struct err *e)
 {
     const struct prims_args *a = &p->a;
     if (a->folders == 0 || a->folders > JAIL_FOLDERS_MAX || a->ports > JAIL_PORTS_MAX)
-        return err_set(e, E_INVALID, "between 1 and %d folders, at most %d ports",
-                       JAIL_FOLDERS_MAX, JAIL_PORTS_MAX);
+        return err_set(e, E_INVALID, "between 1 and %d folders, at most %d ports", JAIL_FOLDERS_MAX,
+                       JAIL_PORTS_MAX);
     for (size_t i = 0; i < a->folders; i++) {
         int rc = take_folder(p, &a->folder[i], e);
         if (rc < 0)

@@ -9,11 +9,11 @@
 #include <sys/stat.h>
 
 enum {
-    PRIM_BLOCK = 256 << 10,       // read at a time
-    PRIM_REQUEST_MAX = 16 << 20,  // bytes of a request
-    PRIM_IMAGE_MAX = 5 << 20,     // of an image file that is shown
-    PRIM_TEXT_MAX = 1 << 20,      // of output_bytes
-    PRIM_LINES = 2000,            // of a file, unless asked for more
+    PRIM_BLOCK = 256 << 10, // read at a time
+    PRIM_REQUEST_MAX = 16 << 20, // bytes of a request
+    PRIM_IMAGE_MAX = 5 << 20, // of an image file that is shown
+    PRIM_TEXT_MAX = 1 << 20, // of output_bytes
+    PRIM_LINES = 2000, // of a file, unless asked for more
     PRIM_PATH_MAX = 4096,
     PRIM_NAME_MAX = 256,
 };
@@ -21,16 +21,16 @@ enum {
 struct prim {
     const struct jail_opts *o;
     int root[JAIL_FOLDERS_MAX]; // the granted folders
-    const struct json *in;      // the arguments, checked against the schema
+    const struct json *in; // the arguments, checked against the schema
     uint32_t output_bytes;
     int64_t timeout_ms;
     uint64_t disk_bytes;
-    struct buf text;      // what the model reads
-    struct buf image;     // base64, or empty
-    const char *mime;     // of the image
-    struct buf more;      // structured
-    struct json_w w;      // into more, an object is open
-    bool failed;          // bash: the command's own failure
+    struct buf text; // what the model reads
+    struct buf image; // base64, or empty
+    const char *mime; // of the image
+    struct buf more; // structured
+    struct json_w w; // into more, an object is open
+    bool failed; // bash: the command's own failure
 };
 
 // What a call does. 0: text and more are written. E_*: the text of e goes to the model.
@@ -52,8 +52,8 @@ uint64_t prim_arg_u64(const struct prim *p, const char *key, uint64_t fallback);
 
 // ---- paths (prim_path.c)
 struct prim_place {
-    size_t root;               // which folder
-    char rel[PRIM_PATH_MAX];   // below it, "." for itself
+    size_t root; // which folder
+    char rel[PRIM_PATH_MAX]; // below it, "." for itself
     char full[PRIM_PATH_MAX * 2]; // as it is told
 };
 // E_INVALID (empty, NUL in it, too long), E_FORBIDDEN: outside of all granted folders, or in one
@@ -90,7 +90,7 @@ int prim_out_commit(struct prim_out *out, struct err *e);
 void prim_out_fini(struct prim_out *out); // also after commit
 
 int prim_pread(int fd, void *p, size_t n, uint64_t at, struct err *e); // until n or the end
-bool prim_same_file(const struct stat *a, const struct stat *b);       // also unchanged
+bool prim_same_file(const struct stat *a, const struct stat *b); // also unchanged
 void prim_base64(struct buf *out, struct bytes data);
 const char *prim_image_type(struct bytes head); // "image/png", or NULL
 

@@ -4,7 +4,7 @@
 #include "prims/prims_source_priv.h"
 
 int prims_spawn(struct prims *p, const struct jail_words *words, const char *verb, bool shell,
-                 struct proc_args *args, struct proc **ret, struct err *e)
+                struct proc_args *args, struct proc **ret, struct err *e)
 {
     const char *argv[JAIL_WORDS_MAX + 4];
     size_t n = 0;

@@ -1,4 +1,5 @@
-// prims_source_priv.h: the source of tools, shared by its parts. SPDX-License-Identifier: Apache-2.0
+// prims_source_priv.h: the source of tools, shared by its parts. SPDX-License-Identifier:
+// Apache-2.0
 #ifndef PLEXUS_PRIMS_PRIMS_SOURCE_PRIV_H
 #define PLEXUS_PRIMS_PRIMS_SOURCE_PRIV_H
 
