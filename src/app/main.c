@@ -7,6 +7,7 @@
 #include "jail/jail.h"
 #include "loop/loop.h"
 #include "prims/prims.h"
+#include "temporal/temporal.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
@@ -39,5 +40,6 @@ int main(int argc, char **argv)
     (void)signal(SIGPIPE, SIG_IGN);
     cli_set_up(node_up);
     cli_set_worker(node_worker);
+    cli_set_replay(temporal_replay);
     return cli_main(NULL, argc, argv);
 }

@@ -6,6 +6,7 @@
 #include "app/node_priv.h"
 #include "port/tool.h"
 #include "prims/prims.h"
+#include "toolbox/tool_loop.h"
 #include "toolbox/tools_all.h"
 
 struct node_tools {
@@ -13,6 +14,7 @@ struct node_tools {
     struct tools_all *all;
     struct tools *models, *flows; // of the node itself
     struct prims *prims;          // NULL: no folder is granted
+    struct tools_loops *loops;    // of models that call them
     struct val *grants;           // name → {"by","at"}: what persons allowed, beside the config
     char grants_path[4200];
     bool closing;
@@ -35,6 +37,8 @@ bool node_grants_has(const struct node_tools *t, struct bytes name);
 int node_grants_set(struct node_tools *t, struct bytes name, bool on, struct bytes by,
                     struct err *e);
 bool node_tools_granted(void *user, const struct tool_about *a, const struct tool_caller *c);
+// node_tool_loops.c
+int node_tool_loops_open(struct node_tools *t, struct err *e);
 
 // Sources of the node itself. Calls that run are cancelled by _free.
 // node_tool_models.c: each model of chat as a tool "model__NAME"
@@ -46,9 +50,6 @@ void node_tool_models_free(struct tools *t);
 int node_tool_flows_new(struct node *n, struct tools **ret, struct err *e);
 void node_tool_flows_changed(struct tools *t);
 void node_tool_flows_free(struct tools *t);
-
-// node_tool_prims.c: the primitives on the configured folders; leaves NULL where there is none.
-int node_tool_prims_new(struct node *n, struct prims **ret, struct err *e);
 
 // "prefix__a__b" with what no name may have as "_"; false: too long.
 bool node_tool_name(char out[TOOL_NAME_MAX + 1], const char *prefix, struct bytes a,

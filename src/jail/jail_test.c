@@ -57,10 +57,24 @@ static void test_wrong_words(void **state)
 {
     (void)state;
     static const char *const rows[][3] = {
-        {"-r", "relative"}, {"-r", "/a/../b"}, {"-w", "/a/./b"}, {"-w", "/a//b"}, {"-w", "/a/"},
-        {"-r", "/a/.."},    {"-r", "/a/."},    {"-r", ""},       {"-d", "x"},     {"-t", "x"},
-        {"-t", ""},         {"-p", "0"},       {"-p", "65536"},  {"-z", "1"},     {"x", "1"},
-        {"-tt", "1"},       {"-t"},            {"-", "1"},
+        {"-r", "relative"},
+        {"-r", "/a/../b"},
+        {"-w", "/a/./b"},
+        {"-w", "/a//b"},
+        {"-w", "/a/"},
+        {"-r", "/a/.."},
+        {"-r", "/a/."},
+        {"-r", ""},
+        {"-d", "x"},
+        {"-t", "x"},
+        {"-t", ""},
+        {"-p", "0"},
+        {"-p", "65536"},
+        {"-z", "1"},
+        {"x", "1"},
+        {"-tt", "1"},
+        {"-t"},
+        {"-", "1"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct jail_opts o;
@@ -185,8 +199,8 @@ static void test_profile(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_words),  cmocka_unit_test(test_wrong_words),
-        cmocka_unit_test(test_judge),  cmocka_unit_test(test_report),
+        cmocka_unit_test(test_words),   cmocka_unit_test(test_wrong_words),
+        cmocka_unit_test(test_judge),   cmocka_unit_test(test_report),
         cmocka_unit_test(test_profile),
     };
     return cmocka_run_group_tests_name("jail", tests, NULL, NULL);

@@ -42,8 +42,8 @@ static void test_read(void **state)
          "@@ -9,1 +9,0 @@\n-z\n",
          2, "z\n", "");
     good("@@ -0,0 +1,2 @@\n+a\n+b\n", 1, "", "a\nb\n");
-    good("@@ -1 +1 @@\n-a\n\\ No newline at end of file\n+b\n\\ No newline at end of file\n", 1, "a",
-         "b");
+    good("@@ -1 +1 @@\n-a\n\\ No newline at end of file\n+b\n\\ No newline at end of file\n", 1,
+         "a", "b");
     good("@@ -1 +1 @@\n-a\n+b\n\\ No newline at end of file\n", 1, "a\n", "b");
     good("@@ -1,2 +1,2 @@\r\n a\r\n-b\r\n+c\r\n", 1, "a\r\nb\r\n", "a\r\nc\r\n");
     good("@@ -1,3 +1,3 @@\n a\n\n-b\n+c", 1, "a\n\nb\n", "a\n\nc\n"); // an editor's empty line
@@ -90,14 +90,30 @@ static void test_patterns(void **state)
         const char *pattern, *path;
         bool fits;
     } rows[] = {
-        {"*.c", "a.c", true},          {"*.c", "src/a.c", true},       {"*.c", "a.ch", false},
-        {"src/*.c", "src/a.c", true},  {"src/*.c", "src/b/a.c", false},{"src/**/*.c", "src/a.c", true},
-        {"src/**/*.c", "src/b/d/a.c", true}, {"**/a.c", "a.c", true},  {"**", "a/b", true},
-        {"a?c", "abc", true},          {"a?c", "a/c", false},          {"[a-c]x", "bx", true},
-        {"[!a-c]x", "bx", false},      {"[!a-c]x", "dx", true},        {"[", "[", true},
-        {"*.{c,h}", "a.h", true},      {"*.{c,h}", "a.x", false},      {"{a,b{c,d}}", "bd", true},
-        {"{a", "{a", true},            {"\\*", "*", true},             {"\\*", "a", false},
-        {"/a", "a", true},             {"", "", true},                 {"[]]", "]", true},
+        {"*.c", "a.c", true},
+        {"*.c", "src/a.c", true},
+        {"*.c", "a.ch", false},
+        {"src/*.c", "src/a.c", true},
+        {"src/*.c", "src/b/a.c", false},
+        {"src/**/*.c", "src/a.c", true},
+        {"src/**/*.c", "src/b/d/a.c", true},
+        {"**/a.c", "a.c", true},
+        {"**", "a/b", true},
+        {"a?c", "abc", true},
+        {"a?c", "a/c", false},
+        {"[a-c]x", "bx", true},
+        {"[!a-c]x", "bx", false},
+        {"[!a-c]x", "dx", true},
+        {"[", "[", true},
+        {"*.{c,h}", "a.h", true},
+        {"*.{c,h}", "a.x", false},
+        {"{a,b{c,d}}", "bd", true},
+        {"{a", "{a", true},
+        {"\\*", "*", true},
+        {"\\*", "a", false},
+        {"/a", "a", true},
+        {"", "", true},
+        {"[]]", "]", true},
         {"a*b*c*d*e*f*g*h*i*j*k*l*m", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

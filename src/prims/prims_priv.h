@@ -39,7 +39,7 @@ prim_fn prim_read, prim_write, prim_edit, prim_list, prim_find, prim_grep, prim_
 
 // ---- the table (prims_table.c)
 struct prim_row {
-    const char *name, *title, *description, *input, *output; // schemas as JSON text
+    const char *name, *title, *description, *input, *output; // schemas: JSON with ' for "
     unsigned effects;
     prim_fn *run;
 };

@@ -110,7 +110,8 @@ static void on_done(struct tool_req *req, int status, const struct tool_result *
     stop_at_last(a->rig);
 }
 
-static int ask(struct rig *r, struct ask *a, const char *name, const char *input, int64_t timeout_ms)
+static int ask(struct rig *r, struct ask *a, const char *name, const char *input,
+               int64_t timeout_ms)
 {
     struct err e = {0};
     struct val *in = NULL;
@@ -303,8 +304,11 @@ static void test_folders(void **state)
                 {"/", E_INVALID},        {"/proc", E_INVALID},       {"/dev", E_INVALID}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct jail_folder f = {rows[i].path, false};
-        struct prims_args a = {.procs = loop_procs(r.loop), .timers = loop_timers(r.loop),
-                               .self = self, .folder = &f, .folders = 1};
+        struct prims_args a = {.procs = loop_procs(r.loop),
+                               .timers = loop_timers(r.loop),
+                               .self = self,
+                               .folder = &f,
+                               .folders = 1};
         int rc = prims_new(&p, &a, &e);
         if (rc != rows[i].code)
             fail_msg("%s: %d %s", rows[i].path, rc, e.text);
@@ -401,11 +405,11 @@ int main(int argc, char **argv)
         return 1;
     (void)signal(SIGPIPE, SIG_IGN); // as the node does
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_calls),           cmocka_unit_test(test_list),
-        cmocka_unit_test(test_arguments),       cmocka_unit_test(test_time_and_cancel),
-        cmocka_unit_test(test_queue),           cmocka_unit_test(test_freed_in_the_middle),
-        cmocka_unit_test(test_folders),         cmocka_unit_test(test_probe),
-        cmocka_unit_test(test_big_arguments),   cmocka_unit_test(test_how_quick),
+        cmocka_unit_test(test_calls),         cmocka_unit_test(test_list),
+        cmocka_unit_test(test_arguments),     cmocka_unit_test(test_time_and_cancel),
+        cmocka_unit_test(test_queue),         cmocka_unit_test(test_freed_in_the_middle),
+        cmocka_unit_test(test_folders),       cmocka_unit_test(test_probe),
+        cmocka_unit_test(test_big_arguments), cmocka_unit_test(test_how_quick),
     };
     return cmocka_run_group_tests_name("prims", tests, NULL, NULL);
 }
