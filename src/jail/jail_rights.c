@@ -64,7 +64,8 @@ static uint64_t others(const struct jail_making *m)
     return n > 0 ? n + OTHERS_MARGIN : 0; // the limit counts threads too
 }
 
-// The kernel does not hold root to it: then the first process inside counts (jail_run.c).
+// The kernel does not hold root to it: then the first process inside counts (jail_run.c), or the
+// one outside (jail_watch.c).
 static void limit_processes(struct jail_making *m)
 {
     uint64_t max = m->o->processes ? m->o->processes : JAIL_PROCESSES;
@@ -73,7 +74,7 @@ static void limit_processes(struct jail_making *m)
     bool held = limit(RLIMIT_NPROC, max + others(m)) && m->uid != 0;
     if (m->o->bare)
         jail_not_asked(m, JAIL_COUNT);
-    else if (held || counted)
+    else if (held || counted || m->watched)
         jail_on(m, JAIL_COUNT);
     else
         jail_lacks(m, JAIL_COUNT, "the kernel counts no processes of root, and there is no /proc");

@@ -171,11 +171,6 @@ static size_t count_processes(void)
     return n;
 }
 
-static int code_of(int status)
-{
-    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-}
-
 // Number 1 inside. Its end is the end of all.
 static int reap(const struct jail_making *m, pid_t child)
 {
@@ -190,7 +185,7 @@ static int reap(const struct jail_making *m, pid_t child)
         int status;
         pid_t pid = waitpid(-1, &status, WNOHANG);
         if (pid == child)
-            return code_of(status);
+            return jail_exit_code(status);
         if (pid > 0)
             continue;
         (void)sigtimedwait(&chld, NULL, counts ? &pause : NULL);
@@ -207,6 +202,7 @@ static int run(const struct jail_making *m, const struct jail_body *body)
     (void)setsid(); // a group of the scheduler for itself: it cannot starve the one that counts
     if (body)
         return body->run(body->user, &m->r);
+    jail_hold_group(&m->r);
     (void)execvp(m->o->argv[0], m->o->argv);
     (void)dprintf(STDERR_FILENO, "%s: %s\n", m->o->argv[0], strerror(errno));
     return 127;
@@ -265,6 +261,18 @@ static void remove_tmp(const struct jail_making *m)
     (void)rmdir(m->tmp);
 }
 
+static int await(const struct jail_making *m, pid_t child)
+{
+    int status;
+    if (m->watched)
+        return jail_watch(child, m->o->bare            ? UINT64_MAX - 8
+                                 : m->o->processes > 0 ? m->o->processes
+                                                       : JAIL_PROCESSES);
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+        continue;
+    return jail_exit_code(status);
+}
+
 int jail_run(const struct jail_opts *o, const struct jail_body *body, const char *self,
              char **argv_self)
 {
@@ -274,6 +282,7 @@ int jail_run(const struct jail_opts *o, const struct jail_body *body, const char
     (void)argv_self;
     close_others();
     jail_spaces_enter(&m);
+    m.watched = m.r.layer[JAIL_PID].standing != JAIL_ON && jail_watch_can();
     if (!o->bare && m.r.layer[JAIL_ROOT].standing != JAIL_ON) {
         (void)snprintf(m.tmp, sizeof m.tmp, "/tmp/plexus-jail-XXXXXX");
         if (!mkdtemp(m.tmp))
@@ -284,13 +293,12 @@ int jail_run(const struct jail_opts *o, const struct jail_body *body, const char
         return refuse("fork", strerror(errno));
     if (child == 0)
         _exit(inside(&m, body));
-    int status, none = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int none = open("/dev/null", O_RDWR | O_CLOEXEC);
     for (int fd = 0; none >= 0 && fd <= 1; fd++) // the pipes are the child's alone
         (void)dup2(none, fd);
-    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
-        continue;
+    int code = await(&m, child);
     remove_tmp(&m);
-    return code_of(status);
+    return code;
 }
 #else
 extern int jail_run_is_for_linux; // a file of C has at least one declaration

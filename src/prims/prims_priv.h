@@ -20,6 +20,7 @@ enum {
 
 struct prim {
     const struct jail_opts *o;
+    const struct jail_report *jail;
     int root[JAIL_FOLDERS_MAX]; // the granted folders
     const struct json *in; // the arguments, checked against the schema
     uint32_t output_bytes;
