@@ -54,9 +54,10 @@ static uint64_t others(const struct jail_making *m)
     struct stat st;
     struct dirent *entry;
     DIR *d = m->r.layer[JAIL_USER].standing == JAIL_ON ? NULL : opendir("/proc");
-    while (d && (entry = readdir(d)) != NULL) {
+    int at = d ? dirfd(d) : -1;
+    while (at >= 0 && (entry = readdir(d)) != NULL) {
         if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' &&
-            fstatat(dirfd(d), entry->d_name, &st, 0) == 0 && st.st_uid == m->uid)
+            fstatat(at, entry->d_name, &st, 0) == 0 && st.st_uid == m->uid)
             n++;
     }
     if (d)

@@ -73,7 +73,8 @@ static int open_folder(const char *path)
     struct how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
                       .resolve = NO_SYMLINKS | NO_MAGICLINKS};
     int fd = (int)syscall(NR_OPENAT2, AT_FDCWD, path, &how, sizeof how);
-    if (fd >= 0 || (errno != ENOSYS && errno != EPERM))
+    int error = fd < 0 ? errno : 0;
+    if (error != ENOSYS && error != EPERM)
         return fd;
     char name[256]; // a kernel before 5.6, or a filter around us: by hand
     fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -88,7 +89,9 @@ static int open_folder(const char *path)
         name[n] = 0;
         path += n;
         int next = openat(fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        int saved = errno;
         (void)close(fd);
+        errno = saved;
         fd = next;
     }
     return fd;
@@ -239,15 +242,16 @@ static void remove_below(int dir, unsigned depth)
         (void)close(dir);
         return;
     }
-    while ((entry = readdir(d)) != NULL) {
+    int at = dirfd(d);
+    while (at >= 0 && (entry = readdir(d)) != NULL) {
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
-            unlinkat(dirfd(d), entry->d_name, 0) == 0)
+            unlinkat(at, entry->d_name, 0) == 0)
             continue;
-        int sub = openat(dirfd(d), entry->d_name,
-                         O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        int sub =
+            openat(at, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
         if (sub >= 0)
             remove_below(sub, depth + 1);
-        (void)unlinkat(dirfd(d), entry->d_name, AT_REMOVEDIR);
+        (void)unlinkat(at, entry->d_name, AT_REMOVEDIR);
     }
     (void)closedir(d);
 }
