@@ -183,8 +183,8 @@ int cli_tools_ask(struct cli_tools *t, struct err *e)
 {
     struct json_doc *doc = NULL;
     struct cli_history *h = cli_history_new(8);
-    int rc = h ? json_parse(&doc, buf_bytes(&t->pending), 0, e)
-               : err_set(e, E_NOMEM, "out of memory");
+    int rc =
+        h ? json_parse(&doc, buf_bytes(&t->pending), 0, e) : err_set(e, E_NOMEM, "out of memory");
     buf_clear(&t->confirm);
     t->waits = false;
     for (size_t i = 0; !rc && i < json_len(json_root(doc)); i++)

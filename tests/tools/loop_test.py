@@ -28,6 +28,8 @@ def make():
     (FOLDER / "large.txt").write_text("start " + "x" * 200000 + " end\n")
     models = {name: {"engine": "command", "command": scripted(name=name), "health": "/health", "kind": "chat"}
               for name in ("m", "other")}
+    models["tiny-chat"] = {"engine": "llama.cpp", "program": plexus.LLAMA, "file": plexus.TINY, "kind": "chat",
+                           "context": 1024, "slots": 1, "threads": 1}
     models["odd"] = {"engine": "remote", "url": f"http://127.0.0.1:{odd_engine()}/v1", "tier": "node"}
     return Node({"models": models, "listen": {"api": "127.0.0.1:0"},
                  "tools": {"folders": [{"path": str(FOLDER), "write": True}], "allow": ["bash"], "sandbox": "best"}},
@@ -321,6 +323,14 @@ def test_odd_engines():
     assert answer.status == 500 and "odd says no" in answer.json["error"]["message"], answer
     answer = node().chat("odd", "x", plexus_tools=["read_file"], metadata={"turns": '[{"choices":[]}]'})
     assert answer.status == 502, answer
+
+
+def test_llama():
+    """The real engine, with a model too small for calls: its words pass as ever."""
+    plain = node().chat("tiny-chat", "hello", seed=1, temperature=0, max_tokens=20).json["choices"][0]["message"]["content"]
+    got = events("hello", ["read_file"], model="tiny-chat", seed=1, temperature=0, max_tokens=20)
+    assert "".join(c["delta"].get("content") or "" for e in got for c in e["choices"]) == plain and plain, got
+    assert [e["plexus"]["stop"] for e in got if "plexus" in e] == ["answer"], got
 
 
 def test_client_leaves():
