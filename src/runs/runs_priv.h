@@ -248,7 +248,7 @@ struct runs {
     struct list plan_loads;
     struct map *docs; // "NAMESPACE/NAME/VERSION" → struct doc
     struct val *cursors; // key → cursor, of the last life
-    struct val *seen;    // key → value, of a look
+    struct val *seen; // key → value, of a look
     struct timer look;
     bool looks;
     uint64_t changes, look_change; // of documents and cursors here; when the look began

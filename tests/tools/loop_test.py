@@ -4,7 +4,10 @@
 import atexit
 import http.server
 import json
+import os
 import pathlib
+import pty
+import select
 import shutil
 import sys
 import tempfile
@@ -25,6 +28,8 @@ def make():
     (FOLDER / "large.txt").write_text("start " + "x" * 200000 + " end\n")
     models = {name: {"engine": "command", "command": scripted(name=name), "health": "/health", "kind": "chat"}
               for name in ("m", "other")}
+    models["tiny-chat"] = {"engine": "llama.cpp", "program": plexus.LLAMA, "file": plexus.TINY, "kind": "chat",
+                           "context": 1024, "slots": 1, "threads": 1}
     models["odd"] = {"engine": "remote", "url": f"http://127.0.0.1:{odd_engine()}/v1", "tier": "node"}
     return Node({"models": models, "listen": {"api": "127.0.0.1:0"},
                  "tools": {"folders": [{"path": str(FOLDER), "write": True}], "allow": ["bash"], "sandbox": "best"}},
@@ -320,6 +325,14 @@ def test_odd_engines():
     assert answer.status == 502, answer
 
 
+def test_llama():
+    """The real engine, with a model too small for calls: its words pass as ever."""
+    plain = node().chat("tiny-chat", "hello", seed=1, temperature=0, max_tokens=20).json["choices"][0]["message"]["content"]
+    got = events("hello", ["read_file"], model="tiny-chat", seed=1, temperature=0, max_tokens=20)
+    assert "".join(c["delta"].get("content") or "" for e in got for c in e["choices"]) == plain and plain, got
+    assert [e["plexus"]["stop"] for e in got if "plexus" in e] == ["answer"], got
+
+
 def test_client_leaves():
     n = node()
     connection = n.connection()
@@ -370,6 +383,63 @@ def test_many_at_once():
     for t in threads:
         t.join()
     assert not bad, bad[0]
+
+
+def test_command():
+    """plexus run --tools: each call is shown, its answer is text."""
+    n = node()
+    text = script("read_file", {"path": path("a.txt")}, frames=2)
+    got = n.command("run", "m", text, "--tools")
+    assert got.stdout == "0 xxxxxx1 xxxxxx\n", got.stdout
+    assert "  > read_file {\"path\":" in got.stderr and "  < hello from a file" in got.stderr, got.stderr
+    got = json.loads(n.command("run", "m", text, "--tools=read_*,grep_*", "--json").stdout)
+    assert got["calls"][0]["tool"] == "read_file" and got["calls"][0]["status"] == "ok" and got["content"], got
+    assert n.command("run", "m", "x", "--tools=nope", check=False).returncode != 0
+    # Nobody is there to be asked: it is refused.
+    got = n.command("run", "m", script("write_file", {"path": path("c.txt"), "content": ""}, frames=1), "--tools=write_file")
+    assert "denied: error: nobody granted" in got.stderr and not (FOLDER / "c.txt").exists(), got.stderr
+    assert "--tools" not in n.command("run", "m", "x").stderr
+
+
+def on_terminal(words, answers):
+    """Runs the command on a terminal of its own; answers: (what to wait for, what to type)."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(plexus.PLEXUS, [plexus.PLEXUS, *words, "--data", str(node().data)])
+    seen = b""
+    for mark, reply in [*answers, (None, None)]:
+        start = len(seen)
+        while mark is None or mark.encode() not in seen[start:]:
+            ready = select.select([terminal], [], [], 20)[0]
+            assert ready, seen
+            try:
+                part = os.read(terminal, 65536)
+            except OSError:
+                part = b""
+            if not part:
+                break
+            seen += part
+        if reply is not None:
+            os.write(terminal, reply.encode())
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    os.close(terminal)
+    return code, seen.decode(errors="replace")
+
+
+def test_terminal():
+    """A person is asked about what nobody granted: yes, no, always."""
+    def words(name, **more):
+        return script("write_file", {"path": path(name), "content": "x"}, frames=1, **more)
+    code, seen = on_terminal(["run", "m", words("no.txt"), "--tools=write_file"], [("N(o): ", "\r")])
+    assert code == 0 and "? write_file" in seen and "writes" in seen and "the person refused" in seen, seen
+    assert not (FOLDER / "no.txt").exists()
+    code, seen = on_terminal(["run", "m", words("y.txt"), "--tools=write_file"], [("N(o): ", "y\r")])
+    assert code == 0 and (FOLDER / "y.txt").exists() and "0 xxxxxx" in seen, seen
+    # In a chat: always holds for the rest of it.
+    code, seen = on_terminal(["run", "m", "--tools=write_file"], [
+        ("> ", words("a1.txt", rounds=2) + "\r"), ("N(o): ", "a\r"), ("0 xxxxxx", None), ("> ", "/bye\r")])
+    assert code == 0 and seen.count("N(o): ") < 12 and (FOLDER / "a1.txt").exists(), seen
+    assert seen.count("< ") >= 2, seen
 
 
 def test_ends():
