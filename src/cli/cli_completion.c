@@ -24,6 +24,7 @@ const struct cli_command cli_completion_command = {
 
 #define MODELS "$(plexus models ls --quiet 2>/dev/null)"
 #define FLOWS "$(plexus flow ls --quiet 2>/dev/null)"
+#define TOOLS "$(plexus tool ls --quiet 2>/dev/null)"
 #define NODES "$(plexus nodes ls --quiet 2>/dev/null)"
 
 // What may stand for a word or a value, as shell words.
@@ -35,6 +36,8 @@ static void put_words(struct buf *out, const char *complete, const struct cli *c
         (void)buf_str(out, NODES);
     } else if (!strcmp(complete, "flow")) {
         (void)buf_str(out, FLOWS);
+    } else if (!strcmp(complete, "tool")) {
+        (void)buf_str(out, TOOLS);
     } else if (!strcmp(complete, "command")) {
         for (const struct cli_command *const *p = c->commands; *p; p++)
             (void)buf_fmt(out, "%s%s", p == c->commands ? "" : " ", (*p)->name);
