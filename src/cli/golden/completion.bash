@@ -131,7 +131,7 @@ _plexus() {
         "models unload") words="$(plexus models ls --quiet 2>/dev/null)"; options=""; files=0 ;;
         "models pin") words="$(plexus models ls --quiet 2>/dev/null)"; options=""; files=0 ;;
         "models unpin") words="$(plexus models ls --quiet 2>/dev/null)"; options=""; files=0 ;;
-        "run") words="$(plexus models ls --quiet 2>/dev/null)"; options=" --system --max-tokens --temperature --seed --verbose"; files=0 ;;
+        "run") words="$(plexus models ls --quiet 2>/dev/null)"; options=" --system --max-tokens --temperature --seed --tools --verbose"; files=0 ;;
         "logs") words="$(plexus models ls --quiet 2>/dev/null)"; options=" --follow --lines --level"; files=0 ;;
         "mesh") words="init show leave svid standby "; options=""; files=0 ;;
         "mesh init") words=""; options=" --domain --listen --svid-ttl"; files=0 ;;

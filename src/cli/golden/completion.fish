@@ -32,6 +32,7 @@ complete -c plexus -n '__fish_seen_subcommand_from run' -l system -s s -x -d 'a 
 complete -c plexus -n '__fish_seen_subcommand_from run' -l max-tokens -x -d 'end the answer after so many tokens'
 complete -c plexus -n '__fish_seen_subcommand_from run' -l temperature -s t -x -d '0 is the likeliest answer; default: the engine\'s'
 complete -c plexus -n '__fish_seen_subcommand_from run' -l seed -x -d 'for answers that can be repeated'
+complete -c plexus -n '__fish_seen_subcommand_from run' -l tools -d 'let it call tools of the node: all, or these (commas, *)'
 complete -c plexus -n '__fish_seen_subcommand_from run' -l verbose -s v -d 'tokens and times after each answer'
 complete -c plexus -n '__fish_seen_subcommand_from run' -f -a "(plexus models ls --quiet 2>/dev/null)"
 complete -c plexus -n __fish_use_subcommand -f -a logs -d 'log lines of a model, or of the whole node'
