@@ -64,7 +64,7 @@ static void put_values(struct buf *out, const char *path, const struct cli_optio
                        const struct cli *c)
 {
     for (; o && o->name; o++) {
-        if (!o->value)
+        if (!cli_option_needs(o))
             continue;
         (void)buf_fmt(out, "        \"%s --%s\"", path, o->name);
         if (o->letter)
@@ -189,7 +189,7 @@ static void fish_option(struct buf *out, const char *when, const struct cli_opti
         (void)buf_fmt(out, " -s %c", o->letter);
     if (o->value && is_path(o->complete))
         (void)buf_str(out, " -rF");
-    else if (o->value)
+    else if (cli_option_needs(o))
         (void)buf_str(out, " -x");
     if (o->value && o->complete && !is_path(o->complete)) {
         (void)buf_str(out, " -a \"");
