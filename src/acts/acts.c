@@ -246,6 +246,11 @@ void acts_set_bus(struct acts *base, struct bus *b)
     ((struct acts_room *)(void *)base)->bus = b;
 }
 
+void acts_set_tools(struct acts *base, struct tools *t)
+{
+    ((struct acts_room *)(void *)base)->tools = t;
+}
+
 void acts_free(struct acts *base)
 {
     struct acts_room *r = (struct acts_room *)(void *)base;
@@ -283,10 +288,6 @@ static void no_stop(struct act *a)
     (void)a;
 }
 
-const struct act_kind act_tool = {.name = "tool",
-                                  .what = "A tool of this node (not there yet).",
-                                  .start = no_start,
-                                  .stop = no_stop};
 const struct act_kind act_agent = {.name = "agent",
                                    .what = "An agent of this node (not there yet).",
                                    .start = no_start,

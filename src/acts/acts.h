@@ -10,6 +10,7 @@
 #include "port/expr.h"
 #include "port/net.h"
 #include "port/proc.h"
+#include "port/tool.h"
 #include "port/work.h"
 
 // A fixed address for a name that flows call: "10.0.0.7:8080", "unix:/path". Nothing is looked up
@@ -30,7 +31,7 @@ struct acts_args { // texts and hosts are copied
     struct net_tls *(*tls)(void *user, struct err *e);
     // Secret NAME into out (wiped after use); E_NOTFOUND with the mend. NULL: there are none.
     int (*secret)(void *user, struct bytes name, struct buf *out, struct err *e);
-    // The node's own API, for models, agents and tools: a unix socket's path or host:port.
+    // The node's own API, for models and agents: a unix socket's path or host:port.
     const char *self_address;
     const char *self_key; // API key or NULL (unix socket)
     void (*emit)(
@@ -50,6 +51,8 @@ struct acts_args { // texts and hosts are copied
 };
 int acts_new(struct acts **ret, const struct acts_args *args, struct err *e);
 void acts_set_bus(struct acts *a, struct bus *b);
+// All tools of this node (toolbox/tools_all.h), for call: tool; NULL: none where this runs.
+void acts_set_tools(struct acts *a, struct tools *t);
 void acts_free(struct acts *a); // what runs ends with E_CANCELLED before it returns
 
 struct acts_kind { // one line each in acts.c's table

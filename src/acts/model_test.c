@@ -176,7 +176,7 @@ static void test_none(void **state)
     r.answer = answer;
     rig_run(&r, next_none);
     failed(&r.ones[0], "configuration", 400, true, "no API");
-    failed(&r.ones[1], "configuration", 501, true, "call: tool");
+    failed(&r.ones[1], "configuration", 501, true, "no tools where it runs");
     failed(&r.ones[2], "configuration", 501, true, "call: agent");
     size_t i = 0;
     while (acts_kind(i, &k))

@@ -200,6 +200,12 @@ void node_flows_bus(struct node *n, struct bus *b)
         log_event(LOG_WARN, "flow.no_events", LOG_STR("why", e.text));
 }
 
+void node_flows_tools(struct node *n, struct tools *all)
+{
+    if (n->flows && n->flows->acts)
+        acts_set_tools(n->flows->acts, all);
+}
+
 // ---- missing parts of documents -----------------------------------------------------------------
 
 struct fetch {
@@ -269,6 +275,7 @@ static void on_ready(void *user, uint64_t open_runs)
     struct node_flows *f = user;
     log_event(LOG_INFO, "flow.ready", LOG_UINT("open", open_runs));
     node_flows_files(f);
+    node_tools_flows(f->node);
 }
 
 static void on_stopped(void *user, const struct err *e)

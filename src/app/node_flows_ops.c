@@ -23,6 +23,7 @@ struct asked {
     char *document; // of a start or a registration: told again when it is not well
     size_t document_n;
     int status; // HTTP, when it goes well
+    struct node *documents; // not NULL: they are others then
     struct node *node;
     const void *owner; // who asks: a key, or NULL
     char *said; // the answer, when it is known before
@@ -74,6 +75,8 @@ static void answer_findings(struct asked *q, const struct err *e)
 static void answered(struct runs_req *r, int status, struct bytes json, const struct err *e)
 {
     struct asked *q = r->user;
+    if (status >= 0 && q->documents)
+        node_tools_flows(q->documents);
     struct buf kept;
     struct err own = {0};
     buf_init(&kept, json.n + 4096);
@@ -114,6 +117,13 @@ static struct runs_req *asked_new(struct ctl_answer *a, struct bytes document, i
     q->status = status;
     q->req = (struct runs_req){.done = answered, .user = q};
     return &q->req;
+}
+
+static struct runs_req *changes_documents(struct node_flows *f, struct runs_req *r)
+{
+    if (r)
+        ((struct asked *)r->user)->documents = f->node;
+    return r;
 }
 
 static struct bytes member(const struct ctl_flow_ask *ask, const char *name)
@@ -489,6 +499,8 @@ static bool temporal_only(struct node_flows *f, const struct ctl_flow_ask *ask,
     } else {
         taken = false;
     }
+    if (status == 0 && (ask->op == CTL_FLOW_DOCUMENT_ADD || ask->op == CTL_FLOW_DOCUMENT_REMOVE))
+        node_tools_flows(f->node);
     if (taken && status < 0)
         ctl_answer_error(a, &e);
     else if (ask->op == CTL_FLOW_DOCUMENTS)
@@ -528,11 +540,11 @@ static void carry_out(struct node_flows *f, const struct ctl_flow_ask *ask, stru
             runs_documents(f->runs, r);
         break;
     case CTL_FLOW_DOCUMENT_ADD:
-        if ((r = asked_new(a, member(ask, "document"), 201)))
+        if ((r = changes_documents(f, asked_new(a, member(ask, "document"), 201))))
             runs_register(f->runs, member(ask, "document"), by_of(ask), r);
         break;
     case CTL_FLOW_DOCUMENT_REMOVE:
-        if ((r = asked_new(a, BYTES_NONE, 200)))
+        if ((r = changes_documents(f, asked_new(a, BYTES_NONE, 200))))
             runs_unregister(f->runs, ask->id, ask->sub, ask->version, r);
         break;
     case CTL_FLOW_PRUNE: op_prune(f, ask, a); break;

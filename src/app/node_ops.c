@@ -138,6 +138,7 @@ struct doctor_job { // all that the helper thread looks at
     uint16_t ports[NODE_DOORS_MAX];
     struct host_engine engines[DOCTOR_ENGINES_MAX];
     struct host_mesh mesh;
+    struct host_tools calls;
     struct host_webhook webhook;
     struct host_flows flows;
     char names[DOCTOR_ENGINES_MAX][129];
@@ -222,6 +223,8 @@ static void op_doctor(void *user, struct ctl_answer *a)
     j->args.webhook = &j->webhook;
     node_flows_doctor(n, &j->flows);
     j->args.flows = &j->flows;
+    node_tools_doctor(n, &j->calls);
+    j->args.calls = &j->calls;
     ctl_answer_work(a, doctor_run, j, mem_free);
 }
 
@@ -243,6 +246,7 @@ const struct ctl_ops node_ctl_ops = {
     .doctor = op_doctor,
     .mesh = node_mesh_op,
     .flow = node_flows_op,
+    .tool = node_tools_op,
     .mesh_put = node_mesh_put,
     .clearance = op_clearance,
     .wake = op_wake,
@@ -276,7 +280,7 @@ static const char *gate_why(void *user, struct model *m)
 static bool gate_other(void *user, struct http_exchange *x, unsigned scopes)
 {
     struct node *n = user;
-    return node_mesh_handle(n, x) || ctl_handle(n->ctl, x, scopes) || web_handle(x);
+    return node_mesh_handle(n, x) || node_mcp_handle(n, x) || ctl_handle(n->ctl, x, scopes) || web_handle(x);
 }
 
 static void gate_on_request(void *user, const struct gate_request_view *v)
@@ -358,6 +362,7 @@ void node_gate_args(struct node *n, struct gate_args *args)
                                .upstream = gate_upstream_of,
                                .why = gate_why,
                                .other = gate_other,
+                               .tools = node_tools_ask,
                                .on_request = gate_on_request,
                                .model_labels = node_model_labels,
                                .ready = gate_ready,
@@ -400,6 +405,7 @@ static void on_changed(void *user, struct model *m)
     if (news)
         node_bus_model(n, m);
     node_mesh_models(n);
+    node_tools_models(n);
     node_check_ended(n);
 }
 

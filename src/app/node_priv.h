@@ -19,6 +19,7 @@
 
 #define NODE_DOORS_MAX 32
 
+struct tools;
 struct bus;
 struct node_door { // an open listener; its tag is its place in the table
     struct net_listener *listener;
@@ -75,6 +76,8 @@ struct node {
     struct node_bus *bus;   // node_bus_priv.h
     struct node_alerts *alerts; // node_alerts.c
     struct node_flows *flows; // node_flows_priv.h; NULL: off
+    struct node_tools *tools; // node_tools_priv.h; NULL: none
+    struct node_mcp *mcp; // node_mcp_priv.h; NULL: none
     struct err fatal;         // why a start that went far ends after all
     int lock_fd, ready_fd;    // ready_fd: of the parent of a daemon, -1
     bool echo, draining, drained, ended, hurry;
@@ -166,6 +169,23 @@ int node_worker_check(const struct node *n, struct err *e); // node_worker.c
 void node_flows_op(void *user, const struct ctl_flow_ask *ask, struct ctl_answer *a);
 const char *const *node_queues(const struct node *n); // NULL-terminated; the first is the usual
 const char *node_profile(const struct node *n); // "server", "edge"
+// node_tools.c: what can be called here
+int node_tools_open(struct node *n, struct err *e);
+void node_tools_models(struct node *n); // a model came, went or changed
+void node_tools_flows(struct node *n);  // registered documents did
+void node_tools_close(struct node *n);  // node_check_ended when it has
+bool node_tools_ended(const struct node *n);
+void node_tools_free(struct node *n);
+void node_tools_doctor(const struct node *n, struct host_tools *ret);
+void node_tools_ask(void *user, const struct gate_tools *g); // a model is to call them
+void node_flows_tools(struct node *n, struct tools *all);    // what flows may call; NULL: nothing
+void node_tools_op(void *user, const struct ctl_tool_ask *ask, struct ctl_answer *a);
+// node_mcp.c: the Model Context Protocol
+int node_mcp_open(struct node *n, struct err *e);
+bool node_mcp_handle(struct node *n, struct http_exchange *x);
+void node_mcp_close(struct node *n); // node_check_ended when it has
+bool node_mcp_ended(const struct node *n);
+void node_mcp_free(struct node *n);
 // node_alerts.c: what somebody should hear of at once
 enum node_alert_on {
     NODE_ALERT_SECURITY = 1,

@@ -381,6 +381,10 @@ int node_build(struct node *n, struct err *e)
         return err_wrap(e, "bus");
     if (node_flows_open(n, e) < 0)
         return err_wrap(e, "flows");
+    if (node_tools_open(n, e) < 0)
+        return err_wrap(e, "tools");
+    if (node_mcp_open(n, e) < 0)
+        return err_wrap(e, "mcp");
     n->tick.fn = on_tick;
     n->tick.user = n;
     (void)timer_start(loop_timers(n->loop), &n->tick, TICK_MS);
@@ -399,6 +403,8 @@ void node_unbuild(struct node *n)
     node_mesh_close(n);
     node_alerts_close(n);
     node_flows_drop(n);
+    node_mcp_close(n);
+    node_tools_close(n);
     engines_free(n->engines);
     if (n->keys && keys_count(n->keys) > 0) // their counters
         (void)keys_write(n, NULL);
@@ -408,6 +414,8 @@ void node_unbuild(struct node *n)
     node_mesh_free(n);
     node_bus_free(n);
     node_flows_free(n);
+    node_mcp_free(n);
+    node_tools_free(n);
     node_alerts_free(n);
     gate_free(n->gate);
     for (int i = 0; i < NODE_DOORS_MAX; i++)

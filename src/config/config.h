@@ -126,7 +126,7 @@ struct config_mcp_server {
     const struct config_folder *folders;
     size_t folder_count;
     bool network;
-    const char *const *tools; // none: all
+    const char *const *allow;
     const char *clearance, *model; // model: or NULL
     int64_t time_ms;
 };

@@ -59,6 +59,7 @@ struct flow_about {
     struct bytes bundle;
     const struct val *schedule; // NULL: none
     const struct val *metadata; // NULL: none
+    const struct val *input; // JSON Schema that stands in the document; NULL: none
     bool stall; // metadata.plexus.stall: an uncaught error waits for a person instead of ending the
                 // run
     size_t tasks;

@@ -114,6 +114,7 @@ static int about(struct doc_work *w, struct bytes text, struct err *e)
     a->title = val_text(val_get_cstr(d, "title"), "");
     a->summary = val_text(val_get_cstr(d, "summary"), "");
     a->schedule = val_get_cstr(w->plan->doc, "schedule");
+    a->input = val_ptr(w->plan->doc, BYTES("/input/schema/document"));
     a->metadata = metadata;
     a->stall = val_bool_of(val_get_cstr(val_get_cstr(metadata, "plexus"), "stall"), false);
     return 0;

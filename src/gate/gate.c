@@ -69,6 +69,24 @@ bool gate_is_model_path(const struct http_head *h)
     return bytes_starts(h->path, BYTES("/v1/")) && bytes_is(h->method, "POST");
 }
 
+// Operations of the node's API that change nothing of the node itself need less than admin.
+static const struct {
+    const char *begin, *end;
+    unsigned scope;
+} lesser[] = {{"/api/tools/", "/call", SCOPE_MODELS},
+              {"/api/flows/events", "/events", SCOPE_MODELS},
+              {"/api/flows/check", "/check", SCOPE_READ}};
+
+static unsigned api_needs(const struct http_head *h)
+{
+    bool reads = bytes_is(h->method, "GET") || bytes_is(h->method, "HEAD");
+    for (size_t i = 0; !reads && i < sizeof lesser / sizeof *lesser; i++)
+        if (bytes_starts(h->path, bytes_of(lesser[i].begin)) &&
+            bytes_ends(h->path, bytes_of(lesser[i].end)))
+            return lesser[i].scope;
+    return reads ? SCOPE_READ : SCOPE_ADMIN;
+}
+
 // What a request needs, by its path and method.
 static unsigned needs_of(const struct http_head *h)
 {
@@ -77,7 +95,7 @@ static unsigned needs_of(const struct http_head *h)
     if (bytes_starts(h->path, BYTES("/health")))
         return 0;
     if (bytes_starts(h->path, BYTES("/api/")))
-        return bytes_is(h->method, "GET") || bytes_is(h->method, "HEAD") ? SCOPE_READ : SCOPE_ADMIN;
+        return api_needs(h);
     if (bytes_is(h->path, "/metrics"))
         return SCOPE_READ;
     return 0; // the page itself is no secret; what it shows is

@@ -41,6 +41,7 @@ struct tool_caller {
     struct bytes label; // of the data in the arguments, or empty
     struct bytes clearance; // up to which label it may be answered, or empty: the default
     bool confirmed; // a person said yes to this very call
+    bool admin; // may look at the node itself: the calls of others
 };
 
 struct tool_args { // all borrowed until done
@@ -58,6 +59,32 @@ struct tool_result { // borrowed until done returns
     uint64_t took_us, memory_bytes; // 0: not known
 };
 
+// The other side of a call that goes on: the MCP client it came from, a person at a terminal. A
+// source that calls another one hands the pointer on.
+struct tool_ask { // the source's; kept until it is answered or the call's done was called
+    struct bytes key; // names the question within the call; the same when the call is made again
+    struct bytes method; // MCP: "elicitation/create", "sampling/createMessage", "roots/list"
+    const struct val *params;
+    // Once, later; never after the call's done. result: as MCP has it for the method.
+    // E_UNSUPPORTED, E_TIMEOUT, E_CANCELLED, E_UPSTREAM (it answered with an error).
+    void (*answered)(struct tool_ask *a, int status, const struct val *result, const struct err *e);
+    void *user;
+    void *priv; // the host's
+    struct list link;
+};
+struct tool_host;
+struct tool_host_ops {
+    bool (*can)(struct tool_host *h, struct bytes method); // it would be asked
+    // A call may be ended (tool_cancel) by the question and made again with the answer: ask before
+    // anything is changed.
+    int (*ask)(struct tool_host *h, struct tool_ask *a, struct err *e);
+    // level: RFC 5424's, 0 debug to 7 emergency.
+    void (*log)(struct tool_host *h, int level, struct bytes logger, const struct val *data);
+};
+struct tool_host {
+    const struct tool_host_ops *ops;
+};
+
 struct tool_req { // caller-owned; zeroed, then the first part set
     // Once, later, on the loop thread. 0: result. E_* else (the call did not come about, or was
     // ended): E_NOTFOUND, E_INVALID (arguments against the schema: text names the place),
@@ -66,6 +93,7 @@ struct tool_req { // caller-owned; zeroed, then the first part set
     void (*done)(struct tool_req *r, int status, const struct tool_result *res,
                  const struct err *e);
     void (*progress)(struct tool_req *r, double done, double total, struct bytes text); // or NULL
+    struct tool_host *host; // whom the source may ask and tell while the call goes on, or NULL
     void *user;
     void *priv; // the source's
     struct list link;

@@ -3,6 +3,8 @@
 #include "runs/runs_priv.h"
 #include <string.h>
 
+#define SCHEMA_MAX ((size_t)256 << 10) // of an input that is told with the list
+
 // ---- the table ----------------------------------------------------------------------------------
 
 static int put_key(struct buf *b, const char *what, struct bytes namespace, struct bytes name,
@@ -79,6 +81,9 @@ static struct val *value_of(struct ask *a, const struct flow_about *about)
     v = val_put_cstr(v, "version", val_cstr(about->version));
     v = val_put_cstr(v, "hash", val_cstr(about->hash));
     v = val_put_cstr(v, "title", val_cstr(about->title));
+    v = val_put_cstr(v, "summary", val_cstr(about->summary));
+    if (about->input && val_size(about->input) < SCHEMA_MAX)
+        v = val_put_cstr(v, "input", val_ref((struct val *)(uintptr_t)about->input));
     v = val_put_cstr(v, "at", val_int(runs_wall(a->s)));
     if (a->by)
         v = val_put_cstr(v, "by", val_ref(a->by));
@@ -89,19 +94,23 @@ static struct val *value_of(struct ask *a, const struct flow_about *about)
 
 static void put_doc(struct json_w *w, const struct doc *d)
 {
-    static const char *const texts[] = {"namespace", "name", "version", "title", "hash", "by"};
+    static const char *const texts[] = {"namespace", "name",    "version", "title",
+                                        "hash",      "summary", "by"};
+    static const char *const values[] = {"schedule", "input"};
     char at[TIME_TEXT_LEN + 1];
-    struct val *schedule = val_get_cstr(d->value, "schedule");
     struct buf b;
     json_w_obj(w, NULL);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         json_w_cstr(w, texts[i], val_text(val_get_cstr(d->value, texts[i]), NULL));
     time_text(val_i64(val_get_cstr(d->value, "at"), 0), at);
     json_w_cstr(w, "at", at);
-    if (schedule) {
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        struct val *v = val_get_cstr(d->value, values[i]);
+        if (!v)
+            continue;
         buf_init(&b, RUNS_TEXT_MAX);
-        (void)val_write(&b, schedule);
-        json_w_raw(w, "schedule", buf_bytes(&b));
+        (void)val_write(&b, v);
+        json_w_raw(w, values[i], buf_bytes(&b));
         buf_fini(&b);
     }
     json_w_end(w);

@@ -178,7 +178,8 @@ struct op {
 
 struct doc { // registered
     struct bytes namespace, name, version, hash; // of value's
-    struct val *value; // {"namespace","name","version","hash","by","at","title",["schedule"]}
+    struct val *
+        value; // {"namespace","name","version","hash","by","at","title","summary",["input"],["schedule"]}
     struct list link;
 };
 enum schedule_kind { SCHEDULE_CRON, SCHEDULE_EVERY, SCHEDULE_AFTER, SCHEDULE_ON };
@@ -239,15 +240,15 @@ struct runs {
     char *node, *environment;
     char **queues;
     struct bus *bus;
-    struct map *spots;   // id → struct spot
-    struct map *ears;    // text → struct hears
+    struct map *spots; // id → struct spot
+    struct map *ears; // text → struct hears
     struct list hears;
-    struct map *plans;   // hash → struct flow_plan
-    struct map *texts;   // document → struct flow_plan
+    struct map *plans; // hash → struct flow_plan
+    struct map *texts; // document → struct flow_plan
     struct list plan_loads;
-    struct map *docs;    // "NAMESPACE/NAME/VERSION" → struct doc
+    struct map *docs; // "NAMESPACE/NAME/VERSION" → struct doc
     struct val *cursors; // key → cursor, of the last life
-    struct val *seen;    // key → value, of a look
+    struct val *seen; // key → value, of a look
     struct timer look;
     bool looks;
     uint64_t changes, look_change; // of documents and cursors here; when the look began

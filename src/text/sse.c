@@ -133,6 +133,10 @@ static void take_field(struct sse_parser *p, struct bytes line)
         set(&p->event, value);
     } else if (bytes_is(name, "id") && (!value.n || !memchr(value.p, 0, value.n))) {
         set(&p->id, value); // stays for the events that follow
+    } else if (bytes_is(name, "retry")) {
+        uint64_t ms;
+        if (bytes_u64(value, &ms))
+            p->retry_ms = ms;
     }
 }
 

@@ -26,7 +26,8 @@ struct sse_event {
 };
 typedef void (*sse_event_fn)(void *arg, const struct sse_event *event);
 struct sse_parser {
-    struct buf line, data, event, id;
+    struct buf line, data, event, id; // id: of the last event, also of one without data
+    uint64_t retry_ms; // how long to wait before coming again, as the server said last; 0: not said
     bool last_cr, bom_done;
 };
 void sse_parser_init(struct sse_parser *p, size_t event_bytes_max);
