@@ -34,8 +34,9 @@ FUZZ_C  := $(filter %_fuzz.c,$(ALL_C))
 # The simulator is linked instead of room loop, by test programs only.
 SIM_C   := $(filter-out %_test.c,$(wildcard src/sim/*.c))
 LIB_C   := $(filter-out %_test.c %_fuzz.c src/app/main.c $(SIM_C),$(ALL_C))
-GEN_C   := build/gen/assets_config.c build/gen/assets_catalog.c build/gen/assets_flow.c build/gen/assets_gate.c build/gen/assets_temporal.c build/gen/assets_web.c
+GEN_C   := build/gen/assets_config.c build/gen/assets_catalog.c build/gen/assets_flow.c build/gen/assets_gate.c build/gen/assets_temporal.c build/gen/assets_tool.c build/gen/assets_templates.c build/gen/assets_web.c
 WEB_FILES := $(sort $(wildcard src/web/assets/*))
+TOOL_TEMPLATES := $(sort $(wildcard src/tool/templates/*/*.* src/tool/templates/*/src/*))
 FLOW_CATALOG := $(sort $(wildcard src/flow/catalog/*/*.yaml))
 GATE_SCHEMAS := $(sort $(wildcard src/gate/schemas/v1/*.json))
 
@@ -99,6 +100,10 @@ build/gen/assets_config.c: tools/embed.py src/config/schema.json
 	@mkdir -p $(@D) && python3 tools/embed.py $@ config_schema=src/config/schema.json
 build/gen/assets_flow.c: tools/embed.py src/flow/schema.json
 	@mkdir -p $(@D) && python3 tools/embed.py $@ flow_schema=src/flow/schema.json
+build/gen/assets_tool.c: tools/embed.py src/tool/manifest.json
+	@mkdir -p $(@D) && python3 tools/embed.py $@ tool_manifest=src/tool/manifest.json
+build/gen/assets_templates.c: tools/embed.py $(TOOL_TEMPLATES)
+	@mkdir -p $(@D) && python3 tools/embed.py $@ --table tool_templates $(foreach f,$(TOOL_TEMPLATES),$(f:src/tool/templates/%=%)=$(f))
 build/gen/assets_catalog.c: tools/embed.py $(FLOW_CATALOG)
 	@mkdir -p $(@D) && python3 tools/embed.py $@ --table flow_catalog $(foreach f,$(FLOW_CATALOG),$(f:src/flow/catalog/%=%)=$(f))
 build/gen/assets_gate.c: tools/embed.py $(GATE_SCHEMAS)
@@ -141,8 +146,9 @@ endif
 # The metaschemas that test data of JSON Schema refers to.
 export PLEXUS_NODE_JS = $(NODE)
 export SCHEMAS_DIR = $(TEST_PYTHONPATH)/jsonschema_specifications/schemas
+include tests/guests/guests.mk
 INTEGRATION = 'tests/*/*_test.py' 'tests/*/*_test.sh'
-NEEDED := build/suite build/tests/scripted build/tests/mcp_server build/tests/mcp_client
+NEEDED := build/suite build/tests/scripted build/tests/mcp_server build/tests/mcp_client $(GUESTS)
 
 check: build/test.mk ## format, rooms' law, generated docs, build, unit tests (a minute)
 	@$(MAKE) -j$(JOBS) MODE=plain programs $(NEEDED) $(O:build/$(MODE)%=build/plain%)/plexus format docs-check
@@ -221,8 +227,8 @@ build/tidy/%.ok: %.c .clang-tidy | $(GEN_C)
 	@touch $@
 
 # ---- fuzzing: libFuzzer, parsers only ----------------------------------------------------------
-FUZZ_LIB_C := $(filter src/base/% src/text/% src/config/% src/host/% src/trust/% src/crypto/% src/mesh/% src/flow/%,$(LIB_C))
-FUZZ_O := $(FUZZ_LIB_C:%.c=build/fuzz/%.o) build/fuzz/gen/assets_config.o build/fuzz/gen/assets_flow.o build/fuzz/gen/assets_catalog.o
+FUZZ_LIB_C := $(filter src/base/% src/text/% src/config/% src/host/% src/trust/% src/crypto/% src/mesh/% src/flow/% src/tool/%,$(LIB_C))
+FUZZ_O := $(FUZZ_LIB_C:%.c=build/fuzz/%.o) build/fuzz/gen/assets_config.o build/fuzz/gen/assets_flow.o build/fuzz/gen/assets_catalog.o build/fuzz/gen/assets_tool.o build/fuzz/gen/assets_templates.o
 FUZZERS := $(FUZZ_C:src/%.c=build/fuzz/%)
 FUZZ_FLAGS := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -DPLEXUS_FAULTS
 build/fuzz/src/%.o: src/%.c | $(GEN_C)
@@ -256,7 +262,7 @@ up: build/engines/llama-server ## set up, build, serve real models on http://127
 	@$(MAKE) -j$(JOBS) build/plexus
 	@exec build/plexus up --config plexus.yaml --data $(DATA)
 build/engines/llama-server: deps/pins.txt tools/setup tools/llama_server.py
-	@sh tools/setup engine
+	@sh tools/setup engine wasm
 .PHONY: up engine-from-source install dist docs
 engine-from-source: ## llama.cpp from source (7 minutes of CPU), for machines without AVX2
 	@sh tools/setup engine-source

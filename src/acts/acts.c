@@ -246,6 +246,11 @@ void acts_set_bus(struct acts *base, struct bus *b)
     ((struct acts_room *)(void *)base)->bus = b;
 }
 
+void acts_set_tools(struct acts *base, struct tools *t)
+{
+    ((struct acts_room *)(void *)base)->tools = t;
+}
+
 void acts_free(struct acts *base)
 {
     struct acts_room *r = (struct acts_room *)(void *)base;

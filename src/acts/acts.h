@@ -34,7 +34,6 @@ struct acts_args { // texts and hosts are copied
     // The node's own API, for models and agents: a unix socket's path or host:port.
     const char *self_address;
     const char *self_key; // API key or NULL (unix socket)
-    struct tools *tools;  // all of this node (toolbox/tools_all.h); NULL: none where this runs
     void (*emit)(
         void *user,
         struct bytes cloudevent); // a flow's event, beside the bus: to this node's own listeners
@@ -52,6 +51,8 @@ struct acts_args { // texts and hosts are copied
 };
 int acts_new(struct acts **ret, const struct acts_args *args, struct err *e);
 void acts_set_bus(struct acts *a, struct bus *b);
+// All tools of this node (toolbox/tools_all.h), for call: tool; NULL: none where this runs.
+void acts_set_tools(struct acts *a, struct tools *t);
 void acts_free(struct acts *a); // what runs ends with E_CANCELLED before it returns
 
 struct acts_kind { // one line each in acts.c's table

@@ -17,6 +17,7 @@ struct acts_room {
     struct acts_args args;
     struct arena *arena; // of the texts in args
     struct bus *bus;     // NULL: none now
+    struct tools *tools; // NULL: none
     struct list running; // struct act
     unsigned count;
     struct list origins; // act_fetch.c

@@ -43,6 +43,26 @@ static bool texts_of(const struct val *content, struct buf *out)
     return all;
 }
 
+// text: NULL: there are blocks that are none.
+static struct val *output_of(struct act *a, const struct tool_result *res, const struct buf *text)
+{
+    struct bytes wanted = val_bytes(val_get_cstr(a->with, "output"));
+    struct val *content = res->content ? val_ref(res->content) : val_arr();
+    struct val *said = text ? val_str(buf_bytes(text)) : val_ref(content), *out = NULL;
+    if (bytes_is(wanted, "result")) {
+        out = val_put_cstr(val_obj(), "content", val_ref(content));
+        out = res->structured ? val_put_cstr(out, "structured", val_ref(res->structured)) : out;
+        out = text ? val_put_cstr(out, "text", val_ref(said)) : out;
+    } else if (bytes_is(wanted, "text") || !res->structured) {
+        out = val_ref(said);
+    } else {
+        out = val_ref(res->structured);
+    }
+    val_unref(said);
+    val_unref(content);
+    return out;
+}
+
 static void answered(struct act *a, const struct tool_result *res)
 {
     struct buf text;
@@ -52,12 +72,8 @@ static void answered(struct act *a, const struct tool_result *res)
         act_fail(a, ACT_RUNTIME, 0, false, "%.*s: %s",
                  BYTES_FMT(val_bytes(val_get_cstr(a->with, "name"))),
                  text.n ? buf_cstr(&text) : "the tool says that it failed");
-    else if (res->structured)
-        act_done(a, val_ref(res->structured));
-    else if (plain && !text.failed)
-        act_done(a, val_str(buf_bytes(&text)));
     else
-        act_done(a, res->content ? val_ref(res->content) : NULL);
+        act_done(a, output_of(a, res, plain && !text.failed ? &text : NULL));
     buf_fini(&text);
 }
 
@@ -110,7 +126,7 @@ static struct tool_call *call_new(struct act *a)
     if (!c)
         return NULL;
     c->act = a;
-    c->tools = a->room->args.tools;
+    c->tools = a->room->tools;
     c->words = arena_new((size_t)1 << 20);
     c->input = arguments && !val_is(arguments, JSON_NULL) ? val_ref(arguments) : val_obj();
     c->req = (struct tool_req){.done = on_done, .progress = on_progress};
@@ -126,7 +142,7 @@ static void start(struct act *a)
     struct tool *own = a->own;
     struct bytes name = val_bytes(val_get_cstr(a->with, "name"));
     struct err e = {0};
-    if (!a->room->args.tools) {
+    if (!a->room->tools) {
         act_fail(a, ACT_CONFIGURATION, 501, true, "call: tool: there are no tools where it runs");
         return;
     }

@@ -95,7 +95,6 @@ static void with_tools(struct rig *r, struct acts_args *args)
     memset(&box, 0, sizeof box);
     box.base.ops = &ops;
     box.timers = loop_timers(r->loop);
-    args->tools = &box.base;
 }
 
 static void nothing(struct rig *r, struct http_exchange *x, struct seen *s)
@@ -107,6 +106,7 @@ static void nothing(struct rig *r, struct http_exchange *x, struct seen *s)
 
 static void next(struct rig *r, unsigned round)
 {
+    acts_set_tools(r->acts, &box.base);
     static const char *const with[] = {
         "{\"name\":\"add\",\"arguments\":{\"a\":1,\"b\":2}}",
         "{\"name\":\"text\"}",
@@ -119,6 +119,8 @@ static void next(struct rig *r, unsigned round)
         "{\"name\":\"labelled\"}",
         "{\"arguments\":{}}",
         "{\"name\":\"works\"}",
+        "{\"name\":\"add\",\"output\":\"text\"}",
+        "{\"name\":\"add\",\"output\":\"result\"}",
     };
     size_t n = sizeof with / sizeof *with;
     if (round < n)
@@ -152,12 +154,16 @@ static void test_tool(void **state)
     assert_true(r.ones[10].beats == 1);
     AUTO(val) half = rig_val("{\"done\":1,\"total\":2,\"text\":\"half\"}");
     assert_true(val_equal(r.ones[10].beat, half));
-    failed(&r.ones[11], "timeout", 408, false, "longer than 30 ms");
-    assert_int_equal(r.ones[12].status, E_CANCELLED);
+    gave(&r.ones[11], "\"one\\ntwo\"");
+    gave(&r.ones[12],
+         "{\"content\":[{\"type\":\"text\",\"text\":\"one\"},{\"type\":\"text\",\"text\":"
+         "\"two\"}],\"structured\":{\"sum\":3},\"text\":\"one\\ntwo\"}");
+    failed(&r.ones[13], "timeout", 408, false, "longer than 30 ms");
+    assert_int_equal(r.ones[14].status, E_CANCELLED);
     assert_true(box.calls[box.count - 1].cancelled && box.left == 0);
     assert_string_equal(box.who, "flow run-1");
     assert_string_equal(box.label, "internal");
-    assert_string_equal(box.key, "run-1/19");
+    assert_string_equal(box.key, "run-1/21");
     assert_false(box.confirmed);
     val_unref(steal(&half));
     rig_fini(&r);
@@ -166,6 +172,7 @@ static void test_tool(void **state)
 // Its arguments come to it as they are, with its time; none are an empty object.
 static void next_one(struct rig *r, unsigned round)
 {
+    acts_set_tools(r->acts, round < 3 ? &box.base : NULL);
     if (round == 0) {
         (void)rig_do(r, "tool", "{\"name\":\"add\",\"arguments\":{\"a\":[1,{}]}}", 5000);
     } else if (round == 1) {

@@ -4,7 +4,10 @@
 #include "app/node.h"
 #include "cli/cli.h"
 #include "host/host.h"
+#include "jail/jail.h"
 #include "loop/loop.h"
+#include "prims/prims.h"
+#include "temporal/temporal.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
@@ -26,6 +29,10 @@ int main(int argc, char **argv)
     standard_descriptors();
     if (argc > 1 && strcmp(argv[1], "_guard") == 0)
         return loop_guard_main(argc, argv);
+    if (argc > 1 && strcmp(argv[1], "_jail") == 0)
+        return jail_main(argc, argv);
+    if (argc > 1 && strcmp(argv[1], "_prim") == 0)
+        return prim_main(argc, argv);
     if (argc > 1 && strcmp(argv[1], "_expr") == 0)
         return expr_child_main(argc, argv);
     if (argc > 1 && strcmp(argv[1], "_gpu") == 0)
@@ -33,5 +40,6 @@ int main(int argc, char **argv)
     (void)signal(SIGPIPE, SIG_IGN);
     cli_set_up(node_up);
     cli_set_worker(node_worker);
+    cli_set_replay(temporal_replay);
     return cli_main(NULL, argc, argv);
 }

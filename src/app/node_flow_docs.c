@@ -87,3 +87,29 @@ int node_flow_documents(const struct node *n, struct buf *out)
     json_w_end(&w);
     return out->failed;
 }
+
+struct visit {
+    const struct node *node;
+    void (*fn)(void *user, struct bytes namespace, struct bytes name, struct bytes version);
+    void *user;
+};
+
+static void visit(void *user, const char *file)
+{
+    struct visit *w = user;
+    struct bytes namespace, name, version;
+    char newest[300];
+    if (parts(file, &namespace, &name, &version) &&
+        node_flow_newest(w->node, namespace, name, newest, sizeof newest) == 0 &&
+        bytes_is(version, newest))
+        w->fn(w->user, namespace, name, version);
+}
+
+void node_flow_each(const struct node *n,
+                    void (*fn)(void *user, struct bytes namespace, struct bytes name,
+                               struct bytes version),
+                    void *user)
+{
+    struct visit w = {n, fn, user};
+    (void)each(n, visit, &w);
+}

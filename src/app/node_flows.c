@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LOOK_MS 1000 // for what nodes that share the journal registered
 #define EVENTS "%s.organs.flow.event" // where flows' own events go, and come from
 
 // ---- what the driver and the activities ask for -------------------------------------------------
@@ -197,6 +198,12 @@ void node_flows_bus(struct node *n, struct bus *b)
     struct err e = {0};
     if (bus_subscribe(b, &args, &f->events, &e) < 0)
         log_event(LOG_WARN, "flow.no_events", LOG_STR("why", e.text));
+}
+
+void node_flows_tools(struct node *n, struct tools *all)
+{
+    if (n->flows && n->flows->acts)
+        acts_set_tools(n->flows->acts, all);
 }
 
 // ---- missing parts of documents -----------------------------------------------------------------
@@ -420,6 +427,8 @@ int node_flows_open(struct node *n, struct err *e)
                              .queues = node_queues(n),
                              .environment = n->config->environment,
                              .activities_max = n->config->flows.activities,
+                             .look_ms =
+                                 strcmp(n->config->flows.journal, "postgres") == 0 ? LOOK_MS : 0,
                              .retention_ms = n->config->flows.retention_ms};
     status = runs_new(&f->runs, &args, e);
     if (status < 0)

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define TEXT_MAX (64u << 20)
+
 // Both engines answer the same questions in the same shapes.
 #define ENGINE(f, what, ...)                                                                       \
     (node_temporal_of(f) ? temporal_##what(node_temporal_of(f), __VA_ARGS__)                       \
@@ -22,6 +24,11 @@ struct asked {
     size_t document_n;
     int status; // HTTP, when it goes well
     struct node *documents; // not NULL: they are others then
+    struct node *node;
+    const void *owner; // who asks: a key, or NULL
+    char *said; // the answer, when it is known before
+    size_t said_n;
+    bool filters; // a list: what the key may not know of is left out
 };
 
 // ---- findings -----------------------------------------------------------------------------------
@@ -70,13 +77,25 @@ static void answered(struct runs_req *r, int status, struct bytes json, const st
     struct asked *q = r->user;
     if (status >= 0 && q->documents)
         node_tools_flows(q->documents);
+    struct buf kept;
+    struct err own = {0};
+    buf_init(&kept, json.n + 4096);
+    if (status >= 0 && q->filters && (status = node_flows_filter(q->node, q->owner, json, &kept))) {
+        (void)err_set(&own, status, "the list cannot be read");
+        e = &own;
+    }
     if (status >= 0)
-        ctl_answer(q->answer, q->status, json);
+        ctl_answer(q->answer, q->status,
+                   q->filters ? buf_bytes(&kept)
+                   : q->said  ? (struct bytes){q->said, q->said_n}
+                              : json);
     else if (q->document && (status == E_PARSE || status == E_SCHEMA || status == E_INVALID))
         answer_findings(q, e);
     else
         ctl_answer_error(q->answer, e);
+    buf_fini(&kept);
     mem_free(q->document);
+    mem_free(q->said);
     mem_free(q);
 }
 
@@ -128,33 +147,23 @@ static struct bytes by_of(const struct ctl_flow_ask *ask)
     return bytes_of(v.name); // lives until the table changes
 }
 
-// What the start says, else what its key says of requests that say none. E_INVALID: no label.
-static int label_of(struct node_flows *f, const struct ctl_flow_ask *ask, struct buf *out,
-                    struct err *e)
+// Who starts a flow must be cleared for its data.
+static int may_start(void *user, struct bytes label, struct err *e)
 {
-    struct node *n = f->node;
-    struct bytes said = member(ask, "label");
-    struct label label;
-    struct key_view v = {0};
-    if (said.n) {
-        int status = label_parse(n->label_names, said, &label, e);
-        return status < 0 ? status : buf_put(out, said);
-    }
-    if (ask->owner)
-        key_view(ask->owner, &v);
-    if (v.has_label)
-        label_put(out, n->label_names, v.label);
-    return out->failed;
+    const struct asked *q = user;
+    return node_flows_may(q->node, q->owner, label, "the flow", e);
 }
 
 static void op_start(struct node_flows *f, const struct ctl_flow_ask *ask, struct ctl_answer *a)
 {
-    struct buf label;
+    struct buf label, otherwise;
     struct err e = {0};
     buf_init(&label, 2048);
-    if (label_of(f, ask, &label, &e) < 0) {
+    buf_init(&otherwise, 2048);
+    if (node_flows_label(f->node, member(ask, "label"), ask->owner, &label, &otherwise, &e) < 0) {
         ctl_answer_error(a, &e);
         buf_fini(&label);
+        buf_fini(&otherwise);
         return;
     }
     const struct json *wait = json_get(ask->body, "wait");
@@ -164,7 +173,10 @@ static void op_start(struct node_flows *f, const struct ctl_flow_ask *ask, struc
     bool waits = json_is(wait, JSON_STR) || json_bool(wait, false);
     struct runs_req *r = asked_new(a, member(ask, "document"), waits ? 200 : 201);
     AUTO(val) input = value(ask, "input");
-    if (r)
+    if (r) {
+        struct asked *q = r->user;
+        q->node = f->node;
+        q->owner = ask->owner;
         ENGINE(f, start,
                &(struct runs_start){.document = member(ask, "document"),
                                     .namespace = member(ask, "namespace"),
@@ -174,10 +186,15 @@ static void op_start(struct node_flows *f, const struct ctl_flow_ask *ask, struc
                                     .input = input,
                                     .by = by_of(ask),
                                     .label = buf_bytes(&label),
+                                    .label_otherwise = buf_bytes(&otherwise),
+                                    .may = may_start,
+                                    .may_user = q,
                                     .wait = waits,
                                     .wait_ms = wait_ms},
                r);
+    }
     buf_fini(&label);
+    buf_fini(&otherwise);
 }
 
 static void op_list(struct node_flows *f, const struct ctl_flow_ask *ask, struct ctl_answer *a)
@@ -197,8 +214,13 @@ static void op_list(struct node_flows *f, const struct ctl_flow_ask *ask, struct
     uint64_t limit;
     if (bytes_u64(buf_bytes(&text[4]), &limit) && limit > 0)
         filter.limit = limit < 10000 ? limit : 10000;
-    if (r)
+    if (r) {
+        struct asked *q = r->user;
+        q->node = f->node;
+        q->owner = ask->owner;
+        q->filters = !node_flows_sees_all(ask);
         ENGINE(f, list, &filter, r);
+    }
     for (size_t i = 0; i < 5; i++)
         buf_fini(&text[i]);
 }
@@ -290,8 +312,8 @@ static void op_prune(struct node_flows *f, const struct ctl_flow_ask *ask, struc
     if (said.n)
         (void)units_duration(said, &older, NULL);
     if (r)
-        runs_prune(f->runs, older == TIME_NEVER ? 0 : time_wall_ms() - older,
-                   json_bool(json_get(ask->body, "dry"), false), r);
+        ENGINE(f, prune, older == TIME_NEVER ? 0 : time_wall_ms() - older,
+               json_bool(json_get(ask->body, "dry"), false), r);
 }
 
 // ---- what needs no driver -----------------------------------------------------------------------
@@ -368,6 +390,7 @@ static void temporal_figures(struct node_flows *f, struct ctl_answer *a)
     json_w_bool(&w, "ready", s.up);
     json_w_cstr(&w, "server", s.server);
     json_w_cstr(&w, "why", s.why);
+    json_w_bool(&w, "search_attributes", s.attributes);
     json_w_u64(&w, "loaded", s.flows);
     json_w_u64(&w, "steps", s.workflow_tasks);
     json_w_u64(&w, "activities", s.activities);
@@ -434,27 +457,45 @@ static void op_stats(struct node_flows *f, struct ctl_answer *a)
     buf_fini(&json);
 }
 
+// Kept as a file, and its schedule by the server.
+static void document_add(struct node_flows *f, const struct ctl_flow_ask *ask, struct ctl_answer *a)
+{
+    struct runs_req *r = asked_new(a, member(ask, "document"), 201);
+    struct buf json;
+    struct err e = {0};
+    if (!r)
+        return;
+    struct asked *q = r->user;
+    buf_init(&json, 4096);
+    int status = node_temporal_add(f, member(ask, "document"), &json, &e);
+    q->said = mem_dup(json.p ? json.p : "", json.n);
+    q->said_n = json.n;
+    if (status < 0)
+        answered(r, status, BYTES_NONE, &e);
+    else
+        temporal_schedule(node_temporal_of(f), member(ask, "document"), true, r);
+    buf_fini(&json);
+}
+
 // What lies beside Temporal. true: answered.
 static bool temporal_only(struct node_flows *f, const struct ctl_flow_ask *ask,
                           struct ctl_answer *a)
 {
     struct err e = {0};
     struct buf json;
-    int status = 0, http = 200;
+    struct runs_req *r = NULL;
+    int status = 0;
     bool taken = true;
     buf_init(&json, 4u << 20);
     if (ask->op == CTL_FLOW_DOCUMENTS) {
         status = node_flow_documents(f->node, &json);
     } else if (ask->op == CTL_FLOW_DOCUMENT_ADD) {
-        status = node_temporal_add(f, member(ask, "document"), &json, &e);
-        http = 201;
+        document_add(f, ask, a);
     } else if (ask->op == CTL_FLOW_DOCUMENT_REMOVE) {
         status = node_temporal_remove(f, ask->id, ask->sub, ask->version, &e);
-        (void)buf_str(&json, "{}");
-    } else if (ask->op == CTL_FLOW_PRUNE) {
-        status = err_set(&e, E_UNSUPPORTED,
-                         "with engine temporal the namespace's retention says how long flows that "
-                         "ended are kept");
+        r = status < 0 ? NULL : asked_new(a, BYTES_NONE, 200);
+        if (r)
+            node_temporal_reschedule(f, ask->id, ask->sub, r);
     } else {
         taken = false;
     }
@@ -462,34 +503,15 @@ static bool temporal_only(struct node_flows *f, const struct ctl_flow_ask *ask,
         node_tools_flows(f->node);
     if (taken && status < 0)
         ctl_answer_error(a, &e);
-    else if (taken)
-        ctl_answer(a, http, buf_bytes(&json));
+    else if (ask->op == CTL_FLOW_DOCUMENTS)
+        ctl_answer(a, 200, buf_bytes(&json));
     buf_fini(&json);
     return taken;
 }
 
-void node_flows_op(void *user, const struct ctl_flow_ask *ask, struct ctl_answer *a)
+static void carry_out(struct node_flows *f, const struct ctl_flow_ask *ask, struct ctl_answer *a)
 {
-    struct node_flows *f = ((struct node *)user)->flows;
     struct runs_req *r;
-    struct err e = {0};
-    if (ask->op == CTL_FLOW_CHECK) {
-        op_check(ask, a);
-        return;
-    }
-    if (!f || (!f->runs && !node_temporal_of(f)) || f->closing) {
-        if (f && f->stopped)
-            (void)err_set(&e, E_UNAVAILABLE, "flows have stopped: %s", f->why);
-        else
-            (void)err_set(&e, E_UNAVAILABLE, "%s",
-                          !f          ? "flows are off (flows.engine: off)"
-                          : f->worker ? "this is a worker: it keeps no flows"
-                                      : "the node is stopping");
-        ctl_answer_error(a, &e);
-        return;
-    }
-    if (node_temporal_of(f) && temporal_only(f, ask, a))
-        return;
     switch (ask->op) {
     case CTL_FLOW_START: op_start(f, ask, a); break;
     case CTL_FLOW_LIST: op_list(f, ask, a); break;
@@ -530,4 +552,108 @@ void node_flows_op(void *user, const struct ctl_flow_ask *ask, struct ctl_answer
     case CTL_FLOW_CHECK:
     case CTL_FLOW_OPS: break;
     }
+}
+
+// ---- a key that may not know everything: the flow's label is seen first
+// -------------------------
+
+struct later { // a question that waits: what it held is copied
+    struct runs_req req;
+    struct node_flows *flows;
+    struct ctl_answer *answer;
+    struct ctl_flow_ask ask;
+    struct buf texts, body;
+    size_t id_n;
+};
+
+static bool of_run(enum ctl_flow_op op)
+{
+    return (op >= CTL_FLOW_SHOW && op <= CTL_FLOW_SIGNAL);
+}
+
+static void on_label(struct runs_req *r, int status, struct bytes json, const struct err *e)
+{
+    struct later *l = r->user;
+    struct json_doc *row = NULL, *body = NULL;
+    struct err own = {0};
+    if (status >= 0) {
+        e = &own;
+        status = json_parse(&row, json, 0, &own);
+    }
+    if (status >= 0)
+        status = node_flows_may(l->flows->node, l->ask.owner,
+                                json_str(json_get(json_root(row), "label")), "the flow", &own);
+    if (status >= 0 && l->body.n)
+        status = json_parse(&body, buf_bytes(&l->body), JSON_UNIQUE, &own);
+    if (status >= 0 && l->flows->closing)
+        status = err_set(&own, E_UNAVAILABLE, "the node is stopping");
+    l->ask.id = bytes_first(buf_bytes(&l->texts), l->id_n);
+    l->ask.query = bytes_from(buf_bytes(&l->texts), l->id_n);
+    l->ask.body = json_root(body);
+    if (status < 0)
+        ctl_answer_error(l->answer, e);
+    else
+        carry_out(l->flows, &l->ask, l->answer);
+    json_free(row);
+    json_free(body);
+    buf_fini(&l->texts);
+    buf_fini(&l->body);
+    mem_free(l);
+}
+
+static void ask_later(struct node_flows *f, const struct ctl_flow_ask *ask, struct ctl_answer *a)
+{
+    struct later *l = mem_new(struct later);
+    struct err e = {0};
+    struct json_w w;
+    if (l) {
+        *l = (struct later){.flows = f, .answer = a, .id_n = ask->id.n};
+        l->req = (struct runs_req){.done = on_label, .user = l};
+        l->ask = (struct ctl_flow_ask){.op = ask->op, .owner = ask->owner};
+        buf_init(&l->texts, ask->id.n + ask->query.n + 16);
+        buf_init(&l->body, TEXT_MAX);
+        (void)buf_put(&l->texts, ask->id);
+        (void)buf_put(&l->texts, ask->query);
+        json_w_init(&w, &l->body);
+        if (ask->body)
+            json_w_val(&w, NULL, ask->body);
+    }
+    if (l && !l->texts.failed && !l->body.failed) {
+        ENGINE(f, show, ask->id, false, &l->req);
+        return;
+    }
+    if (l) {
+        buf_fini(&l->texts);
+        buf_fini(&l->body);
+    }
+    mem_free(l);
+    (void)err_set(&e, E_NOMEM, "out of memory");
+    ctl_answer_error(a, &e);
+}
+
+void node_flows_op(void *user, const struct ctl_flow_ask *ask, struct ctl_answer *a)
+{
+    struct node_flows *f = ((struct node *)user)->flows;
+    struct err e = {0};
+    if (ask->op == CTL_FLOW_CHECK) {
+        op_check(ask, a);
+        return;
+    }
+    if (!f || (!f->runs && !node_temporal_of(f)) || f->closing) {
+        if (f && f->stopped)
+            (void)err_set(&e, E_UNAVAILABLE, "flows have stopped: %s", f->why);
+        else
+            (void)err_set(&e, E_UNAVAILABLE, "%s",
+                          !f          ? "flows are off (flows.engine: off)"
+                          : f->worker ? "this is a worker: it keeps no flows"
+                                      : "the node is stopping");
+        ctl_answer_error(a, &e);
+        return;
+    }
+    if (node_temporal_of(f) && temporal_only(f, ask, a))
+        return;
+    if (of_run(ask->op) && !node_flows_sees_all(ask))
+        ask_later(f, ask, a);
+    else
+        carry_out(f, ask, a);
 }

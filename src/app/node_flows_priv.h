@@ -38,6 +38,9 @@ struct temporal *node_temporal_of(const struct node_flows *f); // NULL: the embe
 int node_temporal_add(struct node_flows *f, struct bytes text, struct buf *ret_json, struct err *e);
 int node_temporal_remove(struct node_flows *f, struct bytes namespace, struct bytes name,
                          struct bytes version, struct err *e);
+// A version was removed: the newest that is left says the schedule.
+void node_temporal_reschedule(struct node_flows *f, struct bytes namespace, struct bytes name,
+                              struct runs_req *r);
 void node_temporal_close(struct node_flows *f);
 bool node_temporal_ended(const struct node_flows *f);
 void node_temporal_free(struct node_flows *f);
@@ -45,6 +48,18 @@ void node_temporal_free(struct node_flows *f);
 int node_flow_newest(const struct node *n, struct bytes namespace, struct bytes name,
                      char *ret_version, size_t size); // E_NOTFOUND
 int node_flow_documents(const struct node *n, struct buf *out); // {"documents":[...]}
+void node_flow_each(const struct node *n,
+                    void (*fn)(void *user, struct bytes namespace, struct bytes name,
+                               struct bytes version),
+                    void *user); // the newest of each
+// node_flows_labels.c. owner: a key, or NULL (the node's owner: all of it)
+bool node_flows_sees_all(const struct ctl_flow_ask *ask);
+// Of a start: what it says, and what counts when neither it nor the document does.
+int node_flows_label(struct node *n, struct bytes said, const void *owner, struct buf *ret,
+                     struct buf *ret_otherwise, struct err *e);
+int node_flows_may(struct node *n, const void *owner, struct bytes label, const char *what,
+                   struct err *e); // E_SECURITY, and told to the log
+int node_flows_filter(struct node *n, const void *owner, struct bytes json, struct buf *out);
 // node_worker.c
 int node_worker_open(struct node_flows *f, struct err *e);
 void node_worker_close(struct node_flows *f);

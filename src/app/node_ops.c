@@ -138,6 +138,7 @@ struct doctor_job { // all that the helper thread looks at
     uint16_t ports[NODE_DOORS_MAX];
     struct host_engine engines[DOCTOR_ENGINES_MAX];
     struct host_mesh mesh;
+    struct host_tools calls;
     struct host_webhook webhook;
     struct host_flows flows;
     char names[DOCTOR_ENGINES_MAX][129];
@@ -222,6 +223,8 @@ static void op_doctor(void *user, struct ctl_answer *a)
     j->args.webhook = &j->webhook;
     node_flows_doctor(n, &j->flows);
     j->args.flows = &j->flows;
+    node_tools_doctor(n, &j->calls);
+    j->args.calls = &j->calls;
     ctl_answer_work(a, doctor_run, j, mem_free);
 }
 
@@ -359,6 +362,7 @@ void node_gate_args(struct node *n, struct gate_args *args)
                                .upstream = gate_upstream_of,
                                .why = gate_why,
                                .other = gate_other,
+                               .tools = node_tools_ask,
                                .on_request = gate_on_request,
                                .model_labels = node_model_labels,
                                .ready = gate_ready,

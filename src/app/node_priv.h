@@ -19,6 +19,7 @@
 
 #define NODE_DOORS_MAX 32
 
+struct tools;
 struct bus;
 struct node_door { // an open listener; its tag is its place in the table
     struct net_listener *listener;
@@ -174,6 +175,9 @@ void node_tools_flows(struct node *n);  // registered documents did
 void node_tools_close(struct node *n);  // node_check_ended when it has
 bool node_tools_ended(const struct node *n);
 void node_tools_free(struct node *n);
+void node_tools_doctor(const struct node *n, struct host_tools *ret);
+void node_tools_ask(void *user, const struct gate_tools *g); // a model is to call them
+void node_flows_tools(struct node *n, struct tools *all);    // what flows may call; NULL: nothing
 void node_tools_op(void *user, const struct ctl_tool_ask *ask, struct ctl_answer *a);
 // node_alerts.c: what somebody should hear of at once
 enum node_alert_on {

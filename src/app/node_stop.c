@@ -23,11 +23,14 @@ void node_check_ended(struct node *n)
         (void)timer_start(timers, &n->goodbye, 10);
         return;
     }
-    node_tools_close(n);
+    // Flows first: what a tool has not answered by then is asked for again at the next start.
     node_flows_close(n);
-    if (!node_tools_ended(n) || !node_flows_ended(n))
+    if (!node_flows_ended(n))
         return; // it calls again
     node_flows_drop(n);
+    node_tools_close(n);
+    if (!node_tools_ended(n))
+        return; // it, too
     node_bus_close(n);
     if (!node_mesh_ended(n) || !node_bus_ended(n))
         return; // they call again

@@ -25,6 +25,7 @@ struct node_temporal {
     struct temporal_server argv;
     char program[4096], folder[4200], last[512]; // last: what the server said last
     bool own, closing, closed;
+    bool scheduled; // what is registered was told to the server
 };
 
 // ---- the development server ---------------------------------------------------------------------
@@ -122,14 +123,14 @@ static int document(void *user, struct bytes namespace, struct bytes name, struc
         return err_set(e, E_NOTFOUND, "no such flow");
     if (!version.n) {
         if (node_flow_newest(f->node, namespace, name, newest, sizeof newest) < 0)
-            return err_set(e, E_NOTFOUND, "there is no flow %.*s/%.*s: plexus flow add FILE",
+            return err_set(e, E_NOTFOUND, "no document %.*s/%.*s is registered: plexus flow add",
                            BYTES_FMT(namespace), BYTES_FMT(name));
         version = bytes_of(newest);
     }
     document_path(f->node, path, sizeof path, namespace, name, version);
     int status = file_read(path, out, e);
     return status == E_NOTFOUND
-               ? err_set(e, E_NOTFOUND, "there is no flow %.*s/%.*s:%.*s: plexus flow add FILE",
+               ? err_set(e, E_NOTFOUND, "no document %.*s/%.*s:%.*s is registered: plexus flow add",
                          BYTES_FMT(namespace), BYTES_FMT(name), BYTES_FMT(version))
                : status;
 }
@@ -148,10 +149,8 @@ int node_temporal_add(struct node_flows *f, struct bytes text, struct buf *ret_j
                        "it needs other documents (functions of a catalog, schemas elsewhere): with "
                        "engine temporal give a bundle that has them");
     flow_plan_about(plan, &about);
-    if (about.schedule)
-        return err_set(e, E_UNSUPPORTED,
-                       "schedules are kept by the embedded engine only: with engine temporal make "
-                       "one with `temporal schedule create`");
+    if (about.schedule && (status = runs_schedule_check(about.schedule, e)) < 0)
+        return status;
     (void)snprintf(folder, sizeof folder, "%.3000s/documents", f->node->paths.data);
     if ((status = file_mkdirs(folder, 0700, e)) < 0)
         return status;
@@ -180,6 +179,51 @@ int node_temporal_remove(struct node_flows *f, struct bytes namespace, struct by
     return 0;
 }
 
+// ---- schedules ----------------------------------------------------------------------------------
+
+static void scheduled(struct runs_req *r, int status, struct bytes json, const struct err *e)
+{
+    (void)json;
+    if (status < 0 && status != E_CANCELLED)
+        log_event(LOG_WARN, "flow.refused", LOG_STR("why", e ? e->text : ""));
+    mem_free(r);
+}
+
+static int read_document(struct node_flows *f, struct bytes namespace, struct bytes name,
+                         struct buf *text)
+{
+    buf_init(text, DOCUMENT_BYTES_MAX);
+    return document(f, namespace, name, BYTES_NONE, text, NULL);
+}
+
+static void schedule_one(void *user, struct bytes namespace, struct bytes name,
+                         struct bytes version)
+{
+    struct node_flows *f = user;
+    struct buf text;
+    struct runs_req *r = mem_new(struct runs_req);
+    (void)version;
+    if (!r)
+        return;
+    r->done = scheduled;
+    if (read_document(f, namespace, name, &text) == 0)
+        temporal_schedule(f->temporal->worker, buf_bytes(&text), false, r);
+    else
+        mem_free(r);
+    buf_fini(&text);
+}
+
+void node_temporal_reschedule(struct node_flows *f, struct bytes namespace, struct bytes name,
+                              struct runs_req *r)
+{
+    struct buf text;
+    if (read_document(f, namespace, name, &text) == 0)
+        temporal_schedule(f->temporal->worker, buf_bytes(&text), true, r);
+    else
+        temporal_unschedule(f->temporal->worker, namespace, name, r);
+    buf_fini(&text);
+}
+
 // ---- life ---------------------------------------------------------------------------------------
 
 static void on_state(void *user, int status, const struct err *e)
@@ -191,6 +235,10 @@ static void on_state(void *user, int status, const struct err *e)
     else
         log_event(LOG_WARN, "temporal.unreachable", LOG_STR("why", e ? e->text : ""));
     f->up = status == 0;
+    if (f->up && !f->temporal->scheduled && !*f->node->worker) {
+        f->temporal->scheduled = true;
+        node_flow_each(f->node, schedule_one, f);
+    }
 }
 
 static int address_of(struct node_temporal *t, struct net_addr *addr, struct err *e)
@@ -242,6 +290,8 @@ int node_temporal_open(struct node_flows *f, bool activities_only, struct err *e
                                  .queue = c->temporal_queue,
                                  .queues = *n->worker ? n->worker : node_queues(n),
                                  .node = n->config->node_name,
+                                 .deployment = c->temporal_deployment,
+                                 .local_retries = c->temporal_retries,
                                  .expr = f->expr,
                                  .acts = f->acts,
                                  .activities_only = activities_only,

@@ -164,6 +164,44 @@ static int open_own(struct node_tools *t, struct err *e)
     return status;
 }
 
+static void probed(void *user, const struct jail_report *r, const struct err *e)
+{
+    struct node_tools *t = user;
+    struct err why = {0};
+    bool require = t->node->config->tools.require;
+    if (!r)
+        log_event(LOG_WARN, "tool.sandbox", LOG_STR("why", e->text));
+    else if (jail_judge(r, require, &why) < 0)
+        log_event(LOG_WARN, "tool.sandbox", LOG_STR("why", why.text));
+}
+
+// read_file, bash and the like, on the folders that the configuration grants.
+static int open_prims(struct node_tools *t, struct err *e)
+{
+    struct node *n = t->node;
+    const struct config_tools *c = &n->config->tools;
+    struct jail_folder folders[JAIL_FOLDERS_MAX];
+    struct prims_args args = {.procs = loop_procs(n->loop),
+                              .timers = loop_timers(n->loop),
+                              .self = file_self(),
+                              .folder = folders,
+                              .bash = c->bash,
+                              .require = c->require,
+                              .network = c->network,
+                              .memory_bytes = c->memory_bytes,
+                              .timeout_ms = c->time_ms,
+                              .timeout_max_ms = c->time_ms};
+    if (!c->folder_count)
+        return 0;
+    for (size_t i = 0; i < c->folder_count && i < JAIL_FOLDERS_MAX; i++)
+        folders[args.folders++] = (struct jail_folder){c->folders[i].path, c->folders[i].write};
+    int status = prims_new(&t->prims, &args, e);
+    if (status < 0)
+        return err_wrap(e, "tools.folders");
+    status = add_source(t, prims_tools(t->prims), e);
+    return status == 0 ? prims_probe(t->prims, probed, t, e) : status;
+}
+
 int node_tools_open(struct node *n, struct err *e)
 {
     struct node_tools *t = *n->worker ? NULL : mem_new(struct node_tools);
@@ -187,7 +225,15 @@ int node_tools_open(struct node *n, struct err *e)
                                                         .user = t,
                                                         .timeout_ms = CALL_MS},
                                e);
-    return status == 0 ? open_own(t, e) : status;
+    if (status == 0)
+        status = open_own(t, e);
+    if (status == 0)
+        status = open_prims(t, e);
+    if (status == 0)
+        status = node_tool_loops_open(t, e);
+    if (status == 0)
+        node_flows_tools(n, tools_all_tools(t->all));
+    return status;
 }
 
 void node_tools_models(struct node *n)
@@ -208,8 +254,13 @@ void node_tools_close(struct node *n)
     if (!t || t->closing)
         return;
     t->closing = true;
+    node_flows_tools(n, NULL);
+    tools_loops_free(t->loops);
+    t->loops = NULL;
     tools_all_free(t->all); // what runs ends with E_CANCELLED
     t->all = NULL;
+    prims_free(t->prims);
+    t->prims = NULL;
 }
 
 bool node_tools_ended(const struct node *n)
@@ -222,7 +273,9 @@ void node_tools_free(struct node *n)
     struct node_tools *t = n->tools;
     if (!t)
         return;
+    tools_loops_free(t->loops);
     tools_all_free(t->all);
+    prims_free(t->prims);
     node_tool_models_free(t->models);
     node_tool_flows_free(t->flows);
     val_unref(t->grants);

@@ -90,8 +90,8 @@ bool node_tools_granted(void *user, const struct tool_about *a, const struct too
     bool own = bytes_is(a->source, "primitive") || bytes_is(a->source, "model") ||
                bytes_is(a->source, "flow");
     (void)c;
-    if (a->granted || (own && !(a->effects & SIDE_EFFECTS)))
-        return true;
-    // A stranger's tool is what its source says: what it was allowed as may have changed since.
-    return own && (configured(t->node, a->name) || node_grants_has(t, a->name));
+    if (!own) // a stranger's: what it was allowed as may have changed since, which its source knows
+        return a->granted;
+    return !(a->effects & SIDE_EFFECTS) || configured(t->node, a->name) ||
+           node_grants_has(t, a->name);
 }

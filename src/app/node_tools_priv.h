@@ -5,12 +5,16 @@
 
 #include "app/node_priv.h"
 #include "port/tool.h"
+#include "prims/prims.h"
+#include "toolbox/tool_loop.h"
 #include "toolbox/tools_all.h"
 
 struct node_tools {
     struct node *node;
     struct tools_all *all;
     struct tools *models, *flows; // of the node itself
+    struct prims *prims;          // NULL: no folder is granted
+    struct tools_loops *loops;    // of models that call them
     struct val *grants;           // name → {"by","at"}: what persons allowed, beside the config
     char grants_path[4200];
     bool closing;
@@ -33,6 +37,8 @@ bool node_grants_has(const struct node_tools *t, struct bytes name);
 int node_grants_set(struct node_tools *t, struct bytes name, bool on, struct bytes by,
                     struct err *e);
 bool node_tools_granted(void *user, const struct tool_about *a, const struct tool_caller *c);
+// node_tool_loops.c
+int node_tool_loops_open(struct node_tools *t, struct err *e);
 
 // Sources of the node itself. Calls that run are cancelled by _free.
 // node_tool_models.c: each model of chat as a tool "model__NAME"

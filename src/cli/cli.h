@@ -5,6 +5,7 @@
 #ifndef PLEXUS_CLI_CLI_H
 #define PLEXUS_CLI_CLI_H
 
+#include "base/buf.h"
 #include "base/bytes.h"
 #include "base/err.h"
 
@@ -44,6 +45,9 @@ void cli_set_up(int (*run)(struct cli *c, struct err *e));
 
 // What `plexus worker` runs; it reads --queue by cli_option_all.
 void cli_set_worker(int (*run)(struct cli *c, struct err *e));
+
+// What `plexus flow replay` does with a history that Temporal gave: the run's view as JSON.
+void cli_set_replay(int (*replay)(struct bytes history, struct buf *out, struct err *e));
 
 // For run functions. Texts live as long as argv.
 const char *cli_option(const struct cli *c,

@@ -22,6 +22,8 @@ static const struct cli_option run_options[] = {
     {"input", 'i', "INPUT", "JSON or YAML, @FILE, or - for standard input", NULL},
     {"id", 0, "ID", "the run's id; one that is there is refused, so a run is started only once",
      NULL},
+    {"label", 'l', "LABEL",
+     "of its data, such as confidential:eng; default: the document's or the key's", NULL},
     {"wait", 'w', NULL, "show nothing but the output, when it is there", NULL},
     {"detach", 'd', NULL, "print the id and leave", NULL},
     CLI_OPTIONS_END,

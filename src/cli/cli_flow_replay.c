@@ -3,6 +3,33 @@
 #include "cli/cli_flow_priv.h"
 #include "flow/flow.h"
 
+static int (*the_replay)(struct bytes history, struct buf *out, struct err *e);
+
+void cli_set_replay(int (*replay)(struct bytes history, struct buf *out, struct err *e))
+{
+    the_replay = replay;
+}
+
+// A history as `temporal workflow show --output json` or Temporal's page gives it.
+static int replay_temporal(struct cli *c, struct bytes text, size_t events, struct err *e)
+{
+    struct json_doc *doc = NULL;
+    struct buf view;
+    buf_init(&view, CLI_ANSWER_MAX);
+    int rc = the_replay(text, &view, e);
+    if (!rc)
+        rc = json_parse(&doc, buf_bytes(&view), 0, e);
+    const char *status = json_cstr(json_get(json_root(doc), "status"), "");
+    if (!rc && c->json)
+        (void)printf("{\"same\":true,\"events\":%zu,\"status\":\"%s\"}\n", events, status);
+    else if (!rc)
+        (void)printf("%zu events of Temporal: this plexus decides the same; the run is %s\n",
+                     events, status);
+    json_free(doc);
+    buf_fini(&view);
+    return rc;
+}
+
 // An entry's own number, and what flow_event_parse wants to see of it.
 static int replay_entry(struct flow_replay *p, const struct json *v, struct err *e)
 {
@@ -59,6 +86,11 @@ int cli_flow_replay(struct cli *c, struct err *e)
         (void)err_wrap(e, "%s", file);
     const struct json *b = json_get(json_root(doc), "bundle");
     const struct json *entries = json_get(json_root(doc), "entries");
+    const struct json *events = json_get(json_root(doc), "events");
+    if (!rc && the_replay && json_is(events, JSON_ARR)) {
+        rc = replay_temporal(c, buf_bytes(&text), json_len(events), e);
+        goto out;
+    }
     if (!rc && (!b || !json_is(entries, JSON_ARR)))
         rc = err_set(e, E_INVALID, "%s is not what `plexus flow export` gives", file);
     if (!rc)
@@ -71,6 +103,7 @@ int cli_flow_replay(struct cli *c, struct err *e)
         rc = flow_replay_new(&p, plan, e);
     if (!rc)
         rc = replay_all(c, p, entries, e);
+out:
     flow_replay_free(p);
     flow_plan_unref(plan);
     json_free(doc);

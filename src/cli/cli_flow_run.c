@@ -459,6 +459,8 @@ static int put_body(struct cli *c, bool file, struct buf *text, struct buf *body
         return rc;
     if (cli_option(c, "id"))
         json_w_cstr(&w, "id", cli_option(c, "id"));
+    if (cli_option(c, "label"))
+        json_w_cstr(&w, "label", cli_option(c, "label"));
     json_w_end(&w);
     return body->failed ? err_set(e, body->failed, "document and input are too long") : 0;
 }

@@ -81,6 +81,8 @@ struct config_flows {
     size_t host_count;
     const char *temporal;             // address, or NULL
     const char *temporal_namespace, *temporal_queue;
+    const char *temporal_deployment; // or NULL
+    unsigned temporal_retries;       // of activities, in the worker
     const char *temporal_ca, *temporal_cert, *temporal_cert_key; // or NULL
     struct secret temporal_key;
     bool temporal_tls;

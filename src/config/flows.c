@@ -108,6 +108,8 @@ static void build_temporal(struct config_work *w, const struct config_at *up, co
     ret->temporal = config_str_of(w, json_get(v, "address"));
     ret->temporal_namespace = text_of(w, json_get(v, "namespace"), "default");
     ret->temporal_queue = text_of(w, json_get(v, "queue"), "plexus");
+    ret->temporal_deployment = config_str_of(w, json_get(v, "deployment"));
+    ret->temporal_retries = (unsigned)json_i64(json_get(v, "local_retries"), 0);
     ret->temporal_ca = path_of(w, json_get(v, "ca"));
     ret->temporal_cert = path_of(w, json_get(v, "cert"));
     ret->temporal_cert_key = path_of(w, json_get(v, "cert_key"));

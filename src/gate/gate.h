@@ -81,6 +81,21 @@ struct gate_labels {
     void *verify_user;
 };
 
+// A chat request that lets its model call tools of this node ("plexus_tools"), for whoever carries
+// that out by requests of its own to this gate. All borrowed until the hook returns, but x.
+struct gate_tools {
+    struct http_exchange *x; // the hook's from now on
+    struct bytes body;       // checked by its schema
+    struct bytes headers;    // lines for the answer's head: its id, what a page needs
+    const char *id;
+    // Header X-Plexus-As for the requests that come of it, at a door that is trusted: who is held
+    // to it, with its models, labels and limits. Empty: nobody in particular.
+    struct bytes as;
+    struct bytes who;        // "owner", "key NAME"
+    struct bytes label, clearance; // texts; empty: no labels here
+    bool admin;
+};
+
 struct gate_args {
     struct http_server *server;
     struct timers *timers;
@@ -97,6 +112,8 @@ struct gate_args {
     // Everything that is not the model API, /health or /metrics. true: answered or owned. Its
     // http_owner is the caller's struct key, or NULL.
     bool (*other)(void *user, struct http_exchange *x, unsigned scopes);
+    // Chat requests with "plexus_tools". NULL: there are no tools here, they are refused.
+    void (*tools)(void *user, const struct gate_tools *t);
     // A request began, got its first byte, or ended (only the console needs it); may be NULL.
     void (*on_request)(void *user, const struct gate_request_view *v);
     // ---- other nodes; all NULL: none ----

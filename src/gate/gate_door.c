@@ -133,6 +133,24 @@ static int admit_node(struct gate *g, struct http_exchange *x)
     return 0;
 }
 
+// The node's own requests on behalf of a key: they may do what the key may, no more.
+static int admit_as(struct gate *g, struct http_exchange *x, struct bytes as, unsigned needs,
+                    unsigned *ret_scopes, struct key **ret_key)
+{
+    struct err e = {0};
+    struct key_view v;
+    if (bytes_is(as, GATE_AS_GUEST)) {
+        *ret_key = g->guest;
+        return 0;
+    }
+    int status = keys_as(g->args.keys, as, needs, time_wall_ms(), ret_key, &e);
+    if (status < 0)
+        return deny(g, x, status, e.text, 0);
+    key_view(*ret_key, &v);
+    *ret_scopes = v.scopes;
+    return 0;
+}
+
 int gate_admit(struct gate *g, struct http_exchange *x, unsigned needs, unsigned *ret_scopes,
                struct key **ret_key)
 {
@@ -144,8 +162,10 @@ int gate_admit(struct gate *g, struct http_exchange *x, unsigned needs, unsigned
     *ret_scopes = SCOPE_ALL;
     *ret_key = NULL;
     meter_node(g->args.meter)->requests++;
-    if (door->trusted)
-        return 0;
+    if (door->trusted) {
+        struct bytes as = http_header(h, "X-Plexus-As");
+        return as.p ? admit_as(g, x, as, needs, ret_scopes, ret_key) : 0;
+    }
     if (door->mesh)
         return admit_node(g, x);
     if (!host_allowed(g, door, h->host))

@@ -109,6 +109,7 @@ struct bytes embed_gate_embeddings(void);
 void greq_no_model(struct greq *r, const char *name);
 void greq_want(struct greq *r); // asks models for it: here
 bool greq_prefers_no_wait(const struct greq *r); // "Prefer: wait=0"
+void greq_let_go(struct greq *r); // its exchange is another's now
 void greq_tell(struct greq *r); // a view of it, for the console
 // gate_route.c
 // Picks here or another node. true: it is on its way there, or answered; false: here.
@@ -132,6 +133,9 @@ struct greq *greq_walk_next(struct gate *g, struct greq_walk *w); // NULL: all w
 // gate_wait.c
 void wait_begin(struct greq *r);
 void wait_end(struct greq *r);
+// gate_tools.c: a request with plexus_tools goes to whoever carries it out; r is gone.
+void gate_hand_on(struct greq *r);
+#define GATE_AS_GUEST "@guest" // X-Plexus-As of who came with a token of the mesh
 // gate_relay.c
 void relay_start(struct greq *r);
 void relay_to(struct greq *r, const struct gate_route *to); // another node

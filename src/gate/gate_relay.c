@@ -32,6 +32,7 @@ static bool stays_here(struct bytes name, bool request)
                                      "origin",
                                      "referer",
                                      "content-type",
+                                     "x-plexus-as",
                                      "x-plexus-hop",
                                      "x-plexus-label",
                                      "x-plexus-declassify",

@@ -24,7 +24,7 @@ static const struct {
 // What a look at the body gives; made on the loop or by a helper thread.
 struct look {
     char model[129];
-    bool stream;
+    bool stream, tools; // tools: of the node
     uint64_t prefix;
     int code; // 0 or E_*
     char param[256];
@@ -99,6 +99,8 @@ static void look_at(struct look *k, struct bytes body, const struct schema *sche
     } else {
         memcpy(k->model, model.p, model.n);
         k->stream = json_bool(json_get(root, "stream"), false);
+        k->tools =
+            json_get(root, "plexus_tools") && !json_is(json_get(root, "plexus_tools"), JSON_NULL);
         k->prefix = prefix ? route_prefix(root) : 0;
     }
     json_free(doc);
@@ -234,6 +236,12 @@ static void count(struct greq *r, const char *outcome)
         hist_add(&m->ttft_own, r->own_ns);
     if (r->granted_ns)
         hist_add(&m->queue, r->granted_ns - r->complete_ns);
+}
+
+void greq_let_go(struct greq *r)
+{
+    r->x = NULL;
+    greq_free(r);
 }
 
 // Counted, logged and told, while the exchange is still there to be read.
@@ -511,6 +519,10 @@ void greq_start(struct greq *r)
 
 static void looked(struct greq *r, const struct look *k)
 {
+    if (k->code == 0 && k->tools && r->endpoint == EP_CHAT) {
+        gate_hand_on(r);
+        return;
+    }
     if (k->code == 0) {
         ask(r, k);
         return;

@@ -310,6 +310,9 @@ static const struct host_check checks[] = {
     {"alerts", "webhook of alerts", host_doctor_alerts, false},
     {"journal", "journal of flows", host_doctor_journal, false},
     {"libjq", "libjq", host_doctor_libjq, false},
+    {"sandbox", "sandbox of programs", host_doctor_sandbox, false},
+    {"wasm", "WebAssembly", host_doctor_wasm, false},
+    {"mcp", "MCP servers", host_doctor_mcp, false},
 };
 _Static_assert(sizeof checks / sizeof *checks <= HOST_FINDINGS_MAX, "room for every finding");
 

@@ -249,6 +249,8 @@ void host_doctor_gather(struct host_facts *ret, const struct host_probe *probe,
         ret->webhook = *args->webhook;
     if (args->flows)
         ret->flows = *args->flows;
+    if (args->calls)
+        ret->calls = *args->calls;
     for (uint32_t i = 0; i < profile->gpu_count; i++)
         ret->nouveau = ret->nouveau || !strcmp(profile->gpus[i].driver, "nouveau");
     gather_user(ret, probe);

@@ -72,6 +72,12 @@ static void well(struct host_facts *f, struct host_profile *p)
     f->webhook = (struct host_webhook){.configured = true, .waiting = 2};
     f->flows = (struct host_flows){
         .engine = "embedded", .journal = "sqlite", .jq = "libjq 1.6", .open = 3};
+    f->calls = (struct host_tools){.known = true,
+                                   .sandbox = true,
+                                   .capabilities = true,
+                                   .wasm = "/usr/lib/libwasmtime.so",
+                                   .servers = 2,
+                                   .servers_ready = 2};
     SET(f->tools.llama_server, "/usr/bin/llama-server");
     SET(p->os, "linux");
     SET(p->arch, "x86-64");
@@ -142,6 +148,18 @@ static void crowd(struct host_facts *f)
     X(on_temporal, SET(f->flows.engine, "temporal"))                                               \
     X(temporal_away, SET(f->flows.engine, "temporal"); f->flows.stopped = true;                    \
       SET(f->flows.why, "connection refused"))                                                     \
+    X(no_tools, f->calls = (struct host_tools){0})                                                 \
+    X(no_tools_running, f->calls = (struct host_tools){0}; f->node_running = true)                 \
+    X(nothing_run, f->calls = (struct host_tools){.known = true})                                  \
+    X(sandbox_thin, SET(f->calls.missing, "landlock: paths");                                      \
+      SET(f->calls.lost, "files outside the folders are kept away by the own root alone"))         \
+    X(sandbox_refused, f->calls.refused = true; f->calls.require = true;                           \
+      SET(f->calls.missing, "user namespace"); SET(f->calls.lost, "root inside is root outside"))  \
+    X(no_wasmtime, SET(f->calls.wasm, ""))                                                         \
+    X(no_wasmtime_needed, SET(f->calls.wasm, ""); f->calls.capabilities = false)                   \
+    X(server_away, f->calls.servers_ready = 1; SET(f->calls.server, "files");                      \
+      SET(f->calls.server_why, "it ended with code 1"))                                            \
+    X(tool_changed, f->calls.changed = 2)                                                          \
     X(no_libjq, SET(f->flows.jq, ""))                                                              \
     X(nothing, (void)0)                                                                            \
     X(no_card, p->gpu_count = 0)                                                                   \
@@ -436,6 +454,22 @@ static const struct {
     {nothing, "libjq", HOST_OK, "libjq 1.6", ""},
     {no_libjq, "libjq", HOST_WARN, "no libjq", "apt install libjq1"},
     {no_flows, "libjq", HOST_SKIP, "only a running node knows", ""},
+    {nothing, "sandbox", HOST_OK, "all layers hold", ""},
+    {no_tools, "sandbox", HOST_SKIP, "only a running node knows", ""},
+    {no_tools_running, "sandbox", HOST_SKIP, "this node has no tools", ""},
+    {nothing_run, "sandbox", HOST_SKIP, "no folder is granted", ""},
+    {sandbox_thin, "sandbox", HOST_WARN, "missing: landlock: paths", "newer kernel"},
+    {sandbox_refused, "sandbox", HOST_FAIL, "missing: user namespace", "userns_clone"},
+    {nothing, "wasm", HOST_OK, "/usr/lib/libwasmtime.so", ""},
+    {no_tools, "wasm", HOST_SKIP, "only a running node knows", ""},
+    {no_wasmtime, "wasm", HOST_WARN, "not found", "tools/setup wasm"},
+    {no_wasmtime_needed, "wasm", HOST_SKIP, "no capability is kept", ""},
+    {nothing, "mcp", HOST_OK, "2 of 2 answer", ""},
+    {nothing_run, "mcp", HOST_SKIP, "no external server", ""},
+    {no_tools, "mcp", HOST_SKIP, "only a running node knows", ""},
+    {server_away, "mcp", HOST_WARN, "1 of 2 answer; files: it ended with code 1",
+     "mcp.servers.files"},
+    {tool_changed, "mcp", HOST_WARN, "not what they were: 2", "plexus tool grant"},
     {nothing, "cgroup", HOST_OK, "version 2, memory controller there, ours", ""},
     {group_closed, "cgroup", HOST_WARN, "not ours", "Delegate=yes"},
     {group_inside, "cgroup", HOST_WARN, "not ours", ""},

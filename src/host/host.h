@@ -188,6 +188,20 @@ struct host_flows { // durable flows
     bool held; // the journal, by another program, or its server is away: why
 };
 
+struct host_tools { // what can be called on this node
+    bool known; // a running node told
+    bool sandbox; // programs are run for callers: the layers below were looked at
+    bool require; // tools.sandbox: require
+    bool refused; // they are too few: nothing is run
+    char missing[200]; // layers that this kernel does not give: "landlock, user namespace"
+    char lost[280]; // what they would stop
+    bool capabilities; // some are kept
+    char wasm[120]; // where wasmtime is; "": not found
+    unsigned servers, servers_ready; // external MCP servers
+    char server[48], server_why[160]; // one that does not answer
+    unsigned changed; // tools of theirs that are not what they were: a person is wanted
+};
+
 struct host_doctor_args {
     const char *data_dir; // absolute; may not exist yet
     const uint16_t *ports; // that the node will listen on
@@ -203,6 +217,7 @@ struct host_doctor_args {
     const struct host_mesh *mesh; // NULL: not looked at; also webhook, flows
     const struct host_webhook *webhook;
     const struct host_flows *flows;
+    const struct host_tools *calls;
 };
 
 #define HOST_PORTS_MAX 16
@@ -263,9 +278,10 @@ struct host_facts { // all that the checks look at beside the profile
     struct host_mesh mesh;
     struct host_webhook webhook;
     struct host_flows flows;
+    struct host_tools calls;
 };
 
-#define HOST_FINDINGS_MAX 32
+#define HOST_FINDINGS_MAX 40
 struct host_finding {
     const char *id, *title;
     enum host_status status;

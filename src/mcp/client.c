@@ -127,8 +127,7 @@ static void greet(struct mcp_client *c, enum mcp_rev rev)
 {
     c->state = MCP_CLIENT_GREETS;
     c->rev = rev;
-    hello_send(c, "initialize",
-               mcp_initialize(rev, &c->args.info, val_ref(c->args.capabilities)));
+    hello_send(c, "initialize", mcp_initialize(rev, &c->args.info, val_ref(c->args.capabilities)));
 }
 
 static void probe(struct mcp_client *c)
@@ -557,9 +556,7 @@ static void take_result(struct mcp_client *c, struct mcp_request *r, struct val 
         finish(c, r, 0, keep, NULL);
         break;
     }
-    case MCP_INPUT_REQUIRED:
-        needs_input(c, r, result);
-        break;
+    case MCP_INPUT_REQUIRED: needs_input(c, r, result); break;
     case MCP_TASK:
     case MCP_RESULT_UNKNOWN:
         fail(c, r, E_UPSTREAM, "the server's answer is of a kind that this node does not know");
@@ -571,9 +568,9 @@ static void take_error(struct mcp_client *c, struct mcp_request *r, const struct
 {
     struct err e = {0};
     struct bytes text = bytes_first(m->text, TEXT_MAX);
-    int status = m->code == JSONRPC_PARAMS ? E_INVALID
+    int status = m->code == JSONRPC_PARAMS                                      ? E_INVALID
                  : m->code == JSONRPC_METHOD || m->code == MCP_RESOURCE_UNKNOWN ? E_NOTFOUND
-                                                                               : E_UPSTREAM;
+                                                                                : E_UPSTREAM;
     (void)err_set(&e, status, "error %lld: %.*s", (long long)m->code, BYTES_FMT(text));
     if (r != &c->hello || c->state != MCP_CLIENT_PROBES) {
         finish(c, r, status, NULL, &e);

@@ -86,6 +86,7 @@ static int look_fields(struct mcp_asked *a, const struct mcp_fields *http, struc
     char room[1024];
     struct buf name = {.p = NULL};
     struct bytes wanted = mcp_name_of(a->m.method, a->m.params);
+    enum mcp_method method;
     int rc = 0;
     if (!http->version.p)
         return refuse(f, MCP_HEADER_MISMATCH, 400, "Header mismatch: no MCP-Protocol-Version");
@@ -100,7 +101,7 @@ static int look_fields(struct mcp_asked *a, const struct mcp_fields *http, struc
         return refuse(
             f, MCP_HEADER_MISMATCH, 400, "Header mismatch: Mcp-Method '%.*s', the body has '%.*s'",
             BYTES_FMT(bytes_first(http->method, 64)), BYTES_FMT(bytes_first(a->m.method, 64)));
-    if (!wanted.p)
+    if (!wanted.p || !mcp_method_of(a->m.method, MCP_REV_MODERN, &method))
         return 0;
     if (!http->name.p)
         return refuse(f, MCP_HEADER_MISMATCH, 400, "Header mismatch: no Mcp-Name");

@@ -59,6 +59,10 @@ struct sandbox_call { // caller-owned until done
     struct sandbox_mod *mod;
     const char *function;
     struct bytes input;
+    // Whose instance: calls of the same name share one that is kept warm, and what the guest keeps
+    // in it (its memory, its vars); so it names caller and label. Empty: an instance of its own,
+    // gone after the call.
+    struct bytes pool;
     struct sandbox_limits limits;
     struct sandbox_grants grants;
     // Once, on the loop thread. output is borrowed until it returns. kind and text say what ended
@@ -78,6 +82,29 @@ struct sandbox_compile { // caller-owned until done
     void *user;
     void *priv;
     struct list link;
+};
+
+// A request of a guest, carried out on the loop thread by who has a client (toolbox/guest_http.h).
+struct sandbox_http {
+    struct bytes method, url; // upper case; http or https
+    struct bytes headers; // lines "Name: value\r\n"..., checked: no other line hides in them
+    struct bytes body;
+    const struct bytes *hosts; // as granted; each hop of a redirect is checked against them
+    size_t nhosts;
+    size_t body_max; // of the answer
+    int64_t timeout_ms; // for all of it
+    // Once, on the loop thread, never from inside start. 0: there was an answer, whatever its code.
+    // E_FORBIDDEN: a host or an address that is not granted. headers is a JSON object of strings,
+    // names in lower case. All borrowed until it returns.
+    void (*done)(struct sandbox_http *h, int status, int code, struct bytes headers,
+                 struct bytes body, const struct err *e);
+    void *user;
+    void *priv; // start's
+};
+struct sandbox_client {
+    int (*start)(void *user, struct sandbox_http *h, struct err *e); // E_*: done does not come
+    void (*cancel)(void *user, struct sandbox_http *h); // done does not come any more; h is free
+    void *user;
 };
 
 struct sandbox_ops {

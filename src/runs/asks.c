@@ -39,6 +39,7 @@ void runs_ask_free(struct ask *a)
     val_unref(a->input);
     val_unref(a->by);
     val_unref(a->label);
+    val_unref(a->otherwise);
     val_unref(a->names);
     val_unref(a->resources);
     val_unref(a->event);

@@ -22,6 +22,12 @@ static struct val *put_text(struct val *v, const char *key, struct bytes text)
     return text.n ? val_put_cstr(v, key, val_str(text)) : v;
 }
 
+// Of a document: what its metadata say.
+static struct bytes own_label(const struct flow_about *about)
+{
+    return val_bytes(val_ptr(about->metadata, BYTES("/plexus/label")));
+}
+
 static struct val *meta_of(struct runs *s, const struct begin *b)
 {
     struct flow_about about;
@@ -37,7 +43,7 @@ static struct val *meta_of(struct runs *s, const struct begin *b)
     if (b->parent)
         v = val_put_cstr(v, "parent", val_ref(b->parent));
     v = put_text(v, "by", b->by);
-    v = put_text(v, "label", b->label);
+    v = put_text(v, "label", b->label.n ? b->label : own_label(&about));
     return put_text(v, "schedule", b->schedule);
 }
 
@@ -116,6 +122,14 @@ static void on_begun(struct post *p, int status, const struct err *e)
     runs_ask_done(a, 0, NULL);
 }
 
+static struct bytes label_of(const struct ask *a, const struct flow_plan *plan)
+{
+    struct flow_about about;
+    flow_plan_about(plan, &about);
+    struct bytes own = own_label(&about);
+    return a->label ? val_bytes(a->label) : own.n ? own : val_bytes(a->otherwise);
+}
+
 static void begin_asked(struct ask *a, struct flow_plan *plan)
 {
     struct runs *s = a->s;
@@ -130,10 +144,14 @@ static void begin_asked(struct ask *a, struct flow_plan *plan)
                       .id = bytes_of(a->id),
                       .input = a->input,
                       .by = val_bytes(a->by),
-                      .label = val_bytes(a->label),
+                      .label = label_of(a, plan),
                       .done = on_begun,
                       .user = a};
-    int rc = a->id ? runs_begin(s, &b, &e) : err_set(&e, E_NOMEM, "a run needs memory");
+    int rc = a->id ? 0 : err_set(&e, E_NOMEM, "a run needs memory");
+    if (!rc && a->may && a->r)
+        rc = a->may(a->may_user, b.label, &e);
+    if (!rc)
+        rc = runs_begin(s, &b, &e);
     if (rc)
         runs_ask_done(a, rc, &e);
 }
@@ -320,6 +338,9 @@ void runs_start(struct runs *s, const struct runs_start *x, struct runs_req *r)
     a->input = x->input ? val_ref((struct val *)(uintptr_t)x->input) : NULL;
     a->by = x->by.n ? val_str(x->by) : NULL;
     a->label = x->label.n ? val_str(x->label) : NULL;
+    a->otherwise = x->label_otherwise.n ? val_str(x->label_otherwise) : NULL;
+    a->may = x->may;
+    a->may_user = x->may_user;
     a->text_n = x->document.n;
     if (!keep_slice(&a->id, x->id) || !keep_slice(&a->text, x->document)) {
         runs_ask_nomem(a);

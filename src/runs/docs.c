@@ -126,6 +126,7 @@ static void on_kept(struct op *o, int status, const struct err *e)
         return;
     }
     struct doc *d = doc_set(s, a->names);
+    s->changes++;
     if (!d) {
         runs_ask_nomem(a);
         return;
@@ -182,6 +183,7 @@ static void on_removed(struct op *o, int status, const struct err *e)
                : runs_doc_find(s, namespace, name, val_bytes(val_get_cstr(a->names, "version")));
     if (d) {
         doc_free(s, d);
+        s->changes++;
         runs_schedule_set(s, namespace, name);
     }
     (void)buf_str(&a->json, "{}");
@@ -283,6 +285,43 @@ void runs_docs_start(struct runs *s)
         return;
     runs_op_free(o);
     runs_start_failed(s, runs_docs_start, rc, &e);
+}
+
+// ---- what other nodes changed -------------------------------------------------------------------
+
+static struct val *key_of(const struct doc *d)
+{
+    struct buf key;
+    buf_init(&key, 2048);
+    (void)put_key(&key, "doc/", d->namespace, d->name, d->version);
+    struct val *v = val_str(buf_bytes(&key));
+    buf_fini(&key);
+    return v;
+}
+
+void runs_docs_merge(struct runs *s, const struct val *keys)
+{
+    struct bytes key;
+    struct val *v;
+    for (size_t at = 0; val_each(keys, &at, &key, &v);) {
+        if (!bytes_starts(key, BYTES("doc/")))
+            continue;
+        struct bytes namespace = val_bytes(val_get_cstr(v, "namespace"));
+        struct bytes name = val_bytes(val_get_cstr(v, "name"));
+        struct doc *d = runs_doc_find(s, namespace, name, val_bytes(val_get_cstr(v, "version")));
+        if (!(d && val_equal(d->value, v)) && doc_set(s, v))
+            runs_schedule_set(s, namespace, name);
+    }
+    list_each_safe (it, &s->doc_list) {
+        struct doc *d = container_of(it, struct doc, link);
+        AUTO(val) own = key_of(d);
+        if (!own || val_get(keys, val_bytes(own)))
+            continue;
+        AUTO(val) value = val_ref(d->value); // holds its names
+        struct bytes namespace = d->namespace, name = d->name;
+        doc_free(s, d);
+        runs_schedule_set(s, namespace, name);
+    }
 }
 
 void runs_docs_free(struct runs *s)

@@ -177,17 +177,23 @@ void runs_exists(struct run *r, const struct err *e)
     }
 }
 
-static bool idle(const struct run *r)
+static bool still(const struct run *r)
 {
     return r->state == RUN_LIVE && !r->writes && !r->pins && list_empty(&r->unsent) &&
-           !r->yielded && !r->roll && list_empty(&r->inbox) && list_empty(&r->jobs) &&
-           list_empty(&r->ready);
+           !r->yielded && !r->roll && list_empty(&r->inbox) && list_empty(&r->ready);
+}
+
+static bool idle(const struct run *r)
+{
+    return still(r) && list_empty(&r->jobs);
 }
 
 static void evict(struct run *r)
 {
     struct runs *s = r->s;
     struct spot *spot = r->spot;
+    while (!list_empty(&r->jobs)) // held ones, of another node's run
+        runs_job_drop(container_of(r->jobs.next, struct job, link));
     while (!list_empty(&r->children))
         runs_job_drop(container_of(r->children.next, struct job, link));
     spot->run = NULL;
@@ -510,8 +516,15 @@ void runs_load_go(struct runs *s)
 struct run *runs_get(struct runs *s, struct bytes id, struct err *e)
 {
     struct spot *p = runs_spot(s, id);
-    if (p && p->run)
+    if (p && p->run && (p->mine || p->run->ended || !still(p->run)))
         return p->run;
+    char copy[RUNS_ID_MAX];
+    if (p && p->run) { // another node's on a journal that is shared: it may have gone on since
+        memcpy(copy, id.p, id.n); // it may be the spot's own
+        id.p = copy;
+        evict(p->run);
+        p = runs_spot(s, id);
+    }
     struct load *l = mem_new(struct load);
     p = p ? p : runs_spot_make(s, id);
     struct run *r = l && p ? runs_new_run(s, p, NULL) : NULL;

@@ -182,7 +182,8 @@ static void refuse(struct mail *m, const char *kind, const char *title, const st
     struct val *v = m->value;
     uint64_t id = (uint64_t)val_i64(val_get_cstr(v, "id"), 0);
     struct val *answer = head("answer", val_bytes(val_get_cstr(v, "parent")), id);
-    answer = val_put_cstr(answer, "error", runs_problem(kind, 500, title, e->text));
+    answer =
+        val_put_cstr(answer, "error", runs_problem(kind, err_info(e->code)->http, title, e->text));
     if (!answer)
         return;
     val_unref(m->value);
@@ -290,10 +291,11 @@ static void begin_child(struct mail *m)
     struct val *namespace = val_get_cstr(data, "namespace");
     struct bytes name = val_bytes(val_get_cstr(data, "name"));
     struct bytes version = val_bytes(val_get_cstr(data, "version"));
+    if (bytes_is(version, "latest"))
+        version = BYTES_NONE;
     if (!namespace)
         namespace = val_get_cstr(v, "namespace");
-    struct doc *d = runs_doc_find(s, val_bytes(namespace), name,
-                                  bytes_is(version, "latest") ? BYTES_NONE : version);
+    struct doc *d = runs_doc_find(s, val_bytes(namespace), name, version);
     struct err e = {0};
     if (!d) {
         (void)err_set(&e, E_NOTFOUND, "no document %.*s/%.*s%s%.*s is registered: plexus flow add",

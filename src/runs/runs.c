@@ -102,6 +102,7 @@ static void give_up(struct runs *s)
     timer_stop(s->args.timers, &s->prune);
     timer_stop(s->args.timers, &s->starting);
     timer_stop(s->args.timers, &s->mail_again);
+    runs_look_stop(s);
     list_each (it, &s->loaded) {
         struct run *r = container_of(it, struct run, link);
         while (!list_empty(&r->inbox)) {
@@ -283,6 +284,7 @@ int runs_new(struct runs **ret, const struct runs_args *args, struct err *e)
         (void)timer_start(s->args.timers, &s->prune, PRUNE_MS / 60);
     *ret = s;
     runs_docs_start(s); // then schedules, mails, what is open
+    runs_look_start(s);
     return 0;
 }
 
@@ -345,6 +347,7 @@ void runs_free(struct runs *s)
                               &s->prune, &s->starting, &s->mail_again};
     for (size_t i = 0; i < sizeof timers / sizeof *timers; i++)
         timer_stop(s->args.timers, timers[i]);
+    runs_look_stop(s);
     s->freeing = true;
     s->stopped = true;
     runs_worker_free(s->worker);

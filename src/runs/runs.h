@@ -44,6 +44,9 @@ struct runs_args {
     size_t loaded_max; // runs in memory, 0: 4096; others are read again when something happens
     size_t activities_max; // at once, 0: 256
     uint64_t chapter_max; // entries of a chapter, 0: 4096: then the history rolls over
+    // Several nodes share the journal: what they registered and began by schedules is looked for so
+    // often. 0: it has one owner.
+    int64_t look_ms;
     int64_t retention_ms; // closed runs are removed after that; 0: 30 days, TIME_NEVER: kept
 };
 int runs_new(struct runs **ret, const struct runs_args *args,
@@ -65,7 +68,12 @@ struct runs_start {
     struct bytes namespace, name, version; // version empty: the newest
     struct bytes id; // empty: made. One that is there: E_EXISTS
     const struct val *input;
-    struct bytes by, label;
+    struct bytes by;
+    // What the start says; else what the document says (metadata.plexus.label); else the otherwise.
+    struct bytes label, label_otherwise;
+    // Asked before it begins, with that label (empty: none). E_*: it does not. May be NULL.
+    int (*may)(void *user, struct bytes label, struct err *e);
+    void *may_user;
     bool wait; // done when the run has ended: {"id","status","output"|"error"}; else {"id"} when it
                // is kept
     int64_t wait_ms;
@@ -100,6 +108,13 @@ void runs_signal(struct runs *s, struct bytes id, const struct val *cloudevent, 
 // A CloudEvent from outside: to every run that listens to it and every schedule `on` it.
 // {"taken":n}
 void runs_event(struct runs *s, const struct val *cloudevent, struct runs_req *r);
+// For who keeps schedules elsewhere. Is it one? Does this event begin it (1, 0; E_UNSUPPORTED: on
+// all of several)? The id of the run that it begins: of the same event the same.
+#define RUNS_SCHEDULE_ID 256
+int runs_schedule_check(const struct val *schedule, struct err *e);
+int runs_schedule_hears(const struct val *schedule, struct val *event, struct err *e);
+void runs_schedule_id(char id[RUNS_SCHEDULE_ID], struct bytes namespace, struct bytes name,
+                      const struct val *event);
 void runs_prune(struct runs *s, int64_t closed_before_ms, bool dry, struct runs_req *r);
 void runs_given(struct runs *s, uint64_t ticket, int status, struct bytes text,
                 const struct err *e);

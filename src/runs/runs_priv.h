@@ -192,6 +192,7 @@ struct schedule { // of the newest version of a document
     struct val *filters; // of `on`
     bool all;
     bool firing; // a write is under way
+    bool stale; // another node fired it: its cursor is looked for
     size_t refs; // of what is under way
     bool gone;
     struct timer timer;
@@ -215,7 +216,9 @@ struct ask {
     int64_t wait_ms;
     bool waits, registers, full;
     char *id;
-    struct val *input, *by, *label, *names, *resources;
+    struct val *input, *by, *label, *otherwise, *names, *resources;
+    int (*may)(void *user, struct bytes label, struct err *e);
+    void *may_user;
     struct val *event;
     struct flow_plan *plan;
     char *text;
@@ -242,6 +245,10 @@ struct runs {
     struct list plan_loads;
     struct map *docs; // "NAMESPACE/NAME/VERSION" → struct doc
     struct val *cursors; // key → cursor, of the last life
+    struct val *seen;    // key → value, of a look
+    struct timer look;
+    bool looks;
+    uint64_t changes, look_change; // of documents and cursors here; when the look began
     struct list doc_list, schedule_list;
     struct list early, early_events; // asks: what is there is not known yet
     struct list loaded, ready, turns, loads, ops, writes, mails, old_mails, orphans, asks, answers,
@@ -398,14 +405,19 @@ struct doc *runs_doc_find(struct runs *s, struct bytes namespace, struct bytes n
 bool runs_doc_has(struct runs *s, struct bytes hash);
 void runs_docs_start(struct runs *s);
 void runs_docs_free(struct runs *s);
+void runs_docs_merge(struct runs *s, const struct val *keys); // "doc/..." as they are now
 void runs_doc_keep(struct ask *a, struct flow_plan *plan); // registers it
 void runs_schedule_set(struct runs *s, struct bytes namespace, struct bytes name); // changed
-int runs_schedule_check(const struct val *schedule, struct err *e);
 void runs_schedules_start(struct runs *s);
 void runs_schedule_event(struct runs *s, struct val *event, struct ask *a);
 struct val *runs_schedule_end(struct runs *s, struct run *r); // puts of the end, or NULL
 void runs_schedule_ended(struct runs *s, struct run *r);
 void runs_schedules_free(struct runs *s);
+void runs_schedules_merge(struct runs *s, const struct val *keys); // "schedule/..."
+// shared.c
+void runs_look_start(struct runs *s);
+void runs_look_soon(struct runs *s);
+void runs_look_stop(struct runs *s);
 
 // asks.c
 void runs_ask_go(struct ask *a, void (*go)(struct ask *a)); // now, or when documents are known

@@ -205,6 +205,23 @@ static void test_every_and_after(void **state)
     assert_int_equal(count_runs(r, "every"), 13);
 }
 
+// A run that ends before it is told that its beginning was kept: its end counts after a restart,
+// too.
+static void test_after_a_short_run(void **state)
+{
+    struct rig *r = *state;
+    rig_start(r);
+    add_document(r, HEAD("short") "schedule: {after: {minutes: 10}}\ndo:\n  - w: {set: {a: 1}}\n");
+    rig_run(r, 5 * MINUTE);
+    assert_int_equal(count_runs(r, "short"), 1);
+    restart(r);
+    rig_run(r, 10 * MINUTE);
+    assert_int_equal(count_runs(r, "short"), 2);
+    restart(r);
+    rig_run(r, 10 * MINUTE);
+    assert_int_equal(count_runs(r, "short"), 3);
+}
+
 static unsigned send_event(struct rig *r, const char *id, const char *type, int n)
 {
     struct asked a;
@@ -279,6 +296,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_cron, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cron_dies, setup, teardown),
         cmocka_unit_test_setup_teardown(test_every_and_after, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_after_a_short_run, setup, teardown),
         cmocka_unit_test_setup_teardown(test_on_events, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_schedule, setup, teardown),
     };

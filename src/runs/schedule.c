@@ -86,9 +86,14 @@ void runs_firing_done(struct firing *f, int status, const struct err *e)
 {
     struct schedule *c = f->c;
     struct runs *s = c->s;
-    if (status == E_EXISTS) // it was fired already, by this node or another
-        status = 0;
-    if (!status && f->cursor) {
+    // It was fired already, by this node or another, whose cursor counts.
+    bool other = status == E_EXISTS;
+    c->stale = other && s->args.look_ms > 0;
+    status = other ? 0 : status;
+    s->changes++;
+    if (c->stale) {
+        runs_look_soon(s);
+    } else if (!status && f->cursor) {
         val_unref(c->cursor);
         c->cursor = val_ref(f->cursor);
     }
@@ -193,7 +198,7 @@ static void arm(struct schedule *c)
 {
     c->due_ms = due(c);
     timer_stop(c->s->args.timers, &c->timer);
-    if (c->due_ms == TIME_NEVER || c->firing)
+    if (c->due_ms == TIME_NEVER || c->firing || c->stale)
         return;
     int64_t left = c->due_ms - runs_wall(c->s);
     left = left < 0 ? 0 : left > RUNS_LOOK_MS ? RUNS_LOOK_MS : left;
@@ -221,12 +226,26 @@ static struct schedule *of_run(struct runs *s, const struct run *r)
     return last ? c : NULL;
 }
 
+// A short run ends before it is told that its beginning is kept.
+static struct val *firing_cursor(struct runs *s, const struct run *r, struct schedule **ret)
+{
+    list_each (it, &s->firings) {
+        struct firing *f = container_of(it, struct firing, link);
+        if (f->c->kind == SCHEDULE_AFTER && f->cursor && bytes_is(r->spot->id, f->id)) {
+            *ret = f->c;
+            return f->cursor;
+        }
+    }
+    return NULL;
+}
+
 struct val *runs_schedule_end(struct runs *s, struct run *r)
 {
     struct schedule *c = of_run(s, r);
-    if (!c)
+    struct val *last = c ? c->cursor : firing_cursor(s, r, &c);
+    if (!last)
         return NULL;
-    struct val *cursor = val_put_cstr(val_ref(c->cursor), "ended", val_int(r->at_ms));
+    struct val *cursor = val_put_cstr(val_ref(last), "ended", val_int(r->at_ms));
     return val_put_cstr(val_obj(), c->key, cursor);
 }
 
@@ -240,6 +259,7 @@ void runs_schedule_ended(struct runs *s, struct run *r)
         return;
     val_unref(c->cursor);
     c->cursor = cursor;
+    s->changes++;
     arm(c);
 }
 
@@ -315,6 +335,23 @@ void runs_schedule_set(struct runs *s, struct bytes namespace, struct bytes name
     if (c)
         arm(c);
     buf_fini(&key);
+}
+
+// What other nodes fired.
+void runs_schedules_merge(struct runs *s, const struct val *keys)
+{
+    list_each (it, &s->schedule_list) {
+        struct schedule *c = container_of(it, struct schedule, link);
+        struct val *cursor = val_get(keys, bytes_of(c->key));
+        if (c->firing || (!c->stale && (!cursor || val_equal(cursor, c->cursor))))
+            continue;
+        if (cursor) {
+            val_unref(c->cursor);
+            c->cursor = val_ref(cursor);
+        }
+        c->stale = false;
+        arm(c);
+    }
 }
 
 static bool on_cursor(void *user, struct bytes key, struct bytes value)

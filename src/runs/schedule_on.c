@@ -69,6 +69,23 @@ static int check(const struct val *v, struct err *e)
     return rc ? err_wrap(e, "schedule.on") : 0;
 }
 
+int runs_schedule_hears(const struct val *schedule, struct val *event, struct err *e)
+{
+    const struct val *on = val_get_cstr(schedule, "on");
+    struct val *filters = NULL;
+    bool all, yes = false;
+    if (!on)
+        return 0;
+    int rc = runs_schedule_filters(on, &filters, &all, e);
+    if (rc)
+        return rc;
+    for (size_t i = 0; i < val_len(filters) && !all; i++)
+        yes = yes || fits(val_at(filters, i), event);
+    val_unref(filters);
+    return all ? err_set(e, E_UNSUPPORTED, "schedule.on.all is kept by the embedded engine only")
+               : yes;
+}
+
 int runs_schedule_filters(const struct val *on, struct val **ret, bool *ret_all, struct err *e)
 {
     struct val *one = val_get_cstr(on, "one"), *any = val_get_cstr(on, "any");
@@ -88,14 +105,20 @@ int runs_schedule_filters(const struct val *on, struct val **ret, bool *ret_all,
 
 // ---- events -------------------------------------------------------------------------------------
 
-static void put_id(const struct schedule *c, char id[RUNS_ID_MAX + 1], const struct val *event)
+void runs_schedule_id(char id[RUNS_SCHEDULE_ID], struct bytes namespace, struct bytes name,
+                      const struct val *event)
 {
     uint64_t source = bytes_hash(val_bytes(val_get_cstr(event, "source")));
     uint64_t of = bytes_hash(val_bytes(val_get_cstr(event, "id")));
-    uint64_t namespace = bytes_hash(val_bytes(val_get_cstr(c->doc, "namespace")));
-    (void)snprintf(id, RUNS_ID_MAX + 1, "%.200s-on-%016llx%08llx",
-                   val_text(val_get_cstr(c->doc, "name"), ""), (unsigned long long)of,
-                   (unsigned long long)((source ^ namespace) & 0xffffffff));
+    (void)snprintf(id, RUNS_SCHEDULE_ID, "%.*s-on-%016llx%08llx", BYTES_FMT(bytes_first(name, 200)),
+                   (unsigned long long)of,
+                   (unsigned long long)((source ^ bytes_hash(namespace)) & 0xffffffff));
+}
+
+static void put_id(const struct schedule *c, char id[RUNS_SCHEDULE_ID], const struct val *event)
+{
+    runs_schedule_id(id, val_bytes(val_get_cstr(c->doc, "namespace")),
+                     val_bytes(val_get_cstr(c->doc, "name")), event);
 }
 
 static void on_gathered(struct op *o, int status, const struct err *e)
@@ -148,7 +171,7 @@ static bool all_have(const struct schedule *c, const struct val *heard, struct v
 static void take_part(struct schedule *c, struct val *event, struct ask *a, size_t filter)
 {
     struct val *heard = val_get_cstr(c->cursor, "heard"), *input = NULL;
-    char key[24], id[RUNS_ID_MAX + 1];
+    char key[24], id[RUNS_SCHEDULE_ID];
     (void)snprintf(key, sizeof key, "%zu", filter);
     heard = val_put_cstr(heard ? val_ref(heard) : val_obj(), key, val_ref(event));
     struct val *cursor = val_put_cstr(val_obj(), "at", val_int(runs_wall(c->s)));
@@ -178,7 +201,7 @@ static bool wanted(const struct schedule *c, struct val *event, size_t *ret)
 static void take(struct schedule *c, struct val *event, struct ask *a)
 {
     size_t filter;
-    char id[RUNS_ID_MAX + 1];
+    char id[RUNS_SCHEDULE_ID];
     if (!wanted(c, event, &filter)) {
         struct err e = {0};
         (void)err_set(&e, E_NOTFOUND, "not wanted any more");

@@ -37,6 +37,7 @@ static void put_row(struct json_w *w, const struct journal_run *r)
     put_time(w, "closed", r->closed_ms);
     put_time(w, "wake", r->wake_ms);
     put_text(w, "by", r->by);
+    put_text(w, "label", r->label);
     put_text(w, "parent", r->parent);
     if (r->note.n)
         json_w_raw(w, "note", r->note);
@@ -135,6 +136,7 @@ static void show(struct ask *a, struct run *r)
                               .closed_ms = r->ended ? r->closed_ms : 0,
                               .wake_ms = r->wake_ms,
                               .by = meta_text(r, "by"),
+                              .label = meta_text(r, "label"),
                               .parent =
                                   val_bytes(val_get_cstr(val_get_cstr(r->meta, "parent"), "run")),
                               .note = buf_bytes(&note),

@@ -7,6 +7,7 @@
 
 #define ANSWERS_MAX 12 // tries to bring the result to the server
 #define ANSWER_PAUSE_MS 200
+#define LOCAL_PAUSE_MS 100
 
 struct activity {
     struct list link;
@@ -18,6 +19,9 @@ struct activity {
     int64_t beat_ms;
     struct val *detail; // of the last sign from the doer
     bool running, beating, cancelled, answered;
+    struct act_args what;
+    unsigned local; // tries here, before the flow is told
+    bool rests; // until the next of them
     const char *method; // the answer
     struct val *answer;
     unsigned tries;
@@ -44,6 +48,8 @@ static struct val *token(const struct activity *a)
     return val_put_cstr(temporal_request(a->t), "taskToken",
                         val_ref(val_get_cstr(a->task, "taskToken")));
 }
+
+static void begin(struct activity *a);
 
 // ---- the answer ---------------------------------------------------------------------------------
 
@@ -79,13 +85,27 @@ static struct val *cut(const struct val *output)
                : NULL;
 }
 
+// What passes by itself: nobody answered, too many, a time over. The flow's own retries come after.
+static bool again_here(struct activity *a, int status, const struct val *problem, bool final)
+{
+    struct temporal *t = a->t;
+    int64_t http = val_i64(val_get_cstr(problem, "status"), 0);
+    bool passes = err_info(status)->retry || http == 429 || http == 502 || http == 503;
+    if (!status || final || !passes || status == E_CANCELLED || a->cancelled || t->closing ||
+        a->local >= t->args.local_retries)
+        return false;
+    a->rests = true;
+    return timer_start(t->args.timers, &a->beat, LOCAL_PAUSE_MS << (a->local++ & 7)) == 0;
+}
+
 static void on_act_done(struct act_req *r, int status, struct val *output, struct val *problem,
                         bool final)
 {
     struct activity *a = r->user;
     struct temporal *t = a->t;
-    (void) final;
     a->running = false;
+    if (!a->beating && again_here(a, status, problem, final))
+        return;
     timer_stop(t->args.timers, &a->beat);
     AUTO(val) large = status ? NULL : cut(output);
     if (!status && !large) {
@@ -148,6 +168,11 @@ static void on_beaten(void *user, int status, struct val *answer, const struct e
 static void on_beat(struct timer *timer)
 {
     struct activity *a = timer->user;
+    if (a->rests) {
+        a->rests = false;
+        begin(a);
+        return;
+    }
     if (!a->running) {
         send_answer(a);
         return;
@@ -176,25 +201,30 @@ static int64_t limit_of(const struct activity *a)
 
 static void start(struct activity *a)
 {
-    struct err e = {0};
     const struct val *ex = val_get_cstr(a->task, "workflowExecution");
     struct bytes run = temporal_str(a->head, "run");
     if (!run.n)
         run = temporal_str(ex, "workflowId");
     (void)snprintf(a->key, sizeof a->key, "%.*s/%s", (int)(run.n < 500 ? run.n : 500), run.p,
                    val_text(val_get_cstr(a->task, "activityId"), ""));
-    struct act_args args = {.kind = temporal_str(val_get_cstr(a->task, "activityType"), "name"),
-                            .run = run,
-                            .task = temporal_str(a->head, "task"),
-                            .key = bytes_of(a->key),
-                            .attempt = (uint32_t)val_i64(val_get_cstr(a->head, "attempt"), 1),
-                            .timeout_ms = limit_of(a),
-                            .label = temporal_str(a->head, "label"),
-                            .args = a->args};
+    a->what = (struct act_args){.kind = temporal_str(val_get_cstr(a->task, "activityType"), "name"),
+                                .run = run,
+                                .task = temporal_str(a->head, "task"),
+                                .key = bytes_of(a->key),
+                                .attempt = (uint32_t)val_i64(val_get_cstr(a->head, "attempt"), 1),
+                                .timeout_ms = limit_of(a),
+                                .label = temporal_str(a->head, "label"),
+                                .args = a->args};
+    begin(a);
+}
+
+static void begin(struct activity *a)
+{
+    struct err e = {0};
     a->req = (struct act_req){.done = on_act_done, .beat = on_sign, .user = a};
     a->running = true;
     next_beat(a);
-    int rc = act_start(a->t->args.acts, &args, &a->req, &e);
+    int rc = act_start(a->t->args.acts, &a->what, &a->req, &e);
     if (!rc)
         return;
     AUTO(val)
@@ -232,7 +262,7 @@ void temporal_activities_end(struct temporal *t)
         timer_stop(t->args.timers, &a->beat);
         if (a->running)
             act_cancel(t->args.acts, &a->req);
-        else if (!a->answered && !a->beating)
-            activity_free(a);
+        else if (a->rests || (!a->answered && !a->beating))
+            activity_free(a); // the server starts it elsewhere when its signs are missed
     }
 }

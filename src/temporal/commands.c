@@ -92,6 +92,17 @@ static struct val *timer(const struct temporal_fold *f, const struct flow_event 
                    val_text(val_get_cstr(c->data, "task"), ""));
 }
 
+struct val *temporal_memo(const struct flow_about *about, const struct val *meta)
+{
+    static const char *const keys[] = {"by", "label"};
+    AUTO(val) m = val_put_cstr(val_obj(), "namespace", val_cstr(about->namespace));
+    m = val_put_cstr(steal(&m), "version", val_cstr(about->version));
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (val_get_cstr(meta, keys[i]))
+            m = val_put_cstr(steal(&m), keys[i], val_ref(val_get_cstr(meta, keys[i])));
+    return val_put_cstr(val_obj(), "fields", val_put_cstr(val_obj(), "flow", temporal_payload(m)));
+}
+
 // The document was found before (tasks.c) and stands in data.
 static struct val *child(struct temporal *t, const struct temporal_fold *f,
                          const struct flow_event *c)
@@ -105,9 +116,19 @@ static struct val *child(struct temporal *t, const struct temporal_fold *f,
     struct val *meta = val_put_cstr(val_obj(), "bundle", ref(val_get_cstr(c->data, "bundle")));
     meta = val_put_cstr(meta, "decider", val_int(FLOW_DECIDER_VERSION));
     meta = val_put_cstr(meta, "parent", parent);
-    if (val_get_cstr(f->meta, "label"))
-        meta = val_put_cstr(meta, "label", val_ref(val_get_cstr(f->meta, "label")));
+    AUTO(flow_plan) plan = NULL;
+    struct flow_about about = {0};
+    if (flow_plan_new(&plan, temporal_str(meta, "bundle"), NULL, NULL) == 0)
+        flow_plan_about(plan, &about);
+    const struct val *label = val_get_cstr(f->meta, "label");
+    label = label ? label : val_ptr(about.metadata, BYTES("/plexus/label"));
+    if (val_is(label, JSON_STR))
+        meta = val_put_cstr(meta, "label", ref(label));
     struct val *a = val_put_cstr(val_obj(), "namespace", val_cstr(t->namespace));
+    if (plan) {
+        a = val_put_cstr(a, "memo", temporal_memo(&about, meta));
+        a = temporal_attributes(t, a, &about, meta);
+    }
     a = val_put_cstr(a, "workflowId", val_cstr(id));
     a = val_put_cstr(a, "workflowType",
                      temporal_name("name", val_text(val_get_cstr(c->data, "name"), "")));
@@ -201,16 +222,30 @@ static struct val *memo(struct temporal_fold *f)
     return m;
 }
 
-static struct val *tell_memo(struct temporal_fold *f, struct val *takes_all)
+static struct val *tell_status(const struct temporal *t, struct bytes status, struct val *takes_all)
+{
+    struct val *searched = temporal_attributes_status(t, status);
+    return searched ? val_push(takes_all,
+                               command("COMMAND_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES",
+                                       "upsertWorkflowSearchAttributesCommandAttributes", searched))
+                    : takes_all;
+}
+
+static struct val *tell_memo(const struct temporal *t, struct temporal_fold *f,
+                             struct val *takes_all)
 {
     AUTO(val) m = memo(f);
     if (!m || val_equal(m, f->memo) || (!f->memo && !val_len(m)))
         return takes_all;
     struct val *fields = val_put_cstr(val_obj(), "plexus", temporal_payload(m));
-    return val_push(takes_all, command("COMMAND_TYPE_MODIFY_WORKFLOW_PROPERTIES",
-                                       "modifyWorkflowPropertiesCommandAttributes",
-                                       val_put_cstr(val_obj(), "upsertedMemo",
-                                                    val_put_cstr(val_obj(), "fields", fields))));
+    struct bytes status = temporal_str(m, "status");
+    if (!status.n)
+        status = val_len(val_get_cstr(m, "listens")) ? BYTES("waiting") : BYTES("running");
+    return val_push(tell_status(t, status, takes_all),
+                    command("COMMAND_TYPE_MODIFY_WORKFLOW_PROPERTIES",
+                            "modifyWorkflowPropertiesCommandAttributes",
+                            val_put_cstr(val_obj(), "upsertedMemo",
+                                         val_put_cstr(val_obj(), "fields", fields))));
 }
 
 // ---- rolling over -------------------------------------------------------------------------------
@@ -233,6 +268,8 @@ static struct val *roll(struct temporal *t, struct temporal_fold *f)
     meta = val_put_cstr(meta, "state", flow_save(f->flow));
     meta = val_put_cstr(meta, "chapter", val_int(val_i64(val_get_cstr(f->meta, "chapter"), 1) + 1));
     struct val *a = val_put_cstr(val_obj(), "workflowType", temporal_name("name", about.name));
+    a = val_put_cstr(a, "memo", temporal_memo(&about, meta));
+    a = temporal_attributes(t, a, &about, meta);
     a = val_put_cstr(a, "taskQueue", temporal_name("name", t->queue));
     a = val_put_cstr(a, "input", temporal_payloads(ref(f->input), meta));
     a = temporal_put_ms(a, "workflowTaskTimeout", TASK_MS);
@@ -280,6 +317,6 @@ struct val *temporal_commands(struct temporal *t, struct temporal_fold *f, struc
     if (rolls)
         return val_push(all, roll(t, f));
     if (*ret_closes)
-        return val_push(all, finish(f));
-    return tell_memo(f, all);
+        return val_push(tell_status(t, temporal_str(f->end.data, "status"), all), finish(f));
+    return tell_memo(t, f, all);
 }

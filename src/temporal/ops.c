@@ -99,16 +99,18 @@ void temporal_cancel(struct temporal *t, struct runs_req *r)
     r->done(r, E_CANCELLED, BYTES_NONE, &e);
 }
 
-// What cannot even be asked: told in the next round.
 static void on_refused(struct timer *timer)
 {
     struct temporal_op *o = timer->user;
     struct err e = {0};
-    (void)err_set(&e, (int)(int64_t)o->taken, "%s", val_text(o->request, ""));
-    temporal_op_end(o, e.code, &e, NULL);
+    AUTO(val) v = val_obj();
+    int status = (int)(int64_t)o->taken;
+    if (status)
+        (void)err_set(&e, status, "%s", val_text(o->request, ""));
+    temporal_op_end(o, status, &e, v);
 }
 
-static void refuse(struct temporal_op *o, int status, const struct err *e)
+void temporal_op_refuse(struct temporal_op *o, int status, const struct err *e)
 {
     val_unref(o->request);
     o->request = val_cstr(e->text);
@@ -190,7 +192,11 @@ static void on_started(void *user, int status, struct val *answer, const struct 
 {
     struct temporal_op *o = user;
     struct bytes run = temporal_str(answer, "runId");
-    if (status)
+    if (temporal_attributes_gone(o->t, status, e)) { // it goes without
+        o->request = val_del(o->request, BYTES("searchAttributes"));
+        (void)temporal_call(o->t, "StartWorkflowExecution", val_ref(o->request), TEMPORAL_CALL_MS,
+                            on_started, o);
+    } else if (status)
         temporal_op_end(o, status, e, NULL);
     else if (!o->waits)
         answer_status(o, "running");
@@ -210,13 +216,10 @@ static int find_document(struct temporal *t, const struct runs_start *a, struct 
     return t->args.document(t->args.user, a->namespace, a->name, a->version, out, e);
 }
 
-static struct val *memo_of(const struct flow_about *about, const struct runs_start *a)
+static struct bytes label_of(const struct flow_about *about, const struct runs_start *a)
 {
-    AUTO(val) m = val_put_cstr(val_obj(), "namespace", val_cstr(about->namespace));
-    m = val_put_cstr(steal(&m), "version", val_cstr(about->version));
-    if (a->by.n)
-        m = val_put_cstr(steal(&m), "by", val_str(a->by));
-    return val_put_cstr(val_obj(), "fields", val_put_cstr(val_obj(), "flow", temporal_payload(m)));
+    struct bytes own = val_bytes(val_ptr(about->metadata, BYTES("/plexus/label")));
+    return a->label.n ? a->label : own.n ? own : a->label_otherwise;
 }
 
 static struct val *start_request(struct temporal *t, const struct runs_start *a,
@@ -228,20 +231,21 @@ static struct val *start_request(struct temporal *t, const struct runs_start *a,
     meta = val_put_cstr(meta, "decider", val_int(FLOW_DECIDER_VERSION));
     if (a->by.n)
         meta = val_put_cstr(meta, "by", val_str(a->by));
-    if (a->label.n)
-        meta = val_put_cstr(meta, "label", val_str(a->label));
+    if (label_of(about, a).n)
+        meta = val_put_cstr(meta, "label", val_str(label_of(about, a)));
     struct val *input = a->input ? val_ref((struct val *)(uintptr_t)a->input) : val_obj();
     rng_id(request);
     struct val *r = temporal_request(t);
     r = val_put_cstr(r, "workflowId", val_cstr(id));
     r = val_put_cstr(r, "workflowType", temporal_name("name", about->name));
     r = val_put_cstr(r, "taskQueue", temporal_name("name", t->queue));
+    r = val_put_cstr(r, "memo", temporal_memo(about, meta));
+    r = temporal_attributes(t, r, about, meta);
     r = val_put_cstr(r, "input", temporal_payloads(input, meta));
     r = temporal_put_ms(r, "workflowTaskTimeout", TASK_MS);
     r = val_put_cstr(r, "requestId", val_cstr(request));
     r = val_put_cstr(r, "workflowIdReusePolicy",
                      val_cstr("WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE"));
-    r = val_put_cstr(r, "memo", memo_of(about, a));
     if (*about->title || *about->summary) {
         AUTO(val) text = val_cstr(*about->title ? about->title : about->summary);
         r = val_put_cstr(r, "userMetadata",
@@ -250,7 +254,7 @@ static struct val *start_request(struct temporal *t, const struct runs_start *a,
     return r;
 }
 
-static void out_of_memory(struct runs_req *r)
+void temporal_no_memory(struct runs_req *r)
 {
     struct err e = {0};
     (void)err_set(&e, E_NOMEM, "no memory for an operation"); // at once: there is no other way
@@ -267,7 +271,7 @@ void temporal_start(struct temporal *t, const struct runs_start *a, struct runs_
     rng_id(made);
     struct temporal_op *o = temporal_op_new(t, a->id.n ? a->id : bytes_of(made), r);
     if (!o) {
-        out_of_memory(r);
+        temporal_no_memory(r);
         return;
     }
     buf_init(&text, TEMPORAL_BYTES_MAX);
@@ -277,17 +281,21 @@ void temporal_start(struct temporal *t, const struct runs_start *a, struct runs_
     if (rc == 1)
         rc = err_set(&e, E_INVALID, "the document needs others: give a bundle");
     buf_fini(&text);
+    if (!rc) {
+        flow_plan_about(plan, &about);
+        rc = a->may ? a->may(a->may_user, label_of(&about, a), &e) : 0;
+    }
     if (rc) {
         flow_plan_unref(plan);
-        refuse(o, rc, &e);
+        temporal_op_refuse(o, rc, &e);
         return;
     }
-    flow_plan_about(plan, &about);
     o->waits = a->wait;
     if (a->wait && a->wait_ms > 0 && a->wait_ms != TIME_NEVER)
         (void)timer_start(t->args.timers, &o->limit, a->wait_ms);
-    (void)temporal_call(t, "StartWorkflowExecution", start_request(t, a, &about, o->id),
-                        TEMPORAL_CALL_MS, on_started, o);
+    o->request = start_request(t, a, &about, o->id);
+    (void)temporal_call(t, "StartWorkflowExecution", val_ref(o->request), TEMPORAL_CALL_MS,
+                        on_started, o);
     flow_plan_unref(plan);
 }
 
@@ -330,7 +338,7 @@ void temporal_signal(struct temporal *t, struct bytes id, const struct val *clou
 {
     struct temporal_op *o = temporal_op_new(t, id, r);
     if (!o) {
-        out_of_memory(r);
+        temporal_no_memory(r);
         return;
     }
     signal_with(o, temporal_str(cloudevent, "type"), val_ref((struct val *)(uintptr_t)cloudevent));
@@ -352,6 +360,27 @@ static struct val *hand_value(const struct runs_hand *h)
     return v;
 }
 
+// Temporal takes a cancellation of what has ended without a word.
+static void on_open(void *user, int status, struct val *answer, const struct err *e)
+{
+    struct temporal_op *o = user;
+    struct err own = {0};
+    bool open = true;
+    if (!status)
+        (void)temporal_status(val_get_cstr(answer, "workflowExecutionInfo"), &open);
+    if (!open) {
+        status = err_set(&own, E_CONFLICT, "flow %s has ended", o->id);
+        e = &own;
+    }
+    if (status) {
+        on_done(o, status, NULL, e);
+        return;
+    }
+    struct val *q = val_put_cstr(to_execution(o, "workflowExecution"), "reason",
+                                 val_ref(val_get_cstr(o->request, "reason")));
+    (void)temporal_call(o->t, "RequestCancelWorkflowExecution", q, TEMPORAL_CALL_MS, on_done, o);
+}
+
 static void on_reset(void *user, int status, struct val *events, const struct err *e)
 {
     struct temporal_op *o = user;
@@ -362,8 +391,16 @@ static void on_reset(void *user, int status, struct val *events, const struct er
         temporal_op_end(o, status, e, NULL);
         return;
     }
+    uint64_t to = o->from;
+    o->from = 0; // all entries
+    to = temporal_entry_event(o, events, to);
+    if (!to) {
+        (void)err_set(&own, E_INVALID, "reset: the flow's history has no such entry");
+        temporal_op_end(o, E_INVALID, &own, NULL);
+        return;
+    }
     // The end of the workflow task that gave the entry's commands.
-    for (size_t i = 0; i < val_len(events) && (!at || at < o->from); i++)
+    for (size_t i = 0; i < val_len(events) && (!at || at < to); i++)
         if (val_get_cstr(val_at(events, i), "workflowTaskCompletedEventAttributes"))
             at = temporal_u64(val_get_cstr(val_at(events, i), "eventId"));
     if (!at) {
@@ -384,7 +421,7 @@ void temporal_hand(struct temporal *t, const struct runs_hand *h, struct runs_re
 {
     struct temporal_op *o = temporal_op_new(t, h->id, r);
     if (!o) {
-        out_of_memory(r);
+        temporal_no_memory(r);
         return;
     }
     struct buf why;
@@ -397,8 +434,10 @@ void temporal_hand(struct temporal *t, const struct runs_hand *h, struct runs_re
         struct val *q = val_put_cstr(to_execution(o, "workflowExecution"), "reason", reason);
         (void)temporal_call(t, "TerminateWorkflowExecution", q, TEMPORAL_CALL_MS, on_done, o);
     } else if (bytes_is(h->action, "cancel")) {
-        struct val *q = val_put_cstr(to_execution(o, "workflowExecution"), "reason", reason);
-        (void)temporal_call(t, "RequestCancelWorkflowExecution", q, TEMPORAL_CALL_MS, on_done, o);
+        o->request = val_put_cstr(val_obj(), "reason", reason);
+        struct val *q =
+            val_put_cstr(temporal_bare(t), "execution", temporal_execution(h->id, BYTES_NONE));
+        (void)temporal_call(t, "DescribeWorkflowExecution", q, TEMPORAL_CALL_MS, on_open, o);
     } else if (bytes_is(h->action, "reset")) {
         o->from = h->to;
         o->request = val_put_cstr(val_obj(), "reason", reason);

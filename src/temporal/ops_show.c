@@ -3,11 +3,13 @@
 #include "temporal/temporal_priv.h"
 
 #include "base/rng.h"
+#include "base/time.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define PAGE 1000
+#define PRUNE_PAGE 200 // removed side by side
 
 // ---- rows ---------------------------------------------------------------------------------------
 
@@ -80,6 +82,7 @@ struct val *temporal_row(const struct val *info)
     row = val_put_cstr(row, "closed", or_null(val_get_cstr(info, "closeTime")));
     row = val_put_cstr(row, "wake", val_null());
     row = val_put_cstr(row, "by", or_null(val_get_cstr(memo, "by")));
+    row = val_put_cstr(row, "label", or_null(val_get_cstr(memo, "label")));
     row = val_put_cstr(row, "parent",
                        or_null(val_get_cstr(val_get_cstr(info, "parentExecution"), "workflowId")));
     row = val_put_cstr(row, "note", val_null());
@@ -102,6 +105,18 @@ static void query_of(const struct temporal *t, const struct runs_filter *f, stru
 {
     (void)buf_str(q, "ExecutionStatus != 'ContinuedAsNew' AND TaskQueue = ");
     quoted(q, bytes_of(t->queue));
+    // Flows of before the server had our attributes have none: looked at in their memos.
+    if (t->stats.attributes && f->namespace.n) {
+        (void)buf_str(q, " AND (PlexusNamespace IS NULL OR PlexusNamespace = ");
+        quoted(q, f->namespace);
+        (void)buf_chr(q, ')');
+    }
+    if (t->stats.attributes && (bytes_is(f->status, "waiting") || bytes_is(f->status, "stalled") ||
+                                bytes_is(f->status, "suspended"))) {
+        (void)buf_str(q, " AND (PlexusStatus IS NULL OR PlexusStatus = ");
+        quoted(q, f->status);
+        (void)buf_chr(q, ')');
+    }
     if (f->name.n) {
         (void)buf_str(q, " AND WorkflowType = ");
         quoted(q, f->name);
@@ -305,6 +320,30 @@ static void on_entries(void *user, int status, struct val *events, const struct 
     buf_fini(&entries);
 }
 
+// The number of the event in which an entry of the flow's own history stands. 0: there is none.
+uint64_t temporal_entry_event(struct temporal_op *o, struct val *events, uint64_t entry)
+{
+    struct temporal_fold *f = NULL;
+    AUTO(val) list = NULL;
+    struct buf text, whole;
+    uint64_t event = 0;
+    buf_init(&text, TEMPORAL_BYTES_MAX);
+    buf_init(&whole, TEMPORAL_BYTES_MAX);
+    if (fold(o, events, &text, &f, NULL) == 0) {
+        (void)buf_chr(&whole, '[');
+        (void)buf_put(&whole, buf_bytes(&text));
+        (void)buf_chr(&whole, ']');
+        (void)val_parse(&list, buf_bytes(&whole), NULL);
+    }
+    for (size_t i = 0; i < val_len(list); i++)
+        if (temporal_u64(val_get_cstr(val_at(list, i), "n")) == entry)
+            event = temporal_u64(val_get_cstr(val_at(list, i), "event"));
+    temporal_fold_free(f);
+    buf_fini(&text);
+    buf_fini(&whole);
+    return event;
+}
+
 static void entries(struct temporal *t, struct bytes id, bool bundle, uint64_t from,
                     struct runs_req *r)
 {
@@ -345,7 +384,7 @@ static void on_heard(void *user, int status, struct val *answer, const struct er
     struct temporal_op *o = user;
     (void)answer, (void)e;
     o->left--;
-    o->taken += !status;
+    o->taken += !status || status == E_EXISTS; // a schedule began it already
     event_end(o);
 }
 
@@ -372,6 +411,7 @@ static void on_listeners(void *user, int status, struct val *answer, const struc
         return;
     }
     o->left++; // so that it does not end meanwhile
+    o->left += temporal_schedules_event(o->t, o->request, on_heard, o);
     for (size_t i = 0; i < val_len(all); i++) {
         AUTO(val) memo = memo_of(val_at(all, i), "plexus");
         const struct val *heard = val_get_cstr(memo, "listens");
@@ -400,4 +440,76 @@ void temporal_event(struct temporal *t, const struct val *cloudevent, struct run
     v = val_put_cstr(v, "pageSize", val_int(PAGE));
     buf_fini(&q);
     (void)temporal_call(t, "ListWorkflowExecutions", v, TEMPORAL_CALL_MS, on_listeners, o);
+}
+
+// ---- what was kept long enough ------------------------------------------------------------------
+
+static void prune_page(struct temporal_op *o);
+
+static void on_removed(void *user, int status, struct val *answer, const struct err *e)
+{
+    struct temporal_op *o = user;
+    (void)answer;
+    o->left--;
+    o->taken += !status;
+    if (status && status != E_NOTFOUND && !o->failed)
+        o->failed = status, o->why = *e;
+    if (o->left)
+        return;
+    if (o->failed)
+        temporal_op_end(o, o->failed, &o->why, NULL);
+    else if (o->run) // there are more
+        prune_page(o);
+    else {
+        AUTO(val) v = val_put_cstr(val_obj(), "removed", val_int((int64_t)o->taken));
+        temporal_op_end(o, 0, NULL, v);
+    }
+}
+
+static void on_closed(void *user, int status, struct val *answer, const struct err *e)
+{
+    struct temporal_op *o = user;
+    const struct val *all = val_get_cstr(answer, "executions");
+    struct bytes page = temporal_str(answer, "nextPageToken");
+    mem_free(o->run);
+    o->run = page.n && val_len(all) ? mem_dup(page.p, page.n) : NULL;
+    o->left = 1; // so that it does not end meanwhile
+    for (size_t i = 0; !status && !o->full && i < val_len(all); i++) {
+        struct val *r = val_put_cstr(temporal_bare(o->t), "workflowExecution",
+                                     val_ref(val_get_cstr(val_at(all, i), "execution")));
+        o->left++;
+        (void)temporal_call(o->t, "DeleteWorkflowExecution", r, TEMPORAL_CALL_MS, on_removed, o);
+    }
+    o->taken += o->full ? val_len(all) : 0;
+    o->taken -= !status; // of this one, which removes nothing
+    on_removed(o, status, NULL, e);
+}
+
+static void prune_page(struct temporal_op *o)
+{
+    struct val *r = val_ref(o->request);
+    if (o->run)
+        r = val_put_cstr(r, "nextPageToken", val_cstr(o->run));
+    (void)temporal_call(o->t, "ListWorkflowExecutions", r, TEMPORAL_CALL_MS, on_closed, o);
+}
+
+void temporal_prune(struct temporal *t, int64_t closed_before_ms, bool dry, struct runs_req *r)
+{
+    struct temporal_op *o = temporal_op_new(t, BYTES_NONE, r);
+    char at[TIME_TEXT_LEN + 1];
+    struct buf q;
+    if (!o) {
+        temporal_no_memory(r);
+        return;
+    }
+    o->full = dry;
+    time_text(closed_before_ms, at);
+    buf_init(&q, 2048);
+    (void)buf_str(&q, "ExecutionStatus != 'Running' AND TaskQueue = ");
+    quoted(&q, bytes_of(t->queue));
+    (void)buf_fmt(&q, " AND CloseTime < '%s'", at);
+    o->request = val_put_cstr(temporal_bare(t), "query", val_str(buf_bytes(&q)));
+    o->request = val_put_cstr(o->request, "pageSize", val_int(PRUNE_PAGE));
+    buf_fini(&q);
+    prune_page(o);
 }

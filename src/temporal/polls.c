@@ -42,6 +42,16 @@ static void on_polled(void *user, int status, struct val *answer, const struct e
     ask(p);
 }
 
+void temporal_deployment(const struct temporal *t, struct val **r)
+{
+    if (!t->deployment)
+        return;
+    struct val *d = temporal_name("deploymentName", t->deployment);
+    d = val_put_cstr(d, "buildId", val_cstr(t->build_id));
+    d = val_put_cstr(d, "workerVersioningMode", val_cstr("WORKER_VERSIONING_MODE_VERSIONED"));
+    *r = val_put_cstr(*r, "deploymentOptions", d);
+}
+
 static void ask(struct temporal_poll *p)
 {
     struct temporal *t = p->t;
@@ -54,7 +64,10 @@ static void ask(struct temporal_poll *p)
     if (p->sticky)
         q = val_put_cstr(q, "normalName", val_cstr(p->queue));
     r = val_put_cstr(r, "taskQueue", q);
-    r = val_put_cstr(r, "workerVersionCapabilities", temporal_name("buildId", t->build_id));
+    if (t->deployment)
+        temporal_deployment(t, &r);
+    else
+        r = val_put_cstr(r, "workerVersionCapabilities", temporal_name("buildId", t->build_id));
     p->rpc = temporal_call(t, p->activity ? "PollActivityTaskQueue" : "PollWorkflowTaskQueue", r,
                            TEMPORAL_POLL_MS, on_polled, p);
 }

@@ -140,8 +140,8 @@ static void task_free(struct task *k)
 static void on_told(void *user, int status, struct val *answer, const struct err *e)
 {
     struct task *k = user;
-    (void)e;
     if (status) { // the server did not take it: what is known here is not so there
+        (void)temporal_attributes_gone(k->t, status, e);
         k->t->stats.workflow_failures++;
         if (k->flow)
             k->flow->gone = true;
@@ -376,6 +376,9 @@ static void complete(struct task *k)
         k->flow->gone = true;
     r = val_put_cstr(r, "returnNewWorkflowTask", val_bool(!closes));
     r = val_put_cstr(r, "workerVersionStamp", temporal_name("buildId", t->build_id));
+    temporal_deployment(t, &r);
+    if (t->deployment)
+        r = val_put_cstr(r, "versioningBehavior", val_cstr("VERSIONING_BEHAVIOR_AUTO_UPGRADE"));
     (void)temporal_call(t, "RespondWorkflowTaskCompleted", r, TEMPORAL_CALL_MS, on_told, k);
 }
 
@@ -449,12 +452,19 @@ static int find_child(struct task *k, const struct flow_event *c)
     struct err e = {0};
     buf_init(&bundle, TEMPORAL_BYTES_MAX);
     struct bytes space = temporal_str(c->data, "namespace");
-    int rc = !t->args.document ? err_set(&e, E_NOTFOUND, "no documents are registered here")
-                               : t->args.document(t->args.user, space.n ? space : BYTES("default"),
-                                                  temporal_str(c->data, "name"),
-                                                  temporal_str(c->data, "version"), &bundle, &e);
+    struct bytes version = temporal_str(c->data, "version");
+    if (bytes_is(version, "latest"))
+        version = BYTES_NONE;
+    int rc = !t->args.document
+                 ? err_set(&e, E_NOTFOUND, "no documents are registered here")
+                 : t->args.document(t->args.user, space.n ? space : BYTES("default"),
+                                    temporal_str(c->data, "name"), version, &bundle, &e);
     if (rc) {
-        struct val *p = temporal_problem_new("configuration", 404, "Child Flow", e.text);
+        struct val *p =
+            temporal_problem_new("configuration", 404,
+                                 rc == E_NOTFOUND ? "The flow's document is not registered"
+                                                  : "The flow's document cannot be read",
+                                 e.text);
         add_mark(k, TEMPORAL_MARK_CHILD, c->id, "error", p);
         for (size_t i = 0; i < f->todo_count; i++)
             if (f->todo[i].id == c->id && f->todo[i].type == FLOW_CHILD) {

@@ -14,8 +14,15 @@
 #define CHECK_MS 1000
 #define CLOSE_MS 3000 // for what is under way to be told
 #define SERVICE "temporal.api.workflowservice.v1"
+#define OPERATOR "temporal.api.operatorservice.v1"
 
 // ---- calls --------------------------------------------------------------------------------------
+
+// All but what is about search attributes is the workflow service's.
+static bool of_operator(const char *method)
+{
+    return strstr(method, "SearchAttributes") != NULL;
+}
 
 static void rpc_end(struct temporal_rpc *r)
 {
@@ -33,7 +40,8 @@ static void on_message(struct grpc_call *c, struct bytes message)
 {
     struct temporal_rpc *r = c->user;
     char name[128];
-    (void)snprintf(name, sizeof name, SERVICE ".%sResponse", r->method);
+    (void)snprintf(name, sizeof name, "%s.%sResponse", of_operator(r->method) ? OPERATOR : SERVICE,
+                   r->method);
     const struct proto_message *m = proto_message(r->t->api, bytes_of(name));
     val_unref(r->answer);
     r->answer = NULL;
@@ -61,8 +69,10 @@ static int rpc_start(struct temporal_rpc *r, const struct val *request, int64_t 
 {
     char name[128];
     struct buf b;
-    (void)snprintf(name, sizeof name, SERVICE ".%sRequest", r->method);
-    (void)snprintf(r->path, sizeof r->path, "/" SERVICE ".WorkflowService/%s", r->method);
+    bool other = of_operator(r->method);
+    (void)snprintf(name, sizeof name, "%s.%sRequest", other ? OPERATOR : SERVICE, r->method);
+    (void)snprintf(r->path, sizeof r->path, "/%s/%s",
+                   other ? OPERATOR ".OperatorService" : SERVICE ".WorkflowService", r->method);
     const struct proto_message *m = proto_message(r->t->api, bytes_of(name));
     if (!request || !m)
         return err_set(&r->err, E_NOMEM, "%s: no memory", r->method);
@@ -149,6 +159,8 @@ static void on_info(void *user, int status, struct val *answer, const struct err
     if (!status)
         (void)snprintf(t->stats.server, sizeof t->stats.server, "%s",
                        val_text(val_get_cstr(answer, "serverVersion"), ""));
+    if (!status && !t->closing)
+        temporal_attributes_find(t);
     if (status && !t->closing)
         (void)timer_start(t->args.timers, &t->check, CHECK_MS);
 }
@@ -172,9 +184,11 @@ static void free_all(struct temporal *t)
     mem_free(t->queue);
     mem_free(t->identity);
     mem_free(t->build_id);
+    mem_free(t->deployment);
     mem_free(t->node);
     mem_free(t->sticky);
     mem_free(t->host);
+    temporal_schedules_free(t);
     map_free(t->flows);
     proto_free(t->api);
     mem_free(t);
@@ -229,6 +243,7 @@ void temporal_close(struct temporal *t, void (*closed)(void *user), void *user)
     t->check.fn = on_late;
     (void)timer_start(t->args.timers, &t->check, CLOSE_MS);
     temporal_polls_end(t);
+    temporal_schedules_end(t);
     temporal_activities_end(t);
     temporal_tasks_end(t);
     temporal_quiet(t);
@@ -268,6 +283,9 @@ static bool copy_texts(struct temporal *t, const struct temporal_args *a)
     (void)snprintf(text, sizeof text, "plexus@%.200s", a->node ? a->node : "node");
     t->identity = mem_str(a->identity ? a->identity : text);
     t->build_id = mem_str(a->build_id ? a->build_id : "plexus/" PLEXUS_VERSION);
+    t->deployment = a->deployment ? mem_str(a->deployment) : NULL;
+    if (a->deployment && !t->deployment)
+        return false;
     (void)snprintf(text, sizeof text, "%.200s:%s", a->node ? a->node : "node", id);
     t->sticky = mem_str(text);
     if (!t->node || !t->namespace || !t->queue || !t->identity || !t->build_id || !t->sticky)
@@ -299,6 +317,7 @@ int temporal_new(struct temporal **ret, const struct temporal_args *a, struct er
     list_init(&t->acts);
     list_init(&t->asks);
     list_init(&t->ops);
+    list_init(&t->schedules);
     list_init(&t->lru);
     t->flows = map_new(t->args.flows_max * 2 + 64);
     int rc = t->flows && copy_texts(t, a) ? 0 : err_set(e, E_NOMEM, "no memory for a worker");

@@ -24,6 +24,10 @@ struct temporal_args { // texts are copied; net, timers, tls, acts, expr are bor
     const char *queue;       // task queue of flows, and of activities without a queue
     const char *const *queues; // NULL-terminated: further queues whose activities are done here
     const char *identity, *build_id; // NULL: "plexus@" node, "plexus/" version
+    // Of a worker deployment, NULL: none. With one the server gives flows to the deployment's
+    // current version, and they move on to the next (AUTO_UPGRADE: an old history goes on under a
+    // new plexus).
+    const char *deployment;
     const char *node; // its name; NULL: "node"
     struct expr *expr;
     struct acts *acts; // NULL: none are done here
@@ -44,6 +48,9 @@ struct temporal_args { // texts are copied; net, timers, tls, acts, expr are bor
     // Flows roll over when the server suggests it and nothing is under way. A history of more
     // events lets nothing new begin until that is so. 0: 20,000 (the server ends a flow at 51,200).
     uint64_t events_max;
+    // An activity that failed for a reason that passes (nobody answered, too many, a time over) is
+    // tried again by this worker, after 0.1 s, 0.2 s, ..., so many times, before the flow is told.
+    unsigned local_retries;
     int64_t heartbeat_ms; // an activity without a sign for so long is started elsewhere, 0: 30 s
 };
 // Begins to poll. The server need not be there yet.
@@ -64,7 +71,17 @@ void temporal_export(struct temporal *t, struct bytes id, struct runs_req *r);
 void temporal_hand(struct temporal *t, const struct runs_hand *h, struct runs_req *r);
 void temporal_signal(struct temporal *t, struct bytes id, const struct val *cloudevent,
                      struct runs_req *r);
-// To every open flow on the queue that listens to such an event (by its memo). {"taken":n}
+// Removes flows that ended before that. {"removed":n}
+void temporal_prune(struct temporal *t, int64_t closed_before_ms, bool dry, struct runs_req *r);
+// A registered document (bundle) begins by itself as its schedule says: cron and every by a
+// schedule of Temporal's (NAMESPACE.NAME: made, or changed), after and on by the workers that were
+// told here. One without: what an elder version had ends. fresh: false at the start of a node: what
+// the server has stays as it is.
+void temporal_schedule(struct temporal *t, struct bytes bundle, bool fresh, struct runs_req *r);
+void temporal_unschedule(struct temporal *t, struct bytes namespace, struct bytes name,
+                         struct runs_req *r);
+// To every open flow on the queue that listens to such an event (by its memo), and to schedules on
+// it. {"taken":n}
 void temporal_event(struct temporal *t, const struct val *cloudevent, struct runs_req *r);
 void temporal_cancel(struct temporal *t, struct runs_req *r); // the asker left
 
@@ -73,6 +90,7 @@ struct temporal_stats {
         sticky_hits;
     uint64_t flows, activities_running;
     bool up;
+    bool attributes; // the server has our search attributes
     char server[64]; // version of the server, "" not known yet
     char why[256];
 };

@@ -144,12 +144,12 @@ struct temporal_poll {
 
 struct temporal {
     struct temporal_args args;
-    char *namespace, *queue, *identity, *build_id, *node, *sticky, *host;
+    char *namespace, *queue, *identity, *build_id, *node, *sticky, *host, *deployment;
     char **queues;
     size_t queue_count;
     struct proto *api;
     struct grpc *grpc;
-    struct list rpcs, tasks, acts, asks, ops;
+    struct list rpcs, tasks, acts, asks, ops, schedules;
     struct map *flows; // by run id
     struct list lru;
     struct temporal_poll *polls;
@@ -164,6 +164,7 @@ struct temporal {
     struct err why;
 };
 
+struct temporal_op;
 struct val *temporal_request(const struct temporal *t); // {"namespace","identity"}
 struct val *temporal_bare(const struct temporal *t); // {"namespace"}
 struct val *temporal_execution(struct bytes workflow, struct bytes run);
@@ -177,6 +178,23 @@ void temporal_flow_drop(struct temporal *t, struct temporal_flow *f);
 // commands.c: the flow's new commands as Temporal's, into an array. NULL: no memory.
 struct val *temporal_commands(struct temporal *t, struct temporal_fold *f, struct val *takes_first,
                               bool *ret_closes);
+// Of lists: whose flow it is. meta: of its start ("by", "label").
+struct val *temporal_memo(const struct flow_about *about, const struct val *meta);
+// attributes.c: the same as search attributes, where the server has them.
+void temporal_attributes_find(struct temporal *t); // it became reachable
+struct val *temporal_attributes(const struct temporal *t, struct val *takes_a,
+                                const struct flow_about *about, const struct val *meta);
+struct val *temporal_attributes_status(const struct temporal *t, struct bytes status); // or NULL
+bool temporal_attributes_gone(struct temporal *t, int status, const struct err *e); // refused them
+// schedules.c
+// Begins those on this event; done comes for each. How many.
+unsigned temporal_schedules_event(struct temporal *t, const struct val *event,
+                                  void (*done)(void *user, int status, struct val *answer,
+                                               const struct err *e),
+                                  void *user);
+void temporal_schedules_free(struct temporal *t);
+void temporal_schedules_end(struct temporal *t);
+void temporal_deployment(const struct temporal *t, struct val **r); // into a poll, a completion
 struct val *temporal_mark(const char *name, struct val *takes_v); // RecordMarker
 // activities.c
 void temporal_activity(struct temporal *t, struct val *answer);
@@ -206,7 +224,13 @@ struct temporal_op {
     bool waits, full;
     uint64_t from, taken, left;
     struct bytes status; // of a list's filter; in request
+    int failed; // of prune: the first that went wrong
+    struct err why;
 };
+// What cannot be done (or is done already: 0, {}): told in the next round.
+void temporal_op_refuse(struct temporal_op *o, int status, const struct err *e);
+uint64_t temporal_entry_event(struct temporal_op *o, struct val *events, uint64_t entry);
+void temporal_no_memory(struct runs_req *r); // at once: there is no other way
 struct temporal_op *temporal_op_new(struct temporal *t, struct bytes id, struct runs_req *r);
 void temporal_op_end(struct temporal_op *o, int status, const struct err *e, const struct val *v);
 void temporal_op_text(struct temporal_op *o, struct buf *json); // takes what is in it

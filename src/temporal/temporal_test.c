@@ -192,7 +192,8 @@ static void test_children(void **state)
     until_end(&one, &a, "parent-2");
     assert_string_equal(val_text(val_get_cstr(a.v, "status"), ""), "faulted");
     AUTO(val) w = show(&one, "parent-2");
-    assert_string_equal(val_text(val_ptr(w, BYTES("/view/error/title")), ""), "Child Flow");
+    assert_string_equal(val_text(val_ptr(w, BYTES("/view/error/title")), ""),
+                        "The flow's document is not registered");
     asked_clear(&a);
 }
 

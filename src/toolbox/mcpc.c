@@ -33,10 +33,20 @@ static bool copy_list(struct arena *a, const char *const **list)
 static bool conf_copy(struct mcpc_srv *s)
 {
     struct mcpc_server *c = &s->conf;
-    const char **const texts[] = {&c->name, &c->prefix, &c->url, &c->path, &c->source, &c->cwd,
-                                  &c->headers, &c->clearance, &c->label, &c->oauth.client_id,
-                                  &c->oauth.client_secret, &c->oauth.metadata_url,
-                                  &c->oauth.redirect_uri, &c->oauth.scope};
+    const char **const texts[] = {&c->name,
+                                  &c->prefix,
+                                  &c->url,
+                                  &c->path,
+                                  &c->source,
+                                  &c->cwd,
+                                  &c->headers,
+                                  &c->clearance,
+                                  &c->label,
+                                  &c->oauth.client_id,
+                                  &c->oauth.client_secret,
+                                  &c->oauth.metadata_url,
+                                  &c->oauth.redirect_uri,
+                                  &c->oauth.scope};
     const char *const **const lists[] = {&c->argv, &c->env, &c->grants, &c->roots};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (!copy(s->memory, texts[i]))
@@ -285,8 +295,10 @@ void mcpc_free(struct mcpc *m)
 
 // ---- what is shown -----------------------------------------------------------------------------
 
-static const char *const states[] = {[MCPC_STARTING] = "starting", [MCPC_IS_READY] = "ready",
-                                     [MCPC_WAITING] = "waiting",   [MCPC_LOGS_IN] = "login",
+static const char *const states[] = {[MCPC_STARTING] = "starting",
+                                     [MCPC_IS_READY] = "ready",
+                                     [MCPC_WAITING] = "waiting",
+                                     [MCPC_LOGS_IN] = "login",
                                      [MCPC_STOPPED] = "stopped"};
 
 static void count_defs(const struct mcpc_srv *s, struct mcpc_status *ret)
@@ -305,24 +317,24 @@ void mcpc_each(struct mcpc *m, void (*each)(void *user, const struct mcpc_status
     for (size_t i = 0; i < m->count; i++) {
         struct mcpc_srv *s = m->servers[i];
         bool up = s->state == MCPC_IS_READY;
-        struct mcpc_status st = {
-            .name = s->conf.name,
-            .transport = s->conf.dial ? "mesh" : s->way->name,
-            .state = states[s->state],
-            .why = s->fall.text,
-            .server = buf_cstr(&s->server),
-            .revision = up ? mcp_rev_text(mcp_client_rev(s->client)) : "",
-            .left_out = (unsigned)s->left_out,
-            .prompts = (unsigned)val_len(s->items[1]),
-            .resources = (unsigned)(val_len(s->items[2]) + val_len(s->items[3])),
-            .falls = s->fall_count,
-            .calls = s->calls_all,
-            .failed = s->calls_failed,
-            .refused = s->calls_refused,
-            .bytes_in = s->bytes_in,
-            .pid = -1,
-            .ready_ms = up ? mcpc_now(m) - s->ready_at : -1,
-            .in_flight = (unsigned)s->call_count};
+        struct mcpc_status st = {.name = s->conf.name,
+                                 .transport = s->conf.dial ? "mesh" : s->way->name,
+                                 .state = states[s->state],
+                                 .why = s->fall.text,
+                                 .server = buf_cstr(&s->server),
+                                 .revision = up ? mcp_rev_text(mcp_client_rev(s->client)) : "",
+                                 .left_out = (unsigned)s->left_out,
+                                 .prompts = (unsigned)val_len(s->items[1]),
+                                 .resources =
+                                     (unsigned)(val_len(s->items[2]) + val_len(s->items[3])),
+                                 .falls = s->fall_count,
+                                 .calls = s->calls_all,
+                                 .failed = s->calls_failed,
+                                 .refused = s->calls_refused,
+                                 .bytes_in = s->bytes_in,
+                                 .pid = -1,
+                                 .ready_ms = up ? mcpc_now(m) - s->ready_at : -1,
+                                 .in_flight = (unsigned)s->call_count};
         buf_clear(&m->scratch[0]);
         (void)mcpc_show(&m->scratch[0], buf_bytes(&s->words));
         st.last_words = buf_cstr(&m->scratch[0]);

@@ -51,7 +51,7 @@ struct mcpc_server { // as configured; all copied
     const char *const *grants; // "*", "read_*", "echo"; NULL: none. Tools of others are listed, and
                                // called only when a person confirms
     const char *clearance; // up to which label it may be told; NULL: the node's default
-    const char *label;     // of what it answers
+    const char *label; // of what it answers
     unsigned effects; // enum tool_effect that its tools have at least; what a server says of its
                       // own tools only adds to them
     int64_t start_ms, timeout_ms; // until it is ready (30 s), longest time of a call (60 s)
@@ -64,22 +64,22 @@ struct mcpc_server { // as configured; all copied
 struct mcpc_asked { // a server wants a model's answer or a person's
     const char *server;
     const struct val *params; // CreateMessageRequest's or ElicitRequest's, borrowed until answered
-    bool sampling;            // else elicitation
+    bool sampling; // else elicitation
     struct tool_caller caller; // whose call needs it; who empty: the server asks by itself
-    void *user;               // the taker's
+    void *user; // the taker's
 };
 // Once for each, unless gone came; takes the result (CreateMessageResult, ElicitResult). NULL:
 // refused, text says why.
 void mcpc_answer(struct mcpc_asked *a, struct val *takes_result, const char *text);
 
 enum mcpc_event { // for the log, and for whoever watches
-    MCPC_READY,   // text: "NAME VERSION, revision R"
-    MCPC_DOWN,    // text: why; it comes again by itself
+    MCPC_READY, // text: "NAME VERSION, revision R"
+    MCPC_DOWN, // text: why; it comes again by itself
     MCPC_CHANGED, // a tool is not what it was: text is its name
     MCPC_FLAGGED, // a tool's texts hold hidden characters: text is its name
-    MCPC_LOG,     // what the server logs (notifications/message): shown text, never more than 1 KiB
-    MCPC_LIST,    // its lists changed
-    MCPC_LOGIN,   // a person must open this address (OAuth)
+    MCPC_LOG, // what the server logs (notifications/message): shown text, never more than 1 KiB
+    MCPC_LIST, // its lists changed
+    MCPC_LOGIN, // a person must open this address (OAuth)
     MCPC_UPDATED, // a resource that is watched changed: text is its address
 };
 
@@ -87,7 +87,7 @@ struct mcpc_args {
     struct net *net;
     struct timers *timers;
     struct procs *procs; // NULL: no children
-    const char *folder;  // data/tools, for mcp-pins.json; NULL: nothing is kept
+    const char *folder; // data/tools, for mcp-pins.json; NULL: nothing is kept
     const char *client_version; // NULL: PLEXUS_VERSION
     // https: the node's client context; borrowed. NULL: https does not work.
     struct net_tls *(*tls)(void *user, struct err *e);
@@ -120,7 +120,7 @@ struct tools *mcpc_tools(struct mcpc *m); // the source; lives as long as m
 struct mcpc_status { // borrowed until the next call
     const char *name, *transport; // "stdio", "http", "mesh"
     const char *state; // "starting", "ready", "waiting" (for its next try), "login", "stopped"
-    const char *why;   // of the last fall, or ""
+    const char *why; // of the last fall, or ""
     const char *server, *revision; // "server-everything 2.0.0", "2025-11-25"; "" before
     const char *last_words; // of a child's standard error, shown text
     unsigned tools, granted, changed, flagged, left_out, prompts, resources;
@@ -135,7 +135,7 @@ void mcpc_each(struct mcpc *m, void (*each)(void *user, const struct mcpc_status
 enum mcpc_pin { MCPC_PINNED, MCPC_NEW, MCPC_DIFFERS };
 struct mcpc_tool { // borrowed until the next call
     const char *server, *name; // as it is called here, and
-    struct bytes theirs;       // as the server calls it
+    struct bytes theirs; // as the server calls it
     struct bytes title, description; // shown text: hidden characters stand as \u{...}
     const char *hash; // SHA-256 in hex of name, title, description and schemas
     enum mcpc_pin pin;

@@ -7,7 +7,7 @@
 
 #define LONG_PAUSE_MS 5000 // a server that comes again later than this is not waited for
 #define AGAINS_MAX 3 // a call is sent once more after a session was over, or a login
-#define SILENT_MAX 3       // calls without any answer until the server is started anew
+#define SILENT_MAX 3 // calls without any answer until the server is started anew
 
 static struct timers *timers(const struct mcpc_srv *s)
 {
@@ -32,11 +32,10 @@ static void call_free(struct mcpc_call *c)
 
 static void tell_tool(struct mcpc_call *c)
 {
-    struct tool_result res = {
-        .took_us = (timers_now_ns(timers(c->srv)) - c->began_ns) / 1000,
-        .content = val_get_cstr(c->result, "content"),
-        .structured = val_get_cstr(c->result, "structuredContent"),
-        .is_error = val_bool_of(val_get_cstr(c->result, "isError"), false)};
+    struct tool_result res = {.took_us = (timers_now_ns(timers(c->srv)) - c->began_ns) / 1000,
+                              .content = val_get_cstr(c->result, "content"),
+                              .structured = val_get_cstr(c->result, "structuredContent"),
+                              .is_error = val_bool_of(val_get_cstr(c->result, "isError"), false)};
     c->tool->done(c->tool, c->status, c->status == 0 ? &res : NULL, &c->err);
 }
 
@@ -117,9 +116,10 @@ static int check_structured(const struct mcpc_def *d, const struct val *result, 
     if (rc < 0)
         return rc;
     rc = schema_check(d->out, json_root(doc), &se);
-    return rc == 0 ? 0
-                   : err_set(e, E_MANIFEST, "the answer of %s does not fit its schema: at \"%s\": %s",
-                             d->name, se.instance, se.message);
+    return rc == 0
+               ? 0
+               : err_set(e, E_MANIFEST, "the answer of %s does not fit its schema: at \"%s\": %s",
+                         d->name, se.instance, se.message);
 }
 
 // tools/call: its result as tool_result needs it. NULL: no memory.
@@ -376,8 +376,7 @@ static int start(struct tools *t, const struct tool_args *args, struct tool_req 
     if (rc < 0)
         return rc;
     struct val *params = mcp_call(bytes_of(d->theirs), val_ref((struct val *)args->input));
-    struct mcpc_call *c =
-        call_new(s, "tools/call", params, &args->caller, args->timeout_ms, e);
+    struct mcpc_call *c = call_new(s, "tools/call", params, &args->caller, args->timeout_ms, e);
     if (!c)
         return E_NOMEM;
     c->tool = r;

@@ -68,8 +68,8 @@ int mcpc_pins_save(struct mcpc *m, struct err *e)
 
 void mcpc_tool_hash(const struct val *item, char hash[2 * SHA256_LEN + 1])
 {
-    static const char *const parts[] = {"name", "title", "description", "inputSchema",
-                                        "outputSchema", "annotations"};
+    static const char *const parts[] = {"name",        "title",        "description",
+                                        "inputSchema", "outputSchema", "annotations"};
     struct sha256 h;
     uint8_t sum[SHA256_LEN];
     sha256_init(&h);
@@ -113,8 +113,8 @@ static int pin_put(struct mcpc *m, const char *server, const struct mcpc_def *d,
 {
     struct val *mine = val_get_cstr(m->pins, server);
     mine = mine ? val_ref(mine) : val_obj();
-    mine = hash ? val_put_cstr(mine, d->theirs, val_cstr(hash))
-                : val_del(mine, bytes_of(d->theirs));
+    mine =
+        hash ? val_put_cstr(mine, d->theirs, val_cstr(hash)) : val_del(mine, bytes_of(d->theirs));
     m->pins = val_put_cstr(m->pins, server, mine);
     return m->pins ? 0 : E_NOMEM;
 }

@@ -115,21 +115,21 @@ static void no_probe(struct timer *t)
 int mcpc_begin(struct mcpc_srv *s, bool one_channel, struct err *e)
 {
     const char *version = s->m->args.client_version;
-    struct mcp_client_args args = {
-        .info = {.name = "plexus",
-                 .title = "plexus",
-                 .version = version ? version : PLEXUS_VERSION},
-        .first = s->conf.revision >= 0 ? (enum mcp_rev)s->conf.revision : MCP_REV_MODERN,
-        .fixed = s->conf.revision >= 0,
-        .one_channel = one_channel,
-        .capabilities = s->capabilities,
-        .send = send_out,
-        .ready = is_ready,
-        .failed = failed,
-        .note = on_note,
-        .ask = mcpc_asked,
-        .ask_gone = mcpc_ask_gone,
-        .user = s};
+    struct mcp_client_args args = {.info = {.name = "plexus",
+                                            .title = "plexus",
+                                            .version = version ? version : PLEXUS_VERSION},
+                                   .first = s->conf.revision >= 0 ? (enum mcp_rev)s->conf.revision
+                                                                  : MCP_REV_MODERN,
+                                   .fixed = s->conf.revision >= 0,
+                                   .one_channel = one_channel,
+                                   .capabilities = s->capabilities,
+                                   .send = send_out,
+                                   .ready = is_ready,
+                                   .failed = failed,
+                                   .note = on_note,
+                                   .ask = mcpc_asked,
+                                   .ask_gone = mcpc_ask_gone,
+                                   .user = s};
     int rc = mcp_client_new(&s->client, &args, e);
     if (rc < 0)
         return rc;

@@ -144,8 +144,7 @@ static void on_exit_of(void *user, const struct proc_exit *x)
     else if (x->signal)
         mcpc_fall(s, E_CLOSED, "signal %d ended it%s%.*s", x->signal, colon, BYTES_FMT(last));
     else
-        mcpc_fall(s, E_CLOSED, "it ended with exit code %d%s%.*s", x->code, colon,
-                  BYTES_FMT(last));
+        mcpc_fall(s, E_CLOSED, "it ended with exit code %d%s%.*s", x->code, colon, BYTES_FMT(last));
 }
 
 // ---- the transport -----------------------------------------------------------------------------
@@ -158,8 +157,7 @@ static const char *const *environment(struct arena *a, const char *const *given)
     size_t n = 0, count = 0;
     while (given && given[count])
         count++;
-    const char **env =
-        arena_zalloc(a, (count + sizeof passed / sizeof *passed + 1) * sizeof *env);
+    const char **env = arena_zalloc(a, (count + sizeof passed / sizeof *passed + 1) * sizeof *env);
     for (size_t i = 0; env && i < count; i++)
         env[n++] = given[i];
     for (size_t i = 0; env && i < sizeof passed / sizeof *passed; i++) {

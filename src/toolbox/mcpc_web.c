@@ -334,8 +334,7 @@ static void refused(struct post *p)
 {
     struct web *w = p->s->own;
     bool hello = p->r && mcp_client_is_hello(p->s->client, p->r);
-    if ((p->http == 401 || p->http == 403) &&
-        mcpc_login(p->s, p->http, buf_bytes(&w->challenge))) {
+    if ((p->http == 401 || p->http == 403) && mcpc_login(p->s, p->http, buf_bytes(&w->challenge))) {
         if (p->r && mcpc_call_again(p->s, p->r))
             p->r = NULL;
         return;
@@ -436,7 +435,8 @@ static const struct http_call_handler handler = {
 
 static void put_line(struct buf *out, const char *name, struct bytes value)
 {
-    if (memchr(value.p ? value.p : "", '\n', value.n) || memchr(value.p ? value.p : "", '\r', value.n))
+    if (memchr(value.p ? value.p : "", '\n', value.n) ||
+        memchr(value.p ? value.p : "", '\r', value.n))
         return;
     (void)buf_fmt(out, "%s: ", name);
     (void)buf_put(out, value);
@@ -454,8 +454,7 @@ static void put_protocol(struct post *p, const struct val *message)
         return;
     }
     if (!p->greets)
-        put_line(&p->lines, "MCP-Protocol-Version",
-                 bytes_of(mcp_rev_text(mcp_client_rev(client))));
+        put_line(&p->lines, "MCP-Protocol-Version", bytes_of(mcp_rev_text(mcp_client_rev(client))));
     if (w->session.n && !p->greets) {
         put_line(&p->lines, "Mcp-Session-Id", buf_bytes(&w->session));
         p->session = true;

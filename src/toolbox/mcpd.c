@@ -65,24 +65,29 @@ static void look_at_lists(struct mcpd *m)
     }
 }
 
+// A long call becomes a task, when its client can take one.
+static void long_calls(struct mcpd *m, int64_t now_ms)
+{
+    list_each_safe (it, &m->calls) {
+        struct mcpd_call *c = container_of(it, struct mcpd_call, all);
+        if (c->modern && !c->task && c->out && c->state == CALL_RUNS &&
+            c->method == MCP_M_TOOLS_CALL && list_empty(&c->asks) &&
+            now_ms - c->began_ms >= m->args.task_after_ms)
+            (void)mcpd_task_make(c, 0);
+    }
+}
+
 static void on_tick(struct timer *t)
 {
     struct mcpd *m = t->user;
     int64_t now_ms = timers_now_ms(m->args.timers);
     m->ticking = false;
     look_at_lists(m);
-    list_each_safe(it, &m->outs)
+    long_calls(m, now_ms);
+    list_each_safe (it, &m->outs)
         (void)mcpd_out_tick(container_of(it, struct mcpd_out, link), now_ms);
     mcpd_session_tick(m, now_ms);
     mcpd_tasks_tick(m, now_ms);
-    list_each_safe(it, &m->calls)
-    {
-        struct mcpd_call *c = container_of(it, struct mcpd_call, all);
-        int64_t after_ms = m->args.task_after_ms;
-        if (c->modern && !c->task && c->state == CALL_RUNS && c->method == MCP_M_TOOLS_CALL &&
-            list_empty(&c->asks) && c->out && !c->out->begun && now_ms - c->began_ms >= after_ms)
-            (void)mcpd_task_make(c, 0);
-    }
     mcpd_wake(m);
 }
 
@@ -133,8 +138,7 @@ static bool wants(const struct mcpd_out *o, const char *method, struct bytes uri
 
 void mcpd_notify(struct mcpd *m, const char *method, struct bytes uri)
 {
-    list_each_safe(it, &m->outs)
-    {
+    list_each_safe (it, &m->outs) {
         struct mcpd_out *o = container_of(it, struct mcpd_out, link);
         if (o->kind != OUT_LISTEN || o->over || !wants(o, method, uri))
             continue;
@@ -143,8 +147,7 @@ void mcpd_notify(struct mcpd *m, const char *method, struct bytes uri)
             p = val_put_cstr(p, "uri", val_str(uri));
         mcpd_out_say(o, jsonrpc_notification(method, p), true);
     }
-    list_each_safe(it, &m->sessions)
-    {
+    list_each_safe (it, &m->sessions) {
         struct mcpd_session *s = container_of(it, struct mcpd_session, link);
         if (!s->own || (uri.n && !(s->uris && map_get(s->uris, uri))))
             continue;
@@ -245,7 +248,7 @@ void mcpd_free(struct mcpd *m)
         mcpd_calls_of_out_cancel(o);
         mcpd_out_free(o);
     }
-    list_each_safe(it, &m->calls)
+    list_each_safe (it, &m->calls)
         mcpd_call_cancel(container_of(it, struct mcpd_call, all), true);
     m->may_go = true;
     mcpd_maybe_gone(m);

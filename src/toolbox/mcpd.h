@@ -124,7 +124,7 @@ void mcpd_changed(struct mcpd *m);
 
 struct mcpd_stats {
     uint64_t requests, refused, calls, errors; // since the start
-    size_t sessions, streams, running, tasks;  // now
+    size_t sessions, streams, running, tasks; // now
 };
 void mcpd_stats(const struct mcpd *m, struct mcpd_stats *ret);
 

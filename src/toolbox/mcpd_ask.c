@@ -20,7 +20,8 @@ static struct mcpd_out *way(const struct mcpd_call *c)
 {
     if (c->task)
         return c->s ? c->s->own : NULL;
-    return c->out && !c->out->batch && (c->out->begun || (c->out->x && c->out->sse)) ? c->out : NULL;
+    return c->out && !c->out->batch && (c->out->begun || (c->out->x && c->out->sse)) ? c->out
+                                                                                     : NULL;
 }
 
 static bool capable(const struct mcpd_call *c, struct bytes method)
@@ -171,7 +172,8 @@ static void tell(struct tool_host *h, int level, struct bytes logger, const stru
     enum mcp_level least = c->modern ? c->level : c->s ? c->s->level : MCP_LEVELS;
     if (c->silent || !c->out || level < (int)least || level >= (int)MCP_LEVELS)
         return;
-    struct val *p = val_put_cstr(val_obj(), "level", val_cstr(mcp_level_text((enum mcp_level)level)));
+    struct val *p =
+        val_put_cstr(val_obj(), "level", val_cstr(mcp_level_text((enum mcp_level)level)));
     if (logger.n)
         p = val_put_cstr(p, "logger", val_str(logger));
     p = val_put_cstr(p, "data", data ? val_ref((struct val *)data) : val_null());
@@ -182,15 +184,14 @@ const struct tool_host_ops mcpd_host_ops = {.can = can, .ask = ask, .log = tell}
 
 void mcpd_asks_drop(struct mcpd_call *c)
 {
-    list_each_safe(it, &c->asks)
+    list_each_safe (it, &c->asks)
         asking_free(container_of(it, struct mcpd_asking, link));
 }
 
 struct val *mcpd_asks_open(const struct mcpd_call *c)
 {
     struct val *v = val_obj();
-    list_each(it, &c->asks)
-    {
+    list_each (it, &c->asks) {
         const struct mcpd_asking *q = container_of(it, struct mcpd_asking, link);
         if (q->ready)
             continue;
@@ -275,8 +276,7 @@ void mcpd_asks_look(struct mcpd_call *c)
 
 bool mcpd_answered(struct mcpd_session *s, const struct jsonrpc *answer)
 {
-    list_each(it, &s->asks)
-    {
+    list_each (it, &s->asks) {
         struct mcpd_asking *q = container_of(it, struct mcpd_asking, session_link);
         if (!answer->id || !val_is(answer->id, JSON_NUM) || val_i64(answer->id, -1) != q->id)
             continue;
@@ -294,8 +294,7 @@ bool mcpd_answered(struct mcpd_session *s, const struct jsonrpc *answer)
 
 void mcpd_asks_tick(struct mcpd_session *s, int64_t now_ms)
 {
-    list_each_safe(it, &s->asks)
-    {
+    list_each_safe (it, &s->asks) {
         struct mcpd_asking *q = container_of(it, struct mcpd_asking, session_link);
         if (now_ms >= q->due_ms)
             ready(q, E_TIMEOUT, NULL);
@@ -304,8 +303,7 @@ void mcpd_asks_tick(struct mcpd_session *s, int64_t now_ms)
 
 void mcpd_asks_take(struct mcpd_call *c, const struct val *responses)
 {
-    list_each_safe(it, &c->asks)
-    {
+    list_each_safe (it, &c->asks) {
         struct mcpd_asking *q = container_of(it, struct mcpd_asking, link);
         struct val *answer = val_get(responses, q->ask->key);
         if (answer && fits(q->ask, answer))

@@ -1,5 +1,5 @@
-// mcpd_auth.c: who may come in: Host and Origin against DNS rebinding, the caller, and the OAuth 2.1
-// resource server's side (RFC 9728: metadata; RFC 6750: challenges).
+// mcpd_auth.c: who may come in: Host and Origin against DNS rebinding, the caller, and the
+// OAuth 2.1 resource server's side (RFC 9728: metadata; RFC 6750: challenges).
 // SPDX-License-Identifier: Apache-2.0
 #include "text/url.h"
 #include "toolbox/mcpd_priv.h"
@@ -62,8 +62,7 @@ static void put_base(const struct mcpd *m, struct http_exchange *x, struct buf *
     (void)buf_put(out, http_request(x)->host);
 }
 
-static void challenge(const struct mcpd *m, struct http_exchange *x, int code,
-                      struct buf *out)
+static void challenge(const struct mcpd *m, struct http_exchange *x, int code, struct buf *out)
 {
     (void)buf_str(out, "WWW-Authenticate: Bearer");
     if (m->args.authorization_servers) {

@@ -16,7 +16,7 @@ static void on_progress(struct tool_req *r, double done, double total, struct by
 static size_t calls_of(const struct mcpd *m, const struct mcpd_who *who)
 {
     size_t n = 0;
-    list_each(it, &m->calls)
+    list_each (it, &m->calls)
         n += strcmp(container_of(it, struct mcpd_call, all)->who.name, who->name) == 0;
     return n;
 }
@@ -124,8 +124,7 @@ void mcpd_call_answer(struct mcpd_call *c, struct val *takes_result, int code, i
         return;
     }
     if (takes_result)
-        message = jsonrpc_result(val_ref(c->id),
-                                 mcpd_finish_result(c->m, c->modern, takes_result));
+        message = jsonrpc_result(val_ref(c->id), mcpd_finish_result(c->m, c->modern, takes_result));
     else
         message = jsonrpc_error(val_ref(c->id), code, text, takes_data);
     if (!message)
@@ -157,8 +156,7 @@ void mcpd_call_cancel(struct mcpd_call *c, bool silent)
 
 void mcpd_calls_of_out_cancel(struct mcpd_out *o)
 {
-    list_each_safe(it, &o->calls)
-    {
+    list_each_safe (it, &o->calls) {
         struct mcpd_call *c = container_of(it, struct mcpd_call, link);
         (void)out_leave(c);
         mcpd_call_cancel(c, true);
@@ -167,8 +165,7 @@ void mcpd_calls_of_out_cancel(struct mcpd_out *o)
 
 struct mcpd_call *mcpd_call_find(struct mcpd_session *s, const struct val *id)
 {
-    list_each(it, &s->m->calls)
-    {
+    list_each (it, &s->m->calls) {
         struct mcpd_call *c = container_of(it, struct mcpd_call, all);
         if (c->s == s && !c->silent && id && val_equal(c->id, id))
             return c;
@@ -342,9 +339,12 @@ static void put_effects(struct buf *out, unsigned effects)
     static const struct {
         unsigned bit;
         const char *words;
-    } rows[] = {{TOOL_READS, "reads files or state"},   {TOOL_WRITES, "changes something"},
-                {TOOL_DESTROYS, "may overwrite or delete"}, {TOOL_NETWORK, "uses the network"},
-                {TOOL_RUNS, "runs programs"},           {TOOL_COSTS, "costs tokens or money"}};
+    } rows[] = {{TOOL_READS, "reads files or state"},
+                {TOOL_WRITES, "changes something"},
+                {TOOL_DESTROYS, "may overwrite or delete"},
+                {TOOL_NETWORK, "uses the network"},
+                {TOOL_RUNS, "runs programs"},
+                {TOOL_COSTS, "costs tokens or money"}};
     const char *between = "";
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         if (effects & rows[i].bit) {
@@ -364,7 +364,8 @@ static struct val *confirm_params(const struct mcpd_call *c, const struct tool_a
     (void)buf_str(&text, ") to be called with ");
     struct buf args;
     buf_init(&args, 2048);
-    (void)buf_put(&text, val_write(&args, c->input) == 0 ? buf_bytes(&args) : BYTES("its arguments"));
+    (void)buf_put(&text,
+                  val_write(&args, c->input) == 0 ? buf_bytes(&args) : BYTES("its arguments"));
     (void)buf_str(&text, "?");
     struct val *field = val_put_cstr(val_obj(), "type", val_cstr("boolean"));
     field = val_put_cstr(field, "title", val_cstr("Allow this call"));

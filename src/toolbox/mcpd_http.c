@@ -77,8 +77,8 @@ static void modern(struct mcpd *m, struct http_exchange *x, const struct mcp_ask
     }
     struct mcpd_out *o = answers_new(m, NULL, x, 1);
     if (o)
-        mcpd_serve(&(struct mcpd_in){
-            .m = m, .out = o, .a = a, .who = who, .rev = a->rev, .modern = true});
+        mcpd_serve(
+            &(struct mcpd_in){.m = m, .out = o, .a = a, .who = who, .rev = a->rev, .modern = true});
 }
 
 static void initialize(struct mcpd *m, struct http_exchange *x, const struct mcp_asked *a,
@@ -158,8 +158,7 @@ static void legacy(struct mcpd *m, struct http_exchange *x, const struct mcp_ask
         notified(s, a);
         accepted(x);
         return;
-    case JSONRPC_REQUEST:
-        break;
+    case JSONRPC_REQUEST: break;
     }
     struct mcpd_out *o = answers_new(m, s, x, 1);
     if (o)
@@ -195,10 +194,10 @@ static void batch_one(struct mcpd *m, struct mcpd_out *o, struct mcpd_session *s
     struct mcp_asked a;
     if (mcp_look(&a, message, NULL, &fault) < 0) {
         val_unref(fault.data);
-        mcpd_out_answer(o,
-                        jsonrpc_error(a.m.id ? val_ref(a.m.id) : NULL, fault.code,
-                                      bytes_of(fault.text), NULL),
-                        200);
+        mcpd_out_answer(
+            o,
+            jsonrpc_error(a.m.id ? val_ref(a.m.id) : NULL, fault.code, bytes_of(fault.text), NULL),
+            200);
     } else if (a.m.kind == JSONRPC_REQUEST) {
         mcpd_serve(&(struct mcpd_in){.m = m, .out = o, .s = s, .a = &a, .who = who, .rev = s->rev});
     } else if (a.m.kind == JSONRPC_NOTIFICATION) {
@@ -286,8 +285,7 @@ static bool event_id(struct bytes text, uint64_t *ret_stream, uint64_t *ret_even
 
 static struct mcpd_out *stream_of(struct mcpd_session *s, uint64_t id)
 {
-    list_each(it, &s->outs)
-    {
+    list_each (it, &s->outs) {
         struct mcpd_out *o = container_of(it, struct mcpd_out, link);
         if (o->id == id)
             return o;
@@ -301,8 +299,8 @@ static void get(struct mcpd *m, struct http_exchange *x, const struct mcpd_who *
     struct bytes last = http_header(h, "Last-Event-ID");
     uint64_t stream = 0, event = UINT64_MAX;
     enum mcp_rev rev;
-    bool modern_client = mcp_rev_of(http_header(h, "MCP-Protocol-Version"), &rev) &&
-                         rev >= MCP_REV_MODERN;
+    bool modern_client =
+        mcp_rev_of(http_header(h, "MCP-Protocol-Version"), &rev) && rev >= MCP_REV_MODERN;
     if (modern_client || !http_header(h, "Mcp-Session-Id").p) {
         http_reply(x, 405, NULL, BYTES("Allow: POST\r\n"), BYTES_NONE);
         return;

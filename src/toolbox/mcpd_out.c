@@ -84,8 +84,7 @@ struct mcpd_out *mcpd_out_new(struct mcpd *m, struct mcpd_session *s, struct htt
 
 static void events_drop(struct mcpd_out *o)
 {
-    list_each_safe(it, &o->events)
-    {
+    list_each_safe (it, &o->events) {
         list_del(it);
         mem_free(container_of(it, struct mcpd_event, link));
     }
@@ -96,8 +95,7 @@ void mcpd_out_free(struct mcpd_out *o)
 {
     if (!o)
         return;
-    list_each_safe(it, &o->calls)
-    {
+    list_each_safe (it, &o->calls) {
         struct mcpd_call *c = container_of(it, struct mcpd_call, link);
         list_del(it);
         c->out = NULL;
@@ -136,8 +134,8 @@ static struct mcpd_event *event_new(struct mcpd_out *o, const struct val *messag
 {
     char id[48];
     struct buf text;
-    int n = resumable(o) ? snprintf(id, sizeof(id), "%u-%llu", o->id, (unsigned long long)o->next)
-                         : 0;
+    int n =
+        resumable(o) ? snprintf(id, sizeof(id), "%u-%llu", o->id, (unsigned long long)o->next) : 0;
     buf_init(&text, MCPD_MESSAGE_MAX);
     struct mcpd_event *ev = NULL;
     if (mcp_event_put(&text, (struct bytes){id, (size_t)n}, message) == 0)
@@ -155,8 +153,7 @@ static void make_room(struct mcpd_out *o, size_t n)
 {
     size_t limit = o->m->lim.kept_bytes;
     for (int round = 0; round < 2 && o->bytes + n > limit; round++)
-        list_each_safe(it, &o->events)
-        {
+        list_each_safe (it, &o->events) {
             struct mcpd_event *ev = container_of(it, struct mcpd_event, link);
             if (o->bytes + n <= limit)
                 break;
@@ -196,8 +193,7 @@ static void out_finish(struct mcpd_out *o)
 
 static void out_push(struct mcpd_out *o)
 {
-    list_each_safe(it, &o->events)
-    {
+    list_each_safe (it, &o->events) {
         struct mcpd_event *ev = container_of(it, struct mcpd_event, link);
         if (!o->x || o->held)
             return;
@@ -366,7 +362,7 @@ bool mcpd_out_tick(struct mcpd_out *o, int64_t now_ms)
         mcpd_out_open(o);
         (void)http_flush(o->x);
     } else if (o->begun && o->kind == OUT_ANSWERS && resumable(o) && o->rev >= MCP_2025_11_25 &&
-             now_ms - o->opened_ms >= lim->hold_ms)
+               now_ms - o->opened_ms >= lim->hold_ms)
         mcpd_out_detach(o, true);
     else if (o->begun && now_ms - o->said_ms >= MCPD_ALIVE_MS) {
         struct bytes alive = BYTES(":\n\n");

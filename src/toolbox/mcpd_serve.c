@@ -27,9 +27,9 @@ struct val *mcpd_finish_result(const struct mcpd *m, bool modern, struct val *ta
 void mcpd_result(const struct mcpd_in *in, struct val *takes_result)
 {
     struct val *r = takes_result ? mcpd_finish_result(in->m, in->modern, takes_result) : NULL;
-    struct val *message = r ? jsonrpc_result(val_ref(in->a->m.id), r)
-                            : jsonrpc_error(val_ref(in->a->m.id), JSONRPC_INTERNAL,
-                                            BYTES("out of memory"), NULL);
+    struct val *message =
+        r ? jsonrpc_result(val_ref(in->a->m.id), r)
+          : jsonrpc_error(val_ref(in->a->m.id), JSONRPC_INTERNAL, BYTES("out of memory"), NULL);
     mcpd_out_answer(in->out, message, r ? 200 : 503);
 }
 
@@ -41,8 +41,7 @@ void mcpd_error(const struct mcpd_in *in, int code, int http, struct val *takes_
     va_start(ap, fmt);
     (void)vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    mcpd_out_answer(in->out,
-                    jsonrpc_error(val_ref(in->a->m.id), code, bytes_of(text), takes_data),
+    mcpd_out_answer(in->out, jsonrpc_error(val_ref(in->a->m.id), code, bytes_of(text), takes_data),
                     in->modern ? http : 200);
 }
 
@@ -236,44 +235,20 @@ void mcpd_serve(struct mcpd_in *in)
     case MCP_M_INITIALIZE:
         mcpd_error(in, JSONRPC_REQUEST_INVALID, 400, NULL, "this session has begun");
         return;
-    case MCP_M_PING:
-        mcpd_result(in, val_obj());
-        return;
-    case MCP_M_DISCOVER:
-        discover(in);
-        return;
-    case MCP_M_TOOLS_LIST:
-        mcpd_list_tools(in);
-        return;
-    case MCP_M_TOOLS_CALL:
-        mcpd_call_tool(in);
-        return;
+    case MCP_M_PING: mcpd_result(in, val_obj()); return;
+    case MCP_M_DISCOVER: discover(in); return;
+    case MCP_M_TOOLS_LIST: mcpd_list_tools(in); return;
+    case MCP_M_TOOLS_CALL: mcpd_call_tool(in); return;
     case MCP_M_RESOURCES_LIST:
-    case MCP_M_TEMPLATES_LIST:
-        mcpd_list_resources(in, method == MCP_M_TEMPLATES_LIST);
-        return;
-    case MCP_M_RESOURCES_READ:
-        mcpd_call_read(in);
-        return;
+    case MCP_M_TEMPLATES_LIST: mcpd_list_resources(in, method == MCP_M_TEMPLATES_LIST); return;
+    case MCP_M_RESOURCES_READ: mcpd_call_read(in); return;
     case MCP_M_SUBSCRIBE:
-    case MCP_M_UNSUBSCRIBE:
-        subscribe(in, method == MCP_M_SUBSCRIBE);
-        return;
-    case MCP_M_PROMPTS_LIST:
-        mcpd_list_prompts(in);
-        return;
-    case MCP_M_PROMPTS_GET:
-        mcpd_call_prompt(in);
-        return;
-    case MCP_M_COMPLETE:
-        mcpd_call_complete(in);
-        return;
-    case MCP_M_SET_LEVEL:
-        set_level(in);
-        return;
-    case MCP_M_LISTEN:
-        listen(in);
-        return;
+    case MCP_M_UNSUBSCRIBE: subscribe(in, method == MCP_M_SUBSCRIBE); return;
+    case MCP_M_PROMPTS_LIST: mcpd_list_prompts(in); return;
+    case MCP_M_PROMPTS_GET: mcpd_call_prompt(in); return;
+    case MCP_M_COMPLETE: mcpd_call_complete(in); return;
+    case MCP_M_SET_LEVEL: set_level(in); return;
+    case MCP_M_LISTEN: listen(in); return;
     case MCP_M_TASKS_GET:
     case MCP_M_TASKS_RESULT:
     case MCP_M_TASKS_LIST:
@@ -285,7 +260,6 @@ void mcpd_serve(struct mcpd_in *in)
         else
             mcpd_task_serve(in, method);
         return;
-    case MCP_METHODS:
-        break;
+    case MCP_METHODS: break;
     }
 }

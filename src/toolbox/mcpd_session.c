@@ -8,8 +8,7 @@ bool mcpd_session_busy(const struct mcpd_session *s)
 {
     if (s->calls)
         return true;
-    list_each(it, &s->outs)
-    {
+    list_each (it, &s->outs) {
         if (container_of(it, struct mcpd_out, link)->x)
             return true;
     }
@@ -19,8 +18,7 @@ bool mcpd_session_busy(const struct mcpd_session *s)
 // Makes room: the longest unused of this caller when it has too many, else of all.
 static bool evict(struct mcpd *m, const struct mcpd_who *who, bool own)
 {
-    list_each_safe(it, &m->sessions)
-    {
+    list_each_safe (it, &m->sessions) {
         struct mcpd_session *s = container_of(it, struct mcpd_session, link);
         if (mcpd_session_busy(s) || (own && strcmp(s->who.name, who->name) != 0))
             continue;
@@ -34,7 +32,7 @@ int mcpd_session_new(struct mcpd *m, const struct mcpd_who *who, enum mcp_rev re
                      struct val *capabilities, struct mcpd_session **ret)
 {
     size_t own = 0;
-    list_each(it, &m->sessions)
+    list_each (it, &m->sessions)
         own += strcmp(container_of(it, struct mcpd_session, link)->who.name, who->name) == 0;
     if (own >= m->lim.sessions_each_max && !evict(m, who, true))
         return E_RATE;
@@ -74,8 +72,7 @@ void mcpd_session_end(struct mcpd_session *s)
     (void)map_del(m->by_id, bytes_of(s->id));
     list_del(&s->link);
     m->session_count--;
-    list_each_safe(it, &m->calls)
-    {
+    list_each_safe (it, &m->calls) {
         struct mcpd_call *c = container_of(it, struct mcpd_call, all);
         if (c->s != s)
             continue;
@@ -106,11 +103,10 @@ struct mcpd_session *mcpd_session_find(struct mcpd *m, struct bytes id, const st
 
 void mcpd_session_tick(struct mcpd *m, int64_t now_ms)
 {
-    list_each_safe(it, &m->sessions)
-    {
+    list_each_safe (it, &m->sessions) {
         struct mcpd_session *s = container_of(it, struct mcpd_session, link);
         mcpd_asks_tick(s, now_ms);
-        list_each_safe(jt, &s->outs)
+        list_each_safe (jt, &s->outs)
             (void)mcpd_out_tick(container_of(jt, struct mcpd_out, link), now_ms);
         if (now_ms - s->used_ms >= m->lim.session_idle_ms && !mcpd_session_busy(s))
             mcpd_session_end(s);

@@ -1,6 +1,6 @@
-// mcpd_state.c: requestState (2026-07-28, "Multi Round-Trip Requests"): what a client has answered so
-// far, sealed with a key of this process, for this caller, this request and a short time. Nothing is
-// kept here between two rounds. SPDX-License-Identifier: Apache-2.0
+// mcpd_state.c: requestState (2026-07-28, "Multi Round-Trip Requests"): what a client has answered
+// so far, sealed with a key of this process, for this caller, this request and a short time.
+// Nothing is kept here between two rounds. SPDX-License-Identifier: Apache-2.0
 #include "base/alloc.h"
 #include "crypto/base64url.h"
 #include "crypto/hash.h"
@@ -60,8 +60,7 @@ static bool sealed(const struct mcpd_call *c, struct bytes state, struct buf *te
     struct bytes first = bytes_cut(&state, '.');
     buf_init(&mac, 64);
     bool fits = base64url_parse(text, first) == 0 && base64url_parse(&mac, state) == 0 &&
-                mac.n == HMAC_LEN &&
-                hmac_fits(&c->m->state_key, buf_bytes(text), buf_bytes(&mac));
+                mac.n == HMAC_LEN && hmac_fits(&c->m->state_key, buf_bytes(text), buf_bytes(&mac));
     buf_fini(&mac);
     return fits;
 }

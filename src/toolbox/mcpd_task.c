@@ -51,8 +51,7 @@ static bool make_room(struct mcpd *m)
 {
     if (m->task_count < m->lim.tasks_max)
         return true;
-    list_each_safe(it, &m->tasks)
-    {
+    list_each_safe (it, &m->tasks) {
         struct mcpd_task *t = container_of(it, struct mcpd_task, link);
         if (!over(t))
             continue;
@@ -108,8 +107,7 @@ void mcpd_task_free(struct mcpd_task *t)
     while (!list_empty(&t->waiters)) {
         struct mcpd_waiter *w = container_of(t->waiters.next, struct mcpd_waiter, link);
         struct mcpd_out *o = w->out;
-        struct val *message =
-            jsonrpc_error(w->id, JSONRPC_PARAMS, BYTES("the task is gone"), NULL);
+        struct val *message = jsonrpc_error(w->id, JSONRPC_PARAMS, BYTES("the task is gone"), NULL);
         list_del(&w->link);
         mem_free(w);
         mcpd_out_answer(o, message, 200);
@@ -142,13 +140,12 @@ static struct val *outcome(const struct mcpd_task *t, struct val *takes_id)
 static void tell_listeners(struct mcpd_task *t)
 {
     struct mcpd *m = t->m;
-    list_each_safe(it, &m->outs)
-    {
+    list_each_safe (it, &m->outs) {
         struct mcpd_out *o = container_of(it, struct mcpd_out, link);
         if (!t->modern || o->kind != OUT_LISTEN || !o->tasks || !map_get(o->tasks, bytes_of(t->id)))
             continue;
-        struct val *p = mcp_with_meta(task_val(t, true), MCP_META_SUBSCRIPTION,
-                                      val_ref(o->listen_id));
+        struct val *p =
+            mcp_with_meta(task_val(t, true), MCP_META_SUBSCRIPTION, val_ref(o->listen_id));
         mcpd_out_say(o, jsonrpc_notification("notifications/tasks", p), true);
     }
     struct mcpd_session *s = t->call ? t->call->s : NULL;
@@ -168,8 +165,7 @@ static void state_is(struct mcpd_task *t, enum mcpd_task_state state)
 
 static bool any_open(const struct mcpd_call *c)
 {
-    list_each(it, &c->asks)
-    {
+    list_each (it, &c->asks) {
         if (!container_of(it, struct mcpd_asking, link)->ready)
             return true;
     }
@@ -211,11 +207,9 @@ void mcpd_task_lost(struct mcpd_task *t)
 
 void mcpd_task_out_gone(struct mcpd *m, struct mcpd_out *o)
 {
-    list_each(it, &m->tasks)
-    {
+    list_each (it, &m->tasks) {
         struct mcpd_task *t = container_of(it, struct mcpd_task, link);
-        list_each_safe(jt, &t->waiters)
-        {
+        list_each_safe (jt, &t->waiters) {
             struct mcpd_waiter *w = container_of(jt, struct mcpd_waiter, link);
             if (w->out != o)
                 continue;
@@ -228,8 +222,7 @@ void mcpd_task_out_gone(struct mcpd *m, struct mcpd_out *o)
 
 void mcpd_tasks_tick(struct mcpd *m, int64_t now_ms)
 {
-    list_each_safe(it, &m->tasks)
-    {
+    list_each_safe (it, &m->tasks) {
         struct mcpd_task *t = container_of(it, struct mcpd_task, link);
         if (now_ms >= t->due_ms)
             mcpd_task_free(t);
@@ -241,8 +234,7 @@ void mcpd_tasks_tick(struct mcpd *m, int64_t now_ms)
 static struct mcpd_task *task_of(const struct mcpd_in *in)
 {
     struct bytes id = val_bytes(val_get_cstr(in->a->m.params, "taskId"));
-    list_each(it, &in->m->tasks)
-    {
+    list_each (it, &in->m->tasks) {
         struct mcpd_task *t = container_of(it, struct mcpd_task, link);
         if (bytes_is(id, t->id) && strcmp(t->who.name, in->who->name) == 0 &&
             t->modern == in->modern)
@@ -294,8 +286,7 @@ static void result(struct mcpd_in *in, struct mcpd_task *t)
 static void list_all(struct mcpd_in *in)
 {
     struct val *list = val_arr();
-    list_each(it, &in->m->tasks)
-    {
+    list_each (it, &in->m->tasks) {
         struct mcpd_task *t = container_of(it, struct mcpd_task, link);
         if (strcmp(t->who.name, in->who->name) == 0 && !t->modern)
             list = val_push(list, task_val(t, false));

@@ -58,7 +58,8 @@ struct tools_all_args {
 int tools_all_new(struct tools_all **ret, const struct tools_all_args *args, struct err *e);
 // What runs ends with E_CANCELLED before it returns. Sources must live until their own calls ended.
 void tools_all_free(struct tools_all *t);
-// All of them as one source: the list in order of names, each with its source's prefix. start: E_*
+// All of them as one source: the list in order of names, each with its source's prefix. start
+// copies its arguments (a reference of the input), callers need not keep them. start: E_*
 // at once for what is refused (then done does not come), as port/tool.h has it; E_MANIFEST also
 // when an answer does not fit the tool's own schema. each() of a list must not call tools.
 struct tools *tools_all_tools(struct tools_all *t);

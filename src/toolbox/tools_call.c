@@ -3,13 +3,15 @@
 #include "toolbox/tools_priv.h"
 
 #include <assert.h>
+#include <string.h>
 
 struct tools_call {
     struct tool_req inner; // of the source
     struct tools_all *all; // NULL: it is gone, the source has still to let go
     struct tool_req *outer;
     struct tools_source *source;
-    struct tool_args args; // as the source gets them
+    struct tool_args args; // as the source gets them: of its own, callers may forget theirs
+    char *words;
     struct timer timer;
     struct list link;
     struct val *output; // schema of its answer, or NULL
@@ -19,6 +21,16 @@ struct tools_call {
 };
 
 // ---- its end ------------------------------------------------------------------------------------
+
+static void call_free(struct tools_call *c)
+{
+    if (!c)
+        return;
+    val_unref((struct val *)(uintptr_t)c->args.input);
+    val_unref(c->output);
+    mem_free(c->words);
+    mem_free(c);
+}
 
 static void unlink_call(struct tools_call *c)
 {
@@ -77,8 +89,7 @@ static void on_done(struct tool_req *r, int status, const struct tool_result *re
             (void)err_set(&mine, status, "%s", e && e->text[0] ? e->text : err_info(status)->text);
         tell(c, status, res, &mine);
     }
-    val_unref(c->output);
-    mem_free(c);
+    call_free(c);
 }
 
 static void on_progress(struct tool_req *r, double done, double total, struct bytes text)
@@ -167,6 +178,26 @@ static int64_t limit_of(const struct tools_all *t, const struct tool_args *args)
                                                                          : t->args.timeout_ms;
 }
 
+static int keep_args(struct tools_call *c, const struct tool_args *args)
+{
+    struct bytes *const texts[] = {&c->args.name, &c->args.caller.who, &c->args.caller.label,
+                                   &c->args.caller.clearance, &c->args.key};
+    size_t sum = 1, at = 0;
+    c->args = *args;
+    c->args.input = args->input ? val_ref((struct val *)(uintptr_t)args->input) : NULL;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        sum += texts[i]->n;
+    if (!(c->words = mem_alloc(sum)))
+        return E_NOMEM;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        if (texts[i]->n)
+            memcpy(c->words + at, texts[i]->p, texts[i]->n);
+        texts[i]->p = texts[i]->n ? c->words + at : NULL;
+        at += texts[i]->n;
+    }
+    return 0;
+}
+
 static int hand_on(struct tools_all *t, struct tools_source *s, const struct tool_about *a,
                    struct tools_call *c, struct err *e)
 {
@@ -191,14 +222,16 @@ int tools_start(struct tools *base, const struct tool_args *args, struct tool_re
     struct tools_call *c = mem_new(struct tools_call);
     struct tool_about a = {0};
     struct err mine = {0};
-    if (!c || t->freeing) {
-        mem_free(c);
+    if (!c || t->freeing || keep_args(c, args) < 0) {
+        call_free(c);
         return t->freeing ? err_set(e, E_CANCELLED, "the node ends")
                           : err_set(e, E_NOMEM, "out of memory");
     }
     tools_all_look(t);
     struct tools_source *s = tools_find(t, args->name, &a);
-    *c = (struct tools_call){.all = t, .outer = r, .source = s, .args = *args};
+    c->all = t;
+    c->outer = r;
+    c->source = s;
     c->limit_ms = limit_of(t, args);
     tools_record_begin(t, &c->rec, args, s ? &a : NULL);
     int status = s ? check(t, args, &a, &mine)
@@ -208,8 +241,7 @@ int tools_start(struct tools *base, const struct tool_args *args, struct tool_re
         status = hand_on(t, s, &a, c, &mine);
     if (status < 0) {
         tools_record_end(t, &c->rec, false, status, &mine);
-        val_unref(c->output);
-        mem_free(c);
+        call_free(c);
         return err_set(e, status, "%s", mine.text);
     }
     r->priv = c;

@@ -77,14 +77,8 @@ static int take(struct key *key, int64_t now_ms, int64_t *ret_retry_ms, struct e
     return 0;
 }
 
-int keys_check(struct keys *k, struct bytes text, unsigned scope, int64_t now_ms, int64_t wall_ms,
-               struct key **ret_key, int64_t *ret_retry_ms, struct err *e)
+static int may_now(const struct key *key, unsigned scope, int64_t wall_ms, struct err *e)
 {
-    if (!text.n)
-        return err_set(e, E_UNAUTH, "no API key: send the header Authorization: Bearer plx_...");
-    struct key *key = text.n == KEY_TEXT_LEN ? find(k, text) : NULL;
-    if (!key)
-        return err_set(e, E_UNAUTH, "this API key is not known here");
     if (key->expires_ms <= wall_ms)
         return err_set(e, E_FORBIDDEN, "the key %s has expired", key->name);
     if ((key->scopes & scope) != scope) {
@@ -96,6 +90,33 @@ int keys_check(struct keys *k, struct bytes text, unsigned scope, int64_t now_ms
         buf_fini(&missing);
         return E_FORBIDDEN;
     }
+    return 0;
+}
+
+int keys_as(struct keys *k, struct bytes id, unsigned scope, int64_t wall_ms, struct key **ret_key,
+            struct err *e)
+{
+    for (size_t i = 0; i < k->count; i++)
+        if (bytes_is(id, k->list[i]->id)) {
+            int status = may_now(k->list[i], scope, wall_ms, e);
+            if (status == 0)
+                *ret_key = k->list[i];
+            return status;
+        }
+    return err_set(e, E_UNAUTH, "this API key is not known here any more");
+}
+
+int keys_check(struct keys *k, struct bytes text, unsigned scope, int64_t now_ms, int64_t wall_ms,
+               struct key **ret_key, int64_t *ret_retry_ms, struct err *e)
+{
+    if (!text.n)
+        return err_set(e, E_UNAUTH, "no API key: send the header Authorization: Bearer plx_...");
+    struct key *key = text.n == KEY_TEXT_LEN ? find(k, text) : NULL;
+    if (!key)
+        return err_set(e, E_UNAUTH, "this API key is not known here");
+    int may = may_now(key, scope, wall_ms, e);
+    if (may < 0)
+        return may;
     int64_t retry_ms = 0;
     int rc = take(key, now_ms, &retry_ms, e);
     if (rc != 0) {

@@ -3,11 +3,11 @@
 #include "base/alloc.h"
 #include "crypto/base64url.h"
 #include "text/json.h"
+#include "trust/jws_priv.h"
 #include "trust/svid_priv.h"
 #include "trust/trust.h"
 #include <string.h>
 
-#define PARTS_MAX (2 * SPIFFE_JWT_MAX)
 #define AUDIENCES_MAX 16
 
 void spiffe_kid(const uint8_t hash[SHA256_LEN], char ret[SPIFFE_KID_MAX])
@@ -103,35 +103,15 @@ int spiffe_jwt_make(const struct crypto_key *k, const struct spiffe_jwt_args *ar
 
 // ---- checking ----
 
-struct parts { // of a token, decoded
-    struct bytes signing_input;
-    struct buf header, claims, sign;
-};
-
 static int refuse(struct err *e, const char *why)
 {
     return err_set(e, E_UNAUTH, "the token is not valid: %s", why);
 }
 
-static int cut(struct parts *p, struct bytes token, struct err *e)
-{
-    struct bytes rest = token;
-    if (token.n > SPIFFE_JWT_MAX)
-        return refuse(e, "it is too long");
-    struct bytes header = bytes_cut(&rest, '.'), claims = bytes_cut(&rest, '.'), sign = rest;
-    if (!sign.p || bytes_chr(sign, '.') >= 0)
-        return refuse(e, "it has not three parts");
-    p->signing_input = bytes_first(token, header.n + 1 + claims.n);
-    if (base64url_parse(&p->header, header) != 0 || base64url_parse(&p->claims, claims) != 0 ||
-        base64url_parse(&p->sign, sign) != 0)
-        return refuse(e, "its parts are not base64url");
-    return 0;
-}
-
 // The key of the kid, of the kind that alg needs; without kid each of that kind is tried.
-static bool signed_by(const struct spiffe_bundle *b, const struct parts *p, struct bytes kid,
-                      bool rsa)
+static bool signed_by(const void *user, const struct jws *p, struct bytes kid, bool rsa)
 {
+    const struct spiffe_bundle *b = user;
     char name[SPIFFE_KID_MAX];
     for (int i = 0; i < b->count; i++) {
         const struct spiffe_authority *a = &b->list[i];
@@ -145,81 +125,10 @@ static bool signed_by(const struct spiffe_bundle *b, const struct parts *p, stru
     return false;
 }
 
-static int header_check(const struct spiffe_bundle *b, const struct parts *p, struct err *e)
+static int header_check(const struct spiffe_bundle *b, const struct jws *p, struct err *e)
 {
-    struct json_doc *doc = NULL;
-    if (json_parse(&doc, buf_bytes(&p->header), JSON_UNIQUE, NULL) != 0)
-        return refuse(e, "its header is not JSON");
-    const struct json *root = json_root(doc), *typ = json_get(root, "typ"),
-                      *kid = json_get(root, "kid");
-    struct bytes alg = json_str(json_get(root, "alg")), type = json_str(typ);
-    bool ec = bytes_is(alg, "ES256"), rsa = bytes_is(alg, "RS256");
-    int rc = 0;
-    if (!ec && !rsa)
-        rc = refuse(e, "its alg is neither ES256 nor RS256");
-    else if (typ && !bytes_is(type, "JWT") && !bytes_is(type, "JOSE"))
-        rc = refuse(e, "its typ is neither JWT nor JOSE");
-    else if (json_get(root, "crit"))
-        rc = refuse(e, "it needs an extension that is not known here");
-    else if (kid && !json_is(kid, JSON_STR))
-        rc = refuse(e, "its kid is not a text");
-    else if (!signed_by(b, p, kid ? json_str(kid) : BYTES_NONE, rsa))
-        rc = refuse(e, "it is not signed by this trust domain's authority");
-    json_free(doc);
-    return rc;
-}
-
-static bool has_audience(const struct json *aud, struct bytes audience)
-{
-    if (json_is(aud, JSON_STR))
-        return bytes_eq(json_str(aud), audience);
-    for (size_t i = 0; json_is(aud, JSON_ARR) && i < json_len(aud); i++)
-        if (bytes_eq(json_str(json_at(aud, i)), audience))
-            return true;
-    return false;
-}
-
-// NumericDate (RFC 7519, section 2) in milliseconds; false: no sane number.
-static bool date_ms(const struct json *v, int64_t *ret)
-{
-    double seconds = json_is(v, JSON_NUM) ? json_num(v, -1) : -1;
-    if (!(seconds >= 0 && seconds < 1e11)) // the year 5138
-        return false;
-    *ret = (int64_t)(seconds * 1000);
-    return true;
-}
-
-static int times_check(const struct json *claims, int64_t wall_ms, int64_t *ret_expires,
-                       struct err *e)
-{
-    static const char *const starts[] = {"nbf", "iat"};
-    int64_t ms;
-    if (!date_ms(json_get(claims, "exp"), &ms))
-        return refuse(e, "it has no exp");
-    if (ms <= wall_ms)
-        return refuse(e, "it is expired");
-    if (ms > wall_ms + SPIFFE_JWT_TTL_MAX_MS + SPIFFE_SKEW_MS)
-        return refuse(e, "its exp is too far ahead");
-    *ret_expires = ms;
-    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
-        const struct json *v = json_get(claims, starts[i]);
-        if (v && !date_ms(v, &ms))
-            return refuse(e, "a time in it is no number");
-        if (v && ms > wall_ms + SPIFFE_SKEW_MS)
-            return refuse(e, "it is not valid yet: is a clock wrong?");
-    }
-    return 0;
-}
-
-static unsigned scopes_of(struct bytes text)
-{
-    unsigned scopes = 0, one;
-    while (text.n > 0) {
-        struct bytes word = bytes_cut(&text, ' ');
-        if (word.n > 0 && scope_parse(word, &one, NULL) == 0)
-            scopes |= one; // words that another service understands pass
-    }
-    return scopes;
+    static const char *const types[] = {"JWT", "JOSE", NULL};
+    return jws_head(p, types, signed_by, b, "it is not signed by this trust domain's authority", e);
 }
 
 static int claims_check(const struct spiffe_bundle *b, const struct json *claims,
@@ -232,14 +141,14 @@ static int claims_check(const struct spiffe_bundle *b, const struct json *claims
         return refuse(e, "its sub is not a SPIFFE ID with a path");
     if (!bytes_is(id.domain, b->domain))
         return refuse(e, "it is of a foreign trust domain");
-    if (audience.n == 0 || !has_audience(json_get(claims, "aud"), audience))
+    if (audience.n == 0 || !jws_audience(json_get(claims, "aud"), audience))
         return refuse(e, "it is meant for another audience");
-    int rc = times_check(claims, wall_ms, &ret->expires_ms, e);
+    int rc = jws_times(claims, wall_ms, SPIFFE_JWT_TTL_MAX_MS, &ret->expires_ms, e);
     if (rc != 0)
         return rc;
     int64_t epoch = json_i64(json_get(claims, "plexus_epoch"), 0);
     ret->epoch = epoch > 0 ? (uint64_t)epoch : 0;
-    ret->scopes = scopes_of(json_str(json_get(claims, "scope")));
+    ret->scopes = jws_scopes(json_get(claims, "scope"));
     memcpy(ret->id, sub.p, sub.n);
     ret->id[sub.n] = 0;
     return 0;
@@ -248,13 +157,10 @@ static int claims_check(const struct spiffe_bundle *b, const struct json *claims
 int spiffe_jwt_check(const struct spiffe_bundle *b, struct bytes token, struct bytes audience,
                      int64_t wall_ms, struct spiffe_jwt *ret, struct err *e)
 {
-    struct parts p;
+    struct jws p;
     struct json_doc *doc = NULL;
     struct spiffe_jwt found = {0};
-    buf_init(&p.header, PARTS_MAX);
-    buf_init(&p.claims, PARTS_MAX);
-    buf_init(&p.sign, PARTS_MAX);
-    int rc = cut(&p, token, e);
+    int rc = jws_open(&p, token, e);
     if (rc == 0)
         rc = header_check(b, &p, e);
     if (rc == 0 && json_parse(&doc, buf_bytes(&p.claims), JSON_UNIQUE, NULL) != 0)
@@ -264,9 +170,7 @@ int spiffe_jwt_check(const struct spiffe_bundle *b, struct bytes token, struct b
     if (rc == 0)
         *ret = found;
     json_free(doc);
-    buf_fini(&p.header);
-    buf_fini(&p.claims);
-    buf_fini(&p.sign);
+    jws_fini(&p);
     return rc;
 }
 

@@ -73,6 +73,10 @@ bool keys_each(const struct keys *k, size_t *at, struct key_view *ret); // *at f
 struct key;
 int keys_check(struct keys *k, struct bytes text, unsigned scope, int64_t now_ms, int64_t wall_ms,
                struct key **ret_key, int64_t *ret_retry_ms, struct err *e);
+// The key of this id, for a request that its owner makes by way of the node itself: nothing is
+// counted. E_UNAUTH (removed), E_FORBIDDEN (scope, expired).
+int keys_as(struct keys *k, struct bytes id, unsigned scope, int64_t wall_ms, struct key **ret_key,
+            struct err *e);
 // What its owner may read; the label of a request that brings none: the key's own, else standard,
 // but of what the owner may not know no more than the clearance holds.
 // A handle that is in no table: for callers that prove themselves by a token of the mesh instead.

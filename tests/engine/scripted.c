@@ -298,6 +298,8 @@ struct script {
     int64_t die_at_frame, cut_at_frame, half_frame_stall, hold_at;
     int64_t garbage, garbage_body, bad_chunk, close_delimited, hang, crlf, early_close_keepalive,
         stamp;
+    int64_t calls, rounds; /* of tools: in one answer, and such answers */
+    char args[256], tool[129]; /* as they stand in a JSON string; empty: the usual ones */
 };
 
 static const struct {
@@ -310,16 +312,35 @@ static const struct {
     KEY(die_at_frame),  KEY(cut_at_frame), KEY(hold_at),   KEY(half_frame_stall),
     KEY(garbage),       KEY(garbage_body), KEY(bad_chunk), KEY(close_delimited),
     KEY(hang),          KEY(crlf),         KEY(stamp),     KEY(early_close_keepalive),
+    KEY(calls),         KEY(rounds),
 #undef KEY
 };
 
 static const struct script script_default = {.frames = 16,
                                              .size = 8,
                                              .status = 200,
+                                             .calls = 1,
+                                             .rounds = 1,
                                              .die_at_frame = -1,
                                              .cut_at_frame = -1,
                                              .half_frame_stall = -1,
                                              .hold_at = -1};
+
+/* A text up to the next space or the string's end, as it stands. */
+static const char *script_text(char *to, size_t size, const char *p, const char *end)
+{
+    size_t n = 0;
+    while (p < end && *p != ' ' && *p != '"') {
+        size_t take = *p == '\\' && p + 1 < end ? 2 : 1;
+        if (n + take < size) {
+            memcpy(to + n, p, take);
+            n += take;
+        }
+        p += take;
+    }
+    to[n] = '\0';
+    return p;
+}
 
 /* Reads "!script key=value ..." up to the string's end. Gives false and the bad word when a key is
  * unknown. */
@@ -336,6 +357,12 @@ static bool script_read(struct script *script, const char *p, const char *end, s
             p++;
         struct slice name = {word, (size_t)(p - word)};
         int64_t value = 1;
+        bool args = slice_is(name, "args"), tool = slice_is(name, "tool");
+        if ((args || tool) && p < end && *p == '=') {
+            p = args ? script_text(script->args, sizeof script->args, p + 1, end)
+                     : script_text(script->tool, sizeof script->tool, p + 1, end);
+            continue;
+        }
         if (p < end && *p == '=') {
             value = 0;
             for (p++; p < end && *p >= '0' && *p <= '9'; p++)
@@ -381,7 +408,8 @@ struct conn {
     enum after after;
     int64_t frame;
     struct script script;
-    char id[129], tool[129];
+    int64_t round; /* of calls of tools */
+    char id[129], tool[4][129];
 };
 
 static const char *const path_names[PATHS] = {"/v1/chat/completions", "/v1/completions",
@@ -627,20 +655,55 @@ static void event_choice(struct conn *c, const char *delta, size_t delta_n, cons
     event_add(c, t->p, t->n);
 }
 
-static void tool_frame(struct conn *c, int64_t i)
+static const char *tool_name(const struct conn *c, int64_t call)
+{
+    return c->script.tool[0] ? c->script.tool : c->tool[call % (int64_t)LENGTH(c->tool)];
+}
+
+static void tool_id(char id[64], const struct conn *c, int64_t call)
+{
+    if (c->script.calls == 1 && c->script.rounds == 1)
+        snprintf(id, 64, "call_scripted");
+    else
+        snprintf(id, 64, "call_%" PRId64 "_%" PRId64, c->round, call);
+}
+
+/* The arguments in three pieces; those of a script are cut in two, not within an escape. */
+static void tool_piece(char piece[300], const struct conn *c, int64_t i)
 {
     static const char *const pieces[] = {"{\\\"scripted\\\"", ": ", "true}"};
-    char delta[512];
-    int n;
-    if (i == 0)
-        n = snprintf(delta, sizeof delta,
-                     "{\"tool_calls\":[{\"index\":0,\"id\":\"call_scripted\",\"type\":\"function\","
-                     "\"function\":{\"name\":\"%s\",\"arguments\":\"\"}}]}",
-                     c->tool);
+    const char *args = c->script.args;
+    size_t n = strlen(args), at = n / 2;
+    while (at && args[at - 1] == '\\')
+        at--;
+    if (!n)
+        snprintf(piece, 300, "%s", pieces[i]);
     else
+        snprintf(piece, 300, "%.*s",
+                 i == 0   ? (int)at
+                 : i == 1 ? (int)(n - at)
+                          : 0,
+                 args + (i == 0 ? 0 : at));
+}
+
+static void tool_frame(struct conn *c, int64_t frame)
+{
+    char delta[768], id[64], piece[300];
+    int64_t call = frame / 4, i = frame % 4;
+    int n;
+    tool_id(id, c, call);
+    if (i == 0) {
         n = snprintf(delta, sizeof delta,
-                     "{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"%s\"}}]}",
-                     pieces[i - 1]);
+                     "{\"tool_calls\":[{\"index\":%" PRId64 ",\"id\":\"%s\",\"type\":\"function\","
+                     "\"function\":{\"name\":\"%s\",\"arguments\":\"\"}}]}",
+                     call, id, tool_name(c, call));
+    } else {
+        tool_piece(piece, c, i - 1);
+        n = snprintf(delta, sizeof delta,
+                     "{\"tool_calls\":[{\"index\":%" PRId64
+                     ",\"function\":{\"arguments\":\"%s\"}}]}",
+                     call, piece);
+    }
     event_choice(c, delta, (size_t)n, "null");
 }
 
@@ -677,7 +740,7 @@ static void stream_usage(struct conn *c)
 static void stream_frame(struct conn *c)
 {
     const struct script *s = &c->script;
-    int64_t frames = c->tools ? 4 : s->frames;
+    int64_t frames = c->tools ? 4 * s->calls : s->frames;
     if (c->frame == s->die_at_frame || c->frame == s->cut_at_frame) {
         c->after = c->frame == s->die_at_frame ? AFTER_DIE : AFTER_CLOSE;
         c->step = STEP_NOTHING;
@@ -774,14 +837,19 @@ static void chat_body(struct text *t, const struct conn *c, bool chat, size_t co
                chat ? "chatcmpl" : "cmpl", chat ? "chat.completion" : "text_completion",
                options.model);
     bool tools = c && c->tools;
-    if (tools)
-        text_print(t,
-                   "\"message\":{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":"
-                   "\"call_scripted\","
-                   "\"type\":\"function\",\"function\":{\"name\":\"%s\",\"arguments\":\"{"
-                   "\\\"scripted\\\": true}\"}}]}",
-                   c->tool);
-    else
+    if (tools) {
+        text_print(t, "\"message\":{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[");
+        for (int64_t call = 0; call < c->script.calls; call++) {
+            char id[64];
+            tool_id(id, c, call);
+            text_print(t,
+                       "%s{\"id\":\"%s\",\"type\":\"function\",\"function\":{\"name\":\"%s\","
+                       "\"arguments\":\"%s\"}}",
+                       call ? "," : "", id, tool_name(c, call),
+                       c->script.args[0] ? c->script.args : "{\\\"scripted\\\": true}");
+        }
+        text_print(t, "]}");
+    } else
         text_print(t, chat ? "\"message\":{\"role\":\"assistant\",\"content\":\"" : "\"text\":\"");
     for (size_t left = tools ? 0 : content; left;) {
         size_t n = left < sizeof words - 1 ? left : sizeof words - 1;
@@ -939,7 +1007,7 @@ static int request_parse(struct request *r, const struct text *in)
 }
 
 struct asks {
-    struct slice stream, stream_options, tools, messages;
+    struct slice stream, stream_options, tools, tool_choice, messages;
 };
 
 static void asks_read(struct asks *asks, struct slice body)
@@ -956,13 +1024,16 @@ static void asks_read(struct asks *asks, struct slice body)
             asks->stream_options = value;
         else if (slice_is(key, "tools"))
             asks->tools = value;
+        else if (slice_is(key, "tool_choice"))
+            asks->tool_choice = value;
         else if (slice_is(key, "messages"))
             asks->messages = value;
     }
 }
 
-/* The script stands in the first user message, or anywhere in a body that has no messages. */
-static struct slice script_place(const struct asks *asks, struct slice body, bool *answered_tool)
+/* The script stands in the first user message, or anywhere in a body that has no messages. answers:
+ * of tools, when the last message is one. */
+static struct slice script_place(const struct asks *asks, struct slice body, int64_t *answers)
 {
     struct slice key, message, found = {"", 0}, role = {"", 0};
     const char *at = asks->messages.p;
@@ -970,10 +1041,12 @@ static struct slice script_place(const struct asks *asks, struct slice body, boo
         return body;
     while (json_next(&at, asks->messages.p + asks->messages.n, false, &key, &message)) {
         role = json_member(message, "role");
+        *answers += slice_is(role, "\"tool\"");
         if (!found.n && slice_is(role, "\"user\""))
             found = json_member(message, "content");
     }
-    *answered_tool = slice_is(role, "\"tool\"");
+    if (!slice_is(role, "\"tool\""))
+        *answers = 0;
     return found;
 }
 
@@ -1108,13 +1181,13 @@ static void post_begin(struct conn *c, const struct request *r)
 {
     struct slice bad = {"", 0};
     struct asks asks;
-    bool answered_tool = false;
+    int64_t answers = 0;
     if (memcmp(r->path.p, "/v1/", r->path.n < 4 ? r->path.n : 4) != 0) {
         answer_error(c, 404, "no such path");
         return;
     }
     asks_read(&asks, r->body);
-    struct slice place = script_place(&asks, r->body, &answered_tool);
+    struct slice place = script_place(&asks, r->body, &answers);
     const char *found = memmem(place.p, place.n, "\"!script", 8);
     if (found && !script_read(&c->script, found + 1, place.p + place.n, &bad)) {
         answer_error(c, 400, "unknown script key %.*s", (int)(bad.n > 64 ? 64 : bad.n), bad.p);
@@ -1123,14 +1196,18 @@ static void post_begin(struct conn *c, const struct request *r)
     const struct script *s = &c->script;
     if (s->close_delimited || s->early_close_keepalive)
         c->after = AFTER_CLOSE;
-    if (asks.tools.n > 2 && !answered_tool && c->path == PATH_CHAT) {
+    if (asks.tools.n > 2 && answers < s->calls * s->rounds && c->path == PATH_CHAT &&
+        !slice_is(asks.tool_choice, "\"none\"")) {
         struct slice key, tool;
-        const char *at = asks.tools.p;
-        if (json_next(&at, at + asks.tools.n, false, &key, &tool)) {
-            copy_safe(c->tool, sizeof c->tool,
+        const char *at = asks.tools.p, *end = at + asks.tools.n;
+        size_t count = 0;
+        while (count < LENGTH(c->tool) && json_next(&at, end, false, &key, &tool))
+            copy_safe(c->tool[count++], sizeof c->tool[0],
                       json_unquote(json_member(json_member(tool, "function"), "name")));
-            c->tools = c->tool[0] != '\0';
-        }
+        for (size_t i = count; i < LENGTH(c->tool) && count; i++) /* fewer than calls: again */
+            memcpy(c->tool[i], c->tool[i % count], sizeof c->tool[0]);
+        c->tools = count && c->tool[0][0] != '\0';
+        c->round = answers / (s->calls ? s->calls : 1);
     }
     c->streaming =
         slice_is(asks.stream, "true") && (c->path == PATH_CHAT || c->path == PATH_COMPLETION);

@@ -13,9 +13,14 @@ MINILM = plexus.ROOT / "build/models/minilm-f16.gguf"
 EXAMPLES = plexus.ROOT / "examples/flows"
 
 
+def there():
+    """Are models there?"""
+    return os.path.exists(plexus.LLAMA) and os.path.exists(plexus.TINY)
+
+
 def models():
     """Real ones; the embedding model only where it was fetched."""
-    if not (os.path.exists(plexus.LLAMA) and os.path.exists(plexus.TINY)):
+    if not there():
         plexus.skip("no engine: build/engines/llama-server")
     chat = {"engine": "llama.cpp", "file": plexus.TINY, "kind": "chat", "context": 1024, "program": plexus.LLAMA, "slots": 4, "threads": 1}
     found = {"tiny-chat": chat}

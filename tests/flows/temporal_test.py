@@ -41,7 +41,10 @@ class Server:
         self.port, http, ui = free_ports(3)
         self.process = subprocess.Popen(
             [program, "server", "start-dev", "--ip", "127.0.0.1", "--port", str(self.port), "--http-port", str(http), "--ui-port", str(ui),
-             "--db-filename", self.folder + "/t.db", "--log-level", "error"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+             "--db-filename", self.folder + "/t.db", "--log-level", "error",
+             # What is deleted is gone after such a time; 30 s by default.
+             "--dynamic-config-value", 'history.transferProcessorUpdateAckInterval="500ms"',
+             "--dynamic-config-value", 'history.visibilityProcessorUpdateAckInterval="500ms"'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_until("Temporal's server", lambda: socket.socket().connect_ex(("127.0.0.1", self.port)) == 0, 60)
 
     def __enter__(self):

@@ -18,8 +18,9 @@
 #define KEYS_MAX 8
 
 // A red pixel, and a WAV file with no samples.
-static const char png[] = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJ"
-                          "RU5ErkJggg==";
+static const char png[] =
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJ"
+    "RU5ErkJggg==";
 static const char wav[] = "UklGRiQAAABXQVZFZm10IBAAAAABAAEAQB8AAEAfAAABAAgAZGF0YQAAAAA=";
 
 struct job;
@@ -286,8 +287,8 @@ static void with_progress(struct job *j)
 static void flood(struct job *j) // as fast as it can: most is dropped for a slow reader
 {
     for (int i = 0; i < 20000; i++) {
-        struct val *data = val_str(bytes_first(BYTES("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"),
-                                               (size_t)(i % 44)));
+        struct val *data = val_str(
+            bytes_first(BYTES("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"), (size_t)(i % 44)));
         j->r->host->ops->log(j->r->host, MCP_EMERGENCY, BYTES("flood"), data);
         val_unref(data);
     }
@@ -381,17 +382,19 @@ static void sampling(struct job *j)
     }
     buf_init(&prompt, 1024);
     (void)buf_json_str(&prompt, bytes_of(arg(j, "prompt")));
-    (void)snprintf(params, sizeof(params),
-                   "{\"messages\":[{\"role\":\"user\",\"content\":{\"type\":\"text\",\"text\":%s}}],"
-                   "\"maxTokens\":100}",
-                   buf_cstr(&prompt));
+    (void)snprintf(
+        params, sizeof(params),
+        "{\"messages\":[{\"role\":\"user\",\"content\":{\"type\":\"text\",\"text\":%s}}],"
+        "\"maxTokens\":100}",
+        buf_cstr(&prompt));
     buf_fini(&prompt);
     ask_or_fail(j, "answer", "sampling/createMessage", params);
 }
 
 #define FORM(message, properties, required)                                                        \
-    "{\"message\":\"" message "\",\"requestedSchema\":{\"type\":\"object\",\"properties\":{"       \
-    properties "},\"required\":[" required "]}}"
+    "{\"message\":\"" message                                                                      \
+    "\",\"requestedSchema\":{\"type\":\"object\",\"properties\":{" properties                      \
+    "},\"required\":[" required "]}}"
 #define ELICIT "elicitation/create"
 
 static void elicitation(struct job *j)
@@ -423,8 +426,9 @@ static void elicitation_defaults(struct job *j)
 }
 
 #define THREE(a, b)                                                                                \
-    "[{\"const\":\"value1\",\"title\":\"First " a "\"},{\"const\":\"value2\",\"title\":\"Second "  \
-    a "\"},{\"const\":\"value3\",\"title\":\"" b "\"}]"
+    "[{\"const\":\"value1\",\"title\":\"First " a                                                  \
+    "\"},{\"const\":\"value2\",\"title\":\"Second " a "\"},{\"const\":\"value3\",\"title\":\"" b   \
+    "\"}]"
 
 static void elicitation_enums(struct job *j)
 {
@@ -436,14 +440,16 @@ static void elicitation_enums(struct job *j)
             FORM("Please choose",
                  "\"untitledSingle\":{\"type\":\"string\",\"enum\":[\"option1\",\"option2\","
                  "\"option3\"]},"
-                 "\"titledSingle\":{\"type\":\"string\",\"oneOf\":" THREE("Option", "Third Option")
-                 "},\"legacyEnum\":{\"type\":\"string\",\"enum\":[\"opt1\",\"opt2\",\"opt3\"],"
-                 "\"enumNames\":[\"Option One\",\"Option Two\",\"Option Three\"]},"
-                 "\"untitledMulti\":{\"type\":\"array\",\"items\":{\"type\":\"string\",\"enum\":["
-                 "\"option1\",\"option2\",\"option3\"]}},"
-                 "\"titledMulti\":{\"type\":\"array\",\"items\":{\"anyOf\":" THREE("Choice",
-                                                                                  "Third Choice")
-                 "}}",
+                 "\"titledSingle\":{\"type\":\"string\",\"oneOf\":" THREE(
+                     "Option", "Third Option") "},\"legacyEnum\":{\"type\":\"string\",\"enum\":["
+                                               "\"opt1\",\"opt2\",\"opt3\"],"
+                                               "\"enumNames\":[\"Option One\",\"Option "
+                                               "Two\",\"Option Three\"]},"
+                                               "\"untitledMulti\":{\"type\":\"array\",\"items\":{"
+                                               "\"type\":\"string\",\"enum\":["
+                                               "\"option1\",\"option2\",\"option3\"]}},"
+                                               "\"titledMulti\":{\"type\":\"array\",\"items\":{"
+                                               "\"anyOf\":" THREE("Choice", "Third Choice") "}}",
                  ""));
 }
 
@@ -456,9 +462,9 @@ static void ir_elicitation(struct job *j)
                     FORM("What is your name?", "\"name\":{\"type\":\"string\"}", "\"name\""));
 }
 
-static const char capital[] =
-    "{\"messages\":[{\"role\":\"user\",\"content\":{\"type\":\"text\",\"text\":\"What is the capital "
-    "of France?\"}}],\"maxTokens\":100}";
+static const char capital[] = "{\"messages\":[{\"role\":\"user\",\"content\":{\"type\":\"text\","
+                              "\"text\":\"What is the capital "
+                              "of France?\"}}],\"maxTokens\":100}";
 
 static void ir_sampling(struct job *j)
 {
@@ -472,8 +478,7 @@ static void ir_roots(struct job *j)
 {
     char room[1024];
     if (j->step)
-        job_text(j, "roots: %s",
-                 text_of(val_get_cstr(j->answers[0], "roots"), room, sizeof(room)));
+        job_text(j, "roots: %s", text_of(val_get_cstr(j->answers[0], "roots"), room, sizeof(room)));
     else
         ask_or_fail(j, "client_roots", "roots/list", NULL);
 }
@@ -540,8 +545,7 @@ static void multi_input(struct job *j)
     if (j->step == 0)
         job_wait(j, 600);
     else if (j->step == 1) {
-        if (!ask(j, 0, "first", ELICIT,
-                 FORM("First?", "\"name\":{\"type\":\"string\"}", "")) ||
+        if (!ask(j, 0, "first", ELICIT, FORM("First?", "\"name\":{\"type\":\"string\"}", "")) ||
             !ask(j, 1, "second", ELICIT, FORM("Second?", "\"name\":{\"type\":\"string\"}", "")))
             job_fail(j, E_UNSUPPORTED, "the client cannot be asked");
     } else
@@ -556,7 +560,7 @@ static void with_task(struct job *j)
     else if (j->step == 1)
         job_wait(j, 1500);
     else
-        job_text(j, "a task after a question");
+        job_text(j, "a task for %s", val_text(val_ptr(j->answers[0], BYTES("/content/name")), ""));
 }
 
 #define NONE "{\"type\":\"object\",\"properties\":{}}"
@@ -565,12 +569,13 @@ static void with_task(struct job *j)
 
 static struct tool tools[] = {
     {"add_numbers", "Adds two numbers.",
-     "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"number\"},\"b\":{\"type\":\"number\"}},"
+     "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"number\"},\"b\":{\"type\":\"number\"}}"
+     ","
      "\"required\":[\"a\",\"b\"]}",
      TOOL_IDEMPOTENT, true, add_numbers, NULL},
     {"big", "Answers with so many bytes.", ONE("bytes", "integer"), 0, true, big, NULL},
-    {"confirm_delete", "Asks, then says that it deleted.", ONE("filename", "string"),
-     TOOL_DESTROYS, true, confirm_delete, NULL},
+    {"confirm_delete", "Asks, then says that it deleted.", ONE("filename", "string"), TOOL_DESTROYS,
+     true, confirm_delete, NULL},
     {"echo", "Answers with its arguments.", "{\"type\":\"object\"}", TOOL_IDEMPOTENT, true, echo,
      NULL},
     {"failing_job", "Fails after a second.", NONE, 0, true, failing, NULL},
@@ -580,7 +585,8 @@ static struct tool tools[] = {
      "{\"$schema\":\"https://json-schema.org/draft/2020-12/schema\",\"type\":\"object\",\"$defs\":{"
      "\"address\":{\"$anchor\":\"addressDef\",\"type\":\"object\",\"properties\":{\"street\":{"
      "\"type\":\"string\"},\"city\":{\"type\":\"string\"}}}},\"properties\":{\"name\":{\"type\":"
-     "\"string\"},\"address\":{\"$ref\":\"#/$defs/address\"},\"contactMethod\":{\"type\":\"string\","
+     "\"string\"},\"address\":{\"$ref\":\"#/$defs/"
+     "address\"},\"contactMethod\":{\"type\":\"string\","
      "\"enum\":[\"phone\",\"email\"]},\"phone\":{\"type\":\"string\"},\"email\":{\"type\":"
      "\"string\"}},\"allOf\":[{\"anyOf\":[{\"required\":[\"phone\"]},{\"required\":[\"email\"]}]}],"
      "\"if\":{\"properties\":{\"contactMethod\":{\"const\":\"phone\"}},\"required\":["
@@ -720,16 +726,32 @@ static const struct tools_ops tools_ops = {tools_list, tools_find, tools_start, 
 // ---- resources and prompts ---------------------------------------------------------------------
 
 static const struct mcpd_resource resources[] = {
-    {BYTES("test://static-binary"), BYTES("Static binary"), {0}, BYTES("A red pixel."),
-     BYTES("image/png"), -1},
-    {BYTES("test://static-text"), BYTES("Static text"), {0}, BYTES("A text."), BYTES("text/plain"),
+    {BYTES("test://static-binary"),
+     BYTES("Static binary"),
+     {0},
+     BYTES("A red pixel."),
+     BYTES("image/png"),
      -1},
-    {BYTES("test://watched-resource"), BYTES("Watched"), {0}, BYTES("One that changes."),
-     BYTES("text/plain"), -1},
+    {BYTES("test://static-text"),
+     BYTES("Static text"),
+     {0},
+     BYTES("A text."),
+     BYTES("text/plain"),
+     -1},
+    {BYTES("test://watched-resource"),
+     BYTES("Watched"),
+     {0},
+     BYTES("One that changes."),
+     BYTES("text/plain"),
+     -1},
 };
 static const struct mcpd_resource templates[] = {
-    {BYTES("test://template/{id}/data"), BYTES("Template"), {0}, BYTES("Data of an id."),
-     BYTES("application/json"), -1},
+    {BYTES("test://template/{id}/data"),
+     BYTES("Template"),
+     {0},
+     BYTES("Data of an id."),
+     BYTES("application/json"),
+     -1},
 };
 
 static void more_resources(struct mcpd_more *o, const struct tool_caller *c,

@@ -52,6 +52,7 @@ _plexus() {
         "bus req --timeout") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
         "flow run --input" | "flow run -i") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
         "flow run --id") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "flow run --label" | "flow run -l") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
         "flow ls --status" | "flow ls -s") COMPREPLY=($(compgen -W "pending running waiting suspended stalled completed faulted cancelled terminated" -- "$cur")); return ;;
         "flow ls --name") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
         "flow ls --namespace") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
@@ -142,7 +143,7 @@ _plexus() {
         "bus tail") words=""; options=" --from --count"; files=0 ;;
         "bus req") words=""; options=" --label --timeout"; files=0 ;;
         "flow") words="run ls show tail history signal event retry skip edit pause resume cancel terminate reset check new add docs rm export replay prune "; options=""; files=0 ;;
-        "flow run") words=""; options=" --input --id --wait --detach"; files=1 ;;
+        "flow run") words=""; options=" --input --id --label --wait --detach"; files=1 ;;
         "flow ls") words=""; options=" --status --name --namespace --limit --after --quiet"; files=0 ;;
         "flow show") words="$(plexus flow ls --quiet 2>/dev/null)"; options=" --full"; files=0 ;;
         "flow tail") words="$(plexus flow ls --quiet 2>/dev/null)"; options=""; files=0 ;;

@@ -125,6 +125,7 @@ complete -c plexus -n '__fish_seen_subcommand_from flow' -f -a replay -d 'does t
 complete -c plexus -n '__fish_seen_subcommand_from flow' -f -a prune -d 'remove runs that ended long ago'
 complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from run' -l input -s i -x -d 'JSON or YAML, @FILE, or - for standard input'
 complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from run' -l id -x -d 'the run\'s id; one that is there is refused, so a run is started only once'
+complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from run' -l label -s l -x -d 'of its data, such as confidential:eng; default: the document\'s or the key\'s'
 complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from run' -l wait -s w -d 'show nothing but the output, when it is there'
 complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from run' -l detach -s d -d 'print the id and leave'
 complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from ls' -l status -s s -x -a "pending running waiting suspended stalled completed faulted cancelled terminated" -d 'only runs in this state'
