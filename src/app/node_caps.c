@@ -33,7 +33,7 @@ static struct net_tls *tls_of(void *user, struct err *e)
 static void guest_log(void *user, struct bytes urn, int level, struct bytes line)
 {
     (void)user;
-    log_event_quiet(level >= 4 ? LOG_WARN : LOG_INFO, "tool.line", LOG_BYTES("urn", urn),
+    log_event_quiet(level >= LOG_WARN ? LOG_WARN : LOG_INFO, "tool.line", LOG_BYTES("urn", urn),
                     LOG_BYTES("line", line));
 }
 
