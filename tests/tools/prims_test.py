@@ -241,6 +241,29 @@ def test_the_nodes_own_folder_and_socket():
     each_way(check)
 
 
+def test_network_when_granted():
+    if not shutil.which("bash"):
+        return
+
+    def check(box, layers):
+        with socket.socket() as one, socket.socket() as two:
+            for server in (one, two):
+                server.bind(("127.0.0.1", 0))
+                server.listen(8)
+            ports = [s.getsockname()[1] for s in (one, two)]
+            reach = "; ".join(f"(exec 3<>/dev/tcp/127.0.0.1/{port}) 2>/dev/null && echo {i}" for i, port in enumerate(ports)) + "; true"
+            answer = box.call("bash", ["-n", "1"], command=reach)
+            assert answer["structured"].get("stdout") == "0\n1\n", answer
+            answer = box.call("bash", ["-n", "1", "-p", str(ports[0])], command=reach)
+            want = "0\n" if layers["paths"] is True and kernel() >= (6, 7) else "0\n1\n"
+            assert answer["structured"].get("stdout") == want, answer
+    each_way(check)
+
+
+def kernel():
+    return tuple(int(part) for part in platform.release().split("-")[0].split(".")[:2])
+
+
 ATTACKS = r"""
 import ctypes, errno, os, socket, sys
 libc = ctypes.CDLL(None, use_errno=True)
