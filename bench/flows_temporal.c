@@ -1,7 +1,6 @@
-// flows_temporal.c: the steps of flows.c on a Temporal server: 256 flows that go round, each round one
-// activity that does nothing, whose result is kept before the next begins. Prints steps a second.
-// usage: flows_temporal PORT SECONDS
-// SPDX-License-Identifier: Apache-2.0
+// flows_temporal.c: the steps of flows.c on a Temporal server: 256 flows that go round, each round
+// one activity that does nothing, whose result is kept before the next begins. Prints steps a
+// second. usage: flows_temporal PORT SECONDS SPDX-License-Identifier: Apache-2.0
 #include "base/alloc.h"
 #include "base/time.h"
 #include "loop/loop.h"
@@ -97,8 +96,8 @@ static void begin_flow(struct bench *b)
     r->done = on_begun;
     b->asked++;
     r->user = b;
-    temporal_start(b->temporal,
-                   &(struct runs_start){.document = BYTES(loop_doc), .input = input}, r);
+    temporal_start(b->temporal, &(struct runs_start){.document = BYTES(loop_doc), .input = input},
+                   r);
     val_unref(input);
 }
 
