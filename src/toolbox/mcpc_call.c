@@ -71,7 +71,11 @@ static void call_end(struct mcpc_call *c, int status, struct val *result, const 
 static void call_fail(struct mcpc_call *c, int status, const char *text)
 {
     struct err e = {0};
-    (void)err_set(&e, status, "MCP server %s: %s", c->srv->conf.name, text);
+    struct buf shown; // it may be the server's own words
+    buf_init(&shown, ERR_TEXT_MAX - 100);
+    (void)mcpc_show(&shown, bytes_of(text));
+    (void)err_set(&e, status, "MCP server %s: %s", c->srv->conf.name, buf_cstr(&shown));
+    buf_fini(&shown);
     call_end(c, status, NULL, &e);
 }
 

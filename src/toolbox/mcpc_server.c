@@ -197,6 +197,7 @@ void mcpc_srv_start(struct mcpc_srv *s)
     s->timer.fn = too_late;
     s->timer.user = s;
     s->garbage = s->silent = 0;
+    s->window_bytes = s->window_notes = 0;
     buf_clear(&s->words);
     (void)timer_start(timers(s), &s->timer, s->conf.start_ms);
     int rc = s->way->open(s, &e);
