@@ -45,8 +45,7 @@ static void rest(struct enclave *c, uint64_t ns)
 static void ticker(void *arg)
 {
     struct enclave *c = arg;
-#ifdef __linux__ // there it is this thread's alone; where it may not be, time is as exact as the
-                 // machine is free
+#ifdef __linux__ // where it is this thread's alone; without the right to it, a busy machine is late
     (void)setpriority(PRIO_PROCESS, 0, -15);
 #endif
     lock_take(c->tick);
