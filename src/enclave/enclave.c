@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { WORKERS = 2, QUEUE_MAX = 256, IDLE_MAX = 32, MODS_KEPT = 32 };
+enum { WORKERS = 4, QUEUE_MAX = 256, IDLE_MAX = 32, MODS_KEPT = 32 };
 #define CACHE_BYTES (256ull << 20)
 
 static struct enclave *of(const struct sandbox *s)

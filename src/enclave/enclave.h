@@ -42,7 +42,7 @@ struct enclave_args {
     const char *library; // path of wasmtime's library; NULL: enclave_find
     const char *cache;   // folder of compiled code (made, 0700), NULL: none
     uint64_t cache_bytes_max; // default 256 MiB: the oldest go
-    unsigned workers;         // default 2, at most 16; started when there is work
+    unsigned workers; // default 4, at most 16; one more when none rests and there is work
     size_t queue_max;         // calls that wait, default 256: then E_FULL
     size_t idle_max;          // warm instances of all modules together, default 32
     // Leaves the process' signal handlers alone: guests check each access instead, and are slower.
