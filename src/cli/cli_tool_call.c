@@ -55,7 +55,7 @@ static int tell(const struct json *r, struct err *e)
     struct buf out;
     int rc = 0;
     buf_init(&out, CLI_ANSWER_MAX);
-    if (json_get(r, "structured") && !failed)
+    if (json_is(json_get(r, "structured"), JSON_OBJ) && !failed)
         (void)cli_pretty(&out, json_get(r, "structured"));
     else
         put_content(&out, json_get(r, "content"));
