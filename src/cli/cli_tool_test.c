@@ -12,7 +12,9 @@
     "v1\",\"effects\":[\"idempotent\"],\"granted\":true,\"input\":{\"type\":\"object\"},"          \
     "\"output\":{"                                                                                 \
     "\"type\":\"object\"},\"permissions\":[\"only computes: no network, no files, no secrets\"],"  \
-    "\"manifest\":{\"signature\":\"x\",\"publisher\":{\"key\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\",\"name\":\"Ann\"},\"code\":{\"sha256\":\"93a44bbb96c7\"}},\"calls\":12,"        \
+    "\"manifest\":{\"signature\":\"x\",\"publisher\":{\"key\":\"11qYAYKxCrfVS_"                    \
+    "7TyWQHOg7hcvPapiMlrwIaaPcHURo\",\"name\":\"Ann\"},\"code\":{\"sha256\":\"93a44bbb96c7\"}},"   \
+    "\"calls\":12,"                                                                                \
     "\"denied\":"                                                                                  \
     "0,\"errors\":1}"
 #define FETCH                                                                                      \
