@@ -184,7 +184,8 @@ static void done(struct capreg_req *req, int status, const struct manifest_pack 
     if (status != s->want || (s->why && !strstr(said, s->why)))
         fail_msg("step %zu %s: %d %.300s", r->at, s->what, status, said);
     if (!status && pack)
-        assert_true(bytes_eq(pack->code, bytes_is(bytes_of(s->what), LARGE) ? large() : rig_code()));
+        assert_true(
+            bytes_eq(pack->code, bytes_is(bytes_of(s->what), LARGE) ? large() : rig_code()));
     r->at++;
     next(r);
 }
