@@ -507,7 +507,7 @@ static void needs_input(struct mcp_client *c, struct mcp_request *r, struct val 
     val_unref(r->state);
     r->answers = asked ? val_obj() : NULL;
     r->state = state ? val_ref(state) : NULL;
-    r->id = 0;   // this round is over
+    r->id = 0; // this round is over
     r->open = 1; // holds it while the first are answered at once
     while (asked && val_each(asked, &at, &key, &one)) {
         int code;

@@ -18,15 +18,16 @@ struct mcp_request { // caller-owned until done; zeroed, then the first part set
     // or resource), E_FORBIDDEN (it asked for what it may not have), E_UPSTREAM (any other error of
     // the server's; data: its error object), or what mcp_client_lost and mcp_client_end say.
     void (*done)(struct mcp_request *r, int status, struct val *result, const struct err *e);
-    void (*progress)(struct mcp_request *r, double done, double total, struct bytes text); // or NULL
+    void (*progress)(struct mcp_request *r, double done, double total,
+                     struct bytes text); // or NULL
     void *user;
     const struct val *schema; // of tools/call: the input schema, for header fields; or NULL
     // The session's:
     const char *method;
-    struct val *params;  // as given
+    struct val *params; // as given
     struct val *answers; // inputResponses so far
-    struct val *state;   // requestState to give back
-    int64_t id;          // of the present round; 0: between two
+    struct val *state; // requestState to give back
+    int64_t id; // of the present round; 0: between two
     unsigned rounds, open; // asks without an answer
     double progressed;
     bool out, refused;
@@ -35,21 +36,21 @@ struct mcp_request { // caller-owned until done; zeroed, then the first part set
 
 struct mcp_ask { // of the server: roots/list, sampling/createMessage, elicitation/create
     const char *method;
-    struct val *params;     // borrowed until answered; may be NULL
+    struct val *params; // borrowed until answered; may be NULL
     struct mcp_request *of; // whose answer needs it; NULL: the server does not say
-    void *user;             // the owner's
+    void *user; // the owner's
     // The session's:
     struct mcp_client *client;
     struct val *id; // legacy: of the server's request
-    char *key;      // modern: in inputRequests
+    char *key; // modern: in inputRequests
     struct list link;
 };
 
 struct mcp_client_args {
-    struct mcp_info info;  // borrowed as long as the session
-    enum mcp_rev first;    // what is tried first: the modern one finds legacy servers by itself
-    bool fixed;            // no other revision
-    bool one_channel;      // stdio: a request is cancelled by a message in every revision
+    struct mcp_info info; // borrowed as long as the session
+    enum mcp_rev first; // what is tried first: the modern one finds legacy servers by itself
+    bool fixed; // no other revision
+    bool one_channel; // stdio: a request is cancelled by a message in every revision
     struct val *capabilities; // ClientCapabilities, an object; copied as a reference
     // A message to the server. r: the request that it is (also of the handshake); NULL: a
     // notification or an answer. Not from inside may the session be freed.
@@ -65,8 +66,13 @@ int mcp_client_new(struct mcp_client **ret, const struct mcp_client_args *args, 
 void mcp_client_free(struct mcp_client *c); // calls nobody; requests that are out are forgotten
 void mcp_client_start(struct mcp_client *c); // the first message
 
-enum mcp_client_state { MCP_CLIENT_NEW, MCP_CLIENT_PROBES, MCP_CLIENT_GREETS, MCP_CLIENT_READY,
-                        MCP_CLIENT_FAILED };
+enum mcp_client_state {
+    MCP_CLIENT_NEW,
+    MCP_CLIENT_PROBES,
+    MCP_CLIENT_GREETS,
+    MCP_CLIENT_READY,
+    MCP_CLIENT_FAILED
+};
 enum mcp_client_state mcp_client_state(const struct mcp_client *c);
 enum mcp_rev mcp_client_rev(const struct mcp_client *c);
 bool mcp_client_modern(const struct mcp_client *c);
