@@ -92,6 +92,7 @@ static void cancel(struct tools *t, struct tool_req *r)
 static void with_tools(struct rig *r, struct acts_args *args)
 {
     static const struct tools_ops ops = {.start = start, .cancel = cancel};
+    (void)args;
     memset(&box, 0, sizeof box);
     box.base.ops = &ops;
     box.timers = loop_timers(r->loop);

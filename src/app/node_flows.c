@@ -384,6 +384,26 @@ static int open_temporal(struct node_flows *f, struct err *e)
     return 0;
 }
 
+static int make_rates(struct node_flows *f)
+{
+    const struct config_flows *c = &f->node->config->flows;
+    f->rates = mem_array(c->rate_count + 1, sizeof *f->rates);
+    for (size_t i = 0; f->rates && i < c->rate_count; i++) {
+        f->rates[i].per_s = c->rates[i].per_s;
+        if (!(f->rates[i].queue = mem_str(c->rates[i].queue)))
+            return E_NOMEM;
+        f->rate_count++;
+    }
+    return f->rates ? 0 : E_NOMEM;
+}
+
+static void free_rates(struct node_flows *f)
+{
+    for (size_t i = 0; i < f->rate_count; i++)
+        mem_free((char *)(uintptr_t)f->rates[i].queue);
+    mem_free(f->rates);
+}
+
 int node_flows_open(struct node *n, struct err *e)
 {
     if (strcmp(n->config->flows.engine, "off") == 0 && !*n->worker)
@@ -395,7 +415,7 @@ int node_flows_open(struct node *n, struct err *e)
     f->node = n;
     f->runs_closed = f->journal_closed = true;
     bool temporal = strcmp(n->config->flows.engine, "temporal") == 0;
-    int status = open_acts(f, e);
+    int status = make_rates(f) < 0 ? err_set(e, E_NOMEM, "out of memory") : open_acts(f, e);
     if (status == 0 && temporal)
         return open_temporal(f, e);
     if (status == 0 && *n->worker)
@@ -427,6 +447,8 @@ int node_flows_open(struct node *n, struct err *e)
                              .queues = node_queues(n),
                              .environment = n->config->environment,
                              .activities_max = n->config->flows.activities,
+                             .rates = f->rates,
+                             .rate_count = f->rate_count,
                              .look_ms =
                                  strcmp(n->config->flows.journal, "postgres") == 0 ? LOOK_MS : 0,
                              .retention_ms = n->config->flows.retention_ms};
@@ -550,6 +572,7 @@ void node_flows_free(struct node *n)
     node_flows_files_free(f);
     node_temporal_free(f);
     net_tls_free(f->tls);
+    free_rates(f);
     mem_free(f);
     n->flows = NULL;
 }

@@ -77,6 +77,7 @@ struct node {
     struct node_alerts *alerts; // node_alerts.c
     struct node_flows *flows; // node_flows_priv.h; NULL: off
     struct node_tools *tools; // node_tools_priv.h; NULL: none
+    struct node_mcp *mcp; // node_mcp_priv.h; NULL: none
     struct err fatal;         // why a start that went far ends after all
     int lock_fd, ready_fd;    // ready_fd: of the parent of a daemon, -1
     bool echo, draining, drained, ended, hurry;
@@ -179,6 +180,12 @@ void node_tools_doctor(const struct node *n, struct host_tools *ret);
 void node_tools_ask(void *user, const struct gate_tools *g); // a model is to call them
 void node_flows_tools(struct node *n, struct tools *all);    // what flows may call; NULL: nothing
 void node_tools_op(void *user, const struct ctl_tool_ask *ask, struct ctl_answer *a);
+// node_mcp.c: the Model Context Protocol
+int node_mcp_open(struct node *n, struct err *e);
+bool node_mcp_handle(struct node *n, struct http_exchange *x);
+void node_mcp_close(struct node *n); // node_check_ended when it has
+bool node_mcp_ended(const struct node *n);
+void node_mcp_free(struct node *n);
 // node_alerts.c: what somebody should hear of at once
 enum node_alert_on {
     NODE_ALERT_SECURITY = 1,

@@ -383,6 +383,8 @@ int node_build(struct node *n, struct err *e)
         return err_wrap(e, "flows");
     if (node_tools_open(n, e) < 0)
         return err_wrap(e, "tools");
+    if (node_mcp_open(n, e) < 0)
+        return err_wrap(e, "mcp");
     n->tick.fn = on_tick;
     n->tick.user = n;
     (void)timer_start(loop_timers(n->loop), &n->tick, TICK_MS);
@@ -401,6 +403,8 @@ void node_unbuild(struct node *n)
     node_mesh_close(n);
     node_alerts_close(n);
     node_flows_drop(n);
+    node_mcp_close(n);
+    node_tools_close(n);
     engines_free(n->engines);
     if (n->keys && keys_count(n->keys) > 0) // their counters
         (void)keys_write(n, NULL);
@@ -410,6 +414,7 @@ void node_unbuild(struct node *n)
     node_mesh_free(n);
     node_bus_free(n);
     node_flows_free(n);
+    node_mcp_free(n);
     node_tools_free(n);
     node_alerts_free(n);
     gate_free(n->gate);

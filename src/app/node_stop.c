@@ -28,9 +28,10 @@ void node_check_ended(struct node *n)
     if (!node_flows_ended(n))
         return; // it calls again
     node_flows_drop(n);
+    node_mcp_close(n);
     node_tools_close(n);
-    if (!node_tools_ended(n))
-        return; // it, too
+    if (!node_mcp_ended(n) || !node_tools_ended(n))
+        return; // they, too
     node_bus_close(n);
     if (!node_mesh_ended(n) || !node_bus_ended(n))
         return; // they call again

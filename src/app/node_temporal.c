@@ -289,6 +289,8 @@ int node_temporal_open(struct node_flows *f, bool activities_only, struct err *e
                                  .api_key = secret_reveal(&c->temporal_key),
                                  .queue = c->temporal_queue,
                                  .queues = *n->worker ? n->worker : node_queues(n),
+                                 .rates = f->rates,
+                                 .rate_count = f->rate_count,
                                  .node = n->config->node_name,
                                  .deployment = c->temporal_deployment,
                                  .local_retries = c->temporal_retries,

@@ -228,6 +228,8 @@ int node_tools_open(struct node *n, struct err *e)
     if (status == 0)
         status = open_own(t, e);
     if (status == 0)
+        status = node_caps_open(t, e);
+    if (status == 0)
         status = open_prims(t, e);
     if (status == 0)
         status = node_tool_loops_open(t, e);
@@ -261,6 +263,7 @@ void node_tools_close(struct node *n)
     t->all = NULL;
     prims_free(t->prims);
     t->prims = NULL;
+    node_caps_close(t);
 }
 
 bool node_tools_ended(const struct node *n)
@@ -276,6 +279,7 @@ void node_tools_free(struct node *n)
     tools_loops_free(t->loops);
     tools_all_free(t->all);
     prims_free(t->prims);
+    node_caps_free(t);
     node_tool_models_free(t->models);
     node_tool_flows_free(t->flows);
     val_unref(t->grants);

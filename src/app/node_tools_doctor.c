@@ -35,5 +35,7 @@ void node_tools_doctor(const struct node *n, struct host_tools *ret)
         return;
     if (t->prims)
         sandbox(t, ret);
+    node_mcp_doctor(n, ret);
+    node_caps_doctor(t, ret);
     (void)enclave_find(ret->wasm, sizeof ret->wasm, NULL);
 }

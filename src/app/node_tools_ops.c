@@ -43,6 +43,22 @@ static void put_counts(struct json_w *w, const struct node_tools *t, struct byte
     json_w_u64(w, "took_us", c.calls ? c.took_us / c.calls : 0);
 }
 
+// In plain words: a capability's own, of its manifest; of any other what its effects mean.
+static void put_permissions(struct json_w *w, const struct node_tools *t,
+                            const struct tool_about *a)
+{
+    AUTO(val) words = node_caps_words(t, a->name);
+    if (words) {
+        put_val(w, "permissions", words);
+        return;
+    }
+    json_w_arr(w, "permissions");
+    for (size_t i = 0; i < sizeof effects / sizeof *effects; i++)
+        if ((a->effects & effects[i].effect) && effects[i].words)
+            json_w_cstr(w, NULL, effects[i].words);
+    json_w_end(w);
+}
+
 static void put_tool(struct json_w *w, struct node_tools *t, const struct tool_about *a, bool whole)
 {
     json_w_obj(w, NULL);
@@ -57,13 +73,12 @@ static void put_tool(struct json_w *w, struct node_tools *t, const struct tool_a
             json_w_cstr(w, NULL, effects[i].name);
     json_w_end(w);
     json_w_str(w, "label", a->label);
-    json_w_bool(w, "granted", node_tools_granted(t, a, NULL));
-    json_w_arr(w, "permissions");
-    for (size_t i = 0; i < sizeof effects / sizeof *effects; i++)
-        if ((a->effects & effects[i].effect) && effects[i].words)
-            json_w_cstr(w, NULL, effects[i].words);
-    json_w_end(w);
+    json_w_bool(w, "granted", a->granted);
+    put_permissions(w, t, a);
     if (whole) {
+        AUTO(val) manifest = node_caps_manifest(t, a->name);
+        if (manifest)
+            put_val(w, "manifest", manifest);
         put_val(w, "input", a->input);
         put_val(w, "output", a->output);
     }
@@ -249,7 +264,11 @@ static void op_grant(struct node_tools *t, const struct ctl_tool_ask *ask, struc
         return;
     node_tool_caller(t->node, ask->owner, &who);
     int status = node_grants_set(t, ask->name, on, who.caller.who, &e);
-    if (status == 0 && !on && node_tools_granted(t, &about, NULL))
+    if (status == 0 && bytes_starts(about.source, BYTES("mcp:")))
+        status = node_mcp_grant(t->node, ask->name, on, &e);
+    if (status == 0 && !on &&
+        tools_all_tools(t->all)->ops->find(tools_all_tools(t->all), ask->name, &about) &&
+        about.granted)
         status = err_set(&e, E_CONFLICT,
                          "%.*s is allowed by the configuration (tools.allow), or changes nothing",
                          BYTES_FMT(ask->name));
@@ -263,11 +282,41 @@ static void op_grant(struct node_tools *t, const struct ctl_tool_ask *ask, struc
         answer_tool(t, ask->name, a);
 }
 
+static void op_servers(struct node_tools *t, struct ctl_answer *a)
+{
+    struct buf json;
+    struct json_w w;
+    buf_init(&json, JSON_MAX);
+    json_w_init(&w, &json);
+    json_w_obj(&w, NULL);
+    node_mcp_servers(t->node, &w);
+    json_w_end(&w);
+    answer_json(a, 200, &json);
+    buf_fini(&json);
+}
+
 static void not_one(const struct ctl_tool_ask *ask, struct ctl_answer *a)
 {
     struct err e = {0};
     (void)err_set(&e, E_UNSUPPORTED, "%.*s is no capability", BYTES_FMT(ask->name));
     ctl_answer_error(a, &e);
+}
+
+static void op_of_capability(struct node_tools *t, const struct ctl_tool_ask *ask,
+                             struct ctl_answer *a)
+{
+    struct tool_about about;
+    struct node_tool_caller who;
+    bool person = ask->op == CTL_TOOL_GRANT || ask->op == CTL_TOOL_REVOKE;
+    node_tool_caller(t->node, ask->owner, &who);
+    bool answered = node_caps_op(t, ask, who.caller.who, a);
+    node_tool_caller_fini(&who);
+    if (answered)
+        return;
+    if (person)
+        op_grant(t, ask, a);
+    else if (known(t, ask->name, &about, a))
+        not_one(ask, a);
 }
 
 void node_tools_op(void *user, const struct ctl_tool_ask *ask, struct ctl_answer *a)
@@ -284,14 +333,14 @@ void node_tools_op(void *user, const struct ctl_tool_ask *ask, struct ctl_answer
     case CTL_TOOL_CALLS: op_calls(t, ask, a); break;
     case CTL_TOOL_SHOW: answer_tool(t, ask->name, a); break;
     case CTL_TOOL_CALL: op_call(t, ask, a); break;
+    case CTL_TOOL_SERVERS: op_servers(t, a); break;
     case CTL_TOOL_GRANT:
-    case CTL_TOOL_REVOKE: op_grant(t, ask, a); break;
-    case CTL_TOOL_SERVERS:
+    case CTL_TOOL_REVOKE:
     case CTL_TOOL_ADD:
     case CTL_TOOL_REMOVE:
     case CTL_TOOL_PUBLISH:
     case CTL_TOOL_EVAL:
-    case CTL_TOOL_PROMOTE:
-    case CTL_TOOL_OPS: not_one(ask, a); break;
+    case CTL_TOOL_PROMOTE: op_of_capability(t, ask, a); break;
+    case CTL_TOOL_OPS: break;
     }
 }

@@ -14,6 +14,7 @@ struct node_tools {
     struct tools_all *all;
     struct tools *models, *flows; // of the node itself
     struct prims *prims;          // NULL: no folder is granted
+    struct node_caps *caps;       // node_caps_priv.h
     struct tools_loops *loops;    // of models that call them
     struct val *grants;           // name → {"by","at"}: what persons allowed, beside the config
     char grants_path[4200];
@@ -39,6 +40,21 @@ int node_grants_set(struct node_tools *t, struct bytes name, bool on, struct byt
 bool node_tools_granted(void *user, const struct tool_about *a, const struct tool_caller *c);
 // node_tool_loops.c
 int node_tool_loops_open(struct node_tools *t, struct err *e);
+
+// node_caps.c
+int node_caps_open(struct node_tools *t, struct err *e);
+void node_caps_close(struct node_tools *t); // while the loop runs
+void node_caps_free(struct node_tools *t);  // after it
+void node_caps_doctor(const struct node_tools *t, struct host_tools *ret);
+// true: answered; false: the name is no capability's.
+bool node_caps_op(struct node_tools *t, const struct ctl_tool_ask *ask, struct bytes who,
+                  struct ctl_answer *a);
+struct val *node_caps_words(const struct node_tools *t, struct bytes name);    // NULL: none
+struct val *node_caps_manifest(const struct node_tools *t, struct bytes name); // NULL: none
+// node_mcp.c
+void node_mcp_servers(const struct node *n, struct json_w *w); // "servers": [...]
+int node_mcp_grant(struct node *n, struct bytes name, bool on, struct err *e); // the grants changed
+void node_mcp_doctor(const struct node *n, struct host_tools *ret);
 
 // Sources of the node itself. Calls that run are cancelled by _free.
 // node_tool_models.c: each model of chat as a tool "model__NAME"

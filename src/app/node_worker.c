@@ -40,6 +40,8 @@ int node_worker_open(struct node_flows *f, struct err *e)
                                     .node = n->config->node_name,
                                     .queues = n->worker,
                                     .at_once_max = n->config->flows.activities,
+                                    .rates = f->rates,
+                                    .rate_count = f->rate_count,
                                     .failed = refused,
                                     .user = f};
     acts_set_bus(f->acts, n->bus->bus);

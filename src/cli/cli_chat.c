@@ -20,6 +20,7 @@ struct chat {
     struct buf look_target;
     int64_t began_ms;
     bool first, looking, ended, may_look;
+    bool broken; // the last line of text was ended for a call of a tool
     char shown[256]; // last note
     struct err e;
     int rc;
@@ -54,6 +55,8 @@ static void put_body(struct buf *out, const struct cli_chat_args *args, struct b
         json_w_num(&w, "temperature", args->temperature);
     if (args->seed >= 0)
         json_w_i64(&w, "seed", args->seed);
+    if (args->tools)
+        cli_tools_put(args->tools, &w);
     json_w_end(&w);
     if (list.failed && !out->failed)
         out->failed = list.failed;
@@ -135,6 +138,21 @@ static void put_text(struct chat *t, struct bytes text)
     (void)fflush(stdout);
 }
 
+// Calls of tools stand on lines of their own, between pieces of text.
+static void take_tools(struct chat *t, const struct json *plexus)
+{
+    if (!t->args->tools || !plexus)
+        return;
+    first_token(t);
+    bool end = !strcmp(json_cstr(json_get(plexus, "type"), ""), "end");
+    if (!end && t->args->print && t->text->n && t->text->p[t->text->n - 1] != '\n' && !t->broken) {
+        (void)fputc('\n', stdout);
+        (void)fflush(stdout);
+        t->broken = true;
+    }
+    cli_tools_take(t->args->tools, plexus);
+}
+
 static void on_event(void *arg, const struct sse_event *event)
 {
     struct chat *t = arg;
@@ -149,7 +167,9 @@ static void on_event(void *arg, const struct sse_event *event)
     if (error && !t->rc)
         t->rc = err_set(&t->e, E_ENGINE, "%s",
                         json_cstr(json_get(error, "message"), "the engine failed"));
+    take_tools(t, json_get(root, "plexus"));
     if (text.n) {
+        t->broken = false;
         first_token(t);
         put_text(t, text);
     }

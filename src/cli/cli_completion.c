@@ -24,6 +24,7 @@ const struct cli_command cli_completion_command = {
 
 #define MODELS "$(plexus models ls --quiet 2>/dev/null)"
 #define FLOWS "$(plexus flow ls --quiet 2>/dev/null)"
+#define TOOLS "$(plexus tool ls --quiet 2>/dev/null)"
 #define NODES "$(plexus nodes ls --quiet 2>/dev/null)"
 
 // What may stand for a word or a value, as shell words.
@@ -35,6 +36,8 @@ static void put_words(struct buf *out, const char *complete, const struct cli *c
         (void)buf_str(out, NODES);
     } else if (!strcmp(complete, "flow")) {
         (void)buf_str(out, FLOWS);
+    } else if (!strcmp(complete, "tool")) {
+        (void)buf_str(out, TOOLS);
     } else if (!strcmp(complete, "command")) {
         for (const struct cli_command *const *p = c->commands; *p; p++)
             (void)buf_fmt(out, "%s%s", p == c->commands ? "" : " ", (*p)->name);
@@ -61,7 +64,7 @@ static void put_values(struct buf *out, const char *path, const struct cli_optio
                        const struct cli *c)
 {
     for (; o && o->name; o++) {
-        if (!o->value)
+        if (!cli_option_needs(o))
             continue;
         (void)buf_fmt(out, "        \"%s --%s\"", path, o->name);
         if (o->letter)
@@ -186,7 +189,7 @@ static void fish_option(struct buf *out, const char *when, const struct cli_opti
         (void)buf_fmt(out, " -s %c", o->letter);
     if (o->value && is_path(o->complete))
         (void)buf_str(out, " -rF");
-    else if (o->value)
+    else if (cli_option_needs(o))
         (void)buf_str(out, " -x");
     if (o->value && o->complete && !is_path(o->complete)) {
         (void)buf_str(out, " -a \"");

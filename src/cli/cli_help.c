@@ -17,7 +17,7 @@ const struct cli_command cli_help_command_row = {
 
 static size_t left_width(const struct cli_option *o)
 {
-    return 8 + strlen(o->name) + (o->value ? 1 + strlen(o->value) : 0);
+    return 8 + strlen(o->name) + cli_option_needs(o) + (o->value ? strlen(o->value) : 0);
 }
 
 static void put_options(const struct cli_option *o, FILE *to)
@@ -27,7 +27,7 @@ static void put_options(const struct cli_option *o, FILE *to)
         width = left_width(p) > width ? left_width(p) : width;
     for (; o->name; o++) {
         (void)fprintf(to, o->letter ? "  -%c, " : "      ", o->letter);
-        (void)fprintf(to, "--%s%s%s%*s  %s\n", o->name, o->value ? " " : "",
+        (void)fprintf(to, "--%s%s%s%*s  %s\n", o->name, cli_option_needs(o) ? " " : "",
                       o->value ? o->value : "", (int)(width - left_width(o)), "", o->what);
     }
 }

@@ -39,7 +39,7 @@ static void put_options(struct buf *out, const struct cli_option *o)
         put(out, o->name);
         (void)buf_str(out, "\\fR");
         if (o->value) {
-            (void)buf_str(out, " \\fI");
+            (void)buf_str(out, cli_option_needs(o) ? " \\fI" : "\\fI");
             put(out, o->value);
             (void)buf_str(out, "\\fR");
         }

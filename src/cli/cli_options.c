@@ -44,6 +44,11 @@ static int give(struct cli_parsed *p, const struct cli_option *o, const char *va
     return 0;
 }
 
+bool cli_option_needs(const struct cli_option *o)
+{
+    return o->value && o->value[0] != '[';
+}
+
 static int needs_value(const struct cli_option *o, struct err *e)
 {
     return err_set(e, E_USAGE, "--%s needs a value: --%s %s", o->name, o->name, o->value);
@@ -61,10 +66,10 @@ static int long_option(const struct cli_option *const *tables, int argc, char **
         return unknown(tables, name, e);
     if (!o->value && equals)
         return err_set(e, E_USAGE, "--%s takes no value", o->name);
-    if (!o->value)
-        return give(p, o, "", e);
     if (equals)
         return give(p, o, equals + 1, e);
+    if (!cli_option_needs(o))
+        return give(p, o, "", e);
     if (*at >= argc)
         return needs_value(o, e);
     return give(p, o, argv[(*at)++], e);
@@ -80,7 +85,7 @@ static int short_options(const struct cli_option *const *tables, int argc, char 
         if (!o)
             return err_set(e, E_USAGE, "unknown option -%c", *s);
         s++;
-        if (!o->value) {
+        if (!cli_option_needs(o)) {
             rc = give(p, o, "", e);
         } else if (*s) {
             return give(p, o, *s == '=' ? s + 1 : s, e);

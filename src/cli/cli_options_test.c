@@ -8,8 +8,11 @@
 #include <cmocka.h>
 
 static const struct cli_option table[] = {
-    {"lines", 'n', "N", "how many", NULL}, {"follow", 'f', NULL, "go on", NULL},
-    {"quiet", 'q', NULL, "less", NULL},    {"level", 0, "LEVEL", "from which", NULL},
+    {"lines", 'n', "N", "how many", NULL},
+    {"follow", 'f', NULL, "go on", NULL},
+    {"quiet", 'q', NULL, "less", NULL},
+    {"level", 0, "LEVEL", "from which", NULL},
+    {"tools", 't', "[=NAMES]", "all, or these", NULL},
     {NULL, 0, NULL, NULL, NULL},
 };
 static const struct cli_option more[] = {{"json", 0, NULL, "JSON", NULL},
@@ -33,6 +36,9 @@ static const struct {
     {{"-fqn", "7"}, "follow= quiet= lines=7 |"},
     {{"-fqn7"}, "follow= quiet= lines=7 |"},
     {{"x", "-f", "y", "--json"}, "follow= json= | x y"},
+    {{"--tools", "x"}, "tools= | x"},
+    {{"--tools=a,b", "x"}, "tools=a,b | x"},
+    {{"-t", "x"}, "tools= | x"},
     {{"-f", "--", "-q", "--json"}, "follow= | -q --json"},
     {{"-"}, "| -"},
     {{"--lines", "-3"}, "lines=-3 |"},

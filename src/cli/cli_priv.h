@@ -37,6 +37,7 @@ struct cli_parsed {
 };
 // Reads argv from *at on against the option tables (NULL-ended list). stop: ends before the first
 // word; else all words are gathered. E_USAGE names the option, what is wrong and the nearest one.
+bool cli_option_needs(const struct cli_option *o); // a value; "[=X]": it may have one
 int cli_parse(const struct cli_option *const *tables, int argc, char **argv, int *at, bool stop,
               struct cli_parsed *p, struct err *e);
 
@@ -196,7 +197,27 @@ int cli_line_read(struct cli_history *h, const char *prompt, struct buf *ret);
 
 // ---- cli_chat.c: talking to a model -------------------------------------------------------------
 
+// ---- cli_chat_tools.c: tools that the model calls meanwhile
+// --------------------------------------
+
+struct cli_tools { // of one conversation
+    const char *names; // with commas between; "": all
+    bool asks; // a person is there: asked about what nobody granted
+    bool waits; // the answer ended for that; cli_tools_ask, then go on
+    struct buf added; // messages of this answer, commas between
+    struct buf confirm; // what the person said: members of an object
+    struct buf always; // ";name;": tools that need no question any more
+    struct buf done; // calls with their results, commas between
+    struct buf pending; // JSON array
+};
+void cli_tools_init(struct cli_tools *t, const char *names);
+void cli_tools_fini(struct cli_tools *t);
+void cli_tools_put(const struct cli_tools *t, struct json_w *w); // members of a request
+void cli_tools_take(struct cli_tools *t, const struct json *plexus); // an event: shown, kept
+int cli_tools_ask(struct cli_tools *t, struct err *e); // E_CANCELLED: Ctrl-C
+
 struct cli_chat_args {
+    struct cli_tools *tools; // NULL: none
     const char *model, *system;
     uint64_t max_tokens; // 0: the engine's
     double temperature; // < 0: the engine's

@@ -14,6 +14,7 @@ static const struct cli_option options[] = {
     {"max-tokens", 0, "N", "end the answer after so many tokens", NULL},
     {"temperature", 't', "X", "0 is the likeliest answer; default: the engine's", NULL},
     {"seed", 0, "N", "for answers that can be repeated", NULL},
+    {"tools", 0, "[=NAMES]", "let it call tools of the node: all, or these (commas, *)", NULL},
     {"verbose", 'v', NULL, "tokens and times after each answer", NULL},
     CLI_OPTIONS_END,
 };
@@ -23,6 +24,8 @@ static const char *const examples[] = {"plexus run tiny-chat",
                                        "one answer",
                                        "cat notes.txt | plexus run tiny-chat \"In one sentence:\"",
                                        "one answer about the input",
+                                       "plexus run qwen3 --tools=\"read_file,grep_*\"",
+                                       "a chat in which the model may read files",
                                        NULL};
 
 const struct cli_command cli_run_command = {
@@ -33,7 +36,10 @@ const struct cli_command cli_run_command = {
         "Without PROMPT and on a terminal it is a chat with history: arrows edit and recall "
         "lines,\n"
         "Ctrl-C stops the answer, /bye ends. With PROMPT, or with standard input from a pipe, it\n"
-        "prints one answer and ends.",
+        "prints one answer and ends.\n\n"
+        "With --tools the model calls tools of the node, in a loop, until it has an answer; each "
+        "call\n"
+        "is shown. Tools that nobody granted are asked about on a terminal, else refused.",
     .options = options,
     .examples = examples,
     .needs = CLI_NODE,
@@ -53,6 +59,7 @@ struct talk {
     struct cli *c;
     struct cli_chat_args args;
     struct buf messages, system;
+    struct cli_tools tools;
     bool verbose;
 };
 
@@ -76,6 +83,10 @@ static int read_options(struct talk *t, struct err *e)
     t->args = (struct cli_chat_args){.model = cli_arg(c, 0), .temperature = -1, .seed = -1};
     t->args.print = !c->json;
     t->verbose = cli_option(c, "verbose") != NULL;
+    cli_tools_init(&t->tools, cli_option(c, "tools"));
+    if (cli_option(c, "tools"))
+        t->args.tools = &t->tools;
+    t->tools.asks = t->tools.asks && !c->json;
     if (cli_option(c, "system"))
         (void)buf_str(&t->system, cli_option(c, "system"));
     int rc = cli_option_u64(c, "max-tokens", 1, UINT32_MAX, &t->args.max_tokens, e);
@@ -104,17 +115,48 @@ static void put_stats(const struct cli_chat_stats *s)
                   *s->finish ? s->finish : "cut");
 }
 
+// What a loop of tools said goes into the conversation; while a person is asked, it goes on.
+static int with_tools(struct talk *t, struct buf *answer, struct cli_chat_stats *stats,
+                      struct err *e)
+{
+    struct cli_chat_stats more;
+    int rc = 0;
+    while (!rc && t->tools.waits) {
+        (void)buf_fmt(&t->messages, "%s", t->messages.n && t->tools.added.n ? "," : "");
+        (void)buf_put(&t->messages, buf_bytes(&t->tools.added));
+        buf_clear(&t->tools.added);
+        rc = cli_tools_ask(&t->tools, e);
+        if (!rc)
+            rc = cli_chat(t->c, &t->args, buf_bytes(&t->messages), answer, &more, e);
+        if (rc)
+            break;
+        stats->total_ms += more.total_ms;
+        stats->tokens_in += more.tokens_in;
+        stats->tokens_out += more.tokens_out;
+        memcpy(stats->finish, more.finish, sizeof stats->finish);
+    }
+    return rc;
+}
+
 // Asks with `text`; the answer joins the conversation. E_CANCELLED: Ctrl-C, what came stays.
 static int ask(struct talk *t, struct bytes text, struct buf *answer, struct cli_chat_stats *stats,
                struct err *e)
 {
     size_t was = t->messages.n;
     cli_chat_message(&t->messages, "user", text);
+    buf_clear(&t->tools.added);
+    buf_clear(&t->tools.confirm);
+    t->tools.waits = false;
     int rc = cli_chat(t->c, &t->args, buf_bytes(&t->messages), answer, stats, e);
+    if (!rc)
+        rc = with_tools(t, answer, stats, e);
     if (t->args.print && answer->n && answer->p[answer->n - 1] != '\n')
         (void)fputc('\n', stdout);
     (void)fflush(stdout);
-    if ((rc && rc != E_CANCELLED) || !answer->n)
+    if (!rc && t->tools.added.n) {
+        (void)buf_chr(&t->messages, ',');
+        (void)buf_put(&t->messages, buf_bytes(&t->tools.added));
+    } else if ((rc && rc != E_CANCELLED) || !answer->n)
         t->messages.n = was; // the question is not part of the conversation
     else
         cli_chat_message(&t->messages, "assistant", buf_bytes(answer));
@@ -151,6 +193,13 @@ static int put_json_answer(struct talk *t, const struct buf *answer, const struc
     json_w_cstr(&w, "finish_reason", *s->finish ? s->finish : NULL);
     json_w_u64(&w, "prompt_tokens", s->tokens_in);
     json_w_u64(&w, "completion_tokens", s->tokens_out);
+    if (t->args.tools) {
+        struct buf calls;
+        buf_init(&calls, CLI_ANSWER_MAX);
+        (void)buf_fmt(&calls, "[%s]", buf_cstr(&t->tools.done));
+        json_w_raw(&w, "calls", buf_bytes(&calls));
+        buf_fini(&calls);
+    }
     json_w_i64(&w, "first_token_ms", s->first_ms);
     json_w_i64(&w, "total_ms", s->total_ms);
     json_w_end(&w);
@@ -269,5 +318,6 @@ static int run(struct cli *c, struct err *e)
         rc = chat(&t, e);
     buf_fini(&t.messages);
     buf_fini(&t.system);
+    cli_tools_fini(&t.tools);
     return rc;
 }

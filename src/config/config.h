@@ -63,6 +63,10 @@ struct config_flow_secret {
     const char *name;
     struct secret value;
 };
+struct config_flow_rate {
+    const char *queue;
+    double per_s;
+};
 struct config_flow_host {
     const char *name, *address; // "petstore.example", "127.0.0.1:9090"
 };
@@ -77,6 +81,8 @@ struct config_flows {
     const char *documents;            // folder, or NULL
     const struct config_flow_secret *secrets;
     size_t secret_count;
+    const struct config_flow_rate *rates;
+    size_t rate_count;
     const struct config_flow_host *hosts;
     size_t host_count;
     const char *temporal;             // address, or NULL
@@ -120,7 +126,7 @@ struct config_mcp_server {
     const struct config_folder *folders;
     size_t folder_count;
     bool network;
-    const char *const *tools; // none: all
+    const char *const *allow;
     const char *clearance, *model; // model: or NULL
     int64_t time_ms;
 };

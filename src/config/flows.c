@@ -85,6 +85,21 @@ static void secrets(struct config_work *w, const struct config_at *up, const str
     }
 }
 
+static void build_rates(struct config_work *w, const struct json *v, struct config_flows *ret)
+{
+    size_t count = json_is(v, JSON_OBJ) ? json_len(v) : 0;
+    struct config_flow_rate *rows = arena_zalloc(w->arena, (count + 1) * sizeof *rows);
+    struct json_iter it = {0};
+    struct bytes name;
+    const struct json *value;
+    ret->rates = rows;
+    if (!rows)
+        w->failed = E_NOMEM;
+    while (rows && count && json_each(v, &it, &name, &value))
+        rows[ret->rate_count++] =
+            (struct config_flow_rate){.queue = config_str(w, name), .per_s = json_num(value, 0)};
+}
+
 static void build_hosts(struct config_work *w, const struct json *v, struct config_flows *ret)
 {
     size_t count = json_is(v, JSON_OBJ) ? json_len(v) : 0;
@@ -135,6 +150,7 @@ void config_build_flows(struct config_work *w, const struct json *flows, struct 
     ret->retention_ms = config_ms(json_get(flows, "retention"), (int64_t)30 * 24 * 3600 * 1000);
     ret->documents = path_of(w, json_get(flows, "documents"));
     secrets(w, &top, json_get(flows, "secrets"), ret);
+    build_rates(w, json_get(flows, "rates"), ret);
     build_hosts(w, json_get(flows, "hosts"), ret);
     build_temporal(w, &top, json_get(flows, "temporal"), ret);
 }

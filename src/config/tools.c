@@ -98,7 +98,7 @@ static void build_server(struct config_work *w, const struct config_at *up, stru
     env(w, &at, json_get(v, "env"), ret);
     ret->folders = folders(w, json_get(v, "folders"), &ret->folder_count);
     ret->network = json_bool(json_get(v, "network"), false);
-    ret->tools = config_words(w, json_get(v, "tools"));
+    ret->allow = config_words(w, json_get(v, "allow"));
     ret->clearance = clearance.n ? config_str(w, clearance) : "public";
     ret->model = config_str_of(w, json_get(v, "model"));
     ret->time_ms = config_ms(json_get(v, "time"), 60000);

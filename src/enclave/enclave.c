@@ -159,7 +159,7 @@ static int load(struct enclave *c, struct err *e)
         if (rc == 0 && !(c->api = wasm_api_load(c->library, e)))
             rc = E_UNAVAILABLE;
         if (rc == 0)
-            wasm_cache_engine(&c->cache, c->library);
+            wasm_cache_engine(&c->cache, c->library, !a->no_signals);
     }
     if (rc == 0)
         rc = wasm_engine_make(c, WASM_PLAIN, e);

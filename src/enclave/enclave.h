@@ -45,10 +45,12 @@ struct enclave_args {
     unsigned workers;         // default 2, at most 16; started when there is work
     size_t queue_max;         // calls that wait, default 256: then E_FULL
     size_t idle_max;          // warm instances of all modules together, default 32
+    // Leaves the process' signal handlers alone: guests check each access instead, and are slower.
+    bool no_signals;
     // Wakes the loop, from any thread: it calls enclave_turn soon (loop.h: loop_wake).
     void (*wake)(void *user);
     void *user;
-    struct sandbox_client http;               // start NULL: guests have no network
+    struct sandbox_client http; // start NULL: guests have no network
     const struct enclave_function *functions; // borrowed as long as the enclave
     size_t nfunctions;
 };

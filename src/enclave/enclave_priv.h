@@ -130,7 +130,7 @@ struct wasm_cache {
 };
 int wasm_cache_open(struct wasm_cache *c, const char *folder, uint64_t bytes_max, struct err *e);
 void wasm_cache_fini(struct wasm_cache *c);
-void wasm_cache_engine(struct wasm_cache *c, const char *library);
+void wasm_cache_engine(struct wasm_cache *c, const char *library, bool signals);
 void wasm_cache_hash(const struct wasm_cache *c, struct bytes code, uint8_t ret[CRYPTO_SIP_LEN]);
 // 0 and the code, E_NOTFOUND, or E_SECURITY: a file that is damaged, or not ours; it is removed.
 int wasm_cache_get(struct wasm_cache *c, const uint8_t hash[CRYPTO_SIP_LEN], int variant,
@@ -230,11 +230,7 @@ struct enclave {
     struct enclave_stats stats;
 };
 
-extern _Thread_local struct wasm_job *wasm_now_; // use wasm_now
-static inline struct wasm_job *wasm_now(void)
-{
-    return wasm_now_;
-}
+struct wasm_job *wasm_now(void);
 
 // On a worker: does the call and fills in how it ended. Leaves job->inst where output lies in it.
 void wasm_call(struct wasm_job *j);

@@ -189,7 +189,7 @@ static void *engine_make(struct enclave *c, bool fuel)
     a->wasmtime_config_wasm_multi_memory_set(config, false);
     a->wasmtime_config_wasm_custom_page_sizes_set(config, false);
     a->wasmtime_config_wasm_gc_set(config, false); // its heap would be no one's limit
-    a->wasmtime_config_signals_based_traps_set(config, SIGNALS);
+    a->wasmtime_config_signals_based_traps_set(config, SIGNALS && !c->args.no_signals);
     a->wasmtime_config_parallel_compilation_set(config, false); // on the worker, not on all cores
     a->wasmtime_config_memory_init_cow_set(config, false);
     a->wasmtime_config_memory_may_move_set(config, false);

@@ -10,7 +10,7 @@
 #define HOST(name) static void *name(void *env, void *caller, union wasm_raw *v, size_t n)
 #define UNUSED (void)env, (void)caller, (void)n
 
-enum { METHOD_MAX = 16, URL_MAX = 8192, HEADERS_MAX = 32768 };
+enum { METHOD_MAX = 16, URL_MAX = 8192, HEADERS_MAX = 32768, CLOSE_NS = 2000000 };
 
 static bool token(struct bytes s) // RFC 9110, section 5.6.2
 {
@@ -131,6 +131,8 @@ static void *answer(struct wasm_job *j, union wasm_raw *v)
     if (j->http_status == E_TOOBIG)
         return wasm_stop(j, SANDBOX_HTTP, "the answers of this call have more than %zu bytes",
                          j->limits.http_bytes);
+    if (j->http_status == E_TIMEOUT && time_mono_ns() + CLOSE_NS >= j->due_ns)
+        return wasm_late(j); // the client was given what was left of the guest's time
     if (j->http_status != 0)
         return wasm_stop(j, SANDBOX_HTTP, "http_request: %s", why);
     j->used.http_bytes += body.n;

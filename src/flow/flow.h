@@ -93,6 +93,7 @@ int64_t flow_cron_next(const struct flow_cron *c, int64_t after_ms); // wall; TI
 // ---- events and commands: the history -----------------------------------------------------------
 
 #define FLOW_DECIDER_VERSION 1
+#define FLOW_NOT_BEGUN "nobody began the activity in the time of metadata.plexus.start"
 
 // One entry of a history. As JSON: {"t":"done","id":12,"at":1790000000000,"data":{...}}.
 // data by type; a member in [] may be missing:
@@ -113,7 +114,8 @@ enum flow_type {
     // What shall happen (out). ids are counted from 1 over all commands of a run (cancel's id is
     // that of what it cancels):
     FLOW_ACT, // {"kind":"http","task":POINTER,"name","args",["attempt":N from
-    // 1],["queue"],["timeout_ms"],["label"]}
+    // 1],["queue"],["timeout_ms"],["label"],["start_ms": who does not find a doer in this time
+    // answers with FLOW_NOT_BEGUN]}
     FLOW_CHILD, // {"task",["namespace"],"name",["version"],"input","await":BOOL}: not awaited: done
                 // comes at once with the child's run
     FLOW_TIMER, // {"due":WALL_MS,"task","why":"wait|retry|timeout|schedule"}

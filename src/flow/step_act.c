@@ -20,6 +20,16 @@ static struct val *queue_of(const struct step *s, const struct flow_task *t)
     return q ? q : val_ptr(s->r->plan->about.metadata, BYTES("/plexus/queue"));
 }
 
+// How long it may wait until somebody begins it; the schema saw that it is a duration.
+static int64_t start_of(const struct step *s, const struct flow_task *t)
+{
+    const struct val *v = val_ptr(t->metadata, BYTES("/plexus/start"));
+    int64_t ms = 0;
+    if (!v)
+        v = val_ptr(s->r->plan->about.metadata, BYTES("/plexus/start"));
+    return v && flow_duration(v, &ms, NULL) == 0 ? ms : 0;
+}
+
 static int ask_act(struct step *s, struct frame *f, const char *kind, struct val *takes_args,
                    bool awaited)
 {
@@ -36,6 +46,8 @@ static int ask_act(struct step *s, struct frame *f, const char *kind, struct val
         data = val_put_cstr(data, "queue", val_ref(queue));
     if (f->timeout_ms > 0)
         data = val_put_cstr(data, "timeout_ms", val_int(f->timeout_ms));
+    if (start_of(s, t) > 0)
+        data = val_put_cstr(data, "start_ms", val_int(start_of(s, t)));
     if (val_is(label, JSON_STR))
         data = val_put_cstr(data, "label", val_ref(label));
     if (!awaited)

@@ -43,7 +43,7 @@ struct http_call {
 
 struct http_pool {
     struct http_pool_args args;
-    char *host_header;
+    char *host_header, *server_name;
     struct list idle, busy, calls;
     size_t idle_count, links, dialing;
     size_t ends; // calls whose on_end is running
@@ -88,7 +88,11 @@ int http_pool_new(struct http_pool **ret, const struct http_pool_args *args, str
                        args->addr.host, args->addr.port);
     if (p)
         p->host_header = mem_str(args->host_header ? args->host_header : host);
-    if (!p || !p->host_header) {
+    if (p && args->server_name)
+        p->server_name = mem_str(args->server_name);
+    if (!p || !p->host_header || (args->server_name && !p->server_name)) {
+        if (p)
+            mem_free(p->host_header);
         mem_free(p);
         return err_set(e, E_NOMEM, "HTTP client: out of memory");
     }
@@ -115,6 +119,7 @@ static void pool_release(struct http_pool *p)
     if (!p->freed || p->links || p->ends || !list_empty(&p->calls))
         return;
     mem_free(p->host_header);
+    mem_free(p->server_name);
     mem_free(p);
 }
 
@@ -408,6 +413,7 @@ static int call_dial(struct http_call *c, int64_t timeout_ms, struct err *e)
     buf_init(&l->in, p->args.head_bytes);
     struct net_connect_args args = {.addr = p->args.addr,
                                     .tls = p->args.tls,
+                                    .server_name = p->server_name,
                                     .timeout_ms = timeout_ms,
                                     .queue_bytes_max = QUEUE_BYTES_MAX,
                                     .handler = &handler,

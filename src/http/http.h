@@ -141,6 +141,7 @@ struct http_pool_args {
     struct net_addr addr;
     struct net_tls *tls; // NULL: plain
     const char *host_header; // NULL: host:port of addr
+    const char *server_name; // for TLS, where addr is an address; NULL: addr.host
     size_t idle_max; // kept connections, default 64
     int64_t idle_ms; // default 60 s
     int64_t connect_ms; // default 10 s

@@ -110,6 +110,9 @@ struct jail_body {
 };
 int jail_run(const struct jail_opts *o, const struct jail_body *body, const char *self,
              char **argv_self);
+// For what the body starts, before its exec, where there is no process namespace: it and all that
+// it starts stay in their process group, so that one signal ends them all at once.
+void jail_hold_group(const struct jail_report *r);
 // The main of `plexus _jail OPTIONS -- COMMAND...`.
 int jail_main(int argc, char **argv);
 

@@ -10,11 +10,12 @@
 
 static void word(struct jail_words *w, const char *letter, const char *value)
 {
-    if (w->n + 2 <= JAIL_WORDS_MAX) {
-        w->word[w->n] = letter;
-        w->word[w->n + 1] = value;
+    if (w->n > JAIL_WORDS_MAX - 2) {
+        w->n = JAIL_WORDS_MAX + 1;
+        return;
     }
-    w->n += 2;
+    w->word[w->n++] = letter;
+    w->word[w->n++] = value;
 }
 
 static void number(struct jail_words *w, const char *letter, uint64_t value)

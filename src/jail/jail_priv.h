@@ -23,6 +23,7 @@ struct jail_making {
     int folder_fd[JAIL_FOLDERS_MAX]; // O_PATH, of before: what was granted is what is mounted
     uid_t uid;                       // outside
     gid_t gid;
+    bool watched;                    // from outside: see jail_watch.c
     char tmp[64]; // without an own root: a folder made for it, or ""
 };
 
@@ -43,6 +44,13 @@ int jail_root(struct jail_making *m, const char **ret_why);
 // jail_landlock.c, jail_seccomp.c
 void jail_landlock(struct jail_making *m);
 void jail_seccomp(struct jail_making *m);
+
+// jail_watch.c: without a process namespace the one outside sees to what that would: no descendant
+// outlives the first one inside, and there are not too many of them.
+bool jail_watch_can(void);
+// Until first has ended: its status; JAIL_EXIT_ENDED when there were more than max.
+int jail_watch(pid_t first, uint64_t max);
+int jail_exit_code(int status); // of waitpid
 
 // jail_rights.c: capabilities and limits.
 void jail_caps(struct jail_making *m);

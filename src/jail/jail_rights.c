@@ -54,9 +54,10 @@ static uint64_t others(const struct jail_making *m)
     struct stat st;
     struct dirent *entry;
     DIR *d = m->r.layer[JAIL_USER].standing == JAIL_ON ? NULL : opendir("/proc");
-    while (d && (entry = readdir(d)) != NULL) {
+    int at = d ? dirfd(d) : -1;
+    while (at >= 0 && (entry = readdir(d)) != NULL) {
         if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' &&
-            fstatat(dirfd(d), entry->d_name, &st, 0) == 0 && st.st_uid == m->uid)
+            fstatat(at, entry->d_name, &st, 0) == 0 && st.st_uid == m->uid)
             n++;
     }
     if (d)
@@ -64,7 +65,8 @@ static uint64_t others(const struct jail_making *m)
     return n > 0 ? n + OTHERS_MARGIN : 0; // the limit counts threads too
 }
 
-// The kernel does not hold root to it: then the first process inside counts (jail_run.c).
+// The kernel does not hold root to it: then the first process inside counts (jail_run.c), or the
+// one outside (jail_watch.c).
 static void limit_processes(struct jail_making *m)
 {
     uint64_t max = m->o->processes ? m->o->processes : JAIL_PROCESSES;
@@ -73,7 +75,7 @@ static void limit_processes(struct jail_making *m)
     bool held = limit(RLIMIT_NPROC, max + others(m)) && m->uid != 0;
     if (m->o->bare)
         jail_not_asked(m, JAIL_COUNT);
-    else if (held || counted)
+    else if (held || counted || m->watched)
         jail_on(m, JAIL_COUNT);
     else
         jail_lacks(m, JAIL_COUNT, "the kernel counts no processes of root, and there is no /proc");

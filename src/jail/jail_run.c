@@ -73,7 +73,8 @@ static int open_folder(const char *path)
     struct how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
                       .resolve = NO_SYMLINKS | NO_MAGICLINKS};
     int fd = (int)syscall(NR_OPENAT2, AT_FDCWD, path, &how, sizeof how);
-    if (fd >= 0 || (errno != ENOSYS && errno != EPERM))
+    int error = fd < 0 ? errno : 0;
+    if (error != ENOSYS && error != EPERM)
         return fd;
     char name[256]; // a kernel before 5.6, or a filter around us: by hand
     fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -88,7 +89,9 @@ static int open_folder(const char *path)
         name[n] = 0;
         path += n;
         int next = openat(fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        int saved = errno;
         (void)close(fd);
+        errno = saved;
         fd = next;
     }
     return fd;
@@ -171,11 +174,6 @@ static size_t count_processes(void)
     return n;
 }
 
-static int code_of(int status)
-{
-    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-}
-
 // Number 1 inside. Its end is the end of all.
 static int reap(const struct jail_making *m, pid_t child)
 {
@@ -190,7 +188,7 @@ static int reap(const struct jail_making *m, pid_t child)
         int status;
         pid_t pid = waitpid(-1, &status, WNOHANG);
         if (pid == child)
-            return code_of(status);
+            return jail_exit_code(status);
         if (pid > 0)
             continue;
         (void)sigtimedwait(&chld, NULL, counts ? &pause : NULL);
@@ -207,6 +205,7 @@ static int run(const struct jail_making *m, const struct jail_body *body)
     (void)setsid(); // a group of the scheduler for itself: it cannot starve the one that counts
     if (body)
         return body->run(body->user, &m->r);
+    jail_hold_group(&m->r);
     (void)execvp(m->o->argv[0], m->o->argv);
     (void)dprintf(STDERR_FILENO, "%s: %s\n", m->o->argv[0], strerror(errno));
     return 127;
@@ -243,15 +242,16 @@ static void remove_below(int dir, unsigned depth)
         (void)close(dir);
         return;
     }
-    while ((entry = readdir(d)) != NULL) {
+    int at = dirfd(d);
+    while (at >= 0 && (entry = readdir(d)) != NULL) {
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
-            unlinkat(dirfd(d), entry->d_name, 0) == 0)
+            unlinkat(at, entry->d_name, 0) == 0)
             continue;
-        int sub = openat(dirfd(d), entry->d_name,
-                         O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        int sub =
+            openat(at, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
         if (sub >= 0)
             remove_below(sub, depth + 1);
-        (void)unlinkat(dirfd(d), entry->d_name, AT_REMOVEDIR);
+        (void)unlinkat(at, entry->d_name, AT_REMOVEDIR);
     }
     (void)closedir(d);
 }
@@ -265,6 +265,18 @@ static void remove_tmp(const struct jail_making *m)
     (void)rmdir(m->tmp);
 }
 
+static int await(const struct jail_making *m, pid_t child)
+{
+    int status;
+    if (m->watched)
+        return jail_watch(child, m->o->bare            ? UINT64_MAX - 8
+                                 : m->o->processes > 0 ? m->o->processes
+                                                       : JAIL_PROCESSES);
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+        continue;
+    return jail_exit_code(status);
+}
+
 int jail_run(const struct jail_opts *o, const struct jail_body *body, const char *self,
              char **argv_self)
 {
@@ -274,6 +286,7 @@ int jail_run(const struct jail_opts *o, const struct jail_body *body, const char
     (void)argv_self;
     close_others();
     jail_spaces_enter(&m);
+    m.watched = m.r.layer[JAIL_PID].standing != JAIL_ON && jail_watch_can();
     if (!o->bare && m.r.layer[JAIL_ROOT].standing != JAIL_ON) {
         (void)snprintf(m.tmp, sizeof m.tmp, "/tmp/plexus-jail-XXXXXX");
         if (!mkdtemp(m.tmp))
@@ -284,13 +297,12 @@ int jail_run(const struct jail_opts *o, const struct jail_body *body, const char
         return refuse("fork", strerror(errno));
     if (child == 0)
         _exit(inside(&m, body));
-    int status, none = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int none = open("/dev/null", O_RDWR | O_CLOEXEC);
     for (int fd = 0; none >= 0 && fd <= 1; fd++) // the pipes are the child's alone
         (void)dup2(none, fd);
-    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
-        continue;
+    int code = await(&m, child);
     remove_tmp(&m);
-    return code_of(status);
+    return code;
 }
 #else
 extern int jail_run_is_for_linux; // a file of C has at least one declaration

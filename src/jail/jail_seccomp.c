@@ -281,6 +281,20 @@ static void build(struct program *p, const struct jail_making *m)
     answer(p, SECCOMP_RET_ALLOW);
 }
 
+void jail_hold_group(const struct jail_report *r)
+{
+    struct program p;
+    if (r->layer[JAIL_PID].standing == JAIL_ON)
+        return;
+    memset(&p, 0, sizeof p);
+    prologue(&p);
+    deny(&p, SYS_setsid, EPERM);
+    deny(&p, SYS_setpgid, EPERM);
+    answer(&p, SECCOMP_RET_ALLOW);
+    struct sock_fprog prog = {p.n, p.at};
+    (void)prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog); // the first one was taken, too
+}
+
 void jail_seccomp(struct jail_making *m)
 {
     struct program p;
@@ -299,6 +313,11 @@ void jail_seccomp(struct jail_making *m)
 void jail_seccomp(struct jail_making *m)
 {
     jail_lacks(m, JAIL_SECCOMP, "not made for this processor");
+}
+
+void jail_hold_group(const struct jail_report *r)
+{
+    (void)r;
 }
 #endif
 #else

@@ -41,6 +41,7 @@ struct tool_caller {
     struct bytes label; // of the data in the arguments, or empty
     struct bytes clearance; // up to which label it may be answered, or empty: the default
     bool confirmed; // a person said yes to this very call
+    bool admin; // may look at the node itself: the calls of others
 };
 
 struct tool_args { // all borrowed until done

@@ -103,6 +103,8 @@ static void become(const struct prim *p, int dir, int out, int err)
     if (fchdir(dir) < 0 || (none >= 0 && dup2(none, 0) < 0) || dup2(out, 1) < 0 || dup2(err, 2) < 0)
         _exit(126);
     (void)setpgid(0, 0);
+    (void)signal(SIGXFSZ, SIG_DFL);
+    jail_hold_group(p->jail);
     (void)execv(argv[0], argv);
     (void)dprintf(2, "%s: %s\n", argv[0], strerror(errno));
     _exit(127);
@@ -166,7 +168,7 @@ static void end_all(const struct command *c)
     (void)kill(-c->pid, SIGKILL);
 #ifdef __linux__
     // Everybody inside but number 1 and ourselves; without a process namespace that would be the
-    // user's other programs: then what hides in other groups is the guard's.
+    // user's other programs: then nothing can hide in another group.
     if (getppid() == 1 && getpid() == 2)
         (void)kill(-1, SIGKILL);
 #endif

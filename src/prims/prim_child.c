@@ -137,7 +137,8 @@ static int serve(void *user, const struct jail_report *r)
     struct buf in, out;
     struct err e = {0};
     struct json_doc *doc = NULL;
-    (void)r;
+    p.jail = r;
+    (void)signal(SIGXFSZ, SIG_IGN); // too large a file is an error, not our end
     p.o = user;
     buf_init(&in, PRIM_REQUEST_MAX);
     buf_init(&p.text, 4 * PRIM_TEXT_MAX);

@@ -213,7 +213,7 @@ static void keep_nearest(struct edits *x, size_t i, int64_t *drift)
 static int mend_lines(struct edits *x, struct edit *d, const struct edit_place *at, struct err *e)
 {
     bool to_end = at->at + at->n == x->size, ends = d->new.n > 0 && d->new.p[d->new.n - 1] == '\n';
-    if (d->new.n > 0 && !ends && !to_end) {
+    if (d->new.n > 0 && !ends && !(to_end && x->open_end)) {
         struct buf out;
         buf_init(&out, d->new.n + 2);
         buf_put(&out, d->new);

@@ -125,23 +125,20 @@ static bool is_old(const struct prim_out *out, const char *name)
 // system cannot exchange, the look comes before.
 static int replace(struct prim_out *out, struct err *e)
 {
-    if (!out->had) {
-        if (rename2(out->dir, out->temp, out->name, NO_REPLACE) == 0) {
-            out->temp[0] = 0;
-            return 0;
-        }
-        if (errno == EEXIST)
-            return conflict(out, e);
-    } else if (rename2(out->dir, out->temp, out->name, EXCHANGE) == 0) {
-        if (is_old(out, out->temp))
-            return 0; // fini removes the old one
-        (void)rename2(out->dir, out->temp, out->name, EXCHANGE);
-        return conflict(out, e);
-    } else if (!is_old(out, out->name)) {
-        return conflict(out, e);
+    bool done = rename2(out->dir, out->temp, out->name, out->had ? EXCHANGE : NO_REPLACE) == 0;
+    int error = done ? 0 : errno;
+    if (done && !out->had) {
+        out->temp[0] = 0;
+        return 0;
     }
-    if (errno != EINVAL && errno != ENOSYS)
-        return err_errno(e, errno, "%s", out->told);
+    if (done && is_old(out, out->temp))
+        return 0; // fini removes the old one
+    if (done)
+        (void)rename2(out->dir, out->temp, out->name, EXCHANGE);
+    if (done || error == EEXIST || (out->had && !is_old(out, out->name)))
+        return conflict(out, e);
+    if (error != EINVAL && error != ENOSYS)
+        return err_errno(e, error, "%s", out->told);
     if (renameat(out->dir, out->temp, out->dir, out->name) < 0)
         return err_errno(e, errno, "%s", out->told);
     out->temp[0] = 0;

@@ -115,7 +115,11 @@ static int open_by_hand(int root, const char *rel, int flags)
             name[n] = 0;
             int next =
                 openat(at, name, (last ? flags : O_RDONLY | O_DIRECTORY) | O_NOFOLLOW | O_CLOEXEC);
-            int saved = errno;
+            struct stat st;
+            int saved = errno; // a link asked for as a folder is ENOTDIR
+            if (next < 0 && saved == ENOTDIR && fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+                S_ISLNK(st.st_mode))
+                saved = ELOOP;
             (void)close(at);
             errno = saved;
             at = next;
@@ -183,11 +187,11 @@ static int split(const struct prim_place *at, char parent[PRIM_PATH_MAX], char n
 {
     const char *slash = strrchr(at->rel, '/');
     const char *last = slash ? slash + 1 : at->rel;
-    if (strcmp(last, ".") == 0 || strcmp(last, "..") == 0 || *last == 0)
+    (void)snprintf(name, PRIM_NAME_MAX, "%.*s", PRIM_NAME_MAX - 1, last);
         return err_set(e, E_INVALID, "%s is a folder", at->full);
     if (strlen(last) >= PRIM_NAME_MAX)
         return err_set(e, E_INVALID, "the name is longer than %d bytes", PRIM_NAME_MAX - 1);
-    (void)snprintf(name, PRIM_NAME_MAX, "%s", last);
+    memcpy(name, last, strlen(last) + 1);
     (void)snprintf(parent, PRIM_PATH_MAX, "%.*s", slash ? (int)(slash - at->rel) : 1,
                    slash ? at->rel : ".");
     return 0;

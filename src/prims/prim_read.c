@@ -109,7 +109,8 @@ static int read_bytes(struct prim *p, const struct source *s, struct err *e)
         got.n = whole;
         buf_put(&p->text, got);
     } else {
-        got.n = got.n / 4 * 3; // base64 is longer
+        if (got.n > p->output_bytes / 4 * 3) // base64 is longer
+            got.n = p->output_bytes / 4 * 3;
         prim_base64(&p->text, got);
     }
     uint64_t end = from + got.n;

@@ -149,12 +149,13 @@ static int search(struct edits *x, struct window *w, size_t overlap, struct err 
         int rc = search_window(x, w, until, e);
         if (rc < 0)
             return rc;
-        x->lines += newlines(w->p, w->p + until);
+        uint64_t passed = newlines(w->p, w->p + until);
+        x->lines += passed;
         if (w->last) {
             x->open_end = w->n > 0 && w->p[w->n - 1] != '\n';
             return 0;
         }
-        w->line += newlines(w->p, w->p + until);
+        w->line += passed;
         w->starts_line = w->p[until - 1] == '\n';
         w->at += until;
         memmove(w->p, w->p + until, w->n - until);

@@ -305,7 +305,7 @@ static void about(const struct prims *p, const struct tool_row *row, struct tool
         .source = BYTES("primitive"),
         .label = bytes_of(p->a.label),
         .effects = row->row->effects | (net ? TOOL_NETWORK : 0u),
-        .granted = true, // a person wrote the folders into the configuration
+        .granted = false, // that is for whoever lists it: the folders alone allow reading
     };
 }
 

@@ -113,20 +113,35 @@ static int take_opts(struct prims *p, struct err *e)
     return rc < 0 ? rc : jail_words(&p->shell_words, &p->shell, e);
 }
 
+// The table's JSON is written with ' for ".
+static char *schema_text(const char *text)
+{
+    char *made = mem_str(text);
+    for (char *p = made; p && *p; p++) {
+        if (*p == '\'')
+            *p = '"';
+    }
+    return made;
+}
+
 static int make_row(struct prims *p, const struct prim_row *row, const char *folders, struct err *e)
 {
     struct tool_row *t = &p->rows[p->rows_n];
+    AUTO_MEM char *input = schema_text(row->input);
+    AUTO_MEM char *output = schema_text(row->output);
     *t = (struct tool_row){.row = row};
     p->rows_n++; // half made: freed with the others
     struct buf text;
     buf_init(&text, 65536);
     buf_fmt(&text, "%s %s", row->description, folders);
     t->description = buf_take(&text);
-    int rc = t->description ? val_parse(&t->input, bytes_of(row->input), e) : E_NOMEM;
+    if (!t->description || !input || !output)
+        return err_set(e, E_NOMEM, "no memory for the primitives");
+    int rc = val_parse(&t->input, bytes_of(input), e);
     if (rc == 0)
-        rc = val_parse(&t->output, bytes_of(row->output), e);
+        rc = val_parse(&t->output, bytes_of(output), e);
     if (rc == 0)
-        rc = json_parse(&t->doc, bytes_of(row->input), 0, e);
+        rc = json_parse(&t->doc, bytes_of(input), 0, e);
     if (rc == 0)
         rc = schema_new(&t->schema, &(struct schema_args){.doc = json_root(t->doc)}, e);
     return rc < 0 ? err_wrap(e, "%s", row->name) : 0;

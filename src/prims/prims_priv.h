@@ -20,6 +20,7 @@ enum {
 
 struct prim {
     const struct jail_opts *o;
+    const struct jail_report *jail;
     int root[JAIL_FOLDERS_MAX]; // the granted folders
     const struct json *in; // the arguments, checked against the schema
     uint32_t output_bytes;
@@ -39,7 +40,7 @@ prim_fn prim_read, prim_write, prim_edit, prim_list, prim_find, prim_grep, prim_
 
 // ---- the table (prims_table.c)
 struct prim_row {
-    const char *name, *title, *description, *input, *output; // schemas as JSON text
+    const char *name, *title, *description, *input, *output; // schemas: JSON with ' for "
     unsigned effects;
     prim_fn *run;
 };

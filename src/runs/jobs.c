@@ -35,6 +35,7 @@ struct job *runs_job_new(struct run *r, const struct flow_event *command)
         return NULL;
     }
     j->s = r->s;
+    j->timers = r->s->args.timers;
     j->run = r;
     j->id = command->id;
     j->type = command->type;
@@ -65,6 +66,7 @@ void runs_job_free(struct job *j)
     list_del(&j->link);
     list_del(&j->line);
     list_del(&j->written);
+    timer_stop(j->timers, &j->start);
     buf_fini(&j->input);
     buf_fini(&j->vars);
     mem_free(j->key);
@@ -250,6 +252,11 @@ static int begin_act(struct job *j, struct err *e)
     return act_start(j->s->args.acts, &a, &j->act, e);
 }
 
+bool runs_jobs_room(const struct runs *s)
+{
+    return s->acts_running < s->args.activities_max;
+}
+
 static void begin(struct job *j)
 {
     struct runs *s = j->s;
@@ -276,6 +283,16 @@ static void begin(struct job *j)
     runs_job_refuse(j, rc, &e);
 }
 
+void runs_job_begin(struct job *j)
+{
+    struct run *r = j->run;
+    r->pins++;
+    begin(j);
+    if (r->state == RUN_LIVE && !list_empty(&r->line) && list_empty(&r->turn))
+        list_add_tail(&j->s->turns, &r->turn);
+    runs_unpin(r);
+}
+
 // Each run with waiting jobs has its turn for one of them.
 void runs_jobs_go(struct runs *s)
 {
@@ -285,14 +302,14 @@ void runs_jobs_go(struct runs *s)
         if (list_empty(&r->line))
             continue;
         struct job *j = container_of(r->line.next, struct job, line);
-        bool room = j->type == FLOW_EVAL ? s->evals_running < EVALS_MAX
-                                         : s->acts_running < s->args.activities_max;
+        bool room = j->type == FLOW_EVAL ? s->evals_running < EVALS_MAX : runs_jobs_room(s);
         if (!room) {
             list_add_head(&s->turns, &r->turn);
             return;
         }
         r->pins++;
-        begin(j);
+        if (j->type != FLOW_ACT || !runs_rate_holds(j))
+            begin(j);
         if (r->state == RUN_LIVE && !list_empty(&r->line))
             list_add_tail(&s->turns, &r->turn);
         runs_unpin(r);
@@ -305,6 +322,7 @@ void runs_job_go(struct job *j)
     struct runs *s = j->s;
     if (!r || j->where != JOB_HELD)
         return;
+    runs_start_limit(j);
     if (j->type == FLOW_ACT && !runs_queue_is_own(s, j)) {
         j->where = JOB_QUEUE;
         runs_queue_send(j);

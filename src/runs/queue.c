@@ -104,7 +104,7 @@ void runs_queue_send(struct job *j)
 }
 
 // Nobody wants its answer: whoever works on it is told, if he hears it.
-void runs_queue_drop(struct job *j)
+void runs_queue_withdraw(struct job *j)
 {
     struct runs *s = j->s;
     struct buf subject;
@@ -119,6 +119,12 @@ void runs_queue_drop(struct job *j)
                               NULL);
         buf_fini(&subject);
     }
+}
+
+void runs_queue_drop(struct job *j)
+{
+    struct runs *s = j->s;
+    runs_queue_withdraw(j);
     if (!j->sending) {
         runs_job_free(j);
         return;
@@ -218,13 +224,16 @@ void runs_queue_start(struct runs *s)
                              .user = s};
     if (!b.failed && !durable.failed)
         (void)bus_subscribe(s->bus, &a, &s->answers_sub, &e);
+    runs_begun_listen(s);
     struct runs_worker_args w = {.timers = s->args.timers,
                                  .bus = s->bus,
                                  .acts = s->args.acts,
                                  .environment = s->environment,
                                  .node = s->node,
                                  .queues = (const char *const *)s->queues,
-                                 .at_once_max = s->args.activities_max};
+                                 .at_once_max = s->args.activities_max,
+                                 .rates = s->rates,
+                                 .rate_count = s->bucket_count};
     if (s->queues[0] && s->args.acts)
         (void)runs_worker_new(&s->worker, &w, &e);
     buf_fini(&b);
@@ -261,6 +270,9 @@ void runs_queue_stop(struct runs *s)
     if (s->answers_sub)
         bus_unsubscribe(s->answers_sub);
     s->answers_sub = NULL;
+    if (s->begun_sub)
+        bus_unsubscribe(s->begun_sub);
+    s->begun_sub = NULL;
     if (s->worker) {
         s->workers_closing++;
         runs_worker_close(steal(&s->worker), on_worker_closed, s);

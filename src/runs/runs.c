@@ -248,6 +248,9 @@ static int copy_args(struct runs *s, const struct runs_args *args)
     for (size_t i = 0; i < count; i++)
         if (!(s->queues[i] = mem_str(args->queues[i])))
             return E_NOMEM;
+    if (runs_rates_new(s, args->rates, args->rate_count))
+        return E_NOMEM;
+    s->args.rates = s->rates; // our own
     s->spots = map_new(SIZE_MAX / 64);
     s->ears = map_new(SIZE_MAX / 64);
     s->plans = map_new(2 * RUNS_PLANS_MAX);
@@ -368,6 +371,7 @@ void runs_free(struct runs *s)
     mem_free(s->slices);
     for (size_t i = 0; s->queues && s->queues[i]; i++)
         mem_free(s->queues[i]);
+    runs_rates_free(s);
     mem_free(s->queues);
     mem_free(s->node);
     mem_free(s->environment);

@@ -11,6 +11,7 @@
 #include "port/clock.h"
 #include "port/expr.h"
 #include "port/journal.h"
+#include "runs/worker.h"
 
 struct runs;
 
@@ -44,6 +45,8 @@ struct runs_args {
     size_t loaded_max; // runs in memory, 0: 4096; others are read again when something happens
     size_t activities_max; // at once, 0: 256
     uint64_t chapter_max; // entries of a chapter, 0: 4096: then the history rolls over
+    const struct runs_rate *rates; // of queues; copied
+    size_t rate_count;
     // Several nodes share the journal: what they registered and began by schedules is looked for so
     // often. 0: it has one owner.
     int64_t look_ms;

@@ -109,6 +109,9 @@ struct job {
     struct buf input, vars;
     struct bus_req bus;
     struct timer timer;
+    struct timers *timers;
+    struct timer start; // until somebody begins it
+    bool begun;
     bool sending;
 };
 
@@ -245,7 +248,7 @@ struct runs {
     struct list plan_loads;
     struct map *docs; // "NAMESPACE/NAME/VERSION" → struct doc
     struct val *cursors; // key → cursor, of the last life
-    struct val *seen;    // key → value, of a look
+    struct val *seen; // key → value, of a look
     struct timer look;
     bool looks;
     uint64_t changes, look_change; // of documents and cursors here; when the look began
@@ -263,7 +266,10 @@ struct runs {
     size_t workers_closing;
     struct list receipts, firings;
     bool freeing;
-    struct bus_sub *answers_sub;
+    struct bus_sub *answers_sub, *begun_sub;
+    struct bucket *buckets; // of queues with a rate
+    size_t bucket_count;
+    struct runs_rate *rates;
     struct map *tickets; // struct ask by ticket text
     uint64_t next_ticket, event_seq;
     size_t acts_running, acts_waiting, evals_running;
@@ -414,6 +420,15 @@ struct val *runs_schedule_end(struct runs *s, struct run *r); // puts of the end
 void runs_schedule_ended(struct runs *s, struct run *r);
 void runs_schedules_free(struct runs *s);
 void runs_schedules_merge(struct runs *s, const struct val *keys); // "schedule/..."
+// limits.c
+int runs_rates_new(struct runs *s, const struct runs_rate *rates, size_t count);
+void runs_rates_free(struct runs *s);
+bool runs_rate_holds(struct job *j); // it waits for its queue's rate: its line is the rate's
+void runs_start_limit(struct job *j);
+void runs_begun_listen(struct runs *s);
+void runs_job_begin(struct job *j); // jobs.c
+bool runs_jobs_room(const struct runs *s); // for an activity
+void runs_queue_withdraw(struct job *j); // queue.c: who has it is told that nobody wants it
 // shared.c
 void runs_look_start(struct runs *s);
 void runs_look_soon(struct runs *s);

@@ -36,7 +36,8 @@ static void on_seen(struct op *o, int status, const struct err *e)
     again(s, fresh || status ? s->args.look_ms : 20);
 }
 
-static int ask(struct runs *s, const char *prefix, void (*done)(struct op *, int, const struct err *))
+static int ask(struct runs *s, const char *prefix,
+               void (*done)(struct op *, int, const struct err *))
 {
     struct op *o = runs_op(s, done, s);
     struct journal_keys a = {.prefix = bytes_of(prefix), .on_put = on_key, .user = s};

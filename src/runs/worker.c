@@ -8,6 +8,7 @@
 #include "text/subject.h"
 #include "text/val.h"
 #include <stdio.h>
+#include <string.h>
 
 #define AT_ONCE 64
 #define BEAT_MS 30000
@@ -20,7 +21,7 @@ struct lane { // a queue
     struct bus_sub *tasks, *unwanted;
     struct list all; // struct task
     struct list line; // those that have not begun
-    double tokens;
+    double rate, tokens;
     int64_t filled_ms;
 };
 
@@ -206,6 +207,22 @@ static void on_act(struct act_req *r, int status, struct val *output, struct val
         answer(t, output ? val_ref(output) : val_null(), NULL, false);
 }
 
+// Who asked has a limit until somebody begins it.
+static void tell_begun(struct task *t)
+{
+    struct runs_worker *w = t->lane->w;
+    struct buf b;
+    buf_init(&b, SUBJECT_BYTES_MAX + 1);
+    (void)buf_fmt(&b, RUNS_BEGUN, w->environment, "");
+    if (!subject_put_token(&b, bytes_of(text_of(t, "node"))))
+        (void)bus_publish(w->args.bus,
+                          &(struct bus_msg){.subject = buf_bytes(&b),
+                                            .data = bytes_of(text_of(t, "key")),
+                                            .type = BYTES("plexus.flow.begun")},
+                          NULL);
+    buf_fini(&b);
+}
+
 static int begin(struct task *t, struct err *e)
 {
     struct runs_worker *w = t->lane->w;
@@ -226,13 +243,15 @@ static int begin(struct task *t, struct err *e)
         return rc;
     t->state = TASK_ACT;
     w->running++;
+    if (val_get_cstr(data, "start_ms"))
+        tell_begun(t);
     return 0;
 }
 
 static bool may_begin(struct lane *l)
 {
     struct runs_worker *w = l->w;
-    double rate = w->args.rate_max, most = rate < 1 ? 1 : rate;
+    double rate = l->rate, most = rate < 1 ? 1 : rate;
     int64_t now = timers_now_ms(w->args.timers);
     if (rate <= 0)
         return true;
@@ -430,6 +449,10 @@ static int lane_open(struct runs_worker *w, struct lane *l, const char *queue, s
     list_init(&l->line);
     l->filled_ms = timers_now_ms(w->args.timers);
     l->tokens = 1;
+    l->rate = w->args.rate_max;
+    for (size_t i = 0; i < w->args.rate_count; i++)
+        if (strcmp(queue, w->args.rates[i].queue) == 0)
+            l->rate = w->args.rates[i].per_s;
     l->queue = mem_str(queue);
     buf_init(&b, SUBJECT_BYTES_MAX + 1);
     buf_init(&durable, SUBJECT_BYTES_MAX + 1);

@@ -10,6 +10,10 @@
 
 struct runs_worker;
 
+struct runs_rate { // of a queue: activities begun in a second, by each node
+    const char *queue;
+    double per_s;
+};
 struct runs_worker_args {
     struct timers *timers;
     struct bus *bus; // outlives it
@@ -18,6 +22,8 @@ struct runs_worker_args {
     const char *const *queues; // NULL-terminated
     size_t at_once_max; // activities, of each queue; 0: 64
     double rate_max; // tasks begun in a second, of each queue; 0: no limit
+    const struct runs_rate *rates; // of single ones, instead
+    size_t rate_count;
     int64_t beat_ms; // how long a task stays this worker's without a sign of life, 0: 30 s
     void (*failed)(void *user, const char *queue, const struct err *e); // the bus refuses
     void *user;
@@ -40,5 +46,6 @@ void runs_worker_stats(const struct runs_worker *w, struct runs_worker_stats *re
 #define RUNS_TASKS "%s.organs.flow-task.%s"
 #define RUNS_ANSWERS "%s.organs.flow-done.%s"
 #define RUNS_UNWANTED "%s.organs.flow-cancel.%s"
+#define RUNS_BEGUN "%s.organs.flow-begun.%s" // to who asked: a task's key, when it has "start_ms"
 
 #endif

@@ -73,6 +73,9 @@ static struct val *act(struct temporal *t, const struct temporal_fold *f,
     a = val_put_cstr(a, "input", temporal_payloads(ref(val_get_cstr(c->data, "args")), NULL));
     if (ms > 0)
         a = temporal_put_ms(a, "scheduleToCloseTimeout", ms);
+    int64_t start_ms = val_i64(val_get_cstr(c->data, "start_ms"), 0);
+    if (start_ms > 0)
+        a = temporal_put_ms(a, "scheduleToStartTimeout", start_ms);
     a = temporal_put_ms(a, "startToCloseTimeout", ms > 0 ? ms : YEAR_MS);
     a = temporal_put_ms(a, "heartbeatTimeout", t->args.heartbeat_ms);
     a = val_put_cstr(a, "retryPolicy", retry_policy());

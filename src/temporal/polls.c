@@ -3,6 +3,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "temporal/temporal_priv.h"
 
+#include <string.h>
+
 #define PAUSE_MS 100
 #define PAUSE_MAX_MS 5000
 
@@ -64,6 +66,9 @@ static void ask(struct temporal_poll *p)
     if (p->sticky)
         q = val_put_cstr(q, "normalName", val_cstr(p->queue));
     r = val_put_cstr(r, "taskQueue", q);
+    if (p->activity && p->rate > 0) // the server keeps it, for all workers of the queue
+        r = val_put_cstr(r, "taskQueueMetadata",
+                         val_put_cstr(val_obj(), "maxTasksPerSecond", val_num(p->rate)));
     if (t->deployment)
         temporal_deployment(t, &r);
     else
@@ -89,6 +94,9 @@ static void add(struct temporal *t, const char *queue, bool sticky, bool activit
     struct temporal_poll *p = &t->polls[t->poll_count++];
     *p = (struct temporal_poll){.t = t, .queue = queue, .sticky = sticky, .activity = activity};
     p->pause = (struct timer){.fn = on_pause, .user = p};
+    for (size_t i = 0; i < t->args.rate_count; i++)
+        if (strcmp(queue, t->args.rates[i].queue) == 0)
+            p->rate = t->args.rates[i].per_s;
     (void)timer_start(t->args.timers, &p->pause, 0);
 }
 

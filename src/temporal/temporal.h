@@ -22,6 +22,8 @@ struct temporal_args { // texts are copied; net, timers, tls, acts, expr are bor
     const char *namespace;   // NULL: "default"
     const char *api_key;     // NULL: none. Sent as authorization: Bearer
     const char *queue;       // task queue of flows, and of activities without a queue
+    const struct runs_rate *rates; // of queues: kept by the server, for all workers together
+    size_t rate_count;
     const char *const *queues; // NULL-terminated: further queues whose activities are done here
     const char *identity, *build_id; // NULL: "plexus@" node, "plexus/" version
     // Of a worker deployment, NULL: none. With one the server gives flows to the deployment's

@@ -139,6 +139,7 @@ struct temporal_poll {
     struct timer pause;
     int64_t pause_ms;
     const char *queue;
+    double rate; // of activities; 0: no limit
     bool sticky, activity;
 };
 

@@ -103,6 +103,9 @@ struct val *temporal_problem(const struct val *failure)
         return temporal_problem_new("runtime", 500, val_text(val_get_cstr(info, "type"), "Failure"),
                                     message);
     }
+    if (bytes_is(temporal_str(val_get_cstr(failure, "timeoutFailureInfo"), "timeoutType"),
+                 "TIMEOUT_TYPE_SCHEDULE_TO_START"))
+        message = FLOW_NOT_BEGUN;
     if (val_get_cstr(failure, "timeoutFailureInfo"))
         return temporal_problem_new("timeout", 408, "Timeout", message);
     if ((val_get_cstr(failure, "activityFailureInfo") ||

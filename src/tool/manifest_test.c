@@ -21,8 +21,11 @@ static void places(void **state)
     static const struct {
         const char *text, *why; // a part of the error
     } rows[] = {
-        {"", "the manifest"}, {"[]", "expected object"}, {"{\"a\":1,\"a\":2}", "the manifest"},
-        {"{" TOP "}", "tools"}, {"{" TOP ",\"tools\":[]}", "/tools"},
+        {"", "the manifest"},
+        {"[]", "expected object"},
+        {"{\"a\":1,\"a\":2}", "the manifest"},
+        {"{" TOP "}", "tools"},
+        {"{" TOP ",\"tools\":[]}", "/tools"},
         {"{" TOP ",\"tools\":[" RIG_TOOL "],\"colour\":1}", "colour"},
         {"{" TOP ",\"tools\":[" RIG_TOOL "," RIG_TOOL "]}",
          "/tools/1/name: there is a tool count already"},
@@ -60,9 +63,8 @@ static void places(void **state)
         {"{\"plexus_capability\":1,\"urn\":\"urn:plexus:cap:A:b:v1\",\"description\":\"d\"," CODE
          ",\"tools\":[" RIG_TOOL "]}",
          "/urn: "},
-        {
-            "{" TOP ",\"tools\":[" RIG_TOOL XX,
-        };
+        {"{" TOP ",\"tools\":[" RIG_TOOL "],\"signature\":\"x\"}", "/signature"},
+    };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct manifest *m = NULL;
@@ -216,33 +218,30 @@ static void packages(void **state)
     arena_free(a);
 }
 
-static int draft_of(const struct embed_file *f, struct buf *out)
-{
-    struct bytes rest = f->data;
-    for (ptrdiff_t at; (at = bytes_chr(rest, '@')) >= 0;) {
-        (void)buf_put(out, bytes_first(rest, (size_t)at));
-        rest = bytes_from(rest, (size_t)at + 1);
-        struct bytes word = bytes_cut(&rest, '@');
-        (void)buf_str(out, bytes_is(word, "URN") ? RIG_URN : "count");
-    }
-    return buf_put(out, rest);
-}
-
 // Each template's manifest is a good one.
 static void templates(void **state)
 {
     size_t n, found = 0;
     const struct embed_file *f = tool_templates(&n);
+    struct urn u;
     (void)state;
+    assert_int_equal(urn_parse(&u, BYTES("urn:plexus:cap:text:word-count:v1"), NULL), 0);
     for (size_t i = 0; i < n; i++) {
         struct val *v = NULL;
         struct buf text;
-        if (!bytes_ends(bytes_of(f[i].path), BYTES("/capability.json")))
-            continue;
         buf_init(&text, MANIFEST_BYTES_MAX);
-        assert_int_equal(draft_of(&f[i], &text), 0);
+        assert_int_equal(tool_template_put(&text, &f[i], &u), 0);
+        assert_null(strstr(buf_cstr(&text), "@NAME@"));
+        if (bytes_ends(bytes_of(f[i].path), BYTES("/index.ts")))
+            assert_non_null(strstr(buf_cstr(&text), "@extism/as-pdk")); // another @ stays
+        if (!bytes_ends(bytes_of(f[i].path), BYTES("/capability.json"))) {
+            buf_fini(&text);
+            continue;
+        }
+        if (f[i].path[0] == 'r')
+            assert_non_null(strstr(buf_cstr(&text), "release/word_count.wasm"));
         assert_int_equal(val_parse(&v, buf_bytes(&text), NULL), 0);
-        assert_true(val_len(val_ptr(v, BYTES("/build/run"))) > 3);
+        assert_true(val_len(val_ptr(v, BYTES("/build/run"))) >= 3);
         v = val_del(v, BYTES("build"));
         buf_clear(&text);
         assert_int_equal(val_write(&text, v), 0);

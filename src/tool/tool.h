@@ -195,8 +195,9 @@ int crystal_canonical(struct buf *out, const struct val *v, char ret_hash[MANIFE
 
 // ---- projects to begin with ---------------------------------------------------------------------
 
-// Files of a template: paths "c/capability.json", "rust/src/lib.rs", ...; @NAME@, @NAMESPACE@ and
-// @URN@ stand for what is asked for.
+// Files of a template: paths "c/capability.json", "rust/src/lib.rs", ...
 const struct embed_file *tool_templates(size_t *ret_count);
+// One of them for a capability of this name.
+int tool_template_put(struct buf *out, const struct embed_file *f, const struct urn *u);
 
 #endif

@@ -228,9 +228,10 @@ static int read_request(struct loop_plan *p, struct val *request, const struct l
                        "functions: with plexus_tools the newer form is needed: tools");
     *ret_param = "plexus_limits";
     int status = limits_of(p, val_get_cstr(request, "plexus_limits"), args->most, e);
-    *ret_param = "plexus_tools";
-    if (status == 0)
+    if (status == 0) {
+        *ret_param = "plexus_tools";
         status = tools_of(p, val_get_cstr(request, "plexus_tools"), args, e);
+    }
     if (p->stream && status == 0) { // the numbers of tokens are needed for the limit
         struct val *options = val_get_cstr(p->body, "stream_options");
         options = val_is(options, JSON_OBJ) ? val_ref(options) : val_obj();

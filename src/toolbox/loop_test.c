@@ -17,7 +17,8 @@ static const struct tools_loop_limits most = {.steps = 16, .tokens = 1000, .time
 static void box_make(void)
 {
     box = (struct rig_source){.tool_count = 5};
-    box.tools[0] = (struct rig_tool){.name = "files.read", .description = "Reads.", .granted = true};
+    box.tools[0] =
+        (struct rig_tool){.name = "files.read", .description = "Reads.", .granted = true};
     box.tools[1] = (struct rig_tool){.name = "files_read", .granted = true};
     box.tools[2] = (struct rig_tool){.name = "files_write", .effects = TOOL_WRITES};
     box.tools[3] = (struct rig_tool){
@@ -104,7 +105,8 @@ static void test_plan(void **state)
     assert_true(bytes_is(val_bytes(val_get_cstr(again, "tool_choice")), "auto"));
     assert_true(bytes_is(val_bytes(val_get_cstr(last, "tool_choice")), "none"));
     assert_true(val_bool_of(val_ptr(first, BYTES("/stream_options/include_usage")), false));
-    assert_true(bytes_is(val_bytes(val_ptr(first, BYTES("/tools/0/function/description"))), "Reads."));
+    assert_true(
+        bytes_is(val_bytes(val_ptr(first, BYTES("/tools/0/function/description"))), "Reads."));
     val_unref(first);
     val_unref(again);
     val_unref(last);
@@ -123,7 +125,8 @@ static void test_refused(void **state)
         const char *request, *param, *text;
         int status;
     } rows[] = {
-        {ASK(",\"plexus_tools\":[\"nope\"]"), "plexus_tools", "there is no tool \"nope\"", E_INVALID},
+        {ASK(",\"plexus_tools\":[\"nope\"]"), "plexus_tools", "there is no tool \"nope\"",
+         E_INVALID},
         {ASK(",\"plexus_tools\":[\"\"]"), "plexus_tools", "names of tools", E_INVALID},
         {ASK(",\"plexus_tools\":\"all\""), "plexus_tools", "an array", E_INVALID},
         {ASK(",\"plexus_tools\":true,\"n\":2"), "n", "one answer", E_INVALID},
@@ -152,8 +155,9 @@ static void test_refused(void **state)
     struct loop_plan *p = NULL;
     struct err e = {0};
     const char *param;
-    assert_int_equal(plan(&p, ASK(",\"plexus_tools\":true,\"plexus_confirm\":{\"c\":false}"), false,
-                          &param, &e), 0);
+    assert_int_equal(
+        plan(&p, ASK(",\"plexus_tools\":true,\"plexus_confirm\":{\"c\":false}"), false, &param, &e),
+        0);
     assert_false(p->confirms);
     loop_plan_free(p);
     rig_source_fini(&box);
@@ -172,8 +176,10 @@ static void test_memory(void **state)
         const char *param;
         uint64_t live = mem_live();
         mem_fail_after(n, 0);
-        int status = plan(&p, ASK(",\"plexus_tools\":true,\"tools\":[{\"type\":\"function\","
-                                  "\"function\":{\"name\":\"x\"}}],\"stream\":true"), true, &param, &e);
+        int status = plan(&p,
+                          ASK(",\"plexus_tools\":true,\"tools\":[{\"type\":\"function\","
+                              "\"function\":{\"name\":\"x\"}}],\"stream\":true"),
+                          true, &param, &e);
         mem_fail_after(0, 0);
         good = status == 0 && n > 60;
         if (status < 0)
@@ -194,14 +200,17 @@ struct heard {
     size_t count;
 };
 
-static void hear(struct heard *h, const struct loop_plan *p, unsigned step, const char *const *chunks)
+static void hear(struct heard *h, const struct loop_plan *p, unsigned step,
+                 const char *const *chunks)
 {
     loop_turn_init(&h->turn, p, step);
     for (h->count = 0; chunks[h->count]; h->count++) {
         struct val *chunk = rig_val(chunks[h->count]), *now = NULL;
         assert_int_equal(loop_turn_chunk(&h->turn, chunk, &h->head, &now), 0);
         (void)snprintf(h->text[h->count], sizeof h->text[0], "%s",
-                       now == chunk ? "=" : now ? rig_text(now) : "");
+                       now == chunk ? "="
+                       : now        ? rig_text(now)
+                                    : "");
         val_unref(now);
         val_unref(chunk);
     }
@@ -231,10 +240,13 @@ static void test_turn(void **state)
     static const char *const ours[] = {
         CHUNK("b", "{\"role\":\"assistant\",\"content\":\"\"}", "null"),
         CHUNK("b", "{\"reasoning_content\":\"hm\"}", "null"),
-        CHUNK("b", "{\"tool_calls\":[{\"index\":0,\"id\":\"c1\",\"function\":{\"name\":\"weather\","
-                   "\"arguments\":\"{\\\"a\\\"\"}}]}", "null"),
+        CHUNK("b",
+              "{\"tool_calls\":[{\"index\":0,\"id\":\"c1\",\"function\":{\"name\":\"weather\","
+              "\"arguments\":\"{\\\"a\\\"\"}}]}",
+              "null"),
         CHUNK("b", "{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\":1}\"}}]}", "null"),
-        CHUNK("b", "{\"tool_calls\":[{\"index\":1,\"id\":\"c1\",\"function\":{\"name\":\"nobody\"}}]}",
+        CHUNK("b",
+              "{\"tool_calls\":[{\"index\":1,\"id\":\"c1\",\"function\":{\"name\":\"nobody\"}}]}",
               "null"),
         CHUNK("b", "{}", "\"tool_calls\""),
         NULL};
@@ -255,15 +267,17 @@ static void test_turn(void **state)
     loop_turn_fini(&h.turn);
     hear(&h, p, 2, ours);
     assert_string_equal(h.text[0], "");
-    assert_string_equal(h.text[1], "{\"id\":\"a\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{"
-                                   "\"reasoning_content\":\"hm\"},\"finish_reason\":null}]}");
+    assert_string_equal(h.text[1],
+                        "{\"id\":\"a\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{"
+                        "\"reasoning_content\":\"hm\"},\"finish_reason\":null}]}");
     for (size_t i = 2; i < 6; i++)
         assert_string_equal(h.text[i], "");
     assert_true(h.turn.ours == 2 && h.turn.theirs == 0 && !h.turn.finished && h.turn.last);
     m = loop_turn_message(&h.turn);
     assert_string_equal(
         rig_text(m),
-        "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"c1\",\"type\":\"function\","
+        "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"c1\",\"type\":"
+        "\"function\","
         "\"function\":{\"name\":\"weather\",\"arguments\":\"{\\\"a\\\":1}\"}},{\"id\":\"call_2_2\","
         "\"type\":\"function\",\"function\":{\"name\":\"nobody\",\"arguments\":\"{}\"}}]}");
     val_unref(m);
@@ -277,33 +291,41 @@ static void test_turn(void **state)
 static void test_theirs(void **state)
 {
     static const char *const mixed[] = {
-        CHUNK("a", "{\"tool_calls\":[{\"index\":0,\"id\":\"n\",\"function\":{\"name\":\"weather\","
-                   "\"arguments\":\"{}\"}}]}", "null"),
-        CHUNK("a", "{\"tool_calls\":[{\"index\":1,\"id\":\"x\",\"function\":{\"name\":\"mine\","
-                   "\"arguments\":\"{\\\"a\\\"\"}},{\"index\":0,\"function\":{\"arguments\":\"\"}}]}",
+        CHUNK("a",
+              "{\"tool_calls\":[{\"index\":0,\"id\":\"n\",\"function\":{\"name\":\"weather\","
+              "\"arguments\":\"{}\"}}]}",
+              "null"),
+        CHUNK("a",
+              "{\"tool_calls\":[{\"index\":1,\"id\":\"x\",\"function\":{\"name\":\"mine\","
+              "\"arguments\":\"{\\\"a\\\"\"}},{\"index\":0,\"function\":{\"arguments\":\"\"}}]}",
               "null"),
         CHUNK("a", "{\"tool_calls\":[{\"index\":1,\"function\":{\"arguments\":\":2}\"}}]}", "null"),
-        CHUNK("a", "{}", "\"tool_calls\""),
-        NULL};
+        CHUNK("a", "{}", "\"tool_calls\""), NULL};
     // No index but 0, the id says which; the name in each piece; arguments as an object.
     static const char *const odd[] = {
-        CHUNK("a", "{\"tool_calls\":[{\"index\":0,\"id\":\"x\",\"function\":{\"name\":\"mine\","
-                   "\"arguments\":{\"a\":1}}}]}", "null"),
-        CHUNK("a", "{\"tool_calls\":[{\"index\":0,\"id\":\"y\",\"function\":{\"name\":\"mine\","
-                   "\"arguments\":\"{}\"}}]}", "null"),
-        CHUNK("a", "{\"content\":\"x\"}", "\"tool_calls\""),
-        NULL};
+        CHUNK("a",
+              "{\"tool_calls\":[{\"index\":0,\"id\":\"x\",\"function\":{\"name\":\"mine\","
+              "\"arguments\":{\"a\":1}}}]}",
+              "null"),
+        CHUNK("a",
+              "{\"tool_calls\":[{\"index\":0,\"id\":\"y\",\"function\":{\"name\":\"mine\","
+              "\"arguments\":\"{}\"}}]}",
+              "null"),
+        CHUNK("a", "{\"content\":\"x\"}", "\"tool_calls\""), NULL};
     static struct heard h;
     (void)state;
     box_make();
-    struct loop_plan *p = good_plan(ASK(",\"plexus_tools\":[\"weather\"],\"stream\":true,\"tools\":[{"
-                                        "\"type\":\"function\",\"function\":{\"name\":\"mine\"}}]"));
+    struct loop_plan *p =
+        good_plan(ASK(",\"plexus_tools\":[\"weather\"],\"stream\":true,\"tools\":[{"
+                      "\"type\":\"function\",\"function\":{\"name\":\"mine\"}}]"));
     hear(&h, p, 1, mixed);
     assert_string_equal(h.text[0], "");
-    assert_non_null(strstr(h.text[1], "\"tool_calls\":[{\"index\":0,\"id\":\"x\",\"type\":\"function\","
-                                      "\"function\":{\"name\":\"mine\",\"arguments\":\"{\\\"a\\\"\"}}]"));
+    assert_non_null(strstr(h.text[1],
+                           "\"tool_calls\":[{\"index\":0,\"id\":\"x\",\"type\":\"function\","
+                           "\"function\":{\"name\":\"mine\",\"arguments\":\"{\\\"a\\\"\"}}]"));
     assert_null(strstr(h.text[1], "weather"));
-    assert_non_null(strstr(h.text[2], "\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\":2}\"}}]"));
+    assert_non_null(
+        strstr(h.text[2], "\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\":2}\"}}]"));
     assert_string_equal(h.text[3], ""); // the end is held back until the node's call is done
     assert_non_null(strstr(rig_text(h.turn.last), "\"finish_reason\":\"tool_calls\""));
     assert_true(h.turn.ours == 1 && h.turn.theirs == 1);
@@ -316,10 +338,11 @@ static void test_theirs(void **state)
     // The same, when it is no stream.
     loop_turn_init(&h.turn, p, 1);
     struct err e = {0};
-    struct val *whole = rig_val("{\"choices\":[{\"message\":{\"content\":null,\"tool_calls\":[{\"id\":\"1\","
-                                "\"function\":{\"name\":\"weather\",\"arguments\":\"{}\"}},{\"id\":\"2\","
-                                "\"function\":{\"name\":\"mine\",\"arguments\":\"{}\"}}]},"
-                                "\"finish_reason\":\"tool_calls\"}],\"usage\":{\"prompt_tokens\":7}}");
+    struct val *whole =
+        rig_val("{\"choices\":[{\"message\":{\"content\":null,\"tool_calls\":[{\"id\":\"1\","
+                "\"function\":{\"name\":\"weather\",\"arguments\":\"{}\"}},{\"id\":\"2\","
+                "\"function\":{\"name\":\"mine\",\"arguments\":\"{}\"}}]},"
+                "\"finish_reason\":\"tool_calls\"}],\"usage\":{\"prompt_tokens\":7}}");
     assert_int_equal(loop_turn_whole(&h.turn, whole, &e), 0);
     assert_true(h.turn.ours == 1 && h.turn.theirs == 1 && h.turn.tokens_in == 7);
     val_unref(whole);
@@ -337,7 +360,8 @@ static void test_odd_chunks(void **state)
     static const char *const chunks[] = {
         "{\"choices\":[{\"index\":1,\"delta\":{\"content\":\"other\"}}]}",
         "{\"timings\":{}}",
-        "{\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":7,\"function\":{\"name\":\"weather\"}},"
+        "{\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":7,\"function\":{\"name\":\"weather\"}"
+        "},"
         "{\"index\":-1},{}]}}]}",
         "[1]",
         "{\"error\":{\"message\":\"it died\"}}",
@@ -366,9 +390,12 @@ static void test_pending(void **state)
     (void)state;
     box_make();
     struct loop_plan *p = good_plan(
-        "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"},{\"role\":\"assistant\","
-        "\"tool_calls\":[{\"id\":\"1\",\"function\":{\"name\":\"weather\",\"arguments\":\"{}\"}},{\"id\":\"2\","
-        "\"function\":{\"name\":\"weather\",\"arguments\":\"{\\\"a\\\":1}\"}},{\"id\":\"3\",\"function\":{"
+        "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"},{\"role\":"
+        "\"assistant\","
+        "\"tool_calls\":[{\"id\":\"1\",\"function\":{\"name\":\"weather\",\"arguments\":\"{}\"}},{"
+        "\"id\":\"2\","
+        "\"function\":{\"name\":\"weather\",\"arguments\":\"{\\\"a\\\":1}\"}},{\"id\":\"3\","
+        "\"function\":{"
         "\"name\":\"mine\"}}]},{\"role\":\"tool\",\"tool_call_id\":\"1\",\"content\":\"y\"}],"
         "\"plexus_tools\":[\"weather\"],\"plexus_confirm\":{\"2\":true}}");
     loop_turn_init(&t, p, 1);
@@ -410,7 +437,8 @@ static void test_words(void **state)
         const char *content, *structured, *text;
         bool is_error;
     } rows[] = {
-        {"[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"text\",\"text\":\"b\"}]", "{\"s\":1}", "a\nb", false},
+        {"[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"text\",\"text\":\"b\"}]", "{\"s\":1}",
+         "a\nb", false},
         {"[]", "{\"s\":1}", "{\"s\":1}", false},
         {"[]", NULL, "(nothing)", false},
         {"[{\"type\":\"text\",\"text\":\"no file\"}]", NULL, "error: no file", true},

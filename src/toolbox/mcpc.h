@@ -94,6 +94,9 @@ struct mcpc_args {
     // Puts the sandbox before a child's command: what to run instead (borrowed until it returns to
     // the loop). NULL: it runs as it is.
     const char *const *(*confine)(void *user, const struct mcpc_server *s, struct err *e);
+    // Did a person allow this tool, beside what the grants name? It still has to be what was
+    // pinned. When that changes: mcpc_judge. NULL: nobody does.
+    bool (*allowed)(void *user, const char *tool);
     // May data with this label go to a server of this clearance? 0 or E_SECURITY. NULL: label and
     // clearance must both be empty or the same.
     int (*crossing)(void *user, const char *server, struct bytes label, struct bytes clearance,
@@ -148,6 +151,7 @@ void mcpc_review(struct mcpc *m, const char *server,
 // What it says now is good: pinned, and called where a grant names it. tool: as called here; hash:
 // what the person saw, E_CONFLICT when it is another by now.
 int mcpc_approve(struct mcpc *m, const char *tool, const char *hash, struct err *e);
+void mcpc_judge(struct mcpc *m); // args.allowed says something else by now
 int mcpc_unpin(struct mcpc *m, const char *tool, struct err *e);
 // Text of strangers for people: control, format, private and unassigned-looking characters, bidi
 // marks and tags as \u{...}. Returns how many there were.

@@ -107,6 +107,8 @@ static void grants_of(const struct mcpc_srv *s, struct mcpc_def *d)
         d->granted = d->granted || full;
         d->named = d->named || (full && bytes_chr(pattern, '*') < 0);
     }
+    if (!d->granted && s->m->args.allowed)
+        d->granted = s->m->args.allowed(s->m->args.user, d->name);
 }
 
 static int pin_put(struct mcpc *m, const char *server, const struct mcpc_def *d, const char *hash)
@@ -150,6 +152,13 @@ void mcpc_defs_judge(struct mcpc_srv *s)
         mcpc_fall(s, m->pins ? e.code : E_NOMEM, "pins: %s", m->pins ? e.text : "out of memory");
     if (!m->pins)
         m->pins = val_obj();
+}
+
+void mcpc_judge(struct mcpc *m)
+{
+    for (size_t i = 0; i < m->count; i++)
+        mcpc_defs_judge(m->servers[i]);
+    m->tools.epoch++;
 }
 
 static int def_of(struct mcpc *m, const char *tool, struct mcpc_def **ret, struct err *e)

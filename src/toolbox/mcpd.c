@@ -22,7 +22,7 @@ static void defaults(struct mcpd_limits *l)
     set_size(&l->calls_max, 1024);
     set_size(&l->calls_each_max, 64);
     set_size(&l->listens_max, 1024);
-    set_size(&l->kept_bytes, (size_t)1 << 20);
+    set_size(&l->kept_bytes, (size_t)256 << 10);
     set_size(&l->page, 250);
     set_size(&l->page_bytes, (size_t)1 << 20);
     set_size(&l->subscriptions_max, 256);

@@ -57,6 +57,7 @@ struct mcpd_more {
 struct mcpd_who { // who a request is from; a session belongs to who made it
     char name[MCPD_WHO_MAX];
     char label[128], clearance[128]; // as in struct tool_caller, or empty
+    bool admin; // as there; only such callers may say yes to a tool that nobody granted
 };
 
 struct mcpd_limits { // zero fields: defaults
@@ -67,7 +68,7 @@ struct mcpd_limits { // zero fields: defaults
     size_t calls_each_max;    // of one caller: 64, over it 429
     size_t listens_max;       // open streams of subscriptions/listen and GET: 1024
     uint64_t body_bytes;      // a message: 16 MiB, over it 413
-    size_t kept_bytes;        // events of one stream that a client may come back for: 1 MiB
+    size_t kept_bytes;        // events of one stream that a client may come back for: 256 KiB
     int64_t kept_ms;          // and how long after its end: 60 s
     size_t page;              // items of a list at once: 250
     size_t page_bytes;        // about: 1 MiB

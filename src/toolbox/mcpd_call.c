@@ -485,7 +485,7 @@ void mcpd_call_tool(struct mcpd_in *in)
         mcpd_call_end(c);
         return;
     }
-    if (!about.granted && in->m->args.may_confirm &&
+    if (!about.granted && in->m->args.may_confirm && c->who.admin &&
         c->host.ops->can(&c->host, BYTES("elicitation/create")))
         ask_first(c, &about);
     else

@@ -316,6 +316,8 @@ static void get(struct mcpd *m, struct http_exchange *x, const struct mcpd_who *
     struct mcpd_out *o = s->own;
     if (last.n)
         o = event_id(last, &stream, &event) ? stream_of(s, stream) : NULL;
+    if (o && last.n && event >= o->next)
+        o = NULL;
     if (!o) {
         mcpd_refuse(x, 400, MCP_CONNECTION, NULL, BYTES("Last-Event-ID: no such stream"), NULL,
                     NULL);

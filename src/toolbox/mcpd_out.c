@@ -6,6 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#define PIECE ((size_t)64 << 10) // of an event, handed to a connection at once
+#define KEPT_STREAMS 32          // of a session, that are over
+#define KEPT_UNREAD ((size_t)64 << 10) // for a session that nobody listens to
+
 static void out_push(struct mcpd_out *o);
 
 // ---- replies without a stream ------------------------------------------------------------------
@@ -149,15 +153,15 @@ static struct mcpd_event *event_new(struct mcpd_out *o, const struct val *messag
 }
 
 // Notifications that nobody took go first; what was handed out goes before what was not.
-static void make_room(struct mcpd_out *o, size_t n)
+static void make_room(struct mcpd_out *o, size_t n, size_t limit)
 {
-    size_t limit = o->m->lim.kept_bytes;
     for (int round = 0; round < 2 && o->bytes + n > limit; round++)
         list_each_safe (it, &o->events) {
             struct mcpd_event *ev = container_of(it, struct mcpd_event, link);
+            bool begun = ev->seq == o->unsent && o->part > 0;
             if (o->bytes + n <= limit)
                 break;
-            if (ev->seq >= o->unsent && (round == 0 || !ev->lossy))
+            if (begun || (ev->seq >= o->unsent && (round == 0 || !ev->lossy)))
                 continue;
             o->bytes -= ev->n;
             list_del(it);
@@ -168,17 +172,36 @@ static void make_room(struct mcpd_out *o, size_t n)
 static void add_event(struct mcpd_out *o, const struct val *message, bool lossy)
 {
     struct mcpd_event *ev = event_new(o, message);
+    size_t limit = o->m->lim.kept_bytes;
     if (!ev)
         return;
+    if (o->kind == OUT_SESSION && !o->x && limit > KEPT_UNREAD)
+        limit = KEPT_UNREAD;
     ev->lossy = lossy;
-    make_room(o, ev->n);
-    if (lossy && o->bytes + ev->n > o->m->lim.kept_bytes) {
+    make_room(o, ev->n, limit);
+    if (lossy && o->bytes + ev->n > limit) {
         mem_free(ev);
         return;
     }
     o->next++;
     o->bytes += ev->n;
     list_add_tail(&o->events, &ev->link);
+}
+
+// What a session keeps of streams that are over is bounded: the oldest go.
+static void keep_few(struct mcpd_session *s)
+{
+    size_t bytes = 0, count = 0;
+    for (struct list *it = s->outs.prev, *before = it->prev; it != &s->outs;
+         it = before, before = it->prev) {
+        struct mcpd_out *old = container_of(it, struct mcpd_out, link);
+        if (!old->over || old->x)
+            continue;
+        bytes += old->bytes;
+        if (++count <= KEPT_STREAMS && bytes <= 2 * s->m->lim.kept_bytes)
+            continue;
+        mcpd_out_free(old);
+    }
 }
 
 static void out_finish(struct mcpd_out *o)
@@ -189,21 +212,33 @@ static void out_finish(struct mcpd_out *o)
         http_finish(x);
     if (!resumable(o))
         mcpd_out_free(o);
+    else
+        keep_few(o->s);
+}
+
+// In pieces that the connection's queue takes. true: it is whole.
+static bool event_send(struct mcpd_out *o, const struct mcpd_event *ev)
+{
+    while (o->part < ev->n) {
+        struct bytes text = bytes_first((struct bytes){ev->text + o->part, ev->n - o->part}, PIECE);
+        int rc = o->x && !o->held ? http_send(o->x, &text, 1) : -1;
+        if (rc < 0) // slow, or on_gone comes
+            return false;
+        o->part += text.n;
+        o->held = rc == 1;
+    }
+    o->part = 0;
+    return true;
 }
 
 static void out_push(struct mcpd_out *o)
 {
     list_each_safe (it, &o->events) {
         struct mcpd_event *ev = container_of(it, struct mcpd_event, link);
-        if (!o->x || o->held)
-            return;
         if (ev->seq < o->unsent)
             continue;
-        struct bytes text = {ev->text, ev->n};
-        int rc = http_send(o->x, &text, 1);
-        if (rc < 0) // too slow for too long; on_gone comes
+        if (!o->x || o->held || !event_send(o, ev))
             return;
-        o->held = rc == 1;
         o->unsent = ev->seq + 1;
         o->said_ms = timers_now_ms(o->m->args.timers);
         if (!resumable(o)) {
@@ -322,6 +357,7 @@ void mcpd_out_attach(struct mcpd_out *o, struct http_exchange *x, uint64_t after
     o->x = x;
     o->begun = false;
     o->held = false;
+    o->part = 0;
     o->opened_ms = timers_now_ms(o->m->args.timers);
     http_own(x, o, on_drain, on_gone);
     if (after != UINT64_MAX)

@@ -41,6 +41,7 @@ struct mcpd_out {
     enum mcp_rev rev;
     uint32_t id;
     uint64_t next, unsent; // numbers of events: of the next; of the first not handed out
+    size_t part;           // bytes of that one that are handed out
     struct list events;
     size_t bytes;
     struct list calls;

@@ -1,5 +1,5 @@
 // tool_loop.h: the agents' small loop: chat requests with "plexus_tools", in which the model calls
-// tools of this node until it has an answer (docs/TOOLS.md, "A model that calls tools").
+// tools of this node until it has an answer (docs/API.md, "A model that calls tools").
 // SPDX-License-Identifier: Apache-2.0
 #ifndef PLEXUS_TOOLBOX_TOOL_LOOP_H
 #define PLEXUS_TOOLBOX_TOOL_LOOP_H

@@ -205,8 +205,10 @@ static int hand_on(struct tools_all *t, struct tools_source *s, const struct too
     c->args.name = bytes_from(c->args.name, s->prefix.n);
     c->args.timeout_ms = own ? c->args.timeout_ms : TIME_NEVER;
     c->output = a->output ? val_ref((struct val *)(uintptr_t)a->output) : NULL;
-    c->inner = (struct tool_req){
-        .done = on_done, .progress = c->outer->progress ? on_progress : NULL, .user = c};
+    c->inner = (struct tool_req){.done = on_done,
+                                 .progress = c->outer->progress ? on_progress : NULL,
+                                 .host = c->outer->host,
+                                 .user = c};
     c->timer = (struct timer){.fn = on_late, .user = c};
     if (timer_start(t->args.timers, &c->timer, c->limit_ms + (own ? TOOLS_GRACE_MS : 0)) < 0)
         return err_set(e, E_NOMEM, "out of memory");

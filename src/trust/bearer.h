@@ -1,5 +1,5 @@
-// bearer.h: access tokens of an authorization server outside (OAuth 2.1; RFC 9068, RFC 7519): signed
-// by one of its public keys, made for this node and nobody else. Pure: wall time comes in.
+// bearer.h: access tokens of an authorization server outside (OAuth 2.1; RFC 9068, RFC 7519):
+// signed by one of its public keys, made for this node and nobody else. Pure: wall time comes in.
 // SPDX-License-Identifier: Apache-2.0
 #ifndef PLEXUS_TRUST_BEARER_H
 #define PLEXUS_TRUST_BEARER_H

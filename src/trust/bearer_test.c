@@ -1,9 +1,9 @@
 // bearer_test.c: access tokens of an issuer outside: what is taken and what is refused, and why.
 // SPDX-License-Identifier: Apache-2.0
-#include "trust/bearer.h"
 #include "base/buf.h"
 #include "crypto/base64url.h"
 #include "crypto/sign.h"
+#include "trust/bearer.h"
 #include "trust/trust.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -34,14 +34,15 @@ static void rig_up(struct rig *r)
     assert_int_equal(crypto_key_make(&r->other, NULL), 0);
     assert_int_equal(crypto_key_xy(r->key, x, y, NULL), 0);
     buf_init(&jwks, 4096);
-    (void)buf_str(&jwks, "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"X25519\",\"x\":\"AA\"},"
-                         "{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"one\",\"use\":\"sig\",\"x\":\"");
+    (void)buf_str(&jwks,
+                  "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"X25519\",\"x\":\"AA\"},"
+                  "{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"one\",\"use\":\"sig\",\"x\":\"");
     put_part(&jwks, x, sizeof x);
     (void)buf_str(&jwks, "\",\"y\":\"");
     put_part(&jwks, y, sizeof y);
     (void)buf_str(&jwks, "\"}]}");
-    assert_int_equal(
-        bearer_open(&r->bearer, BYTES(ISSUER), BYTES(HERE), buf_bytes(&jwks), NULL), 0);
+    assert_int_equal(bearer_open(&r->bearer, BYTES(ISSUER), BYTES(HERE), buf_bytes(&jwks), NULL),
+                     0);
     buf_fini(&jwks);
 }
 
@@ -144,7 +145,10 @@ static void test_sets(void **state)
 {
     (void)state;
     static const char *const bad[] = {
-        "{", "{}", "{\"keys\":[]}", "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-384\"}]}",
+        "{",
+        "{}",
+        "{\"keys\":[]}",
+        "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-384\"}]}",
         "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AA\",\"y\":\"AA\"}]}",
         "{\"keys\":[{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\"}]}"};
     struct bearer *b = NULL;

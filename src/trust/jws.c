@@ -1,7 +1,7 @@
 // jws.c: signed tokens in their compact form (RFC 7515, 7519).
 // SPDX-License-Identifier: Apache-2.0
-#include "trust/jws_priv.h"
 #include "crypto/base64url.h"
+#include "trust/jws_priv.h"
 #include "trust/trust.h"
 
 #define PARTS_MAX (2 * (size_t)JWS_MAX)

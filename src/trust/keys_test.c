@@ -195,6 +195,30 @@ static void test_models(void **state)
     keys_free(k);
 }
 
+// For the node's own requests on behalf of a key: the same rights, nothing counted.
+static void test_as(void **state)
+{
+    (void)state;
+    struct keys *k = keys_new();
+    struct made m = make(k, (struct key_args){.requests_per_minute = 1, .expires_ms = 5000});
+    struct key *key = NULL, *other = NULL;
+    struct key_view v;
+    struct err e = {0};
+    assert_int_equal(check(k, m.text, SCOPE_MODELS, 1000, &key), 0);
+    key_view(key, &v);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(keys_as(k, bytes_of(v.id), SCOPE_MODELS, 1000, &other, &e), 0);
+    assert_ptr_equal(other, key);
+    assert_int_equal(keys_as(k, bytes_of(v.id), SCOPE_ADMIN, 1000, &other, &e), E_FORBIDDEN);
+    assert_non_null(strstr(e.text, "lacks the scope admin"));
+    assert_int_equal(keys_as(k, bytes_of(v.id), SCOPE_MODELS, 5000, &other, &e), E_FORBIDDEN);
+    assert_int_equal(keys_as(k, bytes_of(v.name), SCOPE_MODELS, 1000, &other, &e),
+                     strcmp(v.name, v.id) == 0 ? 0 : E_UNAUTH); // by its id alone
+    assert_int_equal(keys_remove(k, bytes_of(v.id), &e), 0);
+    assert_int_equal(keys_as(k, BYTES("0123456789ab"), SCOPE_MODELS, 1000, &other, &e), E_UNAUTH);
+    keys_free(k);
+}
+
 static void test_request_rate(void **state)
 {
     (void)state;
@@ -411,12 +435,12 @@ static void test_speed(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_scopes),     cmocka_unit_test(test_make_and_check),
-        cmocka_unit_test(test_wrong_args), cmocka_unit_test(test_remove),
-        cmocka_unit_test(test_models),     cmocka_unit_test(test_request_rate),
-        cmocka_unit_test(test_token_rate), cmocka_unit_test(test_save_and_load),
-        cmocka_unit_test(test_bad_tables), cmocka_unit_test(test_no_memory),
-        cmocka_unit_test(test_speed),
+        cmocka_unit_test(test_scopes),        cmocka_unit_test(test_make_and_check),
+        cmocka_unit_test(test_wrong_args),    cmocka_unit_test(test_remove),
+        cmocka_unit_test(test_models),        cmocka_unit_test(test_as),
+        cmocka_unit_test(test_request_rate),  cmocka_unit_test(test_token_rate),
+        cmocka_unit_test(test_save_and_load), cmocka_unit_test(test_bad_tables),
+        cmocka_unit_test(test_no_memory),     cmocka_unit_test(test_speed),
     };
     return cmocka_run_group_tests_name("keys", tests, NULL, NULL);
 }

@@ -43,7 +43,8 @@ def make():
     if MINILM.exists():
         models["minilm"] = {"engine": "llama.cpp", "program": plexus.LLAMA, "file": str(MINILM), "kind": "embedding",
                             "threads": 1}
-    return Node({"models": models, "listen": {"api": "127.0.0.1:0", "keys": "required"}}, log_level="warn")
+    return Node({"models": models, "listen": {"api": "127.0.0.1:0", "keys": "required"},
+                 "tools": {"folders": [{"path": str(plexus.ROOT / "models")}]}}, log_level="warn")
 
 
 node = plexus.shared(make)
@@ -102,6 +103,24 @@ def test_stream():
         kinds = [event.type for event in events]
         final = events.get_final_completion()
     assert "content.delta" in kinds and final.choices[0].message.content, kinds
+
+
+def test_tools_of_the_node():
+    """A loop of the node's own: the client hears one answer in words."""
+    text = [{"role": "user", "content": '!script frames=3 tool=list_files args={"path":"' + str(plexus.ROOT / "models") + '"}'}]
+    more = {"plexus_tools": ["list_files"]}
+    answer = client().chat.completions.create(model="talk", messages=text, extra_body=more)
+    assert answer.choices[0].message.content and not answer.choices[0].message.tool_calls
+    assert answer.plexus["calls"][0]["status"] == "ok", answer.plexus
+    chunks = list(client().chat.completions.create(model="talk", messages=text, stream=True, extra_body=more))
+    assert all(c.choices for c in chunks)
+    assert [c.plexus["type"] for c in chunks if hasattr(c, "plexus")] == ["call", "result", "end"]
+    assert "".join(c.choices[0].delta.content or "" for c in chunks) == "0 xxxxxx1 xxxxxx2 xxxxxx"
+    with client().chat.completions.stream(model="talk", messages=text, extra_body=more) as events:
+        list(events)
+        final = events.get_final_completion()
+    assert final.choices[0].message.content == "0 xxxxxx1 xxxxxx2 xxxxxx" and final.choices[0].finish_reason == "stop", final
+    assert final.choices[0].message.role == "assistant" and not final.choices[0].message.tool_calls
 
 
 def test_completions():

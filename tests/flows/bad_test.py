@@ -238,7 +238,7 @@ def test_a_journal_of_a_newer_version():
 # ---- too much ---------------------------------------------------------------------------------------------------------------------------
 
 def test_thousands_woken_at_once():
-    count, n = 3000, shared()
+    count, n = 10000, shared()
     # Every one to the same moment: a wait whose length is what is left until then.
     at = time.time() + 12
     plan = {"document": doc("woken", {"nap": {"wait": "${ .left }"}}, {"b": {"set": {"i": "${ $workflow.input.i }"}}})}

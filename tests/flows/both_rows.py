@@ -73,6 +73,8 @@ output: {as: '${ . + {end: $context.seen} }'}""", {"in": {"n": 4}}, (), {"all": 
     ("a task that is too long", "do:\n- a: {wait: PT1M, timeout: {after: PT0.2S}}", {}, (), {"type": ERRORS + "timeout", "status": 408, "instance": "/do/0/a"}),
     ("a call that is too long", "do:\n- a: {call: http, with: {method: get, endpoint: 'https://httpbin.org/delay/5'}, timeout: {after: PT0.2S}}", {}, (), {"type": ERRORS + "timeout", "status": 408, "instance": "/do/0/a"}),
     ("a timeout is caught", "do:\n- t: {try: [{a: {do: [{b: {wait: PT1M}}], timeout: {after: PT0.2S}}}], catch: {errors: {with: {status: 408}}, do: [{c: {wait: PT0.1S, timeout: {after: PT5S}}}, {d: {set: {late: true}}}]}}", {}, (), {"late": True}),
+    ("a queue that nobody serves", "do:\n- a: {run: {shell: {command: echo}}, metadata: {plexus: {queue: nobody, start: PT0.3S}}}", {}, (), {"type": ERRORS + "timeout", "status": 408, "instance": "/do/0/a"}),
+    ("a queue with a start in time", "do:\n- a: {run: {shell: {command: 'sleep 0.6; echo x'}}, metadata: {plexus: {queue: edge-task-queue, start: PT0.4S}}}", {}, (), "x\n"),
     ("a workflow that is too long", "do:\n- a: {wait: PT1M}\ntimeout: {after: PT0.3S}", {}, (), {"type": ERRORS + "timeout", "status": 408}),
     # ---- outside
     ("call: arguments", "do:\n- a: {call: http, with: {method: post, endpoint: 'https://httpbin.org/anything/{id}', query: {q: '1'}, headers: {X-Kept: '${ .id }'}, body: {n: '${ .n + 1 }'}}, output: {as: '${ {json, args, url, x: .headers[\"X-Kept\"]} }'}}", {"id": "xy", "n": 1}, (), {"json": {"n": 2}, "args": {"q": "1"}, "x": "xy"}),

@@ -94,7 +94,7 @@ def has(got, wanted):
     return wanted is None or ctk.equal(got, wanted)
 
 
-def both(rows, abreast=8, looks=same):
+def both(rows, abreast=12, looks=same):
     """Plays rows (name, document, input, signals, wanted) on both engines and compares."""
     engines = [here(), there()]
     with concurrent.futures.ThreadPoolExecutor(abreast) as pool:
@@ -140,7 +140,7 @@ def test_the_own_corpus():
         for at, task in enumerate(whole["do"]):
             name = next(iter(task))
             one = {"document": {"dsl": "1.0.3", "namespace": "test", "name": file.stem, "version": "1.0.0"},
-                   **({"use": whole["use"]} if "use" in whole else {}), "timeout": {"after": "PT3S"}, "do": [task]}
+                   **({"use": whole["use"]} if "use" in whole else {}), "timeout": {"after": "PT2S"}, "do": [task]}
             text = json.dumps(one).replace("$@{", "${")
             rows.append((f"{file.stem}.{name}", text, {"n": 11, "size": "x", "name": "Ann", "why": "so", "pause": "PT0.1S", "pets": [1, 2]}, (), None))
     assert len(rows) >= 50, len(rows)
@@ -174,7 +174,7 @@ def test_the_examples():
 def test_fan_out():
     """Children and events of its own: as many as there is time for here (tests/flows/examples_test.py has a hundred)."""
     text = (flowkit.EXAMPLES / "fan-out.yaml").read_text()
-    both([("fan-out", text, {"count": 20}, (), {"items": 20, "sum": 2470})])
+    both([("fan-out", text, {"count": 10}, (), {"items": 10, "sum": 285})])
 
 
 def test_three_days():

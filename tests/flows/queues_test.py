@@ -169,6 +169,39 @@ def test_the_flows_node_is_killed_in_the_middle():
         assert ended(edge, "k-1") == {"who": "w"}
 
 
+def test_an_answer_that_comes_twice():
+    """Of two answers to one activity the first counts, whatever the second says."""
+    with Nats() as nats, node(nats, "edge", "edge-task-queue") as edge:
+        file = edge.folder / "twice"
+        start(edge, FAR % {"log": file, "sleep": 0} + "- nap: { wait: PT1S }\n", "twice")
+        flows.wait_for(edge, "twice", "it waits for the queue", lambda r: r["open"] and "one" in str(r["view"]))
+        ident = next(e["id"] for e in edge.get("/api/flows/twice/history").json["entries"] if e["t"] == "act")
+        for i, said in enumerate(("first", "second", "first")):
+            body = {"subject": "dev.organs.flow-done.edge", "stored": True, "id": "own-%d" % i,
+                    "data": {"run": "twice", "id": ident, "node": "w%d" % i, "output": said + "\n"}}
+            got = edge.post("/api/bus/publish", body)
+            assert got.status == 200, got
+        assert ended(edge, "twice") == {"who": "first"}
+        entries = edge.get("/api/flows/twice/history").json["entries"]
+        assert [e["data"]["node"] for e in entries if e["t"] == "done" and e["id"] == ident] == ["w0"], entries
+
+
+def test_a_limit_until_somebody_begins():
+    """metadata.plexus.start: an error when nobody takes it in time; who took it may be slow; a worker that comes later finds nothing to do."""
+    limit = FAR.replace("queue: gpu }", "queue: gpu, start: PT1.5S }")
+    with Nats() as nats, node(nats, "edge", "edge-task-queue") as edge:
+        file = edge.folder / "begun"
+        began = time.monotonic()
+        start(edge, limit % {"log": file, "sleep": 0}, "nobody")
+        end = flows.wait_for(edge, "nobody", "it ends", lambda r: not r["open"] and r)
+        assert end["view"]["error"]["status"] == 408 and time.monotonic() - began > 1.4, end["view"]
+        with Worker(nats, "w", "gpu"):
+            start(edge, limit % {"log": file, "sleep": 3}, "slow")
+            assert ended(edge, "slow") == {"who": "w"}
+        got = edge.post("/api/flows/check", {"document": limit.replace("PT1.5S", "soon") % {"log": file, "sleep": 0}}).json
+        assert not got["ok"] and got["findings"][0]["pointer"].endswith("/plexus/start"), got
+
+
 def test_a_worker_says_what_it_needs():
     with tempfile.TemporaryDirectory() as folder:
         words = [plexus.PLEXUS, "worker", "--queue", "q", "--data", folder + "/data"]

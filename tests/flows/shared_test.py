@@ -60,13 +60,13 @@ def test_two_nodes_with_the_same_documents():
         event = {"type": "go", "id": "e1", "source": "s", "specversion": "1.0"}
         for node in (one, two):
             assert node.post("/api/flows/events", event).json["taken"] == 1
-        time.sleep(4)
+        time.sleep(2.5)
         # ---- the other goes on alone, and who comes back takes its place
         two.process.send_signal(signal.SIGKILL)
         two.process.wait()
-        time.sleep(2.2)
+        time.sleep(1.6)
         two.start()
-        time.sleep(2.5)
+        time.sleep(1.6)
         lasted = time.time() - begun
         each, then = runs(one, "each"), runs(one, "then")
         assert lasted - 3.5 <= len(each) <= lasted + 1, (lasted, [r["id"] for r in each])

@@ -178,8 +178,9 @@ def test_schedules():
     assert (len(rows("each")), len(rows("then"))) == before
 
 
-def test_retries_in_the_worker_and_a_deployment():
+def test_retries_in_the_worker_a_deployment_and_a_rate():
     config = server().config()
+    config["flows"] |= {"queues": ["slow"], "rates": {"slow": 4}}
     config["flows"]["temporal"] |= {"local_retries": 3, "queue": "deployed", "deployment": "plexus"}
     with Flows(config) as n:
         ready(n)
@@ -201,6 +202,11 @@ def test_retries_in_the_worker_and_a_deployment():
         assert status == 200 and got["status"] == "completed" and got["output"]["count"] == 3, got
         history = json.loads(cli("workflow", "show", "--workflow-id", got["id"], "--output", "json"))["events"]
         assert sum("activityTaskScheduledEventAttributes" in e for e in history) == 1  # the flow was not asked
+        log = n.folder / "slow"  # the server keeps the rate of a queue
+        work = {"run": {"shell": {"command": f"date +%s.%N >> {log}"}}, "metadata": {"plexus": {"queue": "slow"}}}
+        status, got = n.api("POST", "/api/flows", {"document": doc("many", [{"f": {"fork": {"branches": [{f"b{i}": work} for i in range(7)]}}}]), "wait": "30s"})
+        times = sorted(map(float, log.read_text().split()))
+        assert got["status"] == "completed" and len(times) == 7 and times[-1] - times[0] >= 0.5, (got, times)
         status, got = n.api("POST", "/api/flows", {"document": doc("never", [{"c": {"call": "http", "with": {"method": "get", "endpoint": "https://httpbin.org/status/404"}}}]), "wait": "30s"})
         assert got["error"]["status"] == 404, got
 

@@ -70,13 +70,18 @@ PDK_TOOL(calls) // so many calls to the host
     return 0;
 }
 
-static uint32_t deeper(volatile uint32_t n)
+static uint32_t bottom; // never reached
+__attribute__((noinline)) static uint32_t deeper(uint32_t n, uint32_t a)
 {
-    return n == 0xffffffff ? 0 : deeper(n + 1) + n;
+    if (n == bottom)
+        return a;
+    uint32_t b = deeper(n + 1, a ^ n);
+    return b * n + deeper(n + 2, b);
 }
 PDK_TOOL(deep)
 {
-    return (int32_t)deeper(1);
+    bottom = (uint32_t)number() - 1;
+    return (int32_t)deeper(1, 3);
 }
 
 PDK_TOOL(outside)
@@ -86,7 +91,8 @@ PDK_TOOL(outside)
 
 PDK_TOOL(divide)
 {
-    return (int32_t)(1 / (uint32_t)number());
+    volatile uint32_t a = 1000, b = (uint32_t)number();
+    return (int32_t)(a / b);
 }
 
 PDK_TOOL(leave)

@@ -638,6 +638,7 @@ static struct tool tools[] = {
      simple_text, NULL},
 };
 #define TOOLS (sizeof(tools) / sizeof(tools[0]))
+static struct val *sum_schema;
 
 static void about(struct tool *t, struct tool_about *ret)
 {
@@ -647,6 +648,8 @@ static void about(struct tool *t, struct tool_about *ret)
                                .source = BYTES("test"),
                                .effects = t->effects,
                                .granted = t->granted};
+    if (t->step == add_numbers)
+        ret->output = sum_schema;
 }
 
 static void tools_list(struct tools *s, const struct tool_caller *c,
@@ -976,6 +979,10 @@ static void on_stop(void *user, int signum)
 
 static void schemas(void)
 {
+    static const char sum[] = "{\"type\":\"object\",\"properties\":{\"sum\":{\"type\":\"number\"}},"
+                              "\"required\":[\"sum\"]}";
+    if (val_parse(&sum_schema, bytes_of(sum), NULL) < 0)
+        abort();
     for (size_t i = 0; i < TOOLS; i++)
         if (val_parse(&tools[i].schema, bytes_of(tools[i].input), NULL) < 0)
             abort();
@@ -1057,6 +1064,7 @@ int main(int argc, char **argv)
     rc = loop_run(server.loop);
     http_server_free(server.http);
     loop_free(server.loop);
+    val_unref(sum_schema);
     for (size_t i = 0; i < TOOLS; i++)
         val_unref(tools[i].schema);
     for (size_t i = 0; i < PROMPTS; i++)

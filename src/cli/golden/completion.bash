@@ -6,7 +6,7 @@ _plexus() {
         w=${COMP_WORDS[i]}
         [[ $w == -* ]] && continue
         if [[ -z $path ]]; then path=$w
-        elif [[ $path =~ ^(models|mesh|token|nodes|bus|flow|config|key|declassify)$ ]]; then path="$path $w"; fi
+        elif [[ $path =~ ^(models|mesh|token|nodes|bus|flow|tool|config|key|declassify)$ ]]; then path="$path $w"; fi
     done
     case "$prev" in
         --data) COMPREPLY=($(compgen -d -- "$cur")); return ;;
@@ -80,6 +80,19 @@ _plexus() {
         "flow new --out" | "flow new -o") COMPREPLY=($(compgen -f -- "$cur")); return ;;
         "flow export --out" | "flow export -o") COMPREPLY=($(compgen -f -- "$cur")); return ;;
         "flow prune --older") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "tool --source" | "tool -s") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "tool ls --source" | "tool ls -s") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "tool call --input" | "tool call -i") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "tool call --timeout" | "tool call -t") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "tool call --label" | "tool call -l") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "tool new --lang" | "tool new -l") COMPREPLY=($(compgen -W "c rust ts" -- "$cur")); return ;;
+        "tool new --namespace") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "tool new --out" | "tool new -o") COMPREPLY=($(compgen -d -- "$cur")); return ;;
+        "tool build --key" | "tool build -k") COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        "tool build --publisher" | "tool build -p") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "tool build --out" | "tool build -o") COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        "tool add --as") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
+        "tool grant --reason" | "tool grant -r") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
         "worker --queue" | "worker -q") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
         "worker --config" | "worker -c") COMPREPLY=($(compgen -f -- "$cur")); return ;;
         "worker --context") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
@@ -107,7 +120,7 @@ _plexus() {
         "bench --max-tokens") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
     esac
     case "$path" in
-        "") words="up down ps top models run logs mesh token join nodes resolve bus flow worker detect doctor env config key declassify bench version help completion man"; options=" --version" ;;
+        "") words="up down ps top models run logs mesh token join nodes resolve bus flow tool worker detect doctor env config key declassify bench version help completion man"; options=" --version" ;;
         "up") words=""; options=" --config --context --daemon --log-level"; files=0 ;;
         "down") words=""; options=" --timeout --no-wait"; files=0 ;;
         "ps") words=""; options=" --all"; files=0 ;;
@@ -166,6 +179,19 @@ _plexus() {
         "flow export") words="$(plexus flow ls --quiet 2>/dev/null)"; options=" --out"; files=0 ;;
         "flow replay") words=""; options=""; files=1 ;;
         "flow prune") words=""; options=" --older --dry-run"; files=0 ;;
+        "tool") words="ls show call new build add grant revoke rm eval publish promote "; options=" --quiet --source"; files=0 ;;
+        "tool ls") words=""; options=" --quiet --source"; files=0 ;;
+        "tool show") words="$(plexus tool ls --quiet 2>/dev/null)"; options=""; files=0 ;;
+        "tool call") words="$(plexus tool ls --quiet 2>/dev/null)"; options=" --input --timeout --label --yes"; files=0 ;;
+        "tool new") words=""; options=" --lang --namespace --out"; files=0 ;;
+        "tool build") words=""; options=" --key --publisher --out --no-run"; files=1 ;;
+        "tool add") words=""; options=" --as"; files=1 ;;
+        "tool grant") words="$(plexus tool ls --quiet 2>/dev/null)"; options=" --reason --yes"; files=0 ;;
+        "tool revoke") words="$(plexus tool ls --quiet 2>/dev/null)"; options=""; files=0 ;;
+        "tool rm") words="$(plexus tool ls --quiet 2>/dev/null)"; options=""; files=0 ;;
+        "tool eval") words="$(plexus tool ls --quiet 2>/dev/null)"; options=""; files=0 ;;
+        "tool publish") words="$(plexus tool ls --quiet 2>/dev/null)"; options=""; files=0 ;;
+        "tool promote") words="$(plexus tool ls --quiet 2>/dev/null)"; options=""; files=0 ;;
         "worker") words=""; options=" --queue --config --context --log-level"; files=0 ;;
         "detect") words=""; options=""; files=0 ;;
         "doctor") words=""; options=" --config --quiet"; files=0 ;;
@@ -184,7 +210,7 @@ _plexus() {
         "declassify sign") words=""; options=" --key --who --from --to --reason --ttl"; files=1 ;;
         "bench") words="$(plexus models ls --quiet 2>/dev/null)"; options=" --requests --concurrency --prompt --max-tokens"; files=0 ;;
         "version") words=""; options=""; files=0 ;;
-        "help") words="up down ps top models run logs mesh token join nodes resolve bus flow worker detect doctor env config key declassify bench version help completion man"; options=""; files=0 ;;
+        "help") words="up down ps top models run logs mesh token join nodes resolve bus flow tool worker detect doctor env config key declassify bench version help completion man"; options=""; files=0 ;;
         "completion") words="bash zsh fish"; options=""; files=0 ;;
         "man") words=""; options=""; files=0 ;;
     esac

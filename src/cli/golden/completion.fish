@@ -171,6 +171,45 @@ complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcomm
 complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from export' -f -a "(plexus flow ls --quiet 2>/dev/null)"
 complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from prune' -l older -x -d 'ended so long ago; default 30d'
 complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcommand_from prune' -l dry-run -d 'only say how many'
+complete -c plexus -n __fish_use_subcommand -f -a tool -d 'what models and clients can call: list, call, make, grant, share'
+complete -c plexus -n '__fish_seen_subcommand_from tool' -f -a ls -d 'what can be called on this node'
+complete -c plexus -n '__fish_seen_subcommand_from tool' -f -a show -d 'one tool: what it does, what it may do, what it takes and gives'
+complete -c plexus -n '__fish_seen_subcommand_from tool' -f -a call -d 'call a tool'
+complete -c plexus -n '__fish_seen_subcommand_from tool' -f -a new -d 'a project of a capability to begin with; needs no node'
+complete -c plexus -n '__fish_seen_subcommand_from tool' -f -a build -d 'compile a project, sign it and pack it; needs no node'
+complete -c plexus -n '__fish_seen_subcommand_from tool' -f -a add -d 'put a capability on the node: a package, its address, or a URN from the registry'
+complete -c plexus -n '__fish_seen_subcommand_from tool' -f -a grant -d 'allow what a tool asks for, after it was shown in plain words'
+complete -c plexus -n '__fish_seen_subcommand_from tool' -f -a revoke -d 'take back what was granted'
+complete -c plexus -n '__fish_seen_subcommand_from tool' -f -a rm -d 'remove a capability from the node'
+complete -c plexus -n '__fish_seen_subcommand_from tool' -f -a eval -d 'run the cases in a capability\'s manifest'
+complete -c plexus -n '__fish_seen_subcommand_from tool' -f -a publish -d 'give a capability to the registry'
+complete -c plexus -n '__fish_seen_subcommand_from tool' -f -a promote -d 'evaluate; what passed is signed with its evidence and published for good'
+complete -c plexus -n '__fish_seen_subcommand_from tool' -l quiet -s q -d 'only the names'
+complete -c plexus -n '__fish_seen_subcommand_from tool' -l source -s s -x -d 'only those of this source, as the list names it'
+complete -c plexus -n '__fish_seen_subcommand_from tool; and __fish_seen_subcommand_from ls' -l quiet -s q -d 'only the names'
+complete -c plexus -n '__fish_seen_subcommand_from tool; and __fish_seen_subcommand_from ls' -l source -s s -x -d 'only those of this source, as the list names it'
+complete -c plexus -n '__fish_seen_subcommand_from tool; and __fish_seen_subcommand_from show' -f -a "(plexus tool ls --quiet 2>/dev/null)"
+complete -c plexus -n '__fish_seen_subcommand_from tool; and __fish_seen_subcommand_from call' -l input -s i -x -d 'the arguments: JSON or YAML, @FILE, or - for standard input'
+complete -c plexus -n '__fish_seen_subcommand_from tool; and __fish_seen_subcommand_from call' -l timeout -s t -x -d 'how long it may take'
+complete -c plexus -n '__fish_seen_subcommand_from tool; and __fish_seen_subcommand_from call' -l label -s l -x -d 'of the arguments'
+complete -c plexus -n '__fish_seen_subcommand_from tool; and __fish_seen_subcommand_from call' -l yes -s y -d 'call it this once though nobody granted it'
+complete -c plexus -n '__fish_seen_subcommand_from tool; and __fish_seen_subcommand_from call' -f -a "(plexus tool ls --quiet 2>/dev/null)"
+complete -c plexus -n '__fish_seen_subcommand_from tool; and __fish_seen_subcommand_from new' -l lang -s l -x -a "c rust ts" -d 'c, rust or ts (AssemblyScript); default c'
+complete -c plexus -n '__fish_seen_subcommand_from tool; and __fish_seen_subcommand_from new' -l namespace -x -d 'the part of its URN before the name; default local'
+complete -c plexus -n '__fish_seen_subcommand_from tool; and __fish_seen_subcommand_from new' -l out -s o -rF -d 'where; default: a folder of its name'
+complete -c plexus -n '__fish_seen_subcommand_from tool; and __fish_seen_subcommand_from build' -l key -s k -rF -d 'the publisher\'s key, made when it is not there; default ~/.config/plexus/publisher.key'
+complete -c plexus -n '__fish_seen_subcommand_from tool; and __fish_seen_subcommand_from build' -l publisher -s p -x -d 'name beside the key, for people'
+complete -c plexus -n '__fish_seen_subcommand_from tool; and __fish_seen_subcommand_from build' -l out -s o -rF -d 'the package; default DIR/NAME-vN.cap'
+complete -c plexus -n '__fish_seen_subcommand_from tool; and __fish_seen_subcommand_from build' -l no-run -d 'do not compile; the code is there'
+complete -c plexus -n '__fish_seen_subcommand_from tool; and __fish_seen_subcommand_from add' -l as -x -d 'what it is called here; default: its own name'
+complete -c plexus -n '__fish_seen_subcommand_from tool; and __fish_seen_subcommand_from grant' -l reason -s r -x -d 'why; it is kept with the grant'
+complete -c plexus -n '__fish_seen_subcommand_from tool; and __fish_seen_subcommand_from grant' -l yes -s y -d 'do not ask'
+complete -c plexus -n '__fish_seen_subcommand_from tool; and __fish_seen_subcommand_from grant' -f -a "(plexus tool ls --quiet 2>/dev/null)"
+complete -c plexus -n '__fish_seen_subcommand_from tool; and __fish_seen_subcommand_from revoke' -f -a "(plexus tool ls --quiet 2>/dev/null)"
+complete -c plexus -n '__fish_seen_subcommand_from tool; and __fish_seen_subcommand_from rm' -f -a "(plexus tool ls --quiet 2>/dev/null)"
+complete -c plexus -n '__fish_seen_subcommand_from tool; and __fish_seen_subcommand_from eval' -f -a "(plexus tool ls --quiet 2>/dev/null)"
+complete -c plexus -n '__fish_seen_subcommand_from tool; and __fish_seen_subcommand_from publish' -f -a "(plexus tool ls --quiet 2>/dev/null)"
+complete -c plexus -n '__fish_seen_subcommand_from tool; and __fish_seen_subcommand_from promote' -f -a "(plexus tool ls --quiet 2>/dev/null)"
 complete -c plexus -n __fish_use_subcommand -f -a worker -d 'do activities of flows, and nothing else'
 complete -c plexus -n '__fish_seen_subcommand_from worker' -l queue -s q -x -d 'whose activities to do; may be given several times'
 complete -c plexus -n '__fish_seen_subcommand_from worker' -l config -s c -rF -d 'the config (else PLEXUS_CONFIG, ./plexus.yaml)'
@@ -218,7 +257,7 @@ complete -c plexus -n '__fish_seen_subcommand_from bench' -l max-tokens -x -d 'l
 complete -c plexus -n '__fish_seen_subcommand_from bench' -f -a "(plexus models ls --quiet 2>/dev/null)"
 complete -c plexus -n __fish_use_subcommand -f -a version -d 'the version of this program'
 complete -c plexus -n __fish_use_subcommand -f -a help -d 'what a command does and takes'
-complete -c plexus -n '__fish_seen_subcommand_from help' -f -a "up down ps top models run logs mesh token join nodes resolve bus flow worker detect doctor env config key declassify bench version help completion man"
+complete -c plexus -n '__fish_seen_subcommand_from help' -f -a "up down ps top models run logs mesh token join nodes resolve bus flow tool worker detect doctor env config key declassify bench version help completion man"
 complete -c plexus -n __fish_use_subcommand -f -a completion -d 'print the completion script of a shell'
 complete -c plexus -n '__fish_seen_subcommand_from completion' -f -a "bash zsh fish"
 complete -c plexus -n __fish_use_subcommand -f -a man -d 'print the manual page'
