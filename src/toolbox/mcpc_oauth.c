@@ -173,8 +173,7 @@ static void find_server(struct mcpc_login *l)
             BYTES_FMT(path));
     add_url(l, "%.*s/.well-known/openid-configuration%.*s", BYTES_FMT(origin), BYTES_FMT(path));
     if (path.n)
-        add_url(l, "%.*s%.*s/.well-known/openid-configuration", BYTES_FMT(origin),
-                BYTES_FMT(path));
+        add_url(l, "%.*s%.*s/.well-known/openid-configuration", BYTES_FMT(origin), BYTES_FMT(path));
     next_url(l, server_found);
 }
 
@@ -231,8 +230,7 @@ static void find_resource(struct mcpc_login *l)
     urls_clear(l);
     if (l->metadata_url)
         add_url(l, "%s", l->metadata_url);
-    add_url(l, "%.*s/.well-known/oauth-protected-resource%.*s", BYTES_FMT(origin),
-            BYTES_FMT(path));
+    add_url(l, "%.*s/.well-known/oauth-protected-resource%.*s", BYTES_FMT(origin), BYTES_FMT(path));
     if (path.n)
         add_url(l, "%.*s/.well-known/oauth-protected-resource", BYTES_FMT(origin));
     next_url(l, resource_found);
@@ -246,8 +244,7 @@ static char *challenge_param(struct bytes text, const char *name)
     size_t n = strlen(name);
     for (size_t i = 0; i + n + 1 < text.n; i++) {
         bool start = i == 0 || strchr(" ,\t", text.p[i - 1]) != NULL;
-        if (!start || text.p[i + n] != '=' ||
-            !bytes_iis(bytes_first(bytes_from(text, i), n), name))
+        if (!start || text.p[i + n] != '=' || !bytes_iis(bytes_first(bytes_from(text, i), n), name))
             continue;
         struct bytes rest = bytes_from(text, i + n + 1);
         bool quoted = rest.n && *rest.p == '"';
@@ -307,7 +304,7 @@ bool mcpc_login(struct mcpc_srv *s, int http_status, struct bytes challenge)
     if (more)
         widen(l, scope);
     else
-        mcpc_login_set(&l->asked_scope, scope ? scope
+        mcpc_login_set(&l->asked_scope, scope                 ? scope
                                         : s->conf.oauth.scope ? mem_str(s->conf.oauth.scope)
                                                               : NULL);
     mcpc_login_set(&l->metadata_url, challenge_param(challenge, "resource_metadata"));

@@ -261,9 +261,9 @@ static void do_register(struct mcpc_login *l)
     struct val *v = val_put_cstr(val_obj(), "client_name", val_cstr("plexus"));
     v = val_put_cstr(v, "redirect_uris",
                      val_push(val_arr(), val_cstr(l->srv->conf.oauth.redirect_uri)));
-    v = val_put_cstr(v, "grant_types",
-                     val_push(val_push(val_arr(), val_cstr("authorization_code")),
-                              val_cstr("refresh_token")));
+    v = val_put_cstr(
+        v, "grant_types",
+        val_push(val_push(val_arr(), val_cstr("authorization_code")), val_cstr("refresh_token")));
     v = val_put_cstr(v, "response_types", val_push(val_arr(), val_cstr("code")));
     v = val_put_cstr(v, "token_endpoint_auth_method", val_cstr(method));
     v = val_put_cstr(v, "application_type", val_cstr("native"));
@@ -277,11 +277,10 @@ static void do_register(struct mcpc_login *l)
 void mcpc_login_client(struct mcpc_login *l)
 {
     const struct mcpc_oauth *o = &l->srv->conf.oauth;
-    bool document = val_bool_of(
-        val_get_cstr(l->server, "client_id_metadata_document_supported"), false);
+    bool document =
+        val_bool_of(val_get_cstr(l->server, "client_id_metadata_document_supported"), false);
     // What was registered at another authorization server is nothing here (SEP-2352).
-    bool same =
-        bytes_is(val_bytes(val_get_cstr(l->client, "issuer")), mcpc_login_issuer(l));
+    bool same = bytes_is(val_bytes(val_get_cstr(l->client, "issuer")), mcpc_login_issuer(l));
     if (!o->redirect_uri)
         mcpc_login_fail(l, "it wants a person's login, and no redirect address is configured");
     else if (l->client && same)
