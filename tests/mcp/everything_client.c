@@ -310,8 +310,7 @@ static struct tool_caller caller_of(const struct val *v)
 {
     return (struct tool_caller){.who = BYTES("test"),
                                 .label = val_bytes(val_get_cstr(v, "label")),
-                                .confirmed =
-                                    val_bool_of(val_get_cstr(v, "confirmed"), false)};
+                                .confirmed = val_bool_of(val_get_cstr(v, "confirmed"), false)};
 }
 
 static void do_call(const char *op, const struct val *v)
@@ -334,13 +333,13 @@ static void do_call(const char *op, const struct val *v)
         rc = mcpc_read(me.m, val_text(val_get_cstr(v, "server"), NULL), name, &caller, &c->other,
                        &e);
     else
-        rc = tool_start(mcpc_tools(me.m),
-                        &(struct tool_args){.name = name,
-                                            .input = args,
-                                            .caller = caller,
-                                            .timeout_ms = val_i64(val_get_cstr(v, "timeout_ms"),
-                                                                  TIME_NEVER)},
-                        &c->tool, &e);
+        rc = tool_start(
+            mcpc_tools(me.m),
+            &(struct tool_args){.name = name,
+                                .input = args,
+                                .caller = caller,
+                                .timeout_ms = val_i64(val_get_cstr(v, "timeout_ms"), TIME_NEVER)},
+            &c->tool, &e);
     if (rc < 0)
         call_said(c, rc, NULL, &e);
 }
@@ -489,21 +488,20 @@ static void add(const struct val *v)
     struct err e = {0};
     enum mcp_rev rev = 0;
     bool fixed = mcp_rev_of(val_bytes(val_get_cstr(v, "revision")), &rev);
-    struct mcpc_server s = {
-        .name = val_text(val_get_cstr(v, "name"), "x"),
-        .prefix = val_text(val_get_cstr(v, "prefix"), NULL),
-        .argv = words(val_get_cstr(v, "argv"), argv),
-        .env = words(val_get_cstr(v, "env"), env),
-        .grants = words(val_get_cstr(v, "grants"), grants),
-        .roots = words(val_get_cstr(v, "roots"), roots),
-        .url = val_text(val_get_cstr(v, "url"), NULL),
-        .headers = val_text(val_get_cstr(v, "headers"), NULL),
-        .clearance = val_text(val_get_cstr(v, "clearance"), NULL),
-        .start_ms = val_i64(val_get_cstr(v, "start_ms"), 0),
-        .timeout_ms = val_i64(val_get_cstr(v, "timeout_ms"), 0),
-        .sampling = val_bool_of(val_get_cstr(v, "sampling"), false),
-        .elicitation = val_bool_of(val_get_cstr(v, "elicitation"), false),
-        .revision = fixed ? (int)rev : -1};
+    struct mcpc_server s = {.name = val_text(val_get_cstr(v, "name"), "x"),
+                            .prefix = val_text(val_get_cstr(v, "prefix"), NULL),
+                            .argv = words(val_get_cstr(v, "argv"), argv),
+                            .env = words(val_get_cstr(v, "env"), env),
+                            .grants = words(val_get_cstr(v, "grants"), grants),
+                            .roots = words(val_get_cstr(v, "roots"), roots),
+                            .url = val_text(val_get_cstr(v, "url"), NULL),
+                            .headers = val_text(val_get_cstr(v, "headers"), NULL),
+                            .clearance = val_text(val_get_cstr(v, "clearance"), NULL),
+                            .start_ms = val_i64(val_get_cstr(v, "start_ms"), 0),
+                            .timeout_ms = val_i64(val_get_cstr(v, "timeout_ms"), 0),
+                            .sampling = val_bool_of(val_get_cstr(v, "sampling"), false),
+                            .elicitation = val_bool_of(val_get_cstr(v, "elicitation"), false),
+                            .revision = fixed ? (int)rev : -1};
     const struct val *oauth = val_get_cstr(v, "oauth");
     if (oauth)
         s.oauth = (struct mcpc_oauth){
@@ -556,10 +554,6 @@ static void call_each(void *user, const struct tool_about *a)
 {
     static struct val *seen; // json-schema-2020-12-preservation wants back what it listed
     (void)user;
-<<<<<<< HEAD
-=======
-<<<<<<< HEAD
->>>>>>> mcpc
     if (bytes_is(a->name, "srv__json_schema_2020_12_tool")) {
         seen = (struct val *)a->input;
         return;
@@ -569,15 +563,8 @@ static void call_each(void *user, const struct tool_about *a)
                                                    one("schema", val_ref(seen))));
         return;
     }
-<<<<<<< HEAD
-    list_now = val_push(list_now, val_put_cstr(one("name", text(a->name)), "args",
-                                               args_for(a->input)));
-=======
-=======
->>>>>>> main
     list_now =
         val_push(list_now, val_put_cstr(one("name", text(a->name)), "args", args_for(a->input)));
->>>>>>> mcpc
 }
 
 static void item_call(void *user, const char *server, struct bytes name, const struct val *item)
@@ -649,10 +636,6 @@ static void scenario_start(const char *url)
                   "{\"name\":\"srv\",\"url\":\"%s\",\"grants\":[\"*\"],\"elicitation\":true,"
                   "\"sampling\":true,\"start_ms\":20000%s%s%s",
                   url, rev ? ",\"revision\":\"" : "", rev ? rev : "", rev ? "\"" : "");
-<<<<<<< HEAD
-=======
-<<<<<<< HEAD
->>>>>>> mcpc
     if (strncmp(me.scenario, "auth/", 5) == 0) {
         AUTO(val) context = NULL;
         const char *text_of = getenv("MCP_CONFORMANCE_CONTEXT");
@@ -667,15 +650,6 @@ static void scenario_start(const char *url)
                           val_text(val_get_cstr(context, "client_secret"), ""));
         (void)buf_chr(&b, '}');
     }
-<<<<<<< HEAD
-=======
-=======
-    if (strncmp(me.scenario, "auth/", 5) == 0)
-        (void)buf_str(&b,
-                      ",\"oauth\":{\"redirect_uri\":\"http://localhost:3000/callback\","
-                      "\"metadata_url\":\"https://conformance-test.local/client-metadata.json\"}");
->>>>>>> main
->>>>>>> mcpc
     (void)buf_chr(&b, '}');
     (void)val_parse(&v, buf_bytes(&b), NULL);
     buf_fini(&b);
