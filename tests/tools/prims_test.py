@@ -457,7 +457,7 @@ def test_names():
         assert "NUL" in box.bad("invalid", "read_file", path="a\0b")
         box.bad("invalid", "write_file", path="a\0b", content="x")
         box.bad("invalid", "read_file", path="x/" * 3000)
-        assert "255" in box.bad("invalid", "write_file", path="x" * 300, content="") or True
+        assert "255 bytes" in box.bad("invalid", "write_file", path="x" * 300, content="")
         box.bad("notfound", "read_file", path="none")
         for path in ("../other/secret", str(box.other / "secret"), "/etc/passwd", f"{box.work}/../other/secret", str(box.work) + "x",
                      "/proc/self/root/etc/passwd", "/proc/self/environ", "/dev/zero"):
@@ -465,7 +465,8 @@ def test_names():
             box.bad("forbidden", "write_file", path=path, content="x")
         box.bad("forbidden", "write_file", path=str(box.books / "new"), content="x")
         assert box.good("read_file", path=str(box.books / "book"))["text"] == "book\n"
-    each_way(check)
+    with Box() as box:
+        check(box, None)
 
 
 def test_links():
@@ -776,4 +777,9 @@ def _timed(work):
 
 
 if __name__ == "__main__":
+    with Box() as first:
+        asked = first.start("_jail", first.options(False, "-l", "1"))
+        _, why = asked.communicate(timeout=20)
+        if asked.returncode == 125:
+            plexus.skip(f"no sandbox can be made here: {why.decode().strip()}")
     plexus.main(globals())
