@@ -554,7 +554,6 @@ static void call_each(void *user, const struct tool_about *a)
 {
     static struct val *seen; // json-schema-2020-12-preservation wants back what it listed
     (void)user;
-<<<<<<< HEAD
     if (bytes_is(a->name, "srv__json_schema_2020_12_tool")) {
         seen = (struct val *)a->input;
         return;
@@ -564,8 +563,6 @@ static void call_each(void *user, const struct tool_about *a)
                                                    one("schema", val_ref(seen))));
         return;
     }
-=======
->>>>>>> main
     list_now =
         val_push(list_now, val_put_cstr(one("name", text(a->name)), "args", args_for(a->input)));
 }
@@ -639,7 +636,6 @@ static void scenario_start(const char *url)
                   "{\"name\":\"srv\",\"url\":\"%s\",\"grants\":[\"*\"],\"elicitation\":true,"
                   "\"sampling\":true,\"start_ms\":20000%s%s%s",
                   url, rev ? ",\"revision\":\"" : "", rev ? rev : "", rev ? "\"" : "");
-<<<<<<< HEAD
     if (strncmp(me.scenario, "auth/", 5) == 0) {
         AUTO(val) context = NULL;
         const char *text_of = getenv("MCP_CONFORMANCE_CONTEXT");
@@ -654,12 +650,6 @@ static void scenario_start(const char *url)
                           val_text(val_get_cstr(context, "client_secret"), ""));
         (void)buf_chr(&b, '}');
     }
-=======
-    if (strncmp(me.scenario, "auth/", 5) == 0)
-        (void)buf_str(&b,
-                      ",\"oauth\":{\"redirect_uri\":\"http://localhost:3000/callback\","
-                      "\"metadata_url\":\"https://conformance-test.local/client-metadata.json\"}");
->>>>>>> main
     (void)buf_chr(&b, '}');
     (void)val_parse(&v, buf_bytes(&b), NULL);
     buf_fini(&b);
