@@ -97,8 +97,7 @@ static void begin(enum mcp_rev first, bool fixed, bool one_channel)
 {
     struct err e = {0};
     AUTO(val) caps = NULL;
-    assert_int_equal(
-        val_parse(&caps, BYTES("{\"elicitation\":{},\"roots\":{}}"), &e), 0);
+    assert_int_equal(val_parse(&caps, BYTES("{\"elicitation\":{},\"roots\":{}}"), &e), 0);
     r = (struct rig){0};
     struct mcp_client_args args = {.info = {.name = "t", .version = "1"},
                                    .first = first,
@@ -135,9 +134,10 @@ static const char *last(void)
 }
 
 #define HAS(text, part) assert_non_null(strstr((text), (part)))
-#define DISCOVERED \
-    "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"resultType\":\"complete\",\"supportedVersions\":[" \
-    "\"2026-07-28\"],\"capabilities\":{\"tools\":{}},\"_meta\":{" \
+#define DISCOVERED                                                                                 \
+    "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"resultType\":\"complete\",\"supportedVersions\":" \
+    "["                                                                                            \
+    "\"2026-07-28\"],\"capabilities\":{\"tools\":{}},\"_meta\":{"                                  \
     "\"io.modelcontextprotocol/serverInfo\":{\"name\":\"m\",\"version\":\"3\"}}}}"
 
 static void hello(const char *version, int id)
@@ -349,7 +349,7 @@ static void test_asks_legacy(void **state)
     end();
 }
 
-#define NEEDS(id, more) \
+#define NEEDS(id, more)                                                                            \
     "{\"jsonrpc\":\"2.0\",\"id\":" id ",\"result\":{\"resultType\":\"input_required\"" more "}}"
 #define ONE ",\"inputRequests\":{\"k\":{\"method\":\"elicitation/create\",\"params\":{\"a\":1}}}"
 

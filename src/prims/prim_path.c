@@ -187,7 +187,7 @@ static int split(const struct prim_place *at, char parent[PRIM_PATH_MAX], char n
 {
     const char *slash = strrchr(at->rel, '/');
     const char *last = slash ? slash + 1 : at->rel;
-    (void)snprintf(name, PRIM_NAME_MAX, "%.*s", PRIM_NAME_MAX - 1, last);
+    if (strcmp(last, ".") == 0 || strcmp(last, "..") == 0 || *last == 0)
         return err_set(e, E_INVALID, "%s is a folder", at->full);
     if (strlen(last) >= PRIM_NAME_MAX)
         return err_set(e, E_INVALID, "the name is longer than %d bytes", PRIM_NAME_MAX - 1);
