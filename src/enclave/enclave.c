@@ -12,6 +12,7 @@
 
 enum { WORKERS = 4, QUEUE_MAX = 256, IDLE_MAX = 32, MODS_KEPT = 32 };
 #define CACHE_BYTES (256ull << 20)
+#define IDLE_BYTES ((size_t)64 << 20)
 
 static struct enclave *of(const struct sandbox *s)
 {
@@ -20,11 +21,17 @@ static struct enclave *of(const struct sandbox *s)
 
 // ---- modules and instances (under the lock, unless it says loop) --------------------------------
 
-static void inst_drop(struct enclave *c, struct wasm_inst *i) // idle: the loop's
+static void idle_out(struct enclave *c, struct wasm_inst *i)
 {
     list_del(&i->link);
     list_del(&i->lru);
     c->nidle--;
+    c->idle_bytes -= i->idle_bytes;
+}
+
+static void inst_drop(struct enclave *c, struct wasm_inst *i)
+{
+    idle_out(c, i);
     wasm_inst_free(i);
 }
 
@@ -92,9 +99,7 @@ static struct wasm_inst *idle_take(struct enclave *c, struct wasm_job *j)
         struct wasm_inst *i = container_of(it, struct wasm_inst, link);
         if (i->variant == variant && wasm_guest_pages(i) < j->limits.pages &&
             bytes_eq((struct bytes){i->pool, i->pool_n}, call->pool)) {
-            list_del(&i->link);
-            list_del(&i->lru);
-            c->nidle--;
+            idle_out(c, i);
             return i;
         }
     }
@@ -132,7 +137,10 @@ static void idle_give(struct enclave *c, struct wasm_job *j)
     wasm_kernel_reset(&i->kernel);
     list_add_head(&j->mod->idle, &i->link);
     list_add_head(&c->idle, &i->lru);
-    if (++c->nidle > c->args.idle_max)
+    i->idle_bytes = (size_t)wasm_guest_pages(i) * WASM_PAGE;
+    c->idle_bytes += i->idle_bytes;
+    c->nidle++;
+    while (c->nidle > c->args.idle_max || c->idle_bytes > c->args.idle_bytes_max)
         inst_drop(c, container_of(c->idle.prev, struct wasm_inst, lru));
 }
 
@@ -641,6 +649,8 @@ static void defaults(struct enclave_args *a)
         a->queue_max = QUEUE_MAX;
     if (!a->idle_max)
         a->idle_max = IDLE_MAX;
+    if (!a->idle_bytes_max)
+        a->idle_bytes_max = IDLE_BYTES;
     if (!a->cache_bytes_max)
         a->cache_bytes_max = CACHE_BYTES;
 }

@@ -45,6 +45,7 @@ struct enclave_args {
     unsigned workers; // default 4, at most 16; one more when none rests and there is work
     size_t queue_max;         // calls that wait, default 256: then E_FULL
     size_t idle_max;          // warm instances of all modules together, default 32
+    size_t idle_bytes_max; // their memory together, default 64 MiB; over either the oldest go
     // Leaves the process' signal handlers alone: guests check each access instead, and are slower.
     bool no_signals;
     // Wakes the loop, from any thread: it calls enclave_turn soon (loop.h: loop_wake).

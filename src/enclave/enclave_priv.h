@@ -158,6 +158,7 @@ struct wasm_inst {
     struct wasm_kernel kernel;
     struct map *vars; // wasm_var; NULL: none yet
     size_t vars_bytes;
+    size_t idle_bytes; // counted while it is idle
     bool ready; // started and initialized
     const struct wasm_export *last; // last.name's function
     struct wasm_func last_func;
@@ -214,7 +215,7 @@ struct enclave {
     struct lock *make; // engines and variants, one at a time
     struct list queue, done, asks, mods, idle;
     struct list running;
-    size_t queued, nrunning, nidle, nmods;
+    size_t queued, nrunning, nidle, nmods, idle_bytes;
     struct thread *threads[WASM_WORKERS_MAX];
     unsigned nthreads, resting;
     bool stopping, woken;

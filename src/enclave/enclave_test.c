@@ -127,6 +127,18 @@ static void pools(void **state)
     p.sandbox->ops->drop(m);
     p.sandbox->ops->drop(bad);
     rig_close(&p);
+    // Nor is more memory kept than allowed: one that grew to 3 MiB is not.
+    rig_open(&p, &(struct enclave_args){.workers = 1, .idle_bytes_max = 2 << 20});
+    bad = rig_guest(&p, "bad");
+    rig_expect(&p, bad, "untouched", "", "a", NULL);
+    rig_expect(&p, bad, "grow", "48", "b", NULL);
+    enclave_stats(p.sandbox, &s);
+    assert_int_equal(s.idle, 0);
+    rig_expect(&p, bad, "untouched", "", "a", NULL);
+    enclave_stats(p.sandbox, &s);
+    assert_int_equal(s.idle, 1);
+    p.sandbox->ops->drop(bad);
+    rig_close(&p);
 }
 
 // The same bytes are compiled once, also when nobody held them for a while.
