@@ -53,10 +53,8 @@ static int open_enclave(struct node_caps *c, const char *folder, struct err *e)
     status = guest_http_new(&c->http, &http, e);
     if (status < 0)
         return status;
-    struct enclave_args args = {.cache = cache,
-                                .wake = wake,
-                                .user = c,
-                                .http = guest_http_client(c->http)};
+    struct enclave_args args = {
+        .cache = cache, .wake = wake, .user = c, .http = guest_http_client(c->http)};
     return enclave_new(&c->enclave, &args, e);
 }
 
