@@ -432,7 +432,7 @@ def test_disks_and_files_are_bounded():
             assert box.out("ls /tmp/x 2>&1; true").endswith("No such file or directory\n")
         answer = box.call("bash", ["-f", "1000000"], command="head -c 8000000 /dev/zero > big; stat -c %s big")
         assert "1000000" in answer["text"] and (box.work / "big").stat().st_size == 1000000, answer
-        answer = box.bash("for i in $(seq 100); do head -c 20000000 /dev/zero > f$i; done; echo done", disk_bytes=50 << 20,
+        answer = box.bash("for i in $(seq 40); do head -c 20000000 /dev/zero > f$i; done; echo done", disk_bytes=50 << 20,
                           timeout_ms=30000)
         assert answer["is_error"] and "of the disk" in answer["text"], answer
 
@@ -676,7 +676,9 @@ def test_changed_between_check_and_use():
         thread.start()
         conflicts = done = 0
         try:
-            for _ in range(25):
+            for i in range(200):
+                if i >= 20 and conflicts:
+                    break
                 answer = box.call("edit_file", path="f", old_text=" mark", new_text=" MARK mark")
                 if answer["is_error"]:
                     assert answer["structured"]["error"] == "conflict" and "somebody else" in answer["text"], answer
