@@ -51,7 +51,7 @@ static void on_failed(void *user, int status, const struct err *e)
     (void)user;
     r.failed++;
     r.status = status;
-    (void)snprintf(r.text, sizeof r.text, "%s", e ? e->text : "");
+    (void)snprintf(r.text, sizeof r.text, "%.399s", e ? e->text : "");
 }
 
 static void on_note(void *user, struct bytes method, const struct val *params)
@@ -82,7 +82,7 @@ static void on_done(struct mcp_request *q, int status, struct val *result, const
     (void)q;
     r.done++;
     r.status = status;
-    (void)snprintf(r.text, sizeof r.text, "%s", e ? e->text : "");
+    (void)snprintf(r.text, sizeof r.text, "%.399s", e ? e->text : "");
     if (result)
         put(r.result, sizeof r.result, result);
 }
