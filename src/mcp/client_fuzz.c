@@ -2,6 +2,8 @@
 // freed, each request ends at most once. SPDX-License-Identifier: Apache-2.0
 #include "mcp/client.h"
 
+#include "base/alloc.h"
+
 #include <stdlib.h>
 #include <string.h>
 
