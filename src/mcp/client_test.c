@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -35,7 +36,8 @@ static void put(char *out, size_t size, const struct val *v)
 static void send_one(void *user, const struct val *message, struct mcp_request *req)
 {
     (void)user;
-    assert_true(r.count < SENT_MAX);
+    if (r.count >= SENT_MAX)
+        abort();
     put(r.sent[r.count++], sizeof r.sent[0], message);
     r.last = req;
 }

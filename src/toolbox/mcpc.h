@@ -87,7 +87,7 @@ struct mcpc_args {
     struct net *net;
     struct timers *timers;
     struct procs *procs; // NULL: no children
-    const char *folder; // data/tools, for mcp-pins.json; NULL: nothing is kept
+    const char *folder; // data/tools: mcp-pins.json, mcp-tokens.json; NULL: nothing is kept
     const char *client_version; // NULL: PLEXUS_VERSION
     // https: the node's client context; borrowed. NULL: https does not work.
     struct net_tls *(*tls)(void *user, struct err *e);

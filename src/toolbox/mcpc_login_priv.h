@@ -39,6 +39,9 @@ void mcpc_login_fail(struct mcpc_login *l, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 void mcpc_login_set(char **to, char *takes);
 const char *mcpc_login_issuer(const struct mcpc_login *l);
+// mcpc_keep.c
+void mcpc_login_load(struct mcpc_login *l);
+int mcpc_login_save(const struct mcpc_login *l, struct err *e);
 // mcpc_token.c: the client's identity, the person's word, the token.
 void mcpc_login_client(struct mcpc_login *l);
 int mcpc_login_redirected(struct mcpc_login *l, struct bytes query, struct err *e);

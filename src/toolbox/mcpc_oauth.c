@@ -35,6 +35,7 @@ static struct mcpc_login *login_of(struct mcpc_srv *s)
     buf_init(&l->body, 65536);
     buf_init(&l->got, 65536);
     s->login = l;
+    mcpc_login_load(l);
     return l;
 }
 
@@ -184,8 +185,9 @@ static bool speaks_for(struct bytes resource, struct bytes url)
     struct bytes ro = origin_of(resource, &rpath), uo = origin_of(url, &upath);
     if (rpath.n && rpath.p[rpath.n - 1] == '/')
         rpath.n--;
+    struct bytes below = bytes_from(upath, rpath.n);
     return bytes_ieq(ro, uo) && bytes_starts(upath, rpath) &&
-           (upath.n == rpath.n || upath.p[rpath.n] == '/');
+           (!below.n || bytes_starts(below, BYTES("/")));
 }
 
 static char *joined(const struct val *list)
@@ -316,6 +318,8 @@ bool mcpc_login(struct mcpc_srv *s, int http_status, struct bytes challenge)
 
 struct bytes mcpc_token(struct mcpc_srv *s)
 {
+    if (s->conf.oauth.on && s->conf.url && !s->login)
+        (void)login_of(s);
     return s->login ? val_bytes(val_get_cstr(s->login->tokens, "access_token")) : BYTES_NONE;
 }
 

@@ -93,6 +93,9 @@ static void got_token(struct mcpc_login *l)
     mcpc_login_set(&l->scope, l->asked_scope ? mem_str(l->asked_scope) : NULL);
     mcpc_login_set(&l->verifier, NULL);
     l->running = l->person = false;
+    struct err e = {0};
+    if (mcpc_login_save(l, &e) < 0) // it works all the same, until the node ends
+        mcpc_event(l->srv, MCPC_LOG, bytes_of(e.text));
     mcpc_srv_start(l->srv);
 }
 

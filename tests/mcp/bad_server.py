@@ -299,6 +299,7 @@ if __name__ == "__main__":
     if len(sys.argv) > 2:
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         server.daemon_threads = True
+        server.handle_error = lambda *_: None  # clients go away, that is the game
         print(server.server_address[1], flush=True)
         server.serve_forever()
     else:
