@@ -105,7 +105,7 @@ static void on_refused(void *user, const struct net_peer *peer, int code, const 
 static int open_registry(struct node_caps *c, struct err *e)
 {
     struct node *n = c->node;
-    struct url_addr addr;
+    struct url_addr addr = {0};
     char folder[4200];
     struct net_listen_args listen = {.queue_bytes_max = 1 << 20, .handshake_ms = 10000};
     if (!n->config->tools.serve)

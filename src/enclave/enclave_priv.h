@@ -249,6 +249,17 @@ uint32_t wasm_guest_pages(const struct wasm_inst *i);
 uint32_t wasm_kernel_pages_max(const struct wasm_job *j);
 uint64_t wasm_give(struct wasm_job *j, struct bytes data);
 
+// Modules and warm instances (enclave_keep.c), under the lock.
+void wasm_mod_end(struct enclave *c, struct sandbox_mod *m); // nobody holds it
+struct wasm_inst *wasm_idle_take(struct enclave *c, struct wasm_job *j); // NULL: none fits
+void wasm_idle_give(struct enclave *c, struct wasm_job *j);
+// These without it.
+void wasm_mod_keep(struct sandbox_mod *m);
+void wasm_mod_drop(struct sandbox_mod *m);
+bool wasm_mod_has(const struct sandbox_mod *m, const char *function);
+void wasm_settle(struct wasm_job *j);
+void wasm_wake(struct enclave *c); // the loop; under the lock
+
 // The ticker (wasm_ticker.c).
 int wasm_tick_begin(struct wasm_job *j); // watched from now until wasm_tick_end
 void wasm_tick_end(struct wasm_job *j);
