@@ -281,7 +281,7 @@ def test_web():
 
 
 for name, case in list(globals().items()):
-    if name.startswith("test_"):
+    if name.startswith("test_") and (len(sys.argv) < 2 or sys.argv[1] in name):
         began = time.monotonic()
         case()
         print(f"{name} {time.monotonic() - began:.1f} s", flush=True)
