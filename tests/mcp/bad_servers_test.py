@@ -81,6 +81,9 @@ def test_pins():
             c.text("bad__other")
             assert c.event("changed")["text"] == "bad__add"
             c.event("list")
+            c.text("bad__other")
+            c.event("list")
+            assert not [x for x in c.kept if x.get("event") == "changed"]  # told once
             rows = c.review()
             assert rows["bad__add"]["pin"] == "differs" and not rows["bad__add"]["granted"]
             assert rows["bad__later"]["pin"] == "new" and not rows["bad__later"]["granted"]
