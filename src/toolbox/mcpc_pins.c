@@ -141,10 +141,11 @@ void mcpc_defs_judge(struct mcpc_srv *s)
         if (!pin && d->pin == MCPC_PINNED && !s->conf.dial)
             put = pin_put(m, s->conf.name, d, d->hash) == 0 || put;
         d->granted = d->granted && d->pin == MCPC_PINNED && d->usable;
-        if (d->pin == MCPC_DIFFERS)
+        if (d->pin == MCPC_DIFFERS && !d->told)
             mcpc_event(s, MCPC_CHANGED, bytes_of(d->name));
-        if (d->flagged && d->pin != MCPC_PINNED)
+        if (d->flagged && d->pin != MCPC_PINNED && !d->told)
             mcpc_event(s, MCPC_FLAGGED, bytes_of(d->name));
+        d->told = d->pin != MCPC_PINNED;
     }
     if (first && !put && m->pins) { // seen, even if nothing could be pinned
         m->pins = val_put_cstr(m->pins, s->conf.name, val_obj());

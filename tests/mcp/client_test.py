@@ -14,6 +14,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import mcp
+import mcp_rig
 import plexus
 
 NODE = plexus.test_env("NODE")
@@ -112,6 +113,37 @@ def test_files():
             assert line["status"] == "" and pathlib.Path(folder, "b").read_text() == "x", line
 
 
+def test_own():
+    """The node's own /mcp: the way from a weak node to a strong one, and over an address."""
+    for revision in ("2025-11-25", "2026-07-28", None):
+        with mcp_rig.server() as port:
+            far = {"name": "strong", "mesh": port, "grants": ["*"], "prefix": "", "sampling": True,
+                   "elicitation": True, "clearance": "internal"}
+            near = {"name": "near", "url": f"http://127.0.0.1:{port}/mcp", "grants": ["*"]}
+            if revision:
+                far["revision"] = near["revision"] = revision
+            with mcp.Client(far, near, sample=SAMPLE,
+                            elicit={"action": "accept", "content": {"username": "me"}}) as c:
+                c.settle()
+                assert c.status("strong")["revision"] == (revision or "2026-07-28")
+                assert c.tools()["echo"]["source"] == "mesh:strong"  # as if it were here
+                assert json.loads(c.text("echo", {"a": [1]}, label="internal"))["a"] == [1]
+                c.fails("E_SECURITY", "echo", {"a": 1}, label="restricted")
+                assert json.loads(c.text("near__echo", {"b": 2}))["b"] == 2
+                line = c.done(c.start("test_simple_prompt", op="prompt"))
+                assert line["result"]["messages"], line
+                rows = [r for r in c.ask("items", kind=1) if r["server"] == "strong"]
+                line = c.done(c.start(rows[0]["name"], op="read", server="strong"))
+                assert line["result"]["contents"], line
+                number = c.start("test_tool_with_progress", progress=True)
+                assert c.done(number)["status"] == ""
+                assert [x for x in c.kept if x.get("progress") == number]
+                assert "from a model" in c.text("test_sampling", {"prompt": "hi"})
+                c.text("test_trigger_tool_change")  # told on a stream of its own
+                c.event("list", "strong")
+                c.event("list", "near")
+
+
 # ---- the suite ---------------------------------------------------------------------------------
 
 
@@ -140,7 +172,7 @@ def test_conformance():
 
 
 for name, case in list(globals().items()):
-    if name.startswith("test_"):
+    if name.startswith("test_") and (len(sys.argv) < 2 or sys.argv[1] in name):
         began = time.monotonic()
         case()
         print(f"{name} {time.monotonic() - began:.1f} s", flush=True)
