@@ -201,7 +201,7 @@ sim-many: ## N=200 plays from FIRST=1 on
 asan: build/test.mk ## the binary's tests with a binary under address and undefined-behaviour sanitizers
 	@$(MAKE) -j$(JOBS) MODE=san $(O:build/$(MODE)%=build/san%)/plexus $(NEEDED) build/engines/llama-server
 	@PLEXUS_BIN=$(O:build/$(MODE)%=build/san%)/plexus build/suite $(INTEGRATION) -- $(T)
-TSAN_TESTS := base/log_test base/thread_test loop/loop_test ctl/ctl_test adapters/journal_sqlite_test
+TSAN_TESTS := base/log_test base/thread_test loop/loop_test ctl/ctl_test adapters/journal_sqlite_test enclave/enclave_test enclave/bad_guests_test
 tsan: build/test.mk ## the tests with threads under the thread sanitizer
 	@$(MAKE) MODE=tsan JOBS=$(JOBS) tsan-run
 tsan-run: $(NEEDED)
@@ -227,7 +227,7 @@ build/tidy/%.ok: %.c .clang-tidy | $(GEN_C)
 	@touch $@
 
 # ---- fuzzing: libFuzzer, parsers only ----------------------------------------------------------
-FUZZ_LIB_C := $(filter src/base/% src/text/% src/config/% src/host/% src/trust/% src/crypto/% src/mesh/% src/flow/% src/tool/% src/toolbox/loop_plan.c src/toolbox/loop_turn.c src/toolbox/loop_say.c src/toolbox/tools_words.c,$(LIB_C))
+FUZZ_LIB_C := $(filter src/base/% src/text/% src/config/% src/host/% src/trust/% src/crypto/% src/mesh/% src/flow/% src/tool/% src/mcp/% src/toolbox/loop_plan.c src/toolbox/loop_turn.c src/toolbox/loop_say.c src/toolbox/tools_words.c,$(LIB_C))
 FUZZ_O := $(FUZZ_LIB_C:%.c=build/fuzz/%.o) build/fuzz/gen/assets_config.o build/fuzz/gen/assets_flow.o build/fuzz/gen/assets_catalog.o build/fuzz/gen/assets_tool.o build/fuzz/gen/assets_templates.o
 FUZZERS := $(FUZZ_C:src/%.c=build/fuzz/%)
 FUZZ_FLAGS := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -DPLEXUS_FAULTS
