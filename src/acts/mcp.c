@@ -1,6 +1,7 @@
 // mcp.c: call: mcp: a request to a server of the Model Context Protocol, over streamable HTTP or as
 // a child that speaks on its standard streams.
 // SPDX-License-Identifier: Apache-2.0
+#include "mcp/mcp.h"
 #include "acts/acts_priv.h"
 
 #include <stdio.h>
@@ -22,6 +23,8 @@ struct mcp {
     struct arena *words;
     struct val *result;
     char version[32];
+    enum mcp_rev rev;
+    bool modern; // a revision without a handshake: each request says everything
 };
 
 static const char *const methods[] = {"tools/list",
@@ -47,10 +50,31 @@ static struct val *hello(struct act *a)
     return act_rpc_message(1, "initialize", val_put_cstr(p, "clientInfo", info));
 }
 
+// The params of the request, whole.
+static struct val *params_of(struct act *a)
+{
+    struct mcp *m = a->own;
+    const struct val *client = val_get_cstr(a->with, "client");
+    const struct mcp_info info = {.name = val_text(val_get_cstr(client, "name"), "plexus"),
+                                  .version =
+                                      val_text(val_get_cstr(client, "version"), PLEXUS_VERSION)};
+    struct val *p = m->params ? val_ref(m->params) : val_obj();
+    return m->modern ? mcp_with_client(p, m->rev, &info, val_obj()) : p;
+}
+
 static struct val *request_of(struct act *a)
 {
     struct mcp *m = a->own;
-    return act_rpc_message(2, m->method, m->params ? val_ref(m->params) : val_obj());
+    return act_rpc_message(2, m->method, params_of(a));
+}
+
+// A flow has nobody who could be asked (2026-07-28, "Multi Round-Trip Requests").
+static bool complete(struct act *a, const struct val *result)
+{
+    if (mcp_result_kind(result) == MCP_COMPLETE)
+        return true;
+    act_fail(a, ACT_RUNTIME, 0, true, "call: mcp: the server asks for input, and nobody is here");
+    return false;
 }
 
 // The version that the server wants to speak goes into each later request.
@@ -109,6 +133,8 @@ static void http_end(struct act *a, struct act_fetch *f)
         val_unref(m->result);
         m->result = NULL;
     }
+    if (m->step == MCP_REQUEST && !complete(a, m->result))
+        return;
     if (m->step == MCP_REQUEST && !m->session.n) {
         act_done(a, val_ref(m->result));
         return;
@@ -130,7 +156,9 @@ static void http_step(struct act *a)
     int rc = 0;
     buf_init(&lines, (size_t)64 << 10);
     (void)buf_put(&lines, buf_bytes(&m->lines));
-    if (m->step != MCP_INITIALIZE)
+    if (m->modern)
+        rc = mcp_headers(&lines, m->rev, bytes_of(m->method), m->params, NULL);
+    else if (m->step != MCP_INITIALIZE)
         rc = act_header_put(&lines, BYTES("MCP-Protocol-Version"), bytes_of(m->version), &e);
     if (m->session.n && rc == 0)
         rc = act_header_put(&lines, BYTES("Mcp-Session-Id"), buf_bytes(&m->session), &e);
@@ -246,7 +274,7 @@ static void child_line(struct act *a, struct bytes line)
         m->step = MCP_REQUEST;
         tell(a, act_rpc_message(0, "notifications/initialized", NULL));
         tell(a, request_of(a));
-    } else {
+    } else if (complete(a, val_get_cstr(message, "result"))) {
         act_done(a, val_ref(val_get_cstr(message, "result"))); // it ends with its input
     }
 }
@@ -292,7 +320,7 @@ static void child_start(struct act *a, const struct val *stdio)
                                        .on_line = child_line,
                                        .then = child_ended});
     if (!a->ended)
-        tell(a, hello(a));
+        tell(a, m->modern ? request_of(a) : hello(a));
 }
 
 static void local(struct act *a, struct val *takes_with)
@@ -325,6 +353,9 @@ static void start(struct act *a)
     buf_init(&m->session, (size_t)4 << 10);
     const char *version = val_text(val_get_cstr(a->with, "protocolVersion"), "2025-06-18");
     (void)snprintf(m->version, sizeof m->version, "%s", version);
+    m->modern = mcp_rev_of(bytes_of(version), &m->rev) && m->rev >= MCP_REV_MODERN;
+    if (m->modern)
+        m->step = MCP_REQUEST;
     if (timeout && act_duration(timeout, &ms, &e) < 0)
         act_fail(a, ACT_CONFIGURATION, 0, true, "call: mcp: timeout: %s", e.text);
     else if (timeout)

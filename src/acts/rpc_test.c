@@ -121,6 +121,10 @@ static void answer_mcp(struct rig *r, struct http_exchange *x, struct seen *s)
                   "\"capabilities\":{},\"serverInfo\":{\"name\":\"x\",\"version\":\"1\"}}}"));
     } else if (strstr(body, "notifications/initialized")) {
         http_reply(x, 202, NULL, BYTES_NONE, BYTES_NONE);
+    } else if (strcmp(s->target, "/asks") == 0) {
+        rig_json(x, 200,
+                 "{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{\"resultType\":"
+                 "\"input_required\",\"requestState\":\"s\"}}");
     } else if (strstr(body, "tools/call")) {
         stream(x,
                "event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\","
@@ -150,6 +154,10 @@ static void next_mcp(struct rig *r, unsigned round)
         "{\"method\":\"tools/dance\"," HTTP("/plain") "}",
         "{\"method\":\"tools/list\",\"transport\":{}}",
         "{\"method\":\"tools/list\",\"timeout\":\"soon\"," HTTP("/plain") "}",
+        "{\"method\":\"tools/call\",\"protocolVersion\":\"2026-07-28\",\"parameters\":{"
+        "\"name\":\"n\",\"arguments\":{\"a\":1}}," HTTP("/mcp") "}",
+        "{\"method\":\"tools/call\",\"protocolVersion\":\"2026-07-28\",\"parameters\":{"
+        "\"name\":\"n\"}," HTTP("/asks") "}",
     };
     if (round < sizeof with / sizeof *with)
         (void)rig_do(r, "mcp", with[round], 0);
@@ -181,7 +189,16 @@ static void test_mcp_http(void **state)
     failed(&r.ones[5], "configuration", 400, true, "tools/dance");
     failed(&r.ones[6], "configuration", 400, true, "transport.http or transport.stdio");
     failed(&r.ones[7], "configuration", 400, true, "duration");
-    assert_int_equal(r.requests, 4 + 3 + 1 + 3 + 3);
+    // Without a handshake: one request, which says everything.
+    gave(&r.ones[8], "{\"content\":[{\"type\":\"text\",\"text\":\"done\"}]}");
+    failed(&r.ones[9], "runtime", 500, true, "nobody is here");
+    assert_int_equal(r.requests, 4 + 3 + 1 + 3 + 3 + 1 + 1);
+    assert_string_equal(seen_header(&r.seen[14], "MCP-Protocol-Version"), "2026-07-28");
+    assert_string_equal(seen_header(&r.seen[14], "Mcp-Method"), "tools/call");
+    assert_string_equal(seen_header(&r.seen[14], "Mcp-Name"), "n");
+    assert_non_null(strstr(buf_cstr(&r.seen[14].body),
+                           "\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\""));
+    assert_null(strstr(buf_cstr(&r.seen[14].body), "initialize"));
     rig_fini(&r);
 }
 
@@ -222,6 +239,11 @@ static void next_child(struct rig *r, unsigned round)
                      "{\"method\":\"tools/list\",\"transport\":{\"stdio\":{\"command\":"
                      "\"/nonexistent/server\"}}}",
                      0);
+        (void)rig_do(r, "mcp",
+                     "{\"method\":\"tools/call\",\"protocolVersion\":\"2026-07-28\",\"client\":"
+                     "{\"name\":\"me\",\"version\":\"2\"},\"parameters\":{\"name\":\"n\"}," STDIO
+                     "}",
+                     0);
     } else {
         rig_done(r);
     }
@@ -237,6 +259,10 @@ static void test_mcp_child(void **state)
     failed(&r.ones[1], "communication", 500, false, "exit code 1 before it answered: it broke");
     failed(&r.ones[2], "timeout", 408, false, "700 ms");
     failed(&r.ones[3], "configuration", 400, true, "/nonexistent/server");
+    gave(&r.ones[4], // it was not greeted: each request says who asks, and how
+         "{\"echo\":{\"name\":\"n\",\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":"
+         "\"2026-07-28\",\"io.modelcontextprotocol/clientInfo\":{\"name\":\"me\",\"version\":"
+         "\"2\"},\"io.modelcontextprotocol/clientCapabilities\":{}}},\"argv\":[\"x y\"]}");
     rig_fini(&r);
 }
 

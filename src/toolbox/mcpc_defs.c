@@ -207,6 +207,19 @@ static size_t without_twins(struct mcpc_def **defs, size_t n)
     return kept;
 }
 
+// What was told of a tool that is still the same is not told again.
+static void carry_told(const struct mcpc_srv *s, struct mcpc_def **defs, size_t n)
+{
+    for (size_t i = 0, k = 0; i < n && k < s->def_count;) {
+        const struct mcpc_def *old = s->defs[k];
+        int c = strcmp(old->name, defs[i]->name);
+        if (c == 0)
+            defs[i]->told = old->told && strcmp(old->hash, defs[i]->hash) == 0;
+        i += c >= 0;
+        k += c <= 0;
+    }
+}
+
 int mcpc_defs_take(struct mcpc_srv *s, const struct val *items)
 {
     size_t count = val_len(items), n = 0;
@@ -222,6 +235,7 @@ int mcpc_defs_take(struct mcpc_srv *s, const struct val *items)
     }
     size_t kept = without_twins(defs, n);
     s->left_out += n - kept;
+    carry_told(s, defs, kept);
     mcpc_defs_free(s);
     s->defs = defs;
     s->def_count = kept;

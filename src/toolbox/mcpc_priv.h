@@ -22,7 +22,7 @@ struct mcpc_def { // a tool as a server described it at one time; counted
     char why[256];
     enum mcpc_pin pin;
     unsigned effects;
-    bool granted, named, flagged, usable;
+    bool granted, named, flagged, usable, told; // told: that it changed, or hides something
 };
 
 struct mcpc_call { // tools/call, prompts/get, resources/read

@@ -53,6 +53,7 @@ class Client:
         with self.wire.makefile("rb") as lines:
             for line in lines:
                 self.lines.put(json.loads(line))
+        self.wire.close()  # else the client lingers
         self.lines.put(None)
 
     def send(self, **command):

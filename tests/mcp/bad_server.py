@@ -235,14 +235,46 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
             self.wfile.flush()
 
-    def do_GET(self):
-        self.reply(405)
+    tokens, refused = [], 0
+
+    def do_GET(self):  # MODE oauth: also the authorization server
+        here = f"http://127.0.0.1:{self.server.server_address[1]}"
+        documents = {
+            "/.well-known/oauth-protected-resource/mcp": {
+                "resource": here + "/mcp", "authorization_servers": [here]},
+            "/.well-known/oauth-authorization-server": {
+                "issuer": here, "authorization_endpoint": here + "/authorize",
+                "token_endpoint": here + "/token", "registration_endpoint": here + "/register",
+                "code_challenge_methods_supported": ["S256"],
+                "token_endpoint_auth_methods_supported": ["none"]}}
+        if MODE == "oauth" and self.path in documents:
+            self.reply(200, json.dumps(documents[self.path]).encode())
+        else:
+            self.reply(405)
+
+    def oauth(self, body):
+        """What is not MCP's; True: answered."""
+        if self.path == "/register":
+            self.reply(201, b'{"client_id":"c1"}')
+        elif self.path == "/token":
+            grant = b"grant_type=refresh_token" in body
+            Handler.tokens.append(f"t{len(Handler.tokens)}{'r' if grant else ''}")
+            self.reply(200, json.dumps({"access_token": Handler.tokens[-1], "token_type": "Bearer",
+                                        "refresh_token": "again"}).encode())
+        elif self.headers["Authorization"] != f"Bearer {(Handler.tokens or [''])[-1]}":
+            self.reply(401, b"", WWW_Authenticate='Bearer realm="x"')
+        else:
+            return False
+        return True
 
     def do_DELETE(self):
         self.reply(200)
 
     def do_POST(self):
-        m = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if MODE == "oauth" and self.oauth(body):
+            return
+        m = json.loads(body)
         method, id = m.get("method"), m.get("id")
         if method == "server/discover":
             self.reply(400, b"{}")
@@ -270,6 +302,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
                              b"Content-Length: 100000\r\n\r\n")
             self.drip(b" " * 2000)
+        elif MODE == "oauth" and m["params"]["name"] == "it":  # its token is over
+            Handler.tokens.append("none")
+            self.reply(200, json.dumps(text(id, self.headers["Authorization"])).encode())
         elif MODE == "redirect":
             self.reply(307, b"", Location="http://127.0.0.1:9/mcp")
         elif MODE == "html":
@@ -299,6 +334,7 @@ if __name__ == "__main__":
     if len(sys.argv) > 2:
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         server.daemon_threads = True
+        server.handle_error = lambda *_: None  # clients go away, that is the game
         print(server.server_address[1], flush=True)
         server.serve_forever()
     else:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.parse
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import mcp
@@ -80,6 +81,9 @@ def test_pins():
             c.text("bad__other")
             assert c.event("changed")["text"] == "bad__add"
             c.event("list")
+            c.text("bad__other")
+            c.event("list")
+            assert not [x for x in c.kept if x.get("event") == "changed"]  # told once
             rows = c.review()
             assert rows["bad__add"]["pin"] == "differs" and not rows["bad__add"]["granted"]
             assert rows["bad__later"]["pin"] == "new" and not rows["bad__later"]["granted"]
@@ -280,8 +284,35 @@ def test_web():
             c.text("strong__echo")
 
 
+def test_login():
+    with Web("oauth") as web, tempfile.TemporaryDirectory() as folder:
+        server = web.server(oauth={"redirect_uri": "http://127.0.0.1:1/back"})
+        with mcp.Client(server, folder=folder) as c:
+            url = c.event("login")["text"]
+            query = urllib.parse.parse_qs(urllib.parse.urlsplit(url).query)
+            assert query["client_id"] == ["c1"] and query["code_challenge_method"] == ["S256"], url
+            assert query["resource"] == [web.url], url
+            assert c.status("bad")["state"] == "login"
+            assert c.rc("redirected", query="code=x&state=wrong")[0] == "E_NOTFOUND"
+            back = f"code=x&state={query['state'][0]}"
+            assert c.rc("redirected", query=back)[0] == ""
+            assert c.rc("redirected", query=back)[0] == "E_NOTFOUND"  # once
+            assert c.text("bad__it") == "Bearer t0"
+            # Its token is over by now: renewed without a person, and the call once more.
+            assert c.text("bad__it") == "Bearer t2r"
+        kept = pathlib.Path(folder) / "mcp-tokens.json"
+        assert kept.stat().st_mode & 0o777 == 0o600
+        with mcp.Client(server, folder=folder) as c:  # a new node: no person either
+            c.event("ready")
+            assert c.text("bad__echo")
+            assert not [x for x in c.kept if x.get("event") == "login"]
+        kept.write_text("{")
+        with mcp.Client(server, folder=folder) as c:
+            c.event("login")
+
+
 for name, case in list(globals().items()):
-    if name.startswith("test_"):
+    if name.startswith("test_") and (len(sys.argv) < 2 or sys.argv[1] in name):
         began = time.monotonic()
         case()
         print(f"{name} {time.monotonic() - began:.1f} s", flush=True)

@@ -6,6 +6,7 @@
 #include "toolbox/mcpc.h"
 
 #include "base/alloc.h"
+#include "text/url.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,13 +70,91 @@ static const char *const events[] = {"ready", "down", "changed", "flagged",
 static void quit(void);
 static void scenario_go(void);
 
+// ---- a browser without a person: what the authorization server answers goes back ---------------
+
+static struct {
+    struct http_pool *pool;
+    struct http_call *call;
+    struct timer later;
+    char location[8192], url[8192];
+} browser;
+
+static void browser_back(struct timer *t)
+{
+    struct err e = {0};
+    const char *query = strchr(browser.location, '?');
+    (void)t;
+    http_pool_free(steal(&browser.pool));
+    if (me.m && mcpc_redirected(me.m, bytes_of(query ? query + 1 : ""), &e) < 0)
+        fprintf(stderr, "%s\n", e.text);
+}
+
+static void browser_head(struct http_call *c, const struct http_head *head)
+{
+    struct bytes to = http_header(head, "Location");
+    (void)c;
+    (void)snprintf(browser.location, sizeof browser.location, "%.*s", BYTES_FMT(to));
+}
+
+static void browser_body(struct http_call *c, const char *p, size_t n)
+{
+    (void)c;
+    (void)p;
+    (void)n;
+}
+
+static void browser_end(struct http_call *c, int status, const struct err *e)
+{
+    (void)c;
+    (void)status;
+    (void)e;
+    browser.later.fn = browser_back;
+    (void)timer_start(loop_timers(me.loop), &browser.later, 0);
+}
+
+static void browser_go(struct timer *t)
+{
+    static const struct http_call_handler handler = {
+        .on_head = browser_head, .on_body = browser_body, .on_end = browser_end};
+    struct url u;
+    struct err e = {0};
+    char target[8192];
+    struct http_pool_args args = {.net = loop_net(me.loop), .timers = loop_timers(me.loop)};
+    (void)t;
+    if (url_parse(&u, bytes_of(browser.url), &e) < 0)
+        exit(2);
+    (void)snprintf(args.addr.host, sizeof args.addr.host, "%.*s", BYTES_FMT(u.host));
+    args.addr.port = u.port;
+    (void)snprintf(target, sizeof target, "%.*s?%.*s", BYTES_FMT(u.path), BYTES_FMT(u.query));
+    if (http_pool_new(&browser.pool, &args, &e) < 0 ||
+        http_call_start(browser.pool,
+                        &(struct http_call_args){.method = BYTES("GET"),
+                                                 .target = bytes_of(target),
+                                                 .first_byte_ms = 5000,
+                                                 .silence_ms = 5000,
+                                                 .handler = &handler},
+                        &browser.call, &e) < 0)
+        exit(2);
+}
+
+static void browser_open(struct bytes url)
+{
+    (void)snprintf(browser.url, sizeof browser.url, "%.*s", BYTES_FMT(url));
+    browser.later.fn = browser_go;
+    (void)timer_start(loop_timers(me.loop), &browser.later, 0);
+}
+
+// ---- events ------------------------------------------------------------------------------------
+
 static void on_event(void *user, const char *server, enum mcpc_event ev, struct bytes what)
 {
     (void)user;
     struct val *v = one("event", val_cstr(events[ev]));
     v = val_put_cstr(v, "server", val_cstr(server));
     out(val_put_cstr(v, "text", text(what)));
-    if (me.scenario && ev == MCPC_READY)
+    if (me.scenario && ev == MCPC_LOGIN)
+        browser_open(what);
+    if (me.scenario && ev == MCPC_READY && !me.at)
         scenario_go();
     if (me.scenario && ev == MCPC_DOWN) {
         me.result = 1;
@@ -473,7 +552,17 @@ static struct val *args_for(const struct val *schema)
 
 static void call_each(void *user, const struct tool_about *a)
 {
+    static struct val *seen; // json-schema-2020-12-preservation wants back what it listed
     (void)user;
+    if (bytes_is(a->name, "srv__json_schema_2020_12_tool")) {
+        seen = (struct val *)a->input;
+        return;
+    }
+    if (bytes_is(a->name, "srv__json_schema_echo") && seen) {
+        list_now = val_push(list_now, val_put_cstr(one("name", text(a->name)), "args",
+                                                   one("schema", val_ref(seen))));
+        return;
+    }
     list_now =
         val_push(list_now, val_put_cstr(one("name", text(a->name)), "args", args_for(a->input)));
 }
@@ -547,10 +636,20 @@ static void scenario_start(const char *url)
                   "{\"name\":\"srv\",\"url\":\"%s\",\"grants\":[\"*\"],\"elicitation\":true,"
                   "\"sampling\":true,\"start_ms\":20000%s%s%s",
                   url, rev ? ",\"revision\":\"" : "", rev ? rev : "", rev ? "\"" : "");
-    if (strncmp(me.scenario, "auth/", 5) == 0)
-        (void)buf_str(&b,
-                      ",\"oauth\":{\"redirect_uri\":\"http://localhost:3000/callback\","
-                      "\"metadata_url\":\"https://conformance-test.local/client-metadata.json\"}");
+    if (strncmp(me.scenario, "auth/", 5) == 0) {
+        AUTO(val) context = NULL;
+        const char *text_of = getenv("MCP_CONFORMANCE_CONTEXT");
+        if (text_of)
+            (void)val_parse(&context, bytes_of(text_of), NULL);
+        const char *id = val_text(val_get_cstr(context, "client_id"), NULL);
+        (void)buf_str(&b, ",\"oauth\":{\"redirect_uri\":\"http://localhost:3000/callback\","
+                          "\"metadata_url\":"
+                          "\"https://conformance-test.local/client-metadata.json\"");
+        if (id)
+            (void)buf_fmt(&b, ",\"client_id\":\"%s\",\"client_secret\":\"%s\"", id,
+                          val_text(val_get_cstr(context, "client_secret"), ""));
+        (void)buf_chr(&b, '}');
+    }
     (void)buf_chr(&b, '}');
     (void)val_parse(&v, buf_bytes(&b), NULL);
     buf_fini(&b);
