@@ -201,7 +201,7 @@ sim-many: ## N=200 plays from FIRST=1 on
 asan: build/test.mk ## the binary's tests with a binary under address and undefined-behaviour sanitizers
 	@$(MAKE) -j$(JOBS) MODE=san $(O:build/$(MODE)%=build/san%)/plexus $(NEEDED) build/engines/llama-server
 	@PLEXUS_BIN=$(O:build/$(MODE)%=build/san%)/plexus build/suite $(INTEGRATION) -- $(T)
-TSAN_TESTS := base/log_test base/thread_test loop/loop_test ctl/ctl_test adapters/journal_sqlite_test
+TSAN_TESTS := base/log_test base/thread_test loop/loop_test ctl/ctl_test adapters/journal_sqlite_test enclave/enclave_test enclave/bad_guests_test
 tsan: build/test.mk ## the tests with threads under the thread sanitizer
 	@$(MAKE) MODE=tsan JOBS=$(JOBS) tsan-run
 tsan-run: $(NEEDED)

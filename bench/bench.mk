@@ -1,6 +1,6 @@
 # bench.mk: builds the bench clients; included by the top Makefile, which runs bench/$(BENCH).py.
 BENCH_FLAGS := -std=c17 -O2 -g -Wall -Wextra -Wshadow -Werror
-BENCH_LINKED := bus flows journal label_decide mesh_route mesh_svid tools_wasm
+BENCH_LINKED := bus flows flows_temporal journal label_decide mesh_route mesh_svid tools_wasm
 BENCH_PROGRAMS := $(patsubst %,build/bench/%,load ready streams tools_extism $(BENCH_LINKED))
 
 build/bench/load: bench/load.c bench/client.h

@@ -1,4 +1,4 @@
-# flows_others.py: other engines of durable flows, for scale: DBOS on PostgreSQL, both as they come.
+# flows_others.py: other engines of durable flows, for scale, as they come: DBOS on PostgreSQL, Temporal's development server.
 # SPDX-License-Identifier: Apache-2.0
 import os
 import subprocess
@@ -8,7 +8,9 @@ import rig
 from rig import say
 
 sys.path.insert(0, str(rig.ROOT / "tests/lib"))
+import plexus  # noqa: E402
 import postgres  # noqa: E402
+import temporal  # noqa: E402
 
 SECONDS = 10
 
@@ -33,4 +35,27 @@ def dbos():
     return float(done.stdout.split()[-1])
 
 
-ALL = {"dbos": dbos}
+def temporal_dev():
+    """The same document and the same worker as in production: plexus' own, on a server with its database on the measured disk."""
+    program = temporal.find()
+    if not program:
+        raise Missing("no Temporal server: python3 tests/lib/temporal.py builds it")
+    folder = rig.work_folder()
+    port, http = plexus.free_port(), plexus.free_port()
+    say("Temporal's development server")
+    server = subprocess.Popen([program, "server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port", str(port), "--http-port", str(http),
+                               "--db-filename", str(folder / "temporal.db"), "--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=FULL",
+                               "--log-level", "error"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        done = subprocess.run([rig.ROOT / "build/bench/flows_temporal", str(port), str(SECONDS)], stdout=subprocess.PIPE, text=True, timeout=120)
+    except subprocess.TimeoutExpired:
+        raise Missing("Temporal's server did not answer in time") from None
+    finally:
+        server.kill()
+        server.wait()
+    if done.returncode:
+        raise Missing("the worker of Temporal failed")
+    return float(done.stdout.split()[-1])
+
+
+ALL = {"dbos": dbos, "temporal": temporal_dev}

@@ -3,6 +3,7 @@
 # same modules by libextism in the same run. make bench BENCH=tools. SPDX-License-Identifier: Apache-2.0
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -16,7 +17,7 @@ MARKS = {  # at most so much
     "wasm_call_p50_us": 3,
     "wasm_fresh_pdk_p50_us": 30,
     "wasm_cold_cached_p50_us": 1000,
-    "wasm_timeout_late_p99_ms": 2,
+    "wasm_timeout_alone_p99_ms": 2,
     "wasm_rss_kb": 20480,
     "wasm_rss_unused_kb": 512,
 }
@@ -37,6 +38,10 @@ def main():
     pdk = next(p for p in PDK if p.exists())
     print(f"wasm_pdk_module_kb {os.path.getsize(pdk) / 1024:.0f} kB")
     ours = run(BIN / "tools_wasm", pdk)
+    if shutil.which("chrt") and os.geteuid() == 0:  # before all other programs: what is its own lateness
+        ours |= run("chrt", "-f", "1", BIN / "tools_wasm", "timeouts")
+    else:
+        ours["wasm_timeout_alone_p99_ms"] = ours.get("wasm_timeout_late_p99_ms", 0)
     if LIBEXTISM.exists():
         theirs = run(BIN / "tools_extism", LIBEXTISM, pdk)
         for a, b, name in (("wasm_call_p50_us", "libextism_echo_call_p50_us", "wasm_call_times_faster"),

@@ -33,7 +33,7 @@ static struct net_tls *tls_of(void *user, struct err *e)
 static void guest_log(void *user, struct bytes urn, int level, struct bytes line)
 {
     (void)user;
-    log_event_quiet(level >= 4 ? LOG_WARN : LOG_INFO, "tool.line", LOG_BYTES("urn", urn),
+    log_event_quiet(level >= LOG_WARN ? LOG_WARN : LOG_INFO, "tool.line", LOG_BYTES("urn", urn),
                     LOG_BYTES("line", line));
 }
 
@@ -53,10 +53,8 @@ static int open_enclave(struct node_caps *c, const char *folder, struct err *e)
     status = guest_http_new(&c->http, &http, e);
     if (status < 0)
         return status;
-    struct enclave_args args = {.cache = cache,
-                                .wake = wake,
-                                .user = c,
-                                .http = guest_http_client(c->http)};
+    struct enclave_args args = {
+        .cache = cache, .wake = wake, .user = c, .http = guest_http_client(c->http)};
     return enclave_new(&c->enclave, &args, e);
 }
 
@@ -107,7 +105,7 @@ static void on_refused(void *user, const struct net_peer *peer, int code, const 
 static int open_registry(struct node_caps *c, struct err *e)
 {
     struct node *n = c->node;
-    struct url_addr addr;
+    struct url_addr addr = {0};
     char folder[4200];
     struct net_listen_args listen = {.queue_bytes_max = 1 << 20, .handshake_ms = 10000};
     if (!n->config->tools.serve)

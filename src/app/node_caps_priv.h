@@ -5,8 +5,8 @@
 
 #include "app/node_tools_priv.h"
 #include "enclave/enclave.h"
-#include "toolbox/caps.h"
 #include "toolbox/capreg.h"
+#include "toolbox/caps.h"
 #include "toolbox/guest_http.h"
 
 struct node_caps {

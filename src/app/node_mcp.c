@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/time.h"
+#include "trust/spiffe.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -61,6 +62,31 @@ static int as_bearer(struct node *n, const struct bearer *b, struct bytes token,
     return 0;
 }
 
+// Another node of the mesh, by its certificate: a weak one whose calls run here.
+static int as_node(struct node *n, const struct http_exchange *x, struct mcpd_who *ret,
+                   struct err *e)
+{
+    struct net_peer peer;
+    struct label clearance;
+    struct spiffe_id id;
+    struct buf text;
+    http_peer(x, &peer);
+    if (!peer.id || spiffe_parse(&id, bytes_of(peer.id), NULL) != 0)
+        return err_set(e, E_FORBIDDEN, "not at this listener");
+    (void)snprintf(ret->name, sizeof ret->name, "node %.*s",
+                   BYTES_FMT(bytes_first(spiffe_node(&id), 100)));
+    if (!n->labels.in_use)
+        return 0;
+    int status = node_mesh_clearance(n, &peer, &clearance, e);
+    if (status < 0)
+        return status;
+    buf_init(&text, 1024);
+    label_put(&text, n->label_names, clearance);
+    (void)snprintf(ret->clearance, sizeof ret->clearance, "%s", buf_cstr(&text));
+    buf_fini(&text);
+    return 0;
+}
+
 static int who(void *user, struct http_exchange *x, struct mcpd_who *ret, struct err *e)
 {
     struct node_mcp *m = user;
@@ -71,8 +97,10 @@ static int who(void *user, struct http_exchange *x, struct mcpd_who *ret, struct
     struct key *key = NULL;
     int64_t retry_ms = 0;
     *ret = (struct mcpd_who){0};
-    if (!door || door->mesh)
+    if (!door)
         return err_set(e, E_FORBIDDEN, "not at this listener");
+    if (door->mesh)
+        return as_node(n, x, ret, e);
     for (size_t i = 0; token.n && i < m->issuer_count; i++)
         if (bearer_names(m->issuers[i], token))
             return as_bearer(n, m->issuers[i], token, ret, e);
@@ -243,6 +271,33 @@ static int add_server(struct node_mcp *m, const struct config_mcp_server *c, str
     return status;
 }
 
+// ---- the master gateway -------------------------------------------------------------------------
+
+static struct http_pool *dial(void *user, struct err *e)
+{
+    struct node_mcp *m = user;
+    const char *name = m->node->config->mcp.gateway;
+    struct http_pool *pool = node_mesh_pool(m->node, name);
+    if (!pool)
+        (void)err_set(e, E_UNAVAILABLE, "there is no link to the node %s (mcp.gateway)", name);
+    return pool;
+}
+
+static int add_gateway(struct node_mcp *m, struct err *e)
+{
+    static const char *const all[] = {"*", NULL};
+    const char *node = m->node->config->mcp.gateway;
+    (void)snprintf(m->gateway, sizeof m->gateway, "mesh:%.100s", node);
+    struct mcpc_server s = {.name = "gateway",
+                            .prefix = "",
+                            .dial = dial,
+                            .dial_user = m,
+                            .source = m->gateway,
+                            .grants = all, // the other node has its own
+                            .revision = -1};
+    return mcpc_add(m->clients, &s, e);
+}
+
 // ---- what a person sees and says ----------------------------------------------------------------
 
 static void put_server(void *user, const struct mcpc_status *s)
@@ -401,6 +456,8 @@ static int open_clients(struct node_mcp *m, struct err *e)
     int status = mcpc_new(&m->clients, &args, e);
     for (size_t i = 0; status == 0 && i < c->server_count; i++)
         status = add_server(m, &c->servers[i], e);
+    if (status == 0 && c->gateway)
+        status = add_gateway(m, e);
     if (status == 0)
         status = tools_all_add(n->tools->all, mcpc_tools(m->clients), BYTES_NONE, e);
     return status;
@@ -413,7 +470,7 @@ int node_mcp_open(struct node *n, struct err *e)
         return n->tools ? err_set(e, E_NOMEM, "out of memory") : 0;
     n->mcp = m;
     m->node = n;
-    int status = n->config->mcp.server_count ? open_clients(m, e) : 0;
+    int status = n->config->mcp.server_count || n->config->mcp.gateway ? open_clients(m, e) : 0;
     if (status == 0 && n->config->mcp.serve)
         status = open_server(m, e);
     return status;

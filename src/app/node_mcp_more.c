@@ -158,9 +158,8 @@ static struct val *calls_text(struct node_mcp *m)
     for (size_t i = 0; i < CALLS_MAX && (r = tools_all_record(m->node->tools->all, i)) != NULL; i++)
         node_tools_put_record(&w, r, false);
     json_w_end(&w);
-    struct val *v = json.failed ? NULL
-                                : text_contents(BYTES(CALLS_URI), "application/json",
-                                                buf_bytes(&json));
+    struct val *v =
+        json.failed ? NULL : text_contents(BYTES(CALLS_URI), "application/json", buf_bytes(&json));
     buf_fini(&json);
     return v;
 }
@@ -180,11 +179,11 @@ static void file_read_done(struct tool_req *r, int status, const struct tool_res
             c->content = text_contents(bytes_of(c->uri), "text/plain", text);
         } else { // an image: its base64
             struct val *one = val_put_cstr(val_obj(), "uri", val_cstr(c->uri));
-            one = val_put_cstr(one, "mimeType",
-                               val_ref(val_ptr(res->content, BYTES("/0/mimeType"))));
-            c->content = val_push(
-                val_arr(),
-                val_put_cstr(one, "blob", val_ref(val_ptr(res->content, BYTES("/0/data")))));
+            one =
+                val_put_cstr(one, "mimeType", val_ref(val_ptr(res->content, BYTES("/0/mimeType"))));
+            c->content =
+                val_push(val_arr(), val_put_cstr(one, "blob",
+                                                 val_ref(val_ptr(res->content, BYTES("/0/data")))));
         }
     }
     call_end(c, status, e);
@@ -214,8 +213,7 @@ static int read_file(struct more_call *c, const struct tool_args *a, struct err 
 static void theirs_done(struct mcpc_req *r, int status, struct val *result, const struct err *e)
 {
     struct more_call *c = r->user;
-    struct val *list =
-        val_get_cstr(result, c->kind == MORE_RESOURCE ? "contents" : "messages");
+    struct val *list = val_get_cstr(result, c->kind == MORE_RESOURCE ? "contents" : "messages");
     struct val *description = val_get_cstr(result, "description");
     if (status == 0)
         c->content = list ? val_ref(list) : val_arr();
@@ -315,10 +313,9 @@ static int prompt(struct mcpd_more *o, const struct tool_args *a, struct tool_re
         return tell_soon(c, new_tool(a->input), e);
     c->kind = MORE_PROMPT;
     c->theirs = (struct mcpc_req){.done = theirs_done, .user = c};
-    int status =
-        m->clients ? mcpc_prompt(m->clients, a->name, a->input, &a->caller, &c->theirs, e)
-                   : err_set(e, E_NOTFOUND, "there is no prompt %.*s",
-                             BYTES_FMT(bytes_first(a->name, 200)));
+    int status = m->clients ? mcpc_prompt(m->clients, a->name, a->input, &a->caller, &c->theirs, e)
+                            : err_set(e, E_NOTFOUND, "there is no prompt %.*s",
+                                      BYTES_FMT(bytes_first(a->name, 200)));
     if (status < 0)
         call_free(c);
     return status;

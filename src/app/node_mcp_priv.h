@@ -22,6 +22,7 @@ struct node_mcp {
     size_t issuer_count;
     struct jail_words words; // of the child that is started now
     const char *argv[JAIL_WORDS_MAX + 300];
+    char gateway[128]; // "mesh:NODE"
     bool closing, stopped;
 };
 

@@ -255,6 +255,19 @@ static int peer_clearance(void *user, const struct net_peer *who, struct label *
     return 0;
 }
 
+int node_mesh_clearance(struct node *n, const struct net_peer *who, struct label *ret,
+                        struct err *e)
+{
+    return peer_clearance(n, who, ret, e);
+}
+
+struct http_pool *node_mesh_pool(struct node *n, const char *name)
+{
+    struct mesh_node *x =
+        n->mesh && n->mesh->mesh ? mesh_find(n->mesh->mesh, bytes_of(name)) : NULL;
+    return x && n->mesh->links ? links_pool(n->mesh->links, x) : NULL;
+}
+
 static void put_other(struct json_w *w, const struct mesh_model *x, const char *node)
 {
     json_w_obj(w, NULL);

@@ -280,7 +280,8 @@ static const char *gate_why(void *user, struct model *m)
 static bool gate_other(void *user, struct http_exchange *x, unsigned scopes)
 {
     struct node *n = user;
-    return node_mesh_handle(n, x) || node_mcp_handle(n, x) || ctl_handle(n->ctl, x, scopes) || web_handle(x);
+    return node_mesh_handle(n, x) || node_mcp_handle(n, x) || ctl_handle(n->ctl, x, scopes) ||
+           web_handle(x);
 }
 
 static void gate_on_request(void *user, const struct gate_request_view *v)

@@ -180,6 +180,10 @@ void node_tools_doctor(const struct node *n, struct host_tools *ret);
 void node_tools_ask(void *user, const struct gate_tools *g); // a model is to call them
 void node_flows_tools(struct node *n, struct tools *all);    // what flows may call; NULL: nothing
 void node_tools_op(void *user, const struct ctl_tool_ask *ask, struct ctl_answer *a);
+// node_mesh_route.c
+int node_mesh_clearance(struct node *n, const struct net_peer *who, struct label *ret,
+                        struct err *e);
+struct http_pool *node_mesh_pool(struct node *n, const char *name); // NULL: no link
 // node_mcp.c: the Model Context Protocol
 int node_mcp_open(struct node *n, struct err *e);
 bool node_mcp_handle(struct node *n, struct http_exchange *x);

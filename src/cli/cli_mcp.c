@@ -26,9 +26,17 @@ static const char *const examples[] = {
     "plexus --node https://host:8000 mcp", "another node's, with PLEXUS_API_KEY in the environment",
     NULL};
 
+static const struct cli_option options[] = {CLI_OPTIONS_END};
+
 const struct cli_command cli_mcp_command = {
     .name = "mcp",
     .summary = "the node's tools, resources and prompts for an MCP client, on standard streams",
+    .usage = "",
+    .text =
+        "What a client that starts its servers itself (an editor, a desktop assistant) runs: its\n"
+        "messages go to the node's /mcp and back. All revisions of the protocol that the node\n"
+        "speaks; docs/TOOLS.md has the lines for some clients.",
+    .options = options,
     .examples = examples,
     .needs = CLI_NODE,
     .run = mcp,

@@ -277,18 +277,22 @@ static void put_schema(struct cli *c, struct buf *out, const char *what, const s
 static void put_tool(struct cli *c, struct buf *out, const struct json *v)
 {
     static const struct {
-        const char *key, *member;
-    } lines[] = {{"title", "title"},  {"source", "source"},  {"URN", "urn"},
-                 {"label", "label"},  {"SHA-256", "sha256"}, {"publisher", "publisher"},
-                 {"signed by", "key"}};
+        const char *key, *place;
+    } lines[] = {{"title", "/title"},
+                 {"source", "/source"},
+                 {"URN", "/urn"},
+                 {"label", "/label"},
+                 {"SHA-256", "/manifest/code/sha256"},
+                 {"publisher", "/manifest/publisher/name"},
+                 {"signed by", "/manifest/publisher/key"}};
     bool granted = json_bool(json_get(v, "granted"), false);
     cli_paint_add(c, PAINT_BOLD, json_cstr(json_get(v, "name"), "?"), out);
     (void)buf_str(out, ": ");
     cli_put_safe(out, json_str(json_get(v, "description")));
     (void)buf_str(out, "\n\n");
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
-        put_line(c, out, lines[i].key, json_get(v, lines[i].member));
-    if (json_get(v, "signed") && !json_bool(json_get(v, "signed"), true))
+        put_line(c, out, lines[i].key, json_ptr(v, bytes_of(lines[i].place)));
+    if (json_get(v, "manifest") && !json_ptr(v, BYTES("/manifest/signature")))
         (void)buf_str(out, "signed by    nobody\n");
     (void)buf_str(out, "\nWhat it may do:\n");
     cli_tool_put_words(out, json_get(v, "permissions"));

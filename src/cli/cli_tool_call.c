@@ -49,13 +49,21 @@ static void put_content(struct buf *out, const struct json *content)
     }
 }
 
+// The text of a structured answer is often the same as JSON: then that is shown readably.
+static bool only_json(const struct json *r)
+{
+    const struct json *content = json_get(r, "content");
+    struct bytes text = bytes_trim(json_str(json_get(json_at(content, 0), "text")));
+    return json_len(content) == 0 || (json_len(content) == 1 && bytes_starts(text, BYTES("{")));
+}
+
 static int tell(const struct json *r, struct err *e)
 {
     bool failed = json_bool(json_get(r, "is_error"), false);
     struct buf out;
     int rc = 0;
     buf_init(&out, CLI_ANSWER_MAX);
-    if (json_get(r, "structured") && !failed)
+    if (json_is(json_get(r, "structured"), JSON_OBJ) && !failed && only_json(r))
         (void)cli_pretty(&out, json_get(r, "structured"));
     else
         put_content(&out, json_get(r, "content"));

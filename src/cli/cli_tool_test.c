@@ -12,7 +12,9 @@
     "v1\",\"effects\":[\"idempotent\"],\"granted\":true,\"input\":{\"type\":\"object\"},"          \
     "\"output\":{"                                                                                 \
     "\"type\":\"object\"},\"permissions\":[\"only computes: no network, no files, no secrets\"],"  \
-    "\"signed\":true,\"key\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\",\"calls\":12,"        \
+    "\"manifest\":{\"signature\":\"x\",\"publisher\":{\"key\":\"11qYAYKxCrfVS_"                    \
+    "7TyWQHOg7hcvPapiMlrwIaaPcHURo\",\"name\":\"Ann\"},\"code\":{\"sha256\":\"93a44bbb96c7\"}},"   \
+    "\"calls\":12,"                                                                                \
     "\"denied\":"                                                                                  \
     "0,\"errors\":1}"
 #define FETCH                                                                                      \
@@ -39,7 +41,7 @@ static const struct answer answers[] = {
      "\"input\":{}"},
     {"POST", "/api/tools/fetch/call", 200, TYPE,
      "{\"content\":[{\"type\":\"text\",\"text\":\"one\"},{\"type\":\"image\",\"data\":\"AA==\"}],"
-     "\"is_error\":false}",
+     "\"structured\":null,\"is_error\":false}",
      "\"confirmed\":true"},
     {"POST", "/api/tools/fetch/call", 403, TYPE,
      "{\"error\":{\"message\":\"fetch: nobody granted it\",\"type\":\"permission_error\",\"code\":"

@@ -3,148 +3,22 @@
 // Apache-2.0
 #include "enclave/enclave.h"
 #include "base/alloc.h"
-#include "base/log.h"
 #include "enclave/enclave_priv.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { WORKERS = 2, QUEUE_MAX = 256, IDLE_MAX = 32, MODS_KEPT = 32 };
+enum { WORKERS = 4, QUEUE_MAX = 256, IDLE_MAX = 32 };
 #define CACHE_BYTES (256ull << 20)
+#define IDLE_BYTES ((size_t)64 << 20)
 
 static struct enclave *of(const struct sandbox *s)
 {
     return container_of(s, struct enclave, base);
 }
 
-// ---- modules and instances (under the lock, unless it says loop) --------------------------------
-
-static void inst_drop(struct enclave *c, struct wasm_inst *i) // idle: the loop's
-{
-    list_del(&i->link);
-    list_del(&i->lru);
-    c->nidle--;
-    wasm_inst_free(i);
-}
-
-static void mod_end(struct enclave *c, struct sandbox_mod *m)
-{
-    list_each_safe (it, &m->idle)
-        inst_drop(c, container_of(it, struct wasm_inst, link));
-    list_del(&m->link);
-    c->nmods--;
-    wasm_module_free(m);
-}
-
-// Modules that nobody holds stay a while: the same code comes again.
-static void mods_trim(struct enclave *c, size_t keep)
-{
-    size_t unheld = 0;
-    list_each (it, &c->mods)
-        unheld += container_of(it, struct sandbox_mod, link)->refs == 0;
-    list_each_safe (it, &c->mods) {
-        struct sandbox_mod *m = container_of(it, struct sandbox_mod, link);
-        if (unheld <= keep)
-            return;
-        if (m->refs == 0) {
-            mod_end(c, m);
-            unheld--;
-        }
-    }
-}
-
-static void mod_keep(struct sandbox_mod *m)
-{
-    lock_take(m->enclave->lock);
-    m->refs++;
-    lock_give(m->enclave->lock);
-}
-
-static void mod_drop(struct sandbox_mod *m)
-{
-    if (!m)
-        return;
-    struct enclave *c = m->enclave;
-    lock_take(c->lock);
-    if (--m->refs == 0) {
-        list_del(&m->link);
-        list_add_tail(&c->mods, &m->link);
-        mods_trim(c, MODS_KEPT);
-    }
-    lock_give(c->lock);
-}
-
-static bool mod_has(const struct sandbox_mod *m, const char *function)
-{
-    const struct wasm_export *x = wasm_module_export(m, function);
-    return x && x->callable;
-}
-
-// A warm one for this call, out of its lists. NULL: none.
-static struct wasm_inst *idle_take(struct enclave *c, struct wasm_job *j)
-{
-    const struct sandbox_call *call = j->call;
-    int variant = j->limits.fuel ? WASM_FUEL : WASM_PLAIN;
-    if (!call->pool.n || call->grants.ndirs || strcmp(call->function, "_start") == 0)
-        return NULL;
-    list_each (it, &j->mod->idle) {
-        struct wasm_inst *i = container_of(it, struct wasm_inst, link);
-        if (i->variant == variant && wasm_guest_pages(i) < j->limits.pages &&
-            bytes_eq((struct bytes){i->pool, i->pool_n}, call->pool)) {
-            list_del(&i->link);
-            list_del(&i->lru);
-            c->nidle--;
-            return i;
-        }
-    }
-    return NULL;
-}
-
-// Before the call's memory is the caller's again: may its instance be kept? What ended by itself is
-// whole; what was ended in the middle is not. The others go as far as the output does not lie in
-// them.
-static void settle(struct wasm_job *j)
-{
-    struct wasm_inst *i = j->inst;
-    if (!i)
-        return;
-    j->keep = j->call->pool.n && !i->dirs && i->ready && j->exit_code < 0 &&
-              (j->kind == SANDBOX_OK || j->kind == SANDBOX_GUEST_ERROR);
-    if (j->keep && !i->pool) {
-        i->pool = mem_dup(j->call->pool.p, j->call->pool.n);
-        i->pool_n = j->call->pool.n;
-        j->keep = i->pool != NULL;
-    }
-    if (!j->keep)
-        wasm_inst_shed(i);
-}
-
-static void idle_give(struct enclave *c, struct wasm_job *j)
-{
-    struct wasm_inst *i = steal(&j->inst);
-    if (!i)
-        return;
-    if (!j->keep) {
-        wasm_inst_free(i);
-        return;
-    }
-    wasm_kernel_reset(&i->kernel);
-    list_add_head(&j->mod->idle, &i->link);
-    list_add_head(&c->idle, &i->lru);
-    if (++c->nidle > c->args.idle_max)
-        inst_drop(c, container_of(c->idle.prev, struct wasm_inst, lru));
-}
-
 // ---- workers ------------------------------------------------------------------------------------
-
-static void wake(struct enclave *c) // under the lock
-{
-    if (c->woken)
-        return;
-    c->woken = true;
-    c->args.wake(c->args.user);
-}
 
 static int load(struct enclave *c, struct err *e)
 {
@@ -171,7 +45,7 @@ static void work(struct enclave *c, struct wasm_job *j)
 {
     if (j->call) {
         wasm_call(j);
-        settle(j);
+        wasm_settle(j);
         return;
     }
     int rc = load(c, &j->err);
@@ -216,7 +90,7 @@ static void worker(void *arg)
         list_del(&j->link);
         list_add_tail(&c->done, &j->link);
         c->nrunning--;
-        wake(c);
+        wasm_wake(c);
     }
     lock_give(c->lock);
 }
@@ -311,15 +185,15 @@ void wasm_job_init(struct wasm_job *j, struct sandbox_call *call)
     job_init(j, call->mod->enclave);
     limits(&j->limits);
     lock_take(j->enclave->lock);
-    j->inst = idle_take(j->enclave, j);
+    j->inst = wasm_idle_take(j->enclave, j);
     lock_give(j->enclave->lock);
 }
 
 void wasm_job_fini(struct wasm_job *j)
 {
-    settle(j);
+    wasm_settle(j);
     lock_take(j->enclave->lock);
-    idle_give(j->enclave, j);
+    wasm_idle_give(j->enclave, j);
     lock_give(j->enclave->lock);
     job_fini(j);
 }
@@ -354,7 +228,7 @@ static int on_call(struct sandbox *s, struct sandbox_call *call, struct err *e)
     j->limits = call->limits;
     limits(&j->limits);
     lock_take(c->lock);
-    j->inst = idle_take(c, j);
+    j->inst = wasm_idle_take(c, j);
     j->mod->refs++;
     c->stats.calls++;
     c->stats.fresh += !j->inst;
@@ -364,7 +238,7 @@ static int on_call(struct sandbox *s, struct sandbox_call *call, struct err *e)
     if (rc == 0)
         return 0;
     wasm_inst_free(j->inst);
-    mod_drop(j->mod);
+    wasm_mod_drop(j->mod);
     job_free(j);
     return rc;
 }
@@ -395,7 +269,7 @@ static void cancel(struct wasm_job *j)
         j->kind = SANDBOX_CANCELLED;
         (void)snprintf(j->text, sizeof j->text, "cancelled");
         list_add_tail(&c->done, &j->link);
-        wake(c);
+        wasm_wake(c);
     }
     lock_wake(c->lock);
     lock_give(c->lock);
@@ -412,9 +286,9 @@ static const struct sandbox_ops ops = {.name = "wasmtime",
                                        .compile = on_compile,
                                        .call = on_call,
                                        .cancel = on_cancel,
-                                       .has = mod_has,
-                                       .keep = mod_keep,
-                                       .drop = mod_drop};
+                                       .has = wasm_mod_has,
+                                       .keep = wasm_mod_keep,
+                                       .drop = wasm_mod_drop};
 
 // ---- the loop's turn ----------------------------------------------------------------------------
 
@@ -450,9 +324,9 @@ static void tell(struct enclave *c, struct wasm_job *j)
     j->call = NULL; // its memory is the caller's
     lock_take(c->lock);
     c->stats.ended_badly += bad;
-    idle_give(c, j);
+    wasm_idle_give(c, j);
     lock_give(c->lock);
-    mod_drop(j->mod);
+    wasm_mod_drop(j->mod);
     job_free(j);
 }
 
@@ -519,106 +393,6 @@ void enclave_turn(struct sandbox *s)
         tell(c, j);
 }
 
-// ---- what workers ask of the loop ---------------------------------------------------------------
-
-// Until the loop is done with it, or the job's time is over.
-static bool ask_wait(struct wasm_job *j)
-{
-    struct enclave *c = j->enclave;
-    bool late = false;
-    while (j->http_state != WASM_HTTP_DONE) {
-        uint64_t now = time_mono_ns();
-        if (!late && (now >= j->due_ns || c->stopping)) { // the loop lets go of it first
-            late = true;
-            if (j->http_state == WASM_HTTP_ASKED) {
-                list_del(&j->asking);
-                j->http_state = WASM_HTTP_DONE;
-                break;
-            }
-            list_add_tail(&c->asks, &j->asking);
-            wake(c);
-        }
-        lock_wait(c->lock, late ? -1 : (int64_t)((j->due_ns - now) / 1000000) + 1);
-    }
-    return !late;
-}
-
-bool wasm_ask(struct wasm_job *j)
-{
-    struct enclave *c = j->enclave;
-    lock_take(c->lock);
-    j->http_state = WASM_HTTP_ASKED;
-    list_add_tail(&c->asks, &j->asking);
-    wake(c);
-    bool good = ask_wait(j) && !atomic_load(&j->cancelled);
-    lock_give(c->lock);
-    return good;
-}
-
-void *wasm_sleep(struct wasm_job *j, uint64_t until_ns)
-{
-    struct enclave *c = j->enclave;
-    uint64_t end = until_ns < j->due_ns ? until_ns : j->due_ns, now;
-    lock_take(c->lock);
-    while ((now = time_mono_ns()) < end && !atomic_load(&j->cancelled))
-        lock_wait(c->lock, (int64_t)((end - now) / 1000000) + 1);
-    lock_give(c->lock);
-    return atomic_load(&j->cancelled) || now >= j->due_ns ? wasm_late(j) : NULL;
-}
-
-void wasm_log(struct wasm_job *j, int level, struct bytes text)
-{
-    struct enclave *c = j->enclave;
-    if (++j->used.log_lines > j->limits.log_lines || !j->call->log)
-        return;
-    text = bytes_first(text, WASM_LINE_MAX);
-    struct wasm_line *line = mem_alloc(sizeof *line + text.n);
-    if (!line)
-        return;
-    line->level = level;
-    line->n = text.n;
-    if (text.n)
-        memcpy(line->text, text.p, text.n);
-    lock_take(c->lock);
-    list_add_tail(&j->lines, &line->link);
-    if (!j->log_waits) {
-        j->log_waits = true;
-        wake(c);
-    }
-    lock_give(c->lock);
-}
-
-void wasm_log_flush(struct wasm_job *j)
-{
-    for (int i = 0; i < 2; i++) {
-        if (j->out[i].n)
-            wasm_log(j, i == 0 ? LOG_INFO : LOG_ERROR, buf_bytes(&j->out[i]));
-        buf_clear(&j->out[i]);
-    }
-}
-
-struct bytes enclave_block(struct enclave_guest *g, uint64_t handle)
-{
-    struct wasm_job *j = (struct wasm_job *)g;
-    return handle ? wasm_kernel_block(&j->inst->kernel, handle) : BYTES_NONE;
-}
-
-uint64_t enclave_give(struct enclave_guest *g, struct bytes data)
-{
-    return wasm_give((struct wasm_job *)g, data);
-}
-
-void enclave_error(struct enclave_guest *g, struct bytes text)
-{
-    struct wasm_job *j = (struct wasm_job *)g;
-    j->inst->kernel.error_at = wasm_give(j, text);
-}
-
-void *enclave_call_user(struct enclave_guest *g)
-{
-    return ((struct wasm_job *)g)->call->user;
-}
-
 // ---- life ---------------------------------------------------------------------------------------
 
 static void enclave_fini(struct enclave *c)
@@ -641,6 +415,8 @@ static void defaults(struct enclave_args *a)
         a->queue_max = QUEUE_MAX;
     if (!a->idle_max)
         a->idle_max = IDLE_MAX;
+    if (!a->idle_bytes_max)
+        a->idle_bytes_max = IDLE_BYTES;
     if (!a->cache_bytes_max)
         a->cache_bytes_max = CACHE_BYTES;
 }
@@ -713,7 +489,7 @@ void enclave_free(struct sandbox *s)
         tell(c, j);
     lock_take(c->lock);
     list_each_safe (it, &c->mods)
-        mod_end(c, container_of(it, struct sandbox_mod, link));
+        wasm_mod_end(c, container_of(it, struct sandbox_mod, link));
     lock_give(c->lock);
     if (c->api)
         wasm_engines_fini(c);

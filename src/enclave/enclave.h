@@ -42,9 +42,10 @@ struct enclave_args {
     const char *library; // path of wasmtime's library; NULL: enclave_find
     const char *cache;   // folder of compiled code (made, 0700), NULL: none
     uint64_t cache_bytes_max; // default 256 MiB: the oldest go
-    unsigned workers;         // default 2, at most 16; started when there is work
+    unsigned workers; // default 4, at most 16; one more when none rests and there is work
     size_t queue_max;         // calls that wait, default 256: then E_FULL
     size_t idle_max;          // warm instances of all modules together, default 32
+    size_t idle_bytes_max; // their memory together, default 64 MiB; over either the oldest go
     // Leaves the process' signal handlers alone: guests check each access instead, and are slower.
     bool no_signals;
     // Wakes the loop, from any thread: it calls enclave_turn soon (loop.h: loop_wake).

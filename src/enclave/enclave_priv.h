@@ -158,6 +158,7 @@ struct wasm_inst {
     struct wasm_kernel kernel;
     struct map *vars; // wasm_var; NULL: none yet
     size_t vars_bytes;
+    size_t idle_bytes; // counted while it is idle
     bool ready; // started and initialized
     const struct wasm_export *last; // last.name's function
     struct wasm_func last_func;
@@ -214,7 +215,7 @@ struct enclave {
     struct lock *make; // engines and variants, one at a time
     struct list queue, done, asks, mods, idle;
     struct list running;
-    size_t queued, nrunning, nidle, nmods;
+    size_t queued, nrunning, nidle, nmods, idle_bytes;
     struct thread *threads[WASM_WORKERS_MAX];
     unsigned nthreads, resting;
     bool stopping, woken;
@@ -247,6 +248,17 @@ void *wasm_late(struct wasm_job *j); // the same: its time is over, or it was ca
 uint32_t wasm_guest_pages(const struct wasm_inst *i);
 uint32_t wasm_kernel_pages_max(const struct wasm_job *j);
 uint64_t wasm_give(struct wasm_job *j, struct bytes data);
+
+// Modules and warm instances (enclave_keep.c), under the lock.
+void wasm_mod_end(struct enclave *c, struct sandbox_mod *m); // nobody holds it
+struct wasm_inst *wasm_idle_take(struct enclave *c, struct wasm_job *j); // NULL: none fits
+void wasm_idle_give(struct enclave *c, struct wasm_job *j);
+// These without it.
+void wasm_mod_keep(struct sandbox_mod *m);
+void wasm_mod_drop(struct sandbox_mod *m);
+bool wasm_mod_has(const struct sandbox_mod *m, const char *function);
+void wasm_settle(struct wasm_job *j);
+void wasm_wake(struct enclave *c); // the loop; under the lock
 
 // The ticker (wasm_ticker.c).
 int wasm_tick_begin(struct wasm_job *j); // watched from now until wasm_tick_end

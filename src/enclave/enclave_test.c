@@ -65,7 +65,7 @@ static void without_library(void **state)
     struct pump p;
     struct compiled c = {0};
     // One that is not there, and one that is something else.
-    const char *const libraries[] = {"/nonexistent/libwasmtime.so", "/proc/self/exe"};
+    const char *const libraries[] = {"/dev/null/none/libwasmtime.so", "/proc/self/exe"};
     const char *const words[] = {"cannot be loaded", ""};
     for (size_t i = 0; i < 2; i++) {
         rig_open(&p, &(struct enclave_args){.library = libraries[i]});
@@ -82,7 +82,7 @@ static void without_library(void **state)
     assert_int_equal(s->ops->call(s, NULL, &e), E_UNSUPPORTED);
     assert_false(s->ops->has(NULL, "x"));
     // Where none is found the text says how to get it.
-    assert_int_equal(setenv("PLEXUS_WASMTIME", "/nonexistent", 1), 0);
+    assert_int_equal(setenv("PLEXUS_WASMTIME", "/dev/null/none", 1), 0);
     char path[512];
     e = (struct err){0};
     assert_int_equal(enclave_find(path, sizeof path, &e), E_UNAVAILABLE);
@@ -125,6 +125,18 @@ static void pools(void **state)
     r = (struct called){.c = {.mod = bad, .function = "untouched", .pool = BYTES("a")}};
     rig_refuse(&p, &r, SANDBOX_GUEST_ERROR, "somebody was here"); // it was itself
     p.sandbox->ops->drop(m);
+    p.sandbox->ops->drop(bad);
+    rig_close(&p);
+    // Nor is more memory kept than allowed: one that grew to 3 MiB is not.
+    rig_open(&p, &(struct enclave_args){.workers = 1, .idle_bytes_max = 2 << 20});
+    bad = rig_guest(&p, "bad");
+    rig_expect(&p, bad, "untouched", "", "a", NULL);
+    rig_expect(&p, bad, "grow", "48", "b", NULL);
+    enclave_stats(p.sandbox, &s);
+    assert_int_equal(s.idle, 0);
+    rig_expect(&p, bad, "untouched", "", "a", NULL);
+    enclave_stats(p.sandbox, &s);
+    assert_int_equal(s.idle, 1);
     p.sandbox->ops->drop(bad);
     rig_close(&p);
 }

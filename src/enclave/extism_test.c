@@ -376,7 +376,7 @@ static void folders(void **state)
         rig_end(&r);
         val_unref(config);
     }
-    dir.host = "/nonexistent";
+    dir.host = "/dev/null/none";
     struct called r = {
         .c = {.mod = m, .function = "folders", .grants = {.dirs = &dir, .ndirs = 1}}};
     rig_call(&p, &r);

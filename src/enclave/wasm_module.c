@@ -3,6 +3,9 @@
 #include "base/alloc.h"
 #include "enclave/enclave_priv.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdio.h>
 #include <string.h>
 
@@ -60,6 +63,9 @@ static int compile(struct enclave *c, struct bytes code, const uint8_t *hash, in
     lock_take(c->lock);
     c->stats.compiled++;
     lock_give(c->lock);
+#ifdef __GLIBC__ // the compiler's memory, megabytes for moments, goes back
+    (void)malloc_trim(0);
+#endif
     if (!c->cache.folder)
         return 0;
     struct wasm_vec out = {0};

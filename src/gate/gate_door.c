@@ -126,8 +126,9 @@ static int admit_node(struct gate *g, struct http_exchange *x)
         if (code < 0)
             return deny(g, x, code, refused.text, 0);
     }
-    if (!control && !gate_is_model_path(h)) // neither the page nor the node's own API
-        return deny(g, x, E_NOTFOUND, "nodes ask for /v1/ and /mesh/v1/ here", 0);
+    // Neither the page nor the node's own API.
+    if (!control && !gate_is_model_path(h) && !bytes_is(h->path, "/mcp"))
+        return deny(g, x, E_NOTFOUND, "nodes ask for /v1/, /mcp and /mesh/v1/ here", 0);
     if (control && http_limit_body(x, stranger ? STRANGER_BODY_MAX : NODE_BODY_MAX) < 0)
         return deny(g, x, E_TOOBIG, "nodes do not send so much to each other", 0);
     return 0;

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static int print_report(void *user, const struct jail_report *r)
 {
@@ -28,5 +29,5 @@ int jail_main(int argc, char **argv)
         return 64; // EX_USAGE
     }
     static const struct jail_body report = {print_report, NULL};
-    return jail_run(&o, o.report ? &report : NULL, file_self(), all);
+    _exit(jail_run(&o, o.report ? &report : NULL, file_self(), all)); // no hooks of exit there
 }

@@ -79,9 +79,6 @@ static const int refused[] = {
     SYS_swapoff,
     SYS_reboot,
     SYS_kexec_load,
-#ifdef SYS_kexec_file_load
-    SYS_kexec_file_load,
-#endif
     SYS_init_module,
     SYS_finit_module,
     SYS_delete_module,
@@ -95,7 +92,6 @@ static const int refused[] = {
     SYS_quotactl,
     NR_QUOTACTL_FD,
     SYS_open_by_handle_at,
-    SYS_lookup_dcookie,
     SYS_settimeofday,
     SYS_clock_settime,
     SYS_clock_adjtime,
@@ -109,18 +105,35 @@ static const int refused[] = {
     SYS_move_pages,
     SYS_migrate_pages,
     NR_MEMFD_SECRET,
+// Not on all machines, or leaving the headers.
+#ifdef SYS_kexec_file_load
+    SYS_kexec_file_load,
+#endif
+#ifdef SYS_lookup_dcookie
+    SYS_lookup_dcookie,
+#endif
+#ifdef SYS_nfsservctl
     SYS_nfsservctl,
+#endif
+#ifdef SYS_uselib
+    SYS_uselib,
+#endif
+#ifdef SYS__sysctl
+    SYS__sysctl,
+#endif
+#ifdef SYS_create_module
+    SYS_create_module,
+#endif
+#ifdef SYS_query_module
+    SYS_query_module,
+#endif
+#ifdef SYS_sysfs
+    SYS_sysfs,
+#endif
 #ifdef __x86_64__
     SYS_iopl,
     SYS_ioperm,
     SYS_modify_ldt,
-    SYS_uselib,
-    SYS__sysctl,
-    SYS_create_module,
-    SYS_get_kernel_syms,
-    SYS_query_module,
-    SYS_ustat,
-    SYS_sysfs,
 #endif
 };
 
@@ -243,7 +256,6 @@ static void sockets(struct program *p, const struct jail_making *m)
     if (own_net || m->o->network) {
         family[n++] = AF_INET;
         family[n++] = AF_INET6;
-        family[n++] = AF_NETLINK; // names of interfaces; to change one takes a capability
     }
     if (m->o->bare)
         n = 0;

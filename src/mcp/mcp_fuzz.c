@@ -1,5 +1,5 @@
-// mcp_fuzz.c: any bytes as a message that a client sent, with any header fields, and as a value of a
-// header field: taken or refused with a reason, never more. The input's first three lines are the
+// mcp_fuzz.c: any bytes as a message that a client sent, with any header fields, and as a value of
+// a header field: taken or refused with a reason, never more. The input's first three lines are the
 // fields MCP-Protocol-Version, Mcp-Method and Mcp-Name ("-": absent), the rest is the body.
 // SPDX-License-Identifier: Apache-2.0
 #include "base/alloc.h"

@@ -101,9 +101,10 @@ static void test_build(void **state)
     assert_null(jsonrpc_result(NULL, val_obj()));
     assert_null(jsonrpc_result(val_int(1), NULL));
     const struct mcp_info info = {.name = "n", .title = "t", .version = "1"};
-    is_json(mcp_initialize(MCP_2025_06_18, &info, val_obj()),
-            "{\"protocolVersion\":\"2025-06-18\",\"capabilities\":{},\"clientInfo\":{\"name\":\"n\","
-            "\"title\":\"t\",\"version\":\"1\"}}");
+    is_json(
+        mcp_initialize(MCP_2025_06_18, &info, val_obj()),
+        "{\"protocolVersion\":\"2025-06-18\",\"capabilities\":{},\"clientInfo\":{\"name\":\"n\","
+        "\"title\":\"t\",\"version\":\"1\"}}");
     is_json(mcp_call(BYTES("t"), NULL), "{\"name\":\"t\",\"arguments\":{}}");
     is_json(mcp_cancelled(val_int(3), BYTES("why")), "{\"requestId\":3,\"reason\":\"why\"}");
     is_json(mcp_progress(val_int(3), 1, 0, BYTES_NONE), "{\"progressToken\":3,\"progress\":1}");
@@ -138,10 +139,9 @@ static void test_words(void **state)
     }
     assert_false(mcp_level_of(BYTES("loud"), &level));
     for (int i = 0; i < MCP_METHODS; i++)
-        assert_true(mcp_method_of(bytes_of(mcp_method_text((enum mcp_method)i)), MCP_2025_11_25,
-                                  &method) ||
-                    mcp_method_of(bytes_of(mcp_method_text((enum mcp_method)i)), MCP_2026_07_28,
-                                  &method));
+        assert_true(
+            mcp_method_of(bytes_of(mcp_method_text((enum mcp_method)i)), MCP_2025_11_25, &method) ||
+            mcp_method_of(bytes_of(mcp_method_text((enum mcp_method)i)), MCP_2026_07_28, &method));
     assert_false(mcp_method_of(BYTES("ping"), MCP_2026_07_28, &method));
     assert_false(mcp_method_of(BYTES("tasks/get"), MCP_2025_06_18, &method));
     assert_false(mcp_method_of(BYTES("no/such"), MCP_2025_06_18, &method));
@@ -191,10 +191,10 @@ static void test_values(void **state)
         buf_fini(&there);
         buf_fini(&back);
     }
-    static const char *const bad[] = {"=?base64?SGVsbG8?=", "=?base64?SGVs!!!bG8=?=",
-                                      "=?base64?SGVsbG9=?=", "=?base64?=AAA?=",
-                                      "=?base64?/w==?=",     "a\x01",
-                                      "\xc3\xa4",            "=?base64?SGVsbG8=SGVs?="};
+    static const char *const bad[] = {
+        "=?base64?SGVsbG8?=", "=?base64?SGVs!!!bG8=?=", "=?base64?SGVsbG9=?=",
+        "=?base64?=AAA?=",    "=?base64?/w==?=",        "a\x01",
+        "\xc3\xa4",           "=?base64?SGVsbG8=SGVs?="};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct buf back;
         struct err e = {0};
@@ -242,16 +242,19 @@ static void test_marks(void **state)
         bool good;
         const char *schema;
     } rows[] = {
-        {true, "{\"properties\":{\"a\":" MARKED("string", "A") ",\"b\":" MARKED("integer", "B") "}}"},
+        {true,
+         "{\"properties\":{\"a\":" MARKED("string", "A") ",\"b\":" MARKED("integer", "B") "}}"},
         {true, "{\"properties\":{\"x-mcp-header\":{\"type\":\"string\"}}}"}, // a property's name
         {true, "{\"default\":" MARKED("string", "A") ",\"enum\":[" MARKED("string", "A") "]}"},
-        {false, "{\"properties\":{\"a\":" MARKED("string", "A") ",\"b\":" MARKED("string", "a") "}}"},
+        {false,
+         "{\"properties\":{\"a\":" MARKED("string", "A") ",\"b\":" MARKED("string", "a") "}}"},
         {false, "{\"properties\":{\"a\":" MARKED("number", "A") "}}"},
         {false, "{\"properties\":{\"a\":" MARKED("string", "") "}}"},
         {false, "{\"properties\":{\"a\":" MARKED("string", "A B") "}}"},
         {false, "{\"properties\":{\"a\":" MARKED("string", "A\\r\\nX: y") "}}"},
         {false, "{\"properties\":{\"a\":{\"type\":\"string\",\"x-mcp-header\":7}}}"},
-        {false, "{\"properties\":{\"a\":{\"type\":\"array\",\"items\":" MARKED("string", "A") "}}}"},
+        {false,
+         "{\"properties\":{\"a\":{\"type\":\"array\",\"items\":" MARKED("string", "A") "}}}"},
         {false, "{\"anyOf\":[{\"properties\":{\"a\":" MARKED("string", "A") "}}]}"},
         {false, "{\"$defs\":{\"a\":" MARKED("string", "A") "}}"},
         {false, "{\"if\":{\"properties\":{\"a\":" MARKED("string", "A") "}}}"},
@@ -293,39 +296,45 @@ static void test_events(void **state)
 static const struct look_row {
     const char *message, *version, *method, *name; // header fields; NULL: absent
     int code, http;                                // 0: taken
-    bool modern, standard;                         // standard: on standard streams, without fields
+    bool modern, standard; // standard: on standard streams, without fields
 } look_rows[] = {
     {ASK("tools/list", META(NOW, CAPS)), NOW, "tools/list", NULL, 0, 0, true, false},
     {ASK("tools/list", META(NOW, CAPS)), NULL, NULL, NULL, 0, 0, true, true},
-    {ASK("tools/call", "\"name\":\"a\"," META(NOW, CAPS)), NOW, "tools/call", "a", 0, 0, true, false},
-    {ASK("tools/call", "\"name\":\"a\"," META(NOW, CAPS)), NOW, "tools/call", "=?base64?YQ==?=", 0, 0,
-     true, false},
-    {ASK("tools/call", META(NOW, CAPS)), NOW, "tools/call", NULL, 0, 0, true, false}, // no name at all
+    {ASK("tools/call", "\"name\":\"a\"," META(NOW, CAPS)), NOW, "tools/call", "a", 0, 0, true,
+     false},
+    {ASK("tools/call", "\"name\":\"a\"," META(NOW, CAPS)), NOW, "tools/call", "=?base64?YQ==?=", 0,
+     0, true, false},
+    {ASK("tools/call", META(NOW, CAPS)), NOW, "tools/call", NULL, 0, 0, true,
+     false}, // no name at all
     {ASK("tools/call", "\"name\":\"a\"," META(NOW, CAPS)), NOW, "tools/call", "b",
      MCP_HEADER_MISMATCH, 400, true, false},
     {ASK("tools/call", "\"name\":\"a\"," META(NOW, CAPS)), NOW, "tools/call", NULL,
      MCP_HEADER_MISMATCH, 400, true, false},
-    {ASK("tools/call", "\"name\":\"a\"," META(NOW, CAPS)), NOW, "tools/call", "=?base64?Y?=",
-     MCP_HEADER_MISMATCH, 400, true, false},
-    {ASK("tools/list", META(NOW, CAPS)), NOW, "TOOLS/LIST", NULL, MCP_HEADER_MISMATCH, 400, true, false},
-    {ASK("tools/list", META(NOW, CAPS)), NOW, NULL, NULL, MCP_HEADER_MISMATCH, 400, true, false},
-    {ASK("tools/list", META(NOW, CAPS)), NULL, "tools/list", NULL, MCP_HEADER_MISMATCH, 400, true, false},
-    {ASK("tools/list", META("v9", CAPS)), NOW, "tools/list", NULL, MCP_HEADER_MISMATCH, 400, true, false},
-    {ASK("tools/list", META("v9", CAPS)), "v9", "tools/list", NULL, MCP_VERSION_UNSUPPORTED, 400, true,
+    {ASK("tools/call", "\"name\":\"a\"," META(NOW, CAPS)), NOW, "tools/call",
+     "=?base64?Y?=", MCP_HEADER_MISMATCH, 400, true, false},
+    {ASK("tools/list", META(NOW, CAPS)), NOW, "TOOLS/LIST", NULL, MCP_HEADER_MISMATCH, 400, true,
      false},
+    {ASK("tools/list", META(NOW, CAPS)), NOW, NULL, NULL, MCP_HEADER_MISMATCH, 400, true, false},
+    {ASK("tools/list", META(NOW, CAPS)), NULL, "tools/list", NULL, MCP_HEADER_MISMATCH, 400, true,
+     false},
+    {ASK("tools/list", META("v9", CAPS)), NOW, "tools/list", NULL, MCP_HEADER_MISMATCH, 400, true,
+     false},
+    {ASK("tools/list", META("v9", CAPS)), "v9", "tools/list", NULL, MCP_VERSION_UNSUPPORTED, 400,
+     true, false},
     {ASK("tools/list", META("2025-11-25", CAPS)), "2025-11-25", "tools/list", NULL,
      MCP_VERSION_UNSUPPORTED, 400, true, false},
-    {ASK("tools/list", META("v9", CAPS)), NULL, NULL, NULL, MCP_VERSION_UNSUPPORTED, 400, true, true},
+    {ASK("tools/list", META("v9", CAPS)), NULL, NULL, NULL, MCP_VERSION_UNSUPPORTED, 400, true,
+     true},
     {ASK("tools/list", ""), NOW, "tools/list", NULL, JSONRPC_PARAMS, 400, true, false},
     {ASK("tools/list", ""), "v9", "tools/list", NULL, JSONRPC_PARAMS, 400, true, false},
     {ASK("tools/list", META(NOW, "")), NOW, "tools/list", NULL, JSONRPC_PARAMS, 400, true, false},
     {ASK("tools/list", META(NOW, CAPS ",\"io.modelcontextprotocol/logLevel\":\"loud\"")), NOW,
      "tools/list", NULL, JSONRPC_PARAMS, 400, true, false},
     {ASK("ping", META(NOW, CAPS)), NOW, "ping", NULL, JSONRPC_METHOD, 404, true, false},
-    {ASK("tasks/result", "\"taskId\":\"t\"," META(NOW, CAPS)), NOW, "tasks/result", NULL, JSONRPC_METHOD,
-     404, true, false},
-    {"{\"jsonrpc\":\"2.0\",\"id\":5,\"result\":{}}", NOW, NULL, NULL, JSONRPC_REQUEST_INVALID, 400, true,
-     false},
+    {ASK("tasks/result", "\"taskId\":\"t\"," META(NOW, CAPS)), NOW, "tasks/result", NULL,
+     JSONRPC_METHOD, 404, true, false},
+    {"{\"jsonrpc\":\"2.0\",\"id\":5,\"result\":{}}", NOW, NULL, NULL, JSONRPC_REQUEST_INVALID, 400,
+     true, false},
     {"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/x\"}", NOW, NULL, NULL, 0, 0, true, false},
     {ASK("ping", ""), NULL, NULL, NULL, 0, 0, false, false},
     {ASK("ping", ""), "2025-06-18", NULL, NULL, 0, 0, false, false},
@@ -351,9 +360,10 @@ static void test_look(void **state)
         val_unref(f.data);
         val_unref(v);
     }
-    struct val *v = parse(ASK("tools/list", "\"_meta\":{\"progressToken\":\"p\"," //
-                                            "\"io.modelcontextprotocol/protocolVersion\":\"" NOW "\","
-                                            "\"io.modelcontextprotocol/logLevel\":\"error\"" CAPS "}"));
+    struct val *v =
+        parse(ASK("tools/list", "\"_meta\":{\"progressToken\":\"p\"," //
+                                "\"io.modelcontextprotocol/protocolVersion\":\"" NOW "\","
+                                "\"io.modelcontextprotocol/logLevel\":\"error\"" CAPS "}"));
     struct mcp_fault f = {0};
     struct mcp_asked a;
     assert_int_equal(mcp_look(&a, v, NULL, &f), 0);

@@ -69,7 +69,8 @@ struct sandbox_call { // caller-owned until done
     // it when status is E_MANIFEST.
     void (*done)(struct sandbox_call *c, int status, struct bytes output, enum sandbox_kind kind,
                  struct bytes text, const struct sandbox_used *used);
-    void (*log)(struct sandbox_call *c, int level, struct bytes line); // loop thread; or NULL
+    // A line of the guest, on the loop thread; level is base/log.h's. Or NULL.
+    void (*log)(struct sandbox_call *c, int level, struct bytes line);
     void *user;
     void *priv;
     struct list link;

@@ -176,5 +176,5 @@ int prim_main(int argc, char **argv)
     }
     (void)umask(022);
     struct jail_body body = {serve, &o};
-    return jail_run(&o, &body, file_self(), all);
+    _exit(jail_run(&o, &body, file_self(), all)); // no hooks of exit: they are not made for a jail
 }

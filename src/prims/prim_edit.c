@@ -159,7 +159,7 @@ static int not_found(const struct edits *x, size_t i, struct err *e)
     struct err ignored = {0};
     const char *what = x->edit[i].kind == EDIT_NEAR ? "the old lines of hunk" : "old_text of edit";
     buf_init(&why, CONFLICT_BYTES);
-    (void)edits_nearest(x, x->edit[i].old, &why, &ignored); // a help only
+    (void)prim_edits_nearest(x, x->edit[i].old, &why, &ignored); // a help only
     int rc = err_set(e, E_CONFLICT, "%s: %s %zu is not in the file. %s", x->told, what, i + 1,
                      buf_cstr(&why));
     buf_fini(&why);
@@ -378,9 +378,9 @@ static int edit(struct prim *p, struct edits *x, struct prim_place *at, struct e
         return rc;
     x->fd = rc;
     x->size = (uint64_t)st.st_size;
-    if ((rc = edits_search(x, e)) < 0 || (rc = adapt(x, &again, e)) < 0)
+    if ((rc = prim_edits_search(x, e)) < 0 || (rc = adapt(x, &again, e)) < 0)
         return rc;
-    if (again && (rc = edits_search(x, e)) < 0)
+    if (again && (rc = prim_edits_search(x, e)) < 0)
         return rc;
     if ((rc = judge(x, e)) < 0 || (rc = write_new(p, x, at, &st, e)) < 0)
         return rc;

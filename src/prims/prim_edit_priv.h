@@ -43,8 +43,8 @@ struct edits {
 };
 
 // prim_search.c: reads the file once; places in the order of the file. E_TOOBIG, E_IO.
-int edits_search(struct edits *x, struct err *e);
+int prim_edits_search(struct edits *x, struct err *e);
 // prim_near.c: what is most like the old text: appends a sentence with lines of the file.
-int edits_nearest(const struct edits *x, struct bytes old, struct buf *out, struct err *e);
+int prim_edits_nearest(const struct edits *x, struct bytes old, struct buf *out, struct err *e);
 
 #endif

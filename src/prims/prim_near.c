@@ -97,7 +97,7 @@ static void show(void *user, struct bytes line)
     buf_fmt(s->out, "%6llu  %.*s\n", (unsigned long long)s->line, BYTES_FMT(line));
 }
 
-int edits_nearest(const struct edits *x, struct bytes old, struct buf *out, struct err *e)
+int prim_edits_nearest(const struct edits *x, struct bytes old, struct buf *out, struct err *e)
 {
     struct near n = {0};
     while (old.n > 0 && n.n < OLD_LINES_MAX) {

@@ -163,7 +163,7 @@ static int search(struct edits *x, struct window *w, size_t overlap, struct err 
     }
 }
 
-int edits_search(struct edits *x, struct err *e)
+int prim_edits_search(struct edits *x, struct err *e)
 {
     size_t longest = 1;
     for (size_t i = 0; i < x->n; i++) {

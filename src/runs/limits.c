@@ -1,6 +1,5 @@
-// limits.c: how fast activities of a queue begin here (flows.rates), and how long one may wait until
-// somebody begins it (metadata.plexus.start of its task).
-// SPDX-License-Identifier: Apache-2.0
+// limits.c: how fast activities of a queue begin here (flows.rates), and how long one may wait
+// until somebody begins it (metadata.plexus.start of its task). SPDX-License-Identifier: Apache-2.0
 #include "runs/runs_priv.h"
 #include "text/subject.h"
 
@@ -122,8 +121,8 @@ static void on_late(struct timer *t)
     else
         runs_queue_withdraw(j);
     list_del(&j->line);
-    runs_job_answer(j, NULL,
-                    runs_problem("timeout", 408, "Timeout", FLOW_NOT_BEGUN), false, bytes_of(s->node));
+    runs_job_answer(j, NULL, runs_problem("timeout", 408, "Timeout", FLOW_NOT_BEGUN), false,
+                    bytes_of(s->node));
 }
 
 void runs_start_limit(struct job *j)

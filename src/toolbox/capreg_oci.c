@@ -122,9 +122,10 @@ static int ask_index(struct job *j)
 
 static int ask_blob(struct job *j, int part)
 {
-    while (part < PARTS && !*j->digest[part])
-        part++;
-    if (part == PARTS)
+    for (; part < PARTS; part++)
+        if (*j->digest[part])
+            break;
+    if (part >= PARTS)
         return capreg_check(&j->pack, bytes_of(j->urn), NULL, &j->e) ? j->e.code : 1;
     j->part = part;
     (void)snprintf(j->url, sizeof j->url, "%s/v2/%s/blobs/" DIGEST "%s", j->g->root, j->repository,
@@ -229,9 +230,10 @@ static void put_index(struct job *j)
 
 static int begin(struct job *j, int part)
 {
-    while (part < PARTS && !*j->digest[part])
-        part++;
-    if (part == PARTS) {
+    for (; part < PARTS; part++)
+        if (*j->digest[part])
+            break;
+    if (part >= PARTS) {
         put_index(j);
         (void)snprintf(j->url, sizeof j->url, "%s/v2/%s/manifests/%s", j->g->root, j->repository,
                        j->tag);

@@ -31,6 +31,63 @@ static bool below(const struct http_head *h, const char *prefix, struct buf *ret
     return url_path_decode(ret, bytes_from(path, n), NULL) == 0 && ret->n > 0;
 }
 
+// ---- answers of any length ----------------------------------------------------------------------
+
+#define SLICE ((size_t)64 << 10)
+
+struct out { // goes out as fast as the client takes it
+    struct buf data;
+    size_t at;
+};
+
+static void out_free(struct out *o)
+{
+    buf_fini(&o->data);
+    mem_free(o);
+}
+
+static void pump(struct http_exchange *x, void *user)
+{
+    struct out *o = user;
+    int rc = 0;
+    while (rc == 0 && o->at < o->data.n) {
+        struct bytes part = bytes_first(bytes_from(buf_bytes(&o->data), o->at), SLICE);
+        rc = http_send(x, &part, 1);
+        if (rc >= 0)
+            o->at += part.n;
+    }
+    if (rc == E_CLOSED || (rc == 1 && o->at < o->data.n)) // gone comes, or drain
+        return;
+    out_free(o);
+    if (rc < 0)
+        http_abort(x);
+    else
+        http_finish(x);
+}
+
+static void gone(struct http_exchange *x, void *user, int status)
+{
+    (void)x;
+    (void)status;
+    out_free(user);
+}
+
+// Takes what is in data.
+static void give(struct http_exchange *x, const char *type, struct bytes extra, struct buf *data)
+{
+    bool head = bytes_is(http_request(x)->method, "HEAD");
+    struct out *o = data->n > SLICE && !head ? mem_new(struct out) : NULL;
+    if (!o) {
+        http_reply(x, 200, type, extra, buf_bytes(data));
+        return;
+    }
+    o->data = *data;
+    buf_init(data, 1);
+    http_own(x, o, pump, gone);
+    http_begin(x, 200, type, extra, o->data.n);
+    pump(x, o);
+}
+
 // ---- reading ------------------------------------------------------------------------------------
 
 static void blob(struct capreg_server *s, struct http_exchange *x, struct bytes hash)
@@ -41,7 +98,7 @@ static void blob(struct capreg_server *s, struct http_exchange *x, struct bytes 
     if (capreg_folder_blob(s->folder, hash, &data, &e))
         refuse(x, &e);
     else
-        http_reply(x, 200, "application/octet-stream", BYTES(FOREVER), buf_bytes(&data));
+        give(x, "application/octet-stream", BYTES(FOREVER), &data);
     buf_fini(&data);
 }
 
@@ -61,10 +118,15 @@ static void part_of(struct capreg_server *s, struct http_exchange *x, struct byt
                                             : p.evidence;
     if (!rc && !text.n)
         rc = err_set(&e, E_NOTFOUND, "%.*s was not promoted", BYTES_FMT(urn));
+    struct buf data;
+    buf_init(&data, MANIFEST_BYTES_MAX);
+    if (!rc && buf_put(&data, text))
+        rc = err_set(&e, data.failed, "out of memory");
     if (rc)
         refuse(x, &e);
     else
-        http_reply(x, 200, JSON, BYTES_NONE, text);
+        give(x, JSON, BYTES_NONE, &data);
+    buf_fini(&data);
     arena_free(a);
 }
 

@@ -16,6 +16,7 @@
 
 #include <unistd.h>
 
+#define LARGE "urn:plexus:cap:text:large:v1"
 #define KEY "the-key"
 #define DEADLINE_MS 20000
 #define CLIENT_MS 15000
@@ -52,13 +53,23 @@ struct rig {
     struct capreg *client, *stranger, *quick; // quick: waits for nobody
     struct capreg_req req;
     struct timer deadline;
-    char folder[64], reg[80], url[64], *packs[4];
+    char folder[64], reg[80], url[64], *packs[5];
     struct manifest_pack pack;
     const struct step *steps;
     size_t count, at;
     enum mood mood;
     size_t published, refused;
 };
+
+// More than a listener's queue holds.
+static struct bytes large(void)
+{
+    static char code[7 << 20];
+    for (size_t i = 0; !code[1] && i < sizeof code; i++)
+        code[i] = (char)(i * 31 + (i >> 12));
+    memcpy(code, RIG_CODE, sizeof RIG_CODE - 1);
+    return (struct bytes){code, sizeof code};
+}
 
 // ---- the server ---------------------------------------------------------------------------------
 
@@ -173,7 +184,8 @@ static void done(struct capreg_req *req, int status, const struct manifest_pack 
     if (status != s->want || (s->why && !strstr(said, s->why)))
         fail_msg("step %zu %s: %d %.300s", r->at, s->what, status, said);
     if (!status && pack)
-        assert_true(bytes_eq(pack->code, rig_code()));
+        assert_true(
+            bytes_eq(pack->code, bytes_is(bytes_of(s->what), LARGE) ? large() : rig_code()));
     r->at++;
     next(r);
 }
@@ -181,7 +193,8 @@ static void done(struct capreg_req *req, int status, const struct manifest_pack 
 static void put_pack(struct rig *r, const char *which)
 {
     size_t i = (size_t)(*which - '0');
-    r->pack = (struct manifest_pack){.manifest = bytes_of(r->packs[i]), .code = rig_code()};
+    r->pack = (struct manifest_pack){.manifest = bytes_of(r->packs[i]),
+                                     .code = i == 4 ? large() : rig_code()};
 }
 
 static void next(struct rig *r)
@@ -217,7 +230,7 @@ static void late(struct timer *t)
     fail_msg("step %zu is not done after %d ms", r->at, DEADLINE_MS);
 }
 
-static void run(const struct step *steps, size_t count, struct rig *r)
+static void run(const struct step *steps, size_t count, size_t queue, struct rig *r)
 {
     struct err e = {0};
     *r = (struct rig){.steps = steps, .count = count};
@@ -229,6 +242,9 @@ static void run(const struct step *steps, size_t count, struct rig *r)
                              "\"description\":\"d\",\"tools\":[" RIG_TOOL "]}",
                              rig_code());
     r->packs[2] = rig_signed(RIG_DRAFT(",\"title\":\"not the same\""), rig_code());
+    r->packs[4] = rig_signed("{\"plexus_capability\":1,\"urn\":\"" LARGE
+                             "\",\"description\":\"d\",\"tools\":[" RIG_TOOL "]}",
+                             large());
     struct manifest *m = rig_manifest(RIG_DRAFT(""));
     struct val *bare = val_del(val_ref((struct val *)(uintptr_t)m->root), BYTES("signature"));
     r->packs[3] = mem_str(rig_text(bare));
@@ -242,7 +258,7 @@ static void run(const struct step *steps, size_t count, struct rig *r)
                                      .timers = loop_timers(r->loop),
                                      .routes = {on_head, on_request, on_refused, r}};
     assert_int_equal(http_server_new(&r->server, &hargs, &e), 0);
-    struct net_listen_args largs = {.addr = {.host = "127.0.0.1"}, .queue_bytes_max = 32 << 20};
+    struct net_listen_args largs = {.addr = {.host = "127.0.0.1"}, .queue_bytes_max = queue};
     assert_int_equal(http_server_listen(r->server, &largs, 0, &r->listener, &e), 0);
     (void)snprintf(r->url, sizeof r->url, "http://127.0.0.1:%u/", net_listener_port(r->listener));
     struct capreg_args args = {.url = bytes_of(r->url),
@@ -272,7 +288,7 @@ static void run(const struct step *steps, size_t count, struct rig *r)
 static void fini(struct rig *r)
 {
     char command[128];
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < 5; i++)
         mem_free(r->packs[i]);
     (void)snprintf(command, sizeof command, "rm -r %s", r->folder);
     assert_int_equal(system(command), 0);
@@ -296,11 +312,13 @@ static void exchange(void **state)
         {"sha256:00", GOOD, E_INVALID, "64 hex digits", false},
         {"urn:x", GOOD, E_INVALID, "expected urn:AUTHORITY", false},
         {OTHER, GOOD, E_NOTFOUND, NULL, false},
+        {"put 4", GOOD, 0, NULL, false},
+        {LARGE, GOOD, 0, LARGE, false},
     };
     struct rig r;
     (void)state;
-    run(steps, sizeof steps / sizeof *steps, &r);
-    assert_int_equal(r.published, 2);
+    run(steps, sizeof steps / sizeof *steps, 1 << 20, &r);
+    assert_int_equal(r.published, 3);
     assert_int_equal(r.refused, 2);
     fini(&r);
 }
@@ -326,7 +344,7 @@ static void lies(void **state)
     };
     struct rig r;
     (void)state;
-    run(steps, sizeof steps / sizeof *steps, &r);
+    run(steps, sizeof steps / sizeof *steps, 12 << 20, &r);
     fini(&r);
 }
 

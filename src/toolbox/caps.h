@@ -25,7 +25,7 @@ struct caps_args {
     const char *const *publishers;
     uint64_t memory_bytes_max; // of a call, 0: the sandbox's own
     int64_t time_ms_max; // of a call, 0: the sandbox's own
-    struct capreg *registry; // takes; NULL: there is none
+    struct capreg *registry; // takes on success; NULL: there is none
     // A line of a guest's log; or NULL.
     void (*log)(void *user, struct bytes urn, int level, struct bytes line);
 };

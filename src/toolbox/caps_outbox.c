@@ -21,7 +21,7 @@ struct out_entry {
 };
 struct out_waiter {
     struct list link;
-    uint64_t seq;
+    uint64_t seq, serial;
     struct caps_req *r;
     struct val *res;
 };
@@ -30,7 +30,7 @@ struct caps_outbox {
     char folder[CAPS_FOLDER_MAX + 16];
     struct list entries, waiters;
     size_t count;
-    uint64_t next;
+    uint64_t next, serial; // of the next entry, the next that waits
     struct timer timer;
     struct capreg_req req;
     bool sending;
@@ -66,20 +66,23 @@ static void tell(struct caps_outbox *o, struct out_waiter *w, bool published)
     val_unref(res);
 }
 
-// upto: those of this number are published; else all of them were tried, as far as could be.
+// Of this number, or (0) any; not one that asked meanwhile.
+static struct out_waiter *first(struct caps_outbox *o, uint64_t seq, uint64_t before)
+{
+    list_each (it, &o->waiters) {
+        struct out_waiter *w = container_of(it, struct out_waiter, link);
+        if (w->serial < before && (!seq || w->seq == seq))
+            return w;
+    }
+    return NULL;
+}
+
+// published: the number of the one that is; 0: all of them were tried, as far as could be.
 static void tell_all(struct caps_outbox *o, uint64_t published)
 {
-    struct list now;
-    list_init(&now);
-    list_each_safe (it, &o->waiters) {
-        struct out_waiter *w = container_of(it, struct out_waiter, link);
-        if (published && w->seq != published)
-            continue;
-        list_del(it);
-        list_add_tail(&now, it);
-    }
-    while (!list_empty(&now))
-        tell(o, container_of(now.next, struct out_waiter, link), published != 0);
+    uint64_t before = o->serial;
+    for (struct out_waiter *w; (w = first(o, published, before));)
+        tell(o, w, published != 0);
 }
 
 void caps_outbox_forget(struct caps *c, struct caps_req *r)
@@ -232,7 +235,7 @@ int caps_outbox_add(struct caps *c, const struct manifest_pack *p, struct bytes 
     list_add_tail(&o->entries, &en->link);
     o->count++;
     if (r) {
-        *w = (struct out_waiter){.seq = en->seq, .r = r, .res = takes_res};
+        *w = (struct out_waiter){.seq = en->seq, .serial = o->serial++, .r = r, .res = takes_res};
         list_add_tail(&o->waiters, &w->link);
         r->priv = o;
     }

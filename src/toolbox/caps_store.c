@@ -263,10 +263,8 @@ int caps_new(struct caps **ret, const struct caps_args *args, struct err *e)
 {
     static const struct tools_ops ops = {list, find, caps_call_start, caps_call_cancel};
     struct caps *c = mem_new(struct caps);
-    if (!c) {
-        capreg_free(args->registry);
+    if (!c)
         return err_set(e, E_NOMEM, "out of memory");
-    }
     c->tools.ops = &ops;
     c->args = *args;
     c->index = -1;
@@ -285,10 +283,12 @@ int caps_new(struct caps **ret, const struct caps_args *args, struct err *e)
         rc = caps_index_open(c, e);
     if (!rc)
         rc = caps_outbox_open(c, e);
-    if (rc)
+    if (rc) {
+        c->args.registry = NULL; // the caller's
         caps_free(c);
-    else
+    } else {
         *ret = c;
+    }
     return rc;
 }
 

@@ -9,7 +9,7 @@
 
 // ---- one ----------------------------------------------------------------------------------------
 
-int loop_run_join(struct loop_run *r, struct buf *label, struct bytes more)
+int tools_run_join(struct loop_run *r, struct buf *label, struct bytes more)
 {
     struct tools_loops_args *a = &r->all->args;
     struct err e = {0};
@@ -27,7 +27,7 @@ int loop_run_join(struct loop_run *r, struct buf *label, struct bytes more)
     return status;
 }
 
-void loop_run_free(struct loop_run *r)
+void tools_run_free(struct loop_run *r)
 {
     struct http_call *call = r->call;
     struct buf *const bufs[] = {&r->sent, &r->answer, &r->frame,     &r->headers,     &r->as,
@@ -35,13 +35,13 @@ void loop_run_free(struct loop_run *r)
     r->call = NULL;
     if (call)
         http_call_cancel(call);
-    loop_calls_stop(r);
+    tools_loop_calls_stop(r);
     timer_stop(r->all->args.timers, &r->limit);
     list_del(&r->link);
     r->all->running--;
     sse_parser_fini(&r->sse);
-    loop_turn_fini(&r->turn);
-    loop_plan_free(r->plan);
+    tools_turn_fini(&r->turn);
+    tools_plan_free(r->plan);
     for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++)
         buf_fini(bufs[i]);
     val_unref(r->head);
@@ -56,7 +56,7 @@ static void on_limit(struct timer *t)
     char why[100];
     (void)snprintf(why, sizeof why, "the model and its tools took longer than %lld ms",
                    (long long)r->plan->time_ms);
-    loop_fail(r, E_TIMEOUT, why);
+    tools_loop_fail(r, E_TIMEOUT, why);
 }
 
 static void on_drain(struct http_exchange *x, void *user)
@@ -74,7 +74,7 @@ static void on_gone(struct http_exchange *x, void *user, int status)
     (void)x;
     (void)status;
     r->x = NULL;
-    loop_run_free(r);
+    tools_run_free(r);
 }
 
 static struct loop_run *run_new(struct tools_loops *l, const struct tools_loop_ask *ask,
@@ -82,7 +82,7 @@ static struct loop_run *run_new(struct tools_loops *l, const struct tools_loop_a
 {
     struct loop_run *r = mem_new(struct loop_run);
     if (!r) {
-        loop_plan_free(takes_plan);
+        tools_plan_free(takes_plan);
         return NULL;
     }
     r->all = l;
@@ -94,7 +94,7 @@ static struct loop_run *run_new(struct tools_loops *l, const struct tools_loop_a
     buf_init(&r->answer, LOOP_ANSWER_MAX);
     buf_init(&r->frame, LOOP_ANSWER_MAX);
     sse_parser_init(&r->sse, LOOP_ANSWER_MAX);
-    loop_turn_init(&r->turn, r->plan, 1);
+    tools_turn_init(&r->turn, r->plan, 1);
     const struct {
         struct buf *to;
         struct bytes from;
@@ -114,7 +114,7 @@ static struct loop_run *run_new(struct tools_loops *l, const struct tools_loop_a
     r->limit = (struct timer){.fn = on_limit, .user = r};
     r->ends_ms = timers_now_ms(l->args.timers) + r->plan->time_ms;
     if (failed || !r->done || timer_start(l->args.timers, &r->limit, r->plan->time_ms) < 0) {
-        loop_run_free(r);
+        tools_run_free(r);
         return NULL;
     }
     return r;
@@ -130,7 +130,7 @@ static int label_of_answer(struct loop_run *r)
     for (size_t i = 0; i < r->plan->name_count && r->all->args.join && status == 0; i++) {
         struct bytes tool = r->plan->names[i].tool;
         if (tool.n && tools->ops->find(tools, tool, &a) && a.label.n)
-            status = loop_run_join(r, &r->answer_label, a.label);
+            status = tools_run_join(r, &r->answer_label, a.label);
     }
     return status;
 }
@@ -158,7 +158,7 @@ void tools_loops_take(struct tools_loops *l, const struct tools_loop_ask *ask)
                l->freeing ? "the node ends" : "too many models call tools at once", NULL);
         return;
     }
-    int status = loop_plan_new(&plan, &args, &param, &e);
+    int status = tools_plan_new(&plan, &args, &param, &e);
     if (status < 0) {
         refuse(ask, status, e.text, param);
         return;
@@ -171,11 +171,11 @@ void tools_loops_take(struct tools_loops *l, const struct tools_loop_ask *ask)
     http_own(r->x, r, on_drain, on_gone);
     http_release_body(r->x);
     if (label_of_answer(r) < 0)
-        loop_fail(r, E_SECURITY, "labels of the tools cannot be put together");
-    else if (loop_plan_pending(r->plan, &r->turn))
-        loop_calls(r);
+        tools_loop_fail(r, E_SECURITY, "labels of the tools cannot be put together");
+    else if (tools_plan_pending(r->plan, &r->turn))
+        tools_loop_calls(r);
     else
-        loop_ask(r);
+        tools_loop_ask(r);
 }
 
 // ---- all ----------------------------------------------------------------------------------------
@@ -209,8 +209,8 @@ void tools_loops_free(struct tools_loops *l)
         return;
     l->freeing = true;
     while (!list_empty(&l->runs))
-        loop_fail(container_of(l->runs.next, struct loop_run, link), E_UNAVAILABLE,
-                  "the node ends");
+        tools_loop_fail(container_of(l->runs.next, struct loop_run, link), E_UNAVAILABLE,
+                        "the node ends");
     http_pool_free(l->pool);
     mem_free(l);
 }

@@ -32,7 +32,7 @@ static void out_text(struct loop_run *r, struct bytes json)
     out(r, parts, 3);
 }
 
-void loop_begin(struct loop_run *r)
+void tools_loop_begin(struct loop_run *r)
 {
     if (r->began || !r->x)
         return;
@@ -42,27 +42,27 @@ void loop_begin(struct loop_run *r)
     http_begin(r->x, 200, "text/event-stream", buf_bytes(&r->headers), HTTP_CHUNKED);
 }
 
-void loop_send(struct loop_run *r, const struct val *chunk)
+void tools_loop_send(struct loop_run *r, const struct val *chunk)
 {
     buf_clear(&r->frame);
     if (!chunk || val_write(&r->frame, chunk) < 0) {
         r->broken = E_NOMEM;
         return;
     }
-    loop_begin(r);
+    tools_loop_begin(r);
     out_text(r, buf_bytes(&r->frame));
 }
 
-void loop_tell(struct loop_run *r, struct val *takes_plexus)
+void tools_loop_tell(struct loop_run *r, struct val *takes_plexus)
 {
     if (!r->plan->stream) {
         val_unref(takes_plexus);
         return;
     }
     if (!r->head)
-        r->head = loop_say_head(r->plan, r->id, time_wall_ms());
-    AUTO(val) chunk = loop_say_chunk(r->head, NULL, takes_plexus);
-    loop_send(r, chunk);
+        r->head = tools_say_head(r->plan, r->id, time_wall_ms());
+    AUTO(val) chunk = tools_say_chunk(r->head, NULL, takes_plexus);
+    tools_loop_send(r, chunk);
 }
 
 // ---- the question -------------------------------------------------------------------------------
@@ -76,24 +76,24 @@ static void put_header(struct buf *b, const char *name, const struct buf *value)
     }
 }
 
-void loop_ask(struct loop_run *r)
+void tools_loop_ask(struct loop_run *r)
 {
     static const struct http_call_handler handler = {on_head, on_body, on_end};
     struct buf lines;
     struct err e = {0};
     bool again = r->step > 0 || val_len(r->done) > 0;
     r->step++;
-    loop_turn_fini(&r->turn);
-    loop_turn_init(&r->turn, r->plan, r->step);
+    tools_turn_fini(&r->turn);
+    tools_turn_init(&r->turn, r->plan, r->step);
     sse_parser_fini(&r->sse);
     sse_parser_init(&r->sse, LOOP_ANSWER_MAX);
     buf_clear(&r->answer);
     buf_clear(&r->sent);
     r->status = r->broken = 0;
     r->events = false;
-    AUTO(val) body = loop_plan_body(r->plan, again, r->step >= r->plan->steps_max);
+    AUTO(val) body = tools_plan_body(r->plan, again, r->step >= r->plan->steps_max);
     if (!body || val_write(&r->sent, body) < 0) {
-        loop_fail(r, E_TOOBIG, "the conversation is too long");
+        tools_loop_fail(r, E_TOOBIG, "the conversation is too long");
         return;
     }
     buf_init(&lines, 32768);
@@ -115,7 +115,7 @@ void loop_ask(struct loop_run *r)
                               : http_call_start(r->all->pool, &args, &r->call, &e);
     buf_fini(&lines);
     if (status < 0)
-        loop_fail(r, status, e.text);
+        tools_loop_fail(r, status, e.text);
 }
 
 // ---- the answer ---------------------------------------------------------------------------------
@@ -127,24 +127,24 @@ static void on_head(struct http_call *c, const struct http_head *head)
     r->status = head->status;
     r->events = bytes_ieq(bytes_first(type, 17), BYTES("text/event-stream"));
     (void)snprintf(r->retry, sizeof r->retry, "%.*s", BYTES_FMT(bytes_first(retry, 20)));
-    if (loop_run_join(r, &r->answer_label, http_header(head, "X-Plexus-Label")) < 0)
+    if (tools_run_join(r, &r->answer_label, http_header(head, "X-Plexus-Label")) < 0)
         r->broken = E_SECURITY;
     if (r->slow)
         http_call_read(c, false);
     if (r->status == 200 && r->events && r->plan->stream)
-        loop_begin(r);
+        tools_loop_begin(r);
 }
 
 static void take_chunk(struct loop_run *r, struct val *chunk, struct bytes text)
 {
     AUTO(val) now = NULL;
-    int status = loop_turn_chunk(&r->turn, chunk, &r->head, &now);
+    int status = tools_turn_chunk(&r->turn, chunk, &r->head, &now);
     if (status < 0)
         r->broken = status;
     else if (now == chunk && text.n && bytes_chr(text, '\n') < 0)
         out_text(r, text); // byte for byte
     else if (now)
-        loop_send(r, now);
+        tools_loop_send(r, now);
 }
 
 static void on_event(void *user, const struct sse_event *ev)
@@ -172,7 +172,7 @@ static void on_body(struct http_call *c, const char *p, size_t n)
         r->broken = r->broken ? r->broken : status;
     }
     if (r->broken)
-        loop_fail(r, r->broken, "the model's answer cannot be passed on");
+        tools_loop_fail(r, r->broken, "the model's answer cannot be passed on");
 }
 
 // Some engines do not stream where there are tools: as one chunk.
@@ -186,7 +186,7 @@ static int as_chunk(struct loop_run *r, struct val *answer)
     c = val_put_cstr(c, "delta", val_ref(message));
     AUTO(val) chunk = val_put_cstr(val_ref(answer), "choices", val_push(val_arr(), c));
     chunk = val_put_cstr(chunk, "object", val_cstr("chat.completion.chunk"));
-    loop_begin(r);
+    tools_loop_begin(r);
     if (!chunk)
         return E_NOMEM;
     take_chunk(r, chunk, BYTES_NONE);
@@ -200,7 +200,7 @@ static int take_whole(struct loop_run *r, struct err *e)
     if (status < 0)
         return err_set(e, E_UPSTREAM, "the engine's answer is no JSON");
     if (!r->plan->stream)
-        return loop_turn_whole(&r->turn, answer, e);
+        return tools_turn_whole(&r->turn, answer, e);
     status = as_chunk(r, answer);
     return status < 0 ? err_set(e, status, "the engine's answer has no message") : 0;
 }
@@ -213,11 +213,11 @@ static void on_end(struct http_call *c, int status, const struct err *e)
     struct loop_run *r = http_call_user(c);
     r->call = NULL;
     if (status < 0) {
-        loop_fail(r, status == E_TIMEOUT ? E_TIMEOUT : E_UPSTREAM, e ? e->text : "");
+        tools_loop_fail(r, status == E_TIMEOUT ? E_TIMEOUT : E_UPSTREAM, e ? e->text : "");
         return;
     }
     if (r->status != 200) {
-        loop_refused(r);
+        tools_loop_refused(r);
         return;
     }
     if (r->broken)
@@ -225,7 +225,7 @@ static void on_end(struct http_call *c, int status, const struct err *e)
     else if (!r->events || !r->plan->stream)
         status = take_whole(r, &mine);
     if (status < 0)
-        loop_fail(r, status, mine.text);
+        tools_loop_fail(r, status, mine.text);
     else
-        loop_next(r);
+        tools_loop_next(r);
 }

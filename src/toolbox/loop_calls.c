@@ -26,7 +26,7 @@ static struct val *arguments_of(const struct loop_call *c)
 
 static struct bytes tool_of(const struct loop_run *r, const struct loop_call *c)
 {
-    const struct loop_name *n = loop_name(r->plan, buf_bytes(&c->name));
+    const struct loop_name *n = tools_loop_name(r->plan, buf_bytes(&c->name));
     return n ? n->tool : BYTES_NONE;
 }
 
@@ -47,17 +47,18 @@ static void result(struct loop_run *r, size_t i, const char *word, struct bytes 
     struct buf shown, told;
     buf_init(&shown, LOOP_SHOWN_MAX * 2);
     buf_init(&told, r->all->args.result_bytes_max + 200);
-    loop_say_cut(&shown, text, LOOP_SHOWN_MAX);
-    loop_say_cut(&told, text, r->all->args.result_bytes_max);
+    tools_say_cut(&shown, text, LOOP_SHOWN_MAX);
+    tools_say_cut(&told, text, r->all->args.result_bytes_max);
     r->fates[i] = LOOP_TOLD;
-    r->results[i] = loop_say_tool(buf_cstr(&c->id), buf_bytes(&c->name), buf_bytes(&told));
+    r->results[i] = tools_say_tool(buf_cstr(&c->id), buf_bytes(&c->name), buf_bytes(&told));
     struct val *v = say_call(r, c);
     v = val_put_cstr(v, "status", val_cstr(word));
     v = val_put_cstr(v, "content", val_str(buf_bytes(&shown)));
     v = val_put_cstr(v, "took_us", val_int((int64_t)took_us));
     if (v) {
         r->done = val_push(r->done, val_ref(v));
-        loop_tell(r, val_put_cstr(val_del(v, BYTES("arguments")), "type", val_cstr("result")));
+        tools_loop_tell(r,
+                        val_put_cstr(val_del(v, BYTES("arguments")), "type", val_cstr("result")));
     }
     buf_fini(&shown);
     buf_fini(&told);
@@ -95,9 +96,9 @@ static void on_done(struct tool_req *req, int status, const struct tool_result *
         r->jobs[j->index] = NULL;
         r->running--;
         if (status == 0)
-            loop_say_result(&text, res, r->all->args.result_bytes_max);
+            tools_say_result(&text, res, r->all->args.result_bytes_max);
         // What it answered is in the conversation from now on.
-        if (status == 0 && loop_run_join(r, &r->label, j->label) < 0)
+        if (status == 0 && tools_run_join(r, &r->label, j->label) < 0)
             result(r, j->index, "denied", BYTES("error: its label cannot be put to the others"), 0);
         else if (status == 0)
             result(r, j->index, res->is_error ? "error" : "ok", buf_bytes(&text), res->took_us);
@@ -168,7 +169,7 @@ static int said(const struct loop_run *r, const struct loop_call *c)
 static void ask_person(struct loop_run *r, size_t i, const struct tool_about *a)
 {
     struct val *v = say_call(r, &r->turn.calls[i]);
-    v = val_put_cstr(v, "effects", loop_say_effects(a->effects));
+    v = val_put_cstr(v, "effects", tools_say_effects(a->effects));
     v = val_put_cstr(v, "description", val_str(bytes_first(a->description, 1024)));
     r->pending = val_push(r->pending ? r->pending : val_arr(), v);
     r->fates[i] = LOOP_ASKED;
@@ -192,7 +193,7 @@ static void start(struct loop_run *r, size_t i)
         result(r, i, "denied", BYTES("error: the person refused this call"), 0);
     } else if (word < 0 && !a.granted && r->plan->confirms) {
         ask_person(r, i, &a);
-    } else if (!loop_guard_may(&r->guard, buf_bytes(&c->name), buf_bytes(&c->arguments))) {
+    } else if (!tools_guard_may(&r->guard, buf_bytes(&c->name), buf_bytes(&c->arguments))) {
         result(r, i, "repeated",
                BYTES("error: you have called this with the same arguments before; use that answer"),
                0);
@@ -200,7 +201,7 @@ static void start(struct loop_run *r, size_t i)
         result(r, i, "error", BYTES("error: out of memory"), 0);
     } else {
         struct val *v = val_put_cstr(say_call(r, c), "type", val_cstr("call"));
-        loop_tell(r, val_put_cstr(v, "effects", loop_say_effects(a.effects)));
+        tools_loop_tell(r, val_put_cstr(v, "effects", tools_say_effects(a.effects)));
         int status = hand_on(r, i, j, tool, word == 1, &e);
         if (status < 0) {
             job_free(j);
@@ -218,18 +219,18 @@ static void pump(struct loop_run *r)
         if (r->fates[i] == LOOP_NEW && r->turn.calls[i].ours)
             start(r, i);
     if (r->broken)
-        loop_fail(r, r->broken, "the answer cannot be passed on");
+        tools_loop_fail(r, r->broken, "the answer cannot be passed on");
     else if (!r->running)
-        loop_called(r);
+        tools_loop_called(r);
 }
 
-void loop_calls(struct loop_run *r)
+void tools_loop_calls(struct loop_run *r)
 {
     memset(r->fates, 0, sizeof r->fates);
     pump(r);
 }
 
-void loop_calls_stop(struct loop_run *r)
+void tools_loop_calls_stop(struct loop_run *r)
 {
     for (size_t i = 0; i < LOOP_CALLS_MAX; i++) {
         struct loop_job *j = r->jobs[i];

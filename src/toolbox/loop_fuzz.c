@@ -20,7 +20,7 @@ static void on_event(void *user, const struct sse_event *ev)
     struct val *chunk = NULL, *now = NULL;
     if (val_parse(&chunk, ev->data, NULL) < 0)
         return;
-    if (loop_turn_chunk(&s->turn, chunk, &s->head, &now) == 0 && now) {
+    if (tools_turn_chunk(&s->turn, chunk, &s->head, &now) == 0 && now) {
         const struct val *calls = val_ptr(now, BYTES("/choices/0/delta/tool_calls"));
         for (size_t i = 0; i < val_len(calls); i++)
             if (bytes_is(val_bytes(val_ptr(val_at(calls, i), BYTES("/function/name"))), "ours"))
@@ -36,11 +36,11 @@ static void run(struct side *s, const struct loop_plan *plan, struct bytes a, st
     struct sse_parser parser;
     sse_parser_init(&parser, 1 << 20);
     buf_init(&s->out, (size_t)16 << 20);
-    loop_turn_init(&s->turn, plan, 2);
+    tools_turn_init(&s->turn, plan, 2);
     (void)sse_parser_feed(&parser, a, on_event, s);
     (void)sse_parser_feed(&parser, b, on_event, s);
     sse_parser_fini(&parser);
-    struct val *message = loop_turn_message(&s->turn);
+    struct val *message = tools_turn_message(&s->turn);
     (void)val_write(&s->out, message);
     val_unref(message);
 }
@@ -60,7 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
         abort();
     struct side *const both[] = {&x, &y};
     for (size_t i = 0; i < 2; i++) {
-        loop_turn_fini(&both[i]->turn);
+        tools_turn_fini(&both[i]->turn);
         val_unref(both[i]->head);
         buf_fini(&both[i]->out);
         memset(both[i], 0, sizeof *both[i]);

@@ -12,7 +12,7 @@
 
 // ---- names --------------------------------------------------------------------------------------
 
-const struct loop_name *loop_name(const struct loop_plan *p, struct bytes function)
+const struct loop_name *tools_loop_name(const struct loop_plan *p, struct bytes function)
 {
     for (size_t i = 0; i < p->name_count; i++)
         if (bytes_eq(p->names[i].function, function))
@@ -43,7 +43,7 @@ static struct bytes function_name(struct loop_plan *p, struct bytes tool,
                     c == '_' || c == '-';
         room[n] = good ? c : '_';
     }
-    for (unsigned i = 2; loop_name(p, (struct bytes){room, n}); i++) {
+    for (unsigned i = 2; tools_loop_name(p, (struct bytes){room, n}); i++) {
         size_t keep = tool.n < LOOP_NAME_MAX - 4 ? tool.n : LOOP_NAME_MAX - 4;
         n = keep + (size_t)snprintf(room + keep, 8, "_%u", i);
     }
@@ -241,8 +241,8 @@ static int read_request(struct loop_plan *p, struct val *request, const struct l
     return status < 0 || (p->body && p->messages) ? status : err_set(e, E_NOMEM, "out of memory");
 }
 
-int loop_plan_new(struct loop_plan **ret, const struct loop_plan_args *args, const char **ret_param,
-                  struct err *e)
+int tools_plan_new(struct loop_plan **ret, const struct loop_plan_args *args,
+                   const char **ret_param, struct err *e)
 {
     AUTO(val) v = NULL;
     struct loop_plan *p = mem_new(struct loop_plan);
@@ -257,14 +257,14 @@ int loop_plan_new(struct loop_plan **ret, const struct loop_plan_args *args, con
     if (status == 0)
         status = read_request(p, v, args, ret_param, e);
     if (status < 0) {
-        loop_plan_free(p);
+        tools_plan_free(p);
         return status;
     }
     *ret = p;
     return 0;
 }
 
-void loop_plan_free(struct loop_plan *p)
+void tools_plan_free(struct loop_plan *p)
 {
     if (!p)
         return;
@@ -275,7 +275,7 @@ void loop_plan_free(struct loop_plan *p)
     mem_free(p);
 }
 
-struct val *loop_plan_body(const struct loop_plan *p, bool again, bool last)
+struct val *tools_plan_body(const struct loop_plan *p, bool again, bool last)
 {
     struct val *body = val_put_cstr(val_ref(p->body), "messages", val_ref(p->messages));
     const struct val *choice = val_get_cstr(body, "tool_choice");
@@ -288,7 +288,7 @@ struct val *loop_plan_body(const struct loop_plan *p, bool again, bool last)
     return body;
 }
 
-int loop_plan_add(struct loop_plan *p, struct val *takes_message)
+int tools_plan_add(struct loop_plan *p, struct val *takes_message)
 {
     struct val *more = takes_message ? val_push(val_ref(p->messages), takes_message) : NULL;
     if (!more)
@@ -298,7 +298,7 @@ int loop_plan_add(struct loop_plan *p, struct val *takes_message)
     return 0;
 }
 
-struct val *loop_plan_added(const struct loop_plan *p)
+struct val *tools_plan_added(const struct loop_plan *p)
 {
     struct val *list = val_arr();
     for (size_t i = p->given; i < val_len(p->messages); i++)
@@ -316,7 +316,7 @@ static bool is_answered(const struct loop_plan *p, size_t from, struct bytes id)
     return false;
 }
 
-bool loop_plan_pending(const struct loop_plan *p, struct loop_turn *t)
+bool tools_plan_pending(const struct loop_plan *p, struct loop_turn *t)
 {
     size_t at = val_len(p->messages);
     while (at && bytes_is(val_bytes(val_get_cstr(val_at(p->messages, at - 1), "role")), "tool"))
@@ -328,7 +328,7 @@ bool loop_plan_pending(const struct loop_plan *p, struct loop_turn *t)
         const struct val *v = val_at(calls, i);
         struct bytes id = val_bytes(val_get_cstr(v, "id")),
                      name = val_bytes(val_ptr(v, BYTES("/function/name")));
-        const struct loop_name *n = loop_name(p, name);
+        const struct loop_name *n = tools_loop_name(p, name);
         if (!n || !n->tool.n || !id.n || id.n > LOOP_ID_MAX || is_answered(p, at, id))
             continue;
         struct loop_call *c = &t->calls[t->count++];
@@ -343,7 +343,7 @@ bool loop_plan_pending(const struct loop_plan *p, struct loop_turn *t)
 
 // ---- the same call again and again --------------------------------------------------------------
 
-bool loop_guard_may(struct loop_guard *g, struct bytes name, struct bytes arguments)
+bool tools_guard_may(struct loop_guard *g, struct bytes name, struct bytes arguments)
 {
     uint64_t hash = bytes_hash(name) * 31 + bytes_hash(arguments);
     size_t i = 0;

@@ -46,14 +46,15 @@ struct loop_plan_args {
     bool admin; // may confirm
 };
 // E_INVALID, E_FORBIDDEN: *ret_param is the field.
-int loop_plan_new(struct loop_plan **ret, const struct loop_plan_args *args, const char **ret_param,
-                  struct err *e);
-void loop_plan_free(struct loop_plan *p);
-const struct loop_name *loop_name(const struct loop_plan *p, struct bytes function); // NULL: none
+int tools_plan_new(struct loop_plan **ret, const struct loop_plan_args *args,
+                   const char **ret_param, struct err *e);
+void tools_plan_free(struct loop_plan *p);
+const struct loop_name *tools_loop_name(const struct loop_plan *p,
+                                        struct bytes function); // NULL: none
 // What is sent for the next answer (gives). again: after calls; last: it must be an answer.
-struct val *loop_plan_body(const struct loop_plan *p, bool again, bool last);
-int loop_plan_add(struct loop_plan *p, struct val *takes_message);
-struct val *loop_plan_added(const struct loop_plan *p); // messages since the request (gives)
+struct val *tools_plan_body(const struct loop_plan *p, bool again, bool last);
+int tools_plan_add(struct loop_plan *p, struct val *takes_message);
+struct val *tools_plan_added(const struct loop_plan *p); // messages since the request (gives)
 
 // ---- an answer of the model (loop_turn.c) -------------------------------------------------------
 
@@ -79,19 +80,19 @@ struct loop_turn {
     struct val *error; // the engine's
     struct val *whole; // an answer that is no stream
 };
-void loop_turn_init(struct loop_turn *t, const struct loop_plan *p, unsigned step);
-void loop_turn_fini(struct loop_turn *t);
+void tools_turn_init(struct loop_turn *t, const struct loop_plan *p, unsigned step);
+void tools_turn_fini(struct loop_turn *t);
 // A chunk of the stream. *head: {"id","object","created","model"} of all chunks; NULL: it gives
 // them. *ret: what the client gets instead of it (gives; chunk itself: unchanged; NULL: nothing).
-int loop_turn_chunk(struct loop_turn *t, struct val *chunk, struct val **head, struct val **ret);
-int loop_turn_whole(struct loop_turn *t, struct val *answer, struct err *e); // no stream
+int tools_turn_chunk(struct loop_turn *t, struct val *chunk, struct val **head, struct val **ret);
+int tools_turn_whole(struct loop_turn *t, struct val *answer, struct err *e); // no stream
 // What it said, for the next request (gives). Calls without a good id have got one.
-struct val *loop_turn_message(const struct loop_turn *t);
+struct val *tools_turn_message(const struct loop_turn *t);
 
 // ---- pending calls, guards (loop_plan.c) --------------------------------------------------------
 
 // Calls of the last message that have no answer yet, as a turn of their own. false: none.
-bool loop_plan_pending(const struct loop_plan *p, struct loop_turn *t);
+bool tools_plan_pending(const struct loop_plan *p, struct loop_turn *t);
 
 struct loop_guard { // calls that were made
     uint64_t hash[256];
@@ -99,18 +100,18 @@ struct loop_guard { // calls that were made
     size_t count;
     unsigned repeats;
 };
-bool loop_guard_may(struct loop_guard *g, struct bytes name, struct bytes arguments);
+bool tools_guard_may(struct loop_guard *g, struct bytes name, struct bytes arguments);
 
 // ---- words (loop_say.c) -------------------------------------------------------------------------
 
 // A result as a text for the model, at most max bytes: head and tail are kept (appends).
-void loop_say_result(struct buf *out, const struct tool_result *r, size_t max);
-void loop_say_cut(struct buf *out, struct bytes text, size_t max);
+void tools_say_result(struct buf *out, const struct tool_result *r, size_t max);
+void tools_say_cut(struct buf *out, struct bytes text, size_t max);
 // A chunk that is no answer of the model, with a member "plexus" (gives).
-struct val *loop_say_chunk(const struct val *head, const char *finish, struct val *takes_plexus);
-struct val *loop_say_head(const struct loop_plan *p, const char *id, int64_t wall_ms);
-struct val *loop_say_tool(const char *id, struct bytes name, struct bytes content); // a message
-struct val *loop_say_usage(uint64_t in, uint64_t out);
-struct val *loop_say_effects(unsigned effects);
+struct val *tools_say_chunk(const struct val *head, const char *finish, struct val *takes_plexus);
+struct val *tools_say_head(const struct loop_plan *p, const char *id, int64_t wall_ms);
+struct val *tools_say_tool(const char *id, struct bytes name, struct bytes content); // a message
+struct val *tools_say_usage(uint64_t in, uint64_t out);
+struct val *tools_say_effects(unsigned effects);
 
 #endif

@@ -63,21 +63,21 @@ struct loop_run {
 };
 
 // loop.c
-void loop_run_free(struct loop_run *r); // all that runs for it is let go of
-int loop_run_join(struct loop_run *r, struct buf *label, struct bytes more); // label becomes both
+void tools_run_free(struct loop_run *r); // all that runs for it is let go of
+int tools_run_join(struct loop_run *r, struct buf *label, struct bytes more); // label becomes both
 // loop_ask.c
-void loop_ask(struct loop_run *r); // the model, for its next answer
-void loop_begin(struct loop_run *r); // the client's stream, unless it began
-void loop_send(struct loop_run *r, const struct val *chunk);
-void loop_tell(struct loop_run *r, struct val *takes_plexus); // an event of the node's own
+void tools_loop_ask(struct loop_run *r); // the model, for its next answer
+void tools_loop_begin(struct loop_run *r); // the client's stream, unless it began
+void tools_loop_send(struct loop_run *r, const struct val *chunk);
+void tools_loop_tell(struct loop_run *r, struct val *takes_plexus); // an event of the node's own
 // loop_calls.c
-void loop_calls(struct loop_run *r); // carries out those of the turn
-void loop_calls_stop(struct loop_run *r);
+void tools_loop_calls(struct loop_run *r); // carries out those of the turn
+void tools_loop_calls_stop(struct loop_run *r);
 // loop_end.c: each ends the run
-void loop_next(struct loop_run *r);  // the model said all of an answer: calls, or the end
-void loop_called(struct loop_run *r); // all calls have their results
-void loop_finish(struct loop_run *r, const char *stop);
-void loop_fail(struct loop_run *r, int code, const char *why);
-void loop_refused(struct loop_run *r); // the model's own answer is an error: as it came
+void tools_loop_next(struct loop_run *r); // the model said all of an answer: calls, or the end
+void tools_loop_called(struct loop_run *r); // all calls have their results
+void tools_loop_finish(struct loop_run *r, const char *stop);
+void tools_loop_fail(struct loop_run *r, int code, const char *why);
+void tools_loop_refused(struct loop_run *r); // the model's own answer is an error: as it came
 
 #endif

@@ -9,7 +9,7 @@ static bool in_character(struct bytes s, size_t at)
     return at < s.n && ((unsigned char)s.p[at] & 0xc0) == 0x80;
 }
 
-void loop_say_cut(struct buf *out, struct bytes text, size_t max)
+void tools_say_cut(struct buf *out, struct bytes text, size_t max)
 {
     if (text.n <= max) {
         (void)buf_put(out, text);
@@ -45,7 +45,7 @@ static void say_block(struct buf *out, const struct val *block, bool first)
                   BYTES_FMT(bytes_first(uri, 500)), val_bytes(val_get_cstr(block, "data")).n);
 }
 
-void loop_say_result(struct buf *out, const struct tool_result *r, size_t max)
+void tools_say_result(struct buf *out, const struct tool_result *r, size_t max)
 {
     struct buf text;
     buf_init(&text, MAX_ALLOCATION_BYTES * 2);
@@ -59,11 +59,11 @@ void loop_say_result(struct buf *out, const struct tool_result *r, size_t max)
         (void)val_write(&text, r->structured);
     if (text.n == empty)
         (void)buf_str(&text, r->is_error ? "it failed and does not say why" : "(nothing)");
-    loop_say_cut(out, buf_bytes(&text), max);
+    tools_say_cut(out, buf_bytes(&text), max);
     buf_fini(&text);
 }
 
-struct val *loop_say_head(const struct loop_plan *p, const char *id, int64_t wall_ms)
+struct val *tools_say_head(const struct loop_plan *p, const char *id, int64_t wall_ms)
 {
     struct buf text;
     buf_init(&text, 256);
@@ -75,7 +75,7 @@ struct val *loop_say_head(const struct loop_plan *p, const char *id, int64_t wal
     return val_put_cstr(h, "model", val_str(p->model));
 }
 
-struct val *loop_say_chunk(const struct val *head, const char *finish, struct val *takes_plexus)
+struct val *tools_say_chunk(const struct val *head, const char *finish, struct val *takes_plexus)
 {
     struct val *choice = val_put_cstr(val_obj(), "index", val_int(0));
     choice = val_put_cstr(choice, "delta", val_obj());
@@ -85,7 +85,7 @@ struct val *loop_say_chunk(const struct val *head, const char *finish, struct va
     return takes_plexus ? val_put_cstr(c, "plexus", takes_plexus) : c;
 }
 
-struct val *loop_say_tool(const char *id, struct bytes name, struct bytes content)
+struct val *tools_say_tool(const char *id, struct bytes name, struct bytes content)
 {
     struct val *m = val_put_cstr(val_obj(), "role", val_cstr("tool"));
     m = val_put_cstr(m, "tool_call_id", val_cstr(id));
@@ -93,14 +93,14 @@ struct val *loop_say_tool(const char *id, struct bytes name, struct bytes conten
     return val_put_cstr(m, "content", val_str(content));
 }
 
-struct val *loop_say_usage(uint64_t in, uint64_t out)
+struct val *tools_say_usage(uint64_t in, uint64_t out)
 {
     struct val *u = val_put_cstr(val_obj(), "prompt_tokens", val_int((int64_t)in));
     u = val_put_cstr(u, "completion_tokens", val_int((int64_t)out));
     return val_put_cstr(u, "total_tokens", val_int((int64_t)(in + out)));
 }
 
-struct val *loop_say_effects(unsigned effects)
+struct val *tools_say_effects(unsigned effects)
 {
     static const char *const names[] = {"reads", "writes",     "destroys", "network",
                                         "runs",  "idempotent", "costs"};

@@ -32,13 +32,13 @@ static int plan(struct loop_plan **ret, const char *request, bool admin, const c
                 struct err *e)
 {
     static const struct tool_caller caller;
-    return loop_plan_new(ret,
-                         &(struct loop_plan_args){.request = bytes_of(request),
-                                                  .tools = &box.base,
-                                                  .caller = &caller,
-                                                  .most = &most,
-                                                  .admin = admin},
-                         param, e);
+    return tools_plan_new(ret,
+                          &(struct loop_plan_args){.request = bytes_of(request),
+                                                   .tools = &box.base,
+                                                   .caller = &caller,
+                                                   .most = &most,
+                                                   .admin = admin},
+                          param, e);
 }
 
 static struct loop_plan *good_plan(const char *request)
@@ -57,7 +57,7 @@ static void names_are(const char *request, const char *want)
 {
     char names[2000] = "";
     struct loop_plan *p = good_plan(request);
-    struct val *body = loop_plan_body(p, false, false);
+    struct val *body = tools_plan_body(p, false, false);
     const struct val *tools = val_get_cstr(body, "tools");
     for (size_t i = 0; i < val_len(tools); i++) {
         const struct val *f = val_get_cstr(val_at(tools, i), "function");
@@ -70,7 +70,7 @@ static void names_are(const char *request, const char *want)
     assert_null(val_get_cstr(body, "plexus_tools"));
     assert_null(val_get_cstr(body, "plexus_confirm"));
     val_unref(body);
-    loop_plan_free(p);
+    tools_plan_free(p);
 }
 
 // ---- a request ----------------------------------------------------------------------------------
@@ -97,10 +97,10 @@ static void test_plan(void **state)
             "\"plexus_limits\":{\"steps\":3,\"tokens\":99,\"seconds\":0.5}"));
     assert_true(p->stream && !p->usage && !p->confirms);
     assert_true(p->steps_max == 3 && p->tokens_max == 99 && p->time_ms == 500);
-    assert_true(bytes_is(loop_name(p, BYTES("files_read"))->tool, "files.read"));
-    assert_null(loop_name(p, BYTES("files.read")));
-    struct val *first = loop_plan_body(p, false, false), *again = loop_plan_body(p, true, false),
-               *last = loop_plan_body(p, true, true);
+    assert_true(bytes_is(tools_loop_name(p, BYTES("files_read"))->tool, "files.read"));
+    assert_null(tools_loop_name(p, BYTES("files.read")));
+    struct val *first = tools_plan_body(p, false, false), *again = tools_plan_body(p, true, false),
+               *last = tools_plan_body(p, true, true);
     assert_true(bytes_is(val_bytes(val_get_cstr(first, "tool_choice")), "required"));
     assert_true(bytes_is(val_bytes(val_get_cstr(again, "tool_choice")), "auto"));
     assert_true(bytes_is(val_bytes(val_get_cstr(last, "tool_choice")), "none"));
@@ -110,11 +110,11 @@ static void test_plan(void **state)
     val_unref(first);
     val_unref(again);
     val_unref(last);
-    assert_int_equal(loop_plan_add(p, val_obj()), 0);
-    struct val *added = loop_plan_added(p);
+    assert_int_equal(tools_plan_add(p, val_obj()), 0);
+    struct val *added = tools_plan_added(p);
     assert_string_equal(rig_text(added), "[{}]");
     val_unref(added);
-    loop_plan_free(p);
+    tools_plan_free(p);
     rig_source_fini(&box);
     assert_int_equal(mem_live(), 0);
 }
@@ -159,7 +159,7 @@ static void test_refused(void **state)
         plan(&p, ASK(",\"plexus_tools\":true,\"plexus_confirm\":{\"c\":false}"), false, &param, &e),
         0);
     assert_false(p->confirms);
-    loop_plan_free(p);
+    tools_plan_free(p);
     rig_source_fini(&box);
     assert_int_equal(mem_live(), 0);
 }
@@ -184,7 +184,7 @@ static void test_memory(void **state)
         good = status == 0 && n > 60;
         if (status < 0)
             assert_int_equal(status, E_NOMEM);
-        loop_plan_free(p);
+        tools_plan_free(p);
         assert_int_equal(mem_live(), live);
     }
     assert_true(good);
@@ -203,10 +203,10 @@ struct heard {
 static void hear(struct heard *h, const struct loop_plan *p, unsigned step,
                  const char *const *chunks)
 {
-    loop_turn_init(&h->turn, p, step);
+    tools_turn_init(&h->turn, p, step);
     for (h->count = 0; chunks[h->count]; h->count++) {
         struct val *chunk = rig_val(chunks[h->count]), *now = NULL;
-        assert_int_equal(loop_turn_chunk(&h->turn, chunk, &h->head, &now), 0);
+        assert_int_equal(tools_turn_chunk(&h->turn, chunk, &h->head, &now), 0);
         (void)snprintf(h->text[h->count], sizeof h->text[0], "%s",
                        now == chunk ? "="
                        : now        ? rig_text(now)
@@ -218,7 +218,7 @@ static void hear(struct heard *h, const struct loop_plan *p, unsigned step,
 
 static void hear_end(struct heard *h)
 {
-    loop_turn_fini(&h->turn);
+    tools_turn_fini(&h->turn);
     val_unref(h->head);
     *h = (struct heard){0};
 }
@@ -260,11 +260,11 @@ static void test_turn(void **state)
     assert_string_equal(h.text[4], "");
     assert_true(h.turn.tokens_in == 3 && h.turn.tokens_out == 2 && h.turn.finished);
     assert_true(!h.turn.ours && bytes_is(buf_bytes(&h.turn.text), "Hello") && h.turn.usage);
-    struct val *m = loop_turn_message(&h.turn);
+    struct val *m = tools_turn_message(&h.turn);
     assert_string_equal(rig_text(m), "{\"role\":\"assistant\",\"content\":\"Hello\"}");
     val_unref(m);
     // The next answer of the same stream has its head, and no second role.
-    loop_turn_fini(&h.turn);
+    tools_turn_fini(&h.turn);
     hear(&h, p, 2, ours);
     assert_string_equal(h.text[0], "");
     assert_string_equal(h.text[1],
@@ -273,7 +273,7 @@ static void test_turn(void **state)
     for (size_t i = 2; i < 6; i++)
         assert_string_equal(h.text[i], "");
     assert_true(h.turn.ours == 2 && h.turn.theirs == 0 && !h.turn.finished && h.turn.last);
-    m = loop_turn_message(&h.turn);
+    m = tools_turn_message(&h.turn);
     assert_string_equal(
         rig_text(m),
         "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"c1\",\"type\":"
@@ -282,7 +282,7 @@ static void test_turn(void **state)
         "\"type\":\"function\",\"function\":{\"name\":\"nobody\",\"arguments\":\"{}\"}}]}");
     val_unref(m);
     hear_end(&h);
-    loop_plan_free(p);
+    tools_plan_free(p);
     rig_source_fini(&box);
     assert_int_equal(mem_live(), 0);
 }
@@ -336,21 +336,21 @@ static void test_theirs(void **state)
     assert_string_equal(h.text[2], "=");
     hear_end(&h);
     // The same, when it is no stream.
-    loop_turn_init(&h.turn, p, 1);
+    tools_turn_init(&h.turn, p, 1);
     struct err e = {0};
     struct val *whole =
         rig_val("{\"choices\":[{\"message\":{\"content\":null,\"tool_calls\":[{\"id\":\"1\","
                 "\"function\":{\"name\":\"weather\",\"arguments\":\"{}\"}},{\"id\":\"2\","
                 "\"function\":{\"name\":\"mine\",\"arguments\":\"{}\"}}]},"
                 "\"finish_reason\":\"tool_calls\"}],\"usage\":{\"prompt_tokens\":7}}");
-    assert_int_equal(loop_turn_whole(&h.turn, whole, &e), 0);
+    assert_int_equal(tools_turn_whole(&h.turn, whole, &e), 0);
     assert_true(h.turn.ours == 1 && h.turn.theirs == 1 && h.turn.tokens_in == 7);
     val_unref(whole);
     whole = rig_val("{\"choices\":[]}");
-    assert_int_equal(loop_turn_whole(&h.turn, whole, &e), E_UPSTREAM);
+    assert_int_equal(tools_turn_whole(&h.turn, whole, &e), E_UPSTREAM);
     val_unref(whole);
     hear_end(&h);
-    loop_plan_free(p);
+    tools_plan_free(p);
     rig_source_fini(&box);
     assert_int_equal(mem_live(), 0);
 }
@@ -377,7 +377,7 @@ static void test_odd_chunks(void **state)
     assert_true(h.turn.error && !h.turn.ours && !h.turn.text.n);
     assert_string_equal(h.text[5], "");
     hear_end(&h);
-    loop_plan_free(p);
+    tools_plan_free(p);
     rig_source_fini(&box);
     assert_int_equal(mem_live(), 0);
 }
@@ -398,18 +398,18 @@ static void test_pending(void **state)
         "\"function\":{"
         "\"name\":\"mine\"}}]},{\"role\":\"tool\",\"tool_call_id\":\"1\",\"content\":\"y\"}],"
         "\"plexus_tools\":[\"weather\"],\"plexus_confirm\":{\"2\":true}}");
-    loop_turn_init(&t, p, 1);
-    assert_true(loop_plan_pending(p, &t));
+    tools_turn_init(&t, p, 1);
+    assert_true(tools_plan_pending(p, &t));
     assert_true(t.count == 1 && t.ours == 1);
     assert_string_equal(buf_cstr(&t.calls[0].id), "2");
     assert_string_equal(buf_cstr(&t.calls[0].arguments), "{\"a\":1}");
-    loop_turn_fini(&t);
-    loop_plan_free(p);
+    tools_turn_fini(&t);
+    tools_plan_free(p);
     p = good_plan(ASK(",\"plexus_tools\":[\"weather\"],\"plexus_confirm\":{}"));
-    loop_turn_init(&t, p, 1);
-    assert_false(loop_plan_pending(p, &t));
-    loop_turn_fini(&t);
-    loop_plan_free(p);
+    tools_turn_init(&t, p, 1);
+    assert_false(tools_plan_pending(p, &t));
+    tools_turn_fini(&t);
+    tools_plan_free(p);
     rig_source_fini(&box);
     assert_int_equal(mem_live(), 0);
 }
@@ -419,15 +419,15 @@ static void test_guard(void **state)
     static struct loop_guard g;
     (void)state;
     for (int i = 0; i < 5; i++) {
-        bool may = loop_guard_may(&g, BYTES("add"), BYTES("{}"));
+        bool may = tools_guard_may(&g, BYTES("add"), BYTES("{}"));
         assert_int_equal(may, i < LOOP_SAME_MAX);
     }
     assert_int_equal(g.repeats, 5 - LOOP_SAME_MAX);
-    assert_true(loop_guard_may(&g, BYTES("add"), BYTES("{\"a\":1}")));
+    assert_true(tools_guard_may(&g, BYTES("add"), BYTES("{\"a\":1}")));
     for (int i = 0; i < 1000; i++) {
         char args[32];
         (void)snprintf(args, sizeof args, "%d", i);
-        assert_true(loop_guard_may(&g, BYTES("add"), bytes_of(args)));
+        assert_true(tools_guard_may(&g, BYTES("add"), bytes_of(args)));
     }
 }
 
@@ -456,7 +456,7 @@ static void test_words(void **state)
                                 .structured = rig_val(rows[i].structured),
                                 .is_error = rows[i].is_error};
         buf_init(&out, 1000);
-        loop_say_result(&out, &r, i == 4 || i == 5 ? 100 : 30);
+        tools_say_result(&out, &r, i == 4 || i == 5 ? 100 : 30);
         if (i != 4 && i != 5)
             assert_string_equal(buf_cstr(&out), rows[i].text);
         else
@@ -467,10 +467,10 @@ static void test_words(void **state)
     }
     struct buf out; // never within a character
     buf_init(&out, 1000);
-    loop_say_cut(&out, BYTES("\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"), 5);
+    tools_say_cut(&out, BYTES("\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"), 5);
     assert_true(bytes_is_utf8(buf_bytes(&out)));
     buf_fini(&out);
-    struct val *v = loop_say_effects(TOOL_WRITES | TOOL_COSTS);
+    struct val *v = tools_say_effects(TOOL_WRITES | TOOL_COSTS);
     assert_string_equal(rig_text(v), "[\"writes\",\"costs\"]");
     val_unref(v);
     assert_int_equal(mem_live(), 0);

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-void loop_turn_init(struct loop_turn *t, const struct loop_plan *p, unsigned step)
+void tools_turn_init(struct loop_turn *t, const struct loop_plan *p, unsigned step)
 {
     *t = (struct loop_turn){.plan = p, .step = step, .role = step > 1};
     buf_init(&t->text, LOOP_ANSWER_MAX);
@@ -17,7 +17,7 @@ void loop_turn_init(struct loop_turn *t, const struct loop_plan *p, unsigned ste
     }
 }
 
-void loop_turn_fini(struct loop_turn *t)
+void tools_turn_fini(struct loop_turn *t)
 {
     buf_fini(&t->text);
     for (size_t i = 0; i < LOOP_CALLS_MAX; i++) {
@@ -106,7 +106,7 @@ static void take_piece(struct loop_turn *t, const struct val *piece, size_t fall
     once(&c->name, name);
     add_arguments(&c->arguments, val_ptr(piece, BYTES("/function/arguments")));
     if (!c->known && c->name.n) {
-        const struct loop_name *n = loop_name(t->plan, buf_bytes(&c->name));
+        const struct loop_name *n = tools_loop_name(t->plan, buf_bytes(&c->name));
         c->known = true;
         c->ours = !n || n->tool.n; // a name that nobody has is answered here: there is none
         c->out = t->theirs;
@@ -229,7 +229,7 @@ static struct val *take_choice(struct loop_turn *t, struct val *chunk, struct va
     return out;
 }
 
-int loop_turn_chunk(struct loop_turn *t, struct val *chunk, struct val **head, struct val **ret)
+int tools_turn_chunk(struct loop_turn *t, struct val *chunk, struct val **head, struct val **ret)
 {
     struct val *choice = val_at(val_get_cstr(chunk, "choices"), 0);
     *ret = NULL;
@@ -252,7 +252,7 @@ int loop_turn_chunk(struct loop_turn *t, struct val *chunk, struct val **head, s
 
 // ---- an answer that is no stream ----------------------------------------------------------------
 
-int loop_turn_whole(struct loop_turn *t, struct val *answer, struct err *e)
+int tools_turn_whole(struct loop_turn *t, struct val *answer, struct err *e)
 {
     const struct val *choice = val_at(val_get_cstr(answer, "choices"), 0);
     const struct val *message = val_get_cstr(choice, "message");
@@ -274,7 +274,7 @@ int loop_turn_whole(struct loop_turn *t, struct val *answer, struct err *e)
     return t->text.failed ? err_set(e, t->text.failed, "the engine's answer is too large") : 0;
 }
 
-struct val *loop_turn_message(const struct loop_turn *t)
+struct val *tools_turn_message(const struct loop_turn *t)
 {
     struct val *m = val_put_cstr(val_obj(), "role", val_cstr("assistant")), *calls = val_arr();
     m = val_put_cstr(m, "content",

@@ -130,13 +130,15 @@ void mcpc_defs_judge(struct mcpc_srv *s)
         struct mcpc_def *d = s->defs[i];
         const struct val *pin = val_get_cstr(val_get_cstr(m->pins, s->conf.name), d->theirs);
         grants_of(s, d);
-        if (pin)
+        if (s->conf.dial) // a node of the mesh: its certificate says who it is
+            d->pin = MCPC_PINNED;
+        else if (pin)
             d->pin = bytes_is(val_bytes(pin), d->hash) ? MCPC_PINNED : MCPC_DIFFERS;
         else
             // What comes later than the first list is new, whatever a pattern says: it must be
             // named, or looked at. What hides characters must be looked at in any case.
             d->pin = !d->flagged && (first || d->named) ? MCPC_PINNED : MCPC_NEW;
-        if (!pin && d->pin == MCPC_PINNED)
+        if (!pin && d->pin == MCPC_PINNED && !s->conf.dial)
             put = pin_put(m, s->conf.name, d, d->hash) == 0 || put;
         d->granted = d->granted && d->pin == MCPC_PINNED && d->usable;
         if (d->pin == MCPC_DIFFERS && !d->told)

@@ -102,15 +102,13 @@ void mcpd_wake(struct mcpd *m)
 static void on_soon(struct timer *t)
 {
     struct mcpd *m = t->user;
-    struct list now;
-    list_init(&now);
     while (!list_empty(&m->soon)) { // those that come meanwhile: in the next round
         struct list *it = m->soon.next;
         list_del(it);
-        list_add_tail(&now, it);
+        list_add_tail(&m->now, it);
     }
-    while (!list_empty(&now)) {
-        struct mcpd_call *c = container_of(now.next, struct mcpd_call, soon);
+    while (!list_empty(&m->now)) {
+        struct mcpd_call *c = container_of(m->now.next, struct mcpd_call, soon);
         list_del(&c->soon);
         mcpd_asks_look(c);
     }
@@ -198,6 +196,7 @@ int mcpd_new(struct mcpd **ret, const struct mcpd_args *args, struct err *e)
     list_init(&m->outs);
     list_init(&m->calls);
     list_init(&m->soon);
+    list_init(&m->now);
     list_init(&m->tasks);
     m->tick = (struct timer){.fn = on_tick, .user = m};
     m->soon_timer = (struct timer){.fn = on_soon, .user = m};

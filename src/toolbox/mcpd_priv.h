@@ -143,7 +143,7 @@ struct mcpd {
     struct mcpd_limits lim;
     struct hmac_key state_key;
     struct map *by_id; // sessions
-    struct list sessions, outs, calls, soon, tasks;
+    struct list sessions, outs, calls, soon, now, tasks;
     size_t session_count, call_count, listen_count, task_count;
     struct timer tick, soon_timer;
     bool ticking, closing, may_go;

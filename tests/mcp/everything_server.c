@@ -37,6 +37,7 @@ struct server {
     struct mcpd_more more;
     struct loop *loop;
     struct http_server *http;
+    struct net_listener *listener;
     struct mcpd *mcpd;
     const char *keys[KEYS_MAX][2];
     size_t key_count;
@@ -971,6 +972,7 @@ static void on_stop(void *user, int signum)
     (void)signum;
     mcpd_free(server.mcpd);
     server.mcpd = NULL;
+    http_server_unlisten(server.http, server.listener);
     http_server_abort(server.http);
     while (!list_empty(&server.jobs))
         job_fail(container_of(server.jobs.next, struct job, link), E_CANCELLED, "the end");
@@ -998,7 +1000,6 @@ int main(int argc, char **argv)
                              .instructions = "Tools for tests.",
                              .who = who};
     struct net_listen_args listen = {.queue_bytes_max = 1 << 20};
-    struct net_listener *listener;
     struct err e = {0};
     (void)signal(SIGPIPE, SIG_IGN);
     list_init(&server.jobs);
@@ -1053,13 +1054,13 @@ int main(int argc, char **argv)
         rc = http_server_new(&server.http, &http, &e);
     }
     if (rc == 0)
-        rc = http_server_listen(server.http, &listen, 0, &listener, &e);
+        rc = http_server_listen(server.http, &listen, 0, &server.listener, &e);
     if (rc < 0) {
         (void)fprintf(stderr, "mcp_server: %s\n", e.text);
         return 1;
     }
     (void)loop_signal(server.loop, SIGTERM, on_stop, NULL);
-    (void)printf("port %u\n", net_listener_port(listener));
+    (void)printf("port %u\n", net_listener_port(server.listener));
     (void)fflush(stdout);
     rc = loop_run(server.loop);
     http_server_free(server.http);

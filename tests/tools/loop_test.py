@@ -442,6 +442,20 @@ def test_terminal():
     assert seen.count("< ") >= 2, seen
 
 
+def test_labels():
+    """Labels go with each step; what a tool may not tell the caller, the model does not hear."""
+    models = {name: {"engine": "command", "command": scripted(name=name), "kind": "chat"} for name in ("m", "other")}
+    with Node({"models": models, "labels": {"default": "internal"}}, log_level="warn") as n:
+        low = {"Authorization": "Bearer " + n.new_key("low", scopes=["models"], clearance="public", label="public")["key"]}
+        text = script("model__other", {"prompt": "x"})
+        good = n.chat("m", text, plexus_tools=["model__other"])
+        assert good.json["plexus"]["calls"][0]["status"] == "ok" and good.headers["X-Plexus-Label"] == "internal", good
+        with n.stream("m", text, plexus_tools=["model__other"], headers={"X-Plexus-Label": "confidential"}) as answer:
+            assert answer.headers["X-Plexus-Label"] == "confidential" and b"[DONE]" in answer.read()
+        call = n.chat("m", text, plexus_tools=["model__other"], headers=low).json["plexus"]["calls"][0]
+        assert call["status"] == "denied" and "may not read" in call["content"], call
+
+
 def test_ends():
     """The node ends while a loop waits for a tool: the client hears it, nothing stays."""
     with make() as n:

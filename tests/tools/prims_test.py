@@ -241,6 +241,29 @@ def test_the_nodes_own_folder_and_socket():
     each_way(check)
 
 
+def test_network_when_granted():
+    if not shutil.which("bash"):
+        return
+
+    def check(box, layers):
+        with socket.socket() as one, socket.socket() as two:
+            for server in (one, two):
+                server.bind(("127.0.0.1", 0))
+                server.listen(8)
+            ports = [s.getsockname()[1] for s in (one, two)]
+            reach = "; ".join(f"(exec 3<>/dev/tcp/127.0.0.1/{port}) 2>/dev/null && echo {i}" for i, port in enumerate(ports)) + "; true"
+            answer = box.call("bash", ["-n", "1"], command=reach)
+            assert answer["structured"].get("stdout") == "0\n1\n", answer
+            answer = box.call("bash", ["-n", "1", "-p", str(ports[0])], command=reach)
+            want = "0\n" if layers["paths"] is True and kernel() >= (6, 7) else "0\n1\n"
+            assert answer["structured"].get("stdout") == want, answer
+    each_way(check)
+
+
+def kernel():
+    return tuple(int(part) for part in platform.release().split("-")[0].split(".")[:2])
+
+
 ATTACKS = r"""
 import ctypes, errno, os, socket, sys
 libc = ctypes.CDLL(None, use_errno=True)
@@ -409,7 +432,7 @@ def test_disks_and_files_are_bounded():
             assert box.out("ls /tmp/x 2>&1; true").endswith("No such file or directory\n")
         answer = box.call("bash", ["-f", "1000000"], command="head -c 8000000 /dev/zero > big; stat -c %s big")
         assert "1000000" in answer["text"] and (box.work / "big").stat().st_size == 1000000, answer
-        answer = box.bash("for i in $(seq 100); do head -c 20000000 /dev/zero > f$i; done; echo done", disk_bytes=50 << 20,
+        answer = box.bash("for i in $(seq 40); do head -c 20000000 /dev/zero > f$i; done; echo done", disk_bytes=50 << 20,
                           timeout_ms=30000)
         assert answer["is_error"] and "of the disk" in answer["text"], answer
 
@@ -434,7 +457,7 @@ def test_names():
         assert "NUL" in box.bad("invalid", "read_file", path="a\0b")
         box.bad("invalid", "write_file", path="a\0b", content="x")
         box.bad("invalid", "read_file", path="x/" * 3000)
-        assert "255" in box.bad("invalid", "write_file", path="x" * 300, content="") or True
+        assert "255 bytes" in box.bad("invalid", "write_file", path="x" * 300, content="")
         box.bad("notfound", "read_file", path="none")
         for path in ("../other/secret", str(box.other / "secret"), "/etc/passwd", f"{box.work}/../other/secret", str(box.work) + "x",
                      "/proc/self/root/etc/passwd", "/proc/self/environ", "/dev/zero"):
@@ -442,7 +465,8 @@ def test_names():
             box.bad("forbidden", "write_file", path=path, content="x")
         box.bad("forbidden", "write_file", path=str(box.books / "new"), content="x")
         assert box.good("read_file", path=str(box.books / "book"))["text"] == "book\n"
-    each_way(check)
+    with Box() as box:
+        check(box, None)
 
 
 def test_links():
@@ -652,7 +676,9 @@ def test_changed_between_check_and_use():
         thread.start()
         conflicts = done = 0
         try:
-            for _ in range(25):
+            for i in range(200):
+                if i >= 20 and conflicts:
+                    break
                 answer = box.call("edit_file", path="f", old_text=" mark", new_text=" MARK mark")
                 if answer["is_error"]:
                     assert answer["structured"]["error"] == "conflict" and "somebody else" in answer["text"], answer
@@ -753,4 +779,9 @@ def _timed(work):
 
 
 if __name__ == "__main__":
+    with Box() as first:
+        asked = first.start("_jail", first.options(False, "-l", "1"))
+        _, why = asked.communicate(timeout=20)
+        if asked.returncode == 125:
+            plexus.skip(f"no sandbox can be made here: {why.decode().strip()}")
     plexus.main(globals())

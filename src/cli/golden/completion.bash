@@ -120,7 +120,7 @@ _plexus() {
         "bench --max-tokens") COMPREPLY=($(compgen -W "" -- "$cur")); return ;;
     esac
     case "$path" in
-        "") words="up down ps top models run logs mesh token join nodes resolve bus flow tool worker detect doctor env config key declassify bench version help completion man"; options=" --version" ;;
+        "") words="up down ps top models run logs mesh token join nodes resolve bus flow tool mcp worker detect doctor env config key declassify bench version help completion man"; options=" --version" ;;
         "up") words=""; options=" --config --context --daemon --log-level"; files=0 ;;
         "down") words=""; options=" --timeout --no-wait"; files=0 ;;
         "ps") words=""; options=" --all"; files=0 ;;
@@ -131,7 +131,7 @@ _plexus() {
         "models unload") words="$(plexus models ls --quiet 2>/dev/null)"; options=""; files=0 ;;
         "models pin") words="$(plexus models ls --quiet 2>/dev/null)"; options=""; files=0 ;;
         "models unpin") words="$(plexus models ls --quiet 2>/dev/null)"; options=""; files=0 ;;
-        "run") words="$(plexus models ls --quiet 2>/dev/null)"; options=" --system --max-tokens --temperature --seed --verbose"; files=0 ;;
+        "run") words="$(plexus models ls --quiet 2>/dev/null)"; options=" --system --max-tokens --temperature --seed --tools --verbose"; files=0 ;;
         "logs") words="$(plexus models ls --quiet 2>/dev/null)"; options=" --follow --lines --level"; files=0 ;;
         "mesh") words="init show leave svid standby "; options=""; files=0 ;;
         "mesh init") words=""; options=" --domain --listen --svid-ttl"; files=0 ;;
@@ -192,6 +192,7 @@ _plexus() {
         "tool eval") words="$(plexus tool ls --quiet 2>/dev/null)"; options=""; files=0 ;;
         "tool publish") words="$(plexus tool ls --quiet 2>/dev/null)"; options=""; files=0 ;;
         "tool promote") words="$(plexus tool ls --quiet 2>/dev/null)"; options=""; files=0 ;;
+        "mcp") words=""; options=""; files=0 ;;
         "worker") words=""; options=" --queue --config --context --log-level"; files=0 ;;
         "detect") words=""; options=""; files=0 ;;
         "doctor") words=""; options=" --config --quiet"; files=0 ;;
@@ -210,7 +211,7 @@ _plexus() {
         "declassify sign") words=""; options=" --key --who --from --to --reason --ttl"; files=1 ;;
         "bench") words="$(plexus models ls --quiet 2>/dev/null)"; options=" --requests --concurrency --prompt --max-tokens"; files=0 ;;
         "version") words=""; options=""; files=0 ;;
-        "help") words="up down ps top models run logs mesh token join nodes resolve bus flow tool worker detect doctor env config key declassify bench version help completion man"; options=""; files=0 ;;
+        "help") words="up down ps top models run logs mesh token join nodes resolve bus flow tool mcp worker detect doctor env config key declassify bench version help completion man"; options=""; files=0 ;;
         "completion") words="bash zsh fish"; options=""; files=0 ;;
         "man") words=""; options=""; files=0 ;;
     esac

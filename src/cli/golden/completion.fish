@@ -32,6 +32,7 @@ complete -c plexus -n '__fish_seen_subcommand_from run' -l system -s s -x -d 'a 
 complete -c plexus -n '__fish_seen_subcommand_from run' -l max-tokens -x -d 'end the answer after so many tokens'
 complete -c plexus -n '__fish_seen_subcommand_from run' -l temperature -s t -x -d '0 is the likeliest answer; default: the engine\'s'
 complete -c plexus -n '__fish_seen_subcommand_from run' -l seed -x -d 'for answers that can be repeated'
+complete -c plexus -n '__fish_seen_subcommand_from run' -l tools -d 'let it call tools of the node: all, or these (commas, *)'
 complete -c plexus -n '__fish_seen_subcommand_from run' -l verbose -s v -d 'tokens and times after each answer'
 complete -c plexus -n '__fish_seen_subcommand_from run' -f -a "(plexus models ls --quiet 2>/dev/null)"
 complete -c plexus -n __fish_use_subcommand -f -a logs -d 'log lines of a model, or of the whole node'
@@ -210,6 +211,7 @@ complete -c plexus -n '__fish_seen_subcommand_from tool; and __fish_seen_subcomm
 complete -c plexus -n '__fish_seen_subcommand_from tool; and __fish_seen_subcommand_from eval' -f -a "(plexus tool ls --quiet 2>/dev/null)"
 complete -c plexus -n '__fish_seen_subcommand_from tool; and __fish_seen_subcommand_from publish' -f -a "(plexus tool ls --quiet 2>/dev/null)"
 complete -c plexus -n '__fish_seen_subcommand_from tool; and __fish_seen_subcommand_from promote' -f -a "(plexus tool ls --quiet 2>/dev/null)"
+complete -c plexus -n __fish_use_subcommand -f -a mcp -d 'the node\'s tools, resources and prompts for an MCP client, on standard streams'
 complete -c plexus -n __fish_use_subcommand -f -a worker -d 'do activities of flows, and nothing else'
 complete -c plexus -n '__fish_seen_subcommand_from worker' -l queue -s q -x -d 'whose activities to do; may be given several times'
 complete -c plexus -n '__fish_seen_subcommand_from worker' -l config -s c -rF -d 'the config (else PLEXUS_CONFIG, ./plexus.yaml)'
@@ -257,7 +259,7 @@ complete -c plexus -n '__fish_seen_subcommand_from bench' -l max-tokens -x -d 'l
 complete -c plexus -n '__fish_seen_subcommand_from bench' -f -a "(plexus models ls --quiet 2>/dev/null)"
 complete -c plexus -n __fish_use_subcommand -f -a version -d 'the version of this program'
 complete -c plexus -n __fish_use_subcommand -f -a help -d 'what a command does and takes'
-complete -c plexus -n '__fish_seen_subcommand_from help' -f -a "up down ps top models run logs mesh token join nodes resolve bus flow tool worker detect doctor env config key declassify bench version help completion man"
+complete -c plexus -n '__fish_seen_subcommand_from help' -f -a "up down ps top models run logs mesh token join nodes resolve bus flow tool mcp worker detect doctor env config key declassify bench version help completion man"
 complete -c plexus -n __fish_use_subcommand -f -a completion -d 'print the completion script of a shell'
 complete -c plexus -n '__fish_seen_subcommand_from completion' -f -a "bash zsh fish"
 complete -c plexus -n __fish_use_subcommand -f -a man -d 'print the manual page'
