@@ -1,5 +1,6 @@
-// tools_extism.c: the same modules by libextism (its C API, by dlopen), to be measured beside tools_wasm.
-// usage: tools_extism LIBRARY PDK-MODULE. Prints `name value unit`. SPDX-License-Identifier: Apache-2.0
+// tools_extism.c: the same modules by libextism (its C API, by dlopen), to be measured beside
+// tools_wasm. usage: tools_extism LIBRARY PDK-MODULE. Prints `name value unit`.
+// SPDX-License-Identifier: Apache-2.0
 #include <dlfcn.h>
 #include <stdbool.h>
 #include <stdint.h>

@@ -21,7 +21,7 @@ SYSTEM = (
 
 # Groups of deps/pins.txt by what becomes of them.
 LINKED = ("source", "temporal")
-BESIDE = ("engine", "engine-source", "model")
+BESIDE = ("engine", "engine-source", "model", "wasm")
 
 HEAD = """plexus
 Copyright the authors of plexus

@@ -1,5 +1,5 @@
-// bad_guests_test.c: guests that loop, eat, flood, dive, trap, lie and sleep: each call ends as what it is,
-// within its limits, and the host goes on. SPDX-License-Identifier: Apache-2.0
+// bad_guests_test.c: guests that loop, eat, flood, dive, trap, lie and sleep: each call ends as
+// what it is, within its limits, and the host goes on. SPDX-License-Identifier: Apache-2.0
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -94,10 +94,8 @@ static void pages(void **state)
     }
     // An input that does not fit.
     char *big = mem_zalloc(3 * 65536);
-    struct called r = {.c = {.mod = m,
-                             .function = "grow",
-                             .input = {big, 3 * 65536},
-                             .limits = {.pages = 2}}};
+    struct called r = {
+        .c = {.mod = m, .function = "grow", .input = {big, 3 * 65536}, .limits = {.pages = 2}}};
     rig_refuse(&p, &r, SANDBOX_MEMORY, "do not fit into 2 pages");
     mem_free(big);
     p.sandbox->ops->drop(m);
@@ -136,7 +134,10 @@ static void timeouts(void **state)
     assert_true(r.used.took_us >= 10000);
     rig_end(&r);
     // A sleep that is cancelled.
-    r = (struct called){.c = {.mod = bad, .function = "sleep", .input = BYTES("600000"), .limits.timeout_ms = 600000}};
+    r = (struct called){.c = {.mod = bad,
+                              .function = "sleep",
+                              .input = BYTES("600000"),
+                              .limits.timeout_ms = 600000}};
     rig_start(&p, &r);
     pump_turn(&p, 20);
     p.sandbox->ops->cancel(p.sandbox, &r.c);
@@ -173,12 +174,10 @@ static void modules(void **state)
     const struct {
         struct bytes code;
         const char *words;
-    } wrong[] = {{LITERAL(import), "unknown import"},
-                 {LITERAL(memory), "unknown import"},
-                 {LITERAL(huge), "cannot be compiled"},
-                 {LITERAL(memory64), "cannot be compiled"},
-                 {{start, 20}, "cannot be compiled"},
-                 {LITERAL("\0asm\2\0\0\0"), "cannot be compiled"}};
+    } wrong[] = {
+        {LITERAL(import), "unknown import"},   {LITERAL(memory), "unknown import"},
+        {LITERAL(huge), "cannot be compiled"}, {LITERAL(memory64), "cannot be compiled"},
+        {{start, 20}, "cannot be compiled"},   {LITERAL("\0asm\2\0\0\0"), "cannot be compiled"}};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         struct compiled c = rig_compile(&p, wrong[i].code);
         assert_int_equal(c.status, E_MANIFEST);
@@ -213,12 +212,12 @@ static void nothing_granted(void **state)
     rig_open(&p, NULL);
     struct sandbox_mod *fs = rig_guest(&p, "read_write"), *http = rig_guest(&p, "http");
     rig_expect(&p, fs, "folders", "", NULL, "0");
-    struct val *config =
-        val_put_cstr(val_obj(), "path", val_cstr("/etc/hostname"));
+    struct val *config = val_put_cstr(val_obj(), "path", val_cstr("/etc/hostname"));
     struct called r = {.c = {.mod = fs, .function = "try_read", .grants = {.config = config}}};
     rig_refuse(&p, &r, SANDBOX_GUEST_ERROR, "cannot open");
-    r = (struct called){
-        .c = {.mod = http, .function = "http_request", .input = BYTES("{\"url\":\"http://example.org\"}")}};
+    r = (struct called){.c = {.mod = http,
+                              .function = "http_request",
+                              .input = BYTES("{\"url\":\"http://example.org\"}")}};
     rig_refuse(&p, &r, SANDBOX_DENIED, "not allowed");
     struct bytes host = BYTES("example.org"); // granted, but there is no client
     r = (struct called){.c = {.mod = http,
@@ -279,8 +278,7 @@ static void mutated(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_kind),       cmocka_unit_test(pages),   cmocka_unit_test(timeouts),
-        cmocka_unit_test(modules),         cmocka_unit_test(mutated),
-        cmocka_unit_test(nothing_granted)};
+        cmocka_unit_test(each_kind), cmocka_unit_test(pages),   cmocka_unit_test(timeouts),
+        cmocka_unit_test(modules),   cmocka_unit_test(mutated), cmocka_unit_test(nothing_granted)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

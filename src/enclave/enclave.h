@@ -50,7 +50,7 @@ struct enclave_args {
     // Wakes the loop, from any thread: it calls enclave_turn soon (loop.h: loop_wake).
     void (*wake)(void *user);
     void *user;
-    struct sandbox_client http;               // start NULL: guests have no network
+    struct sandbox_client http; // start NULL: guests have no network
     const struct enclave_function *functions; // borrowed as long as the enclave
     size_t nfunctions;
 };

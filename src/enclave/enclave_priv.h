@@ -230,11 +230,7 @@ struct enclave {
     struct enclave_stats stats;
 };
 
-extern _Thread_local struct wasm_job *wasm_now_; // use wasm_now
-static inline struct wasm_job *wasm_now(void)
-{
-    return wasm_now_;
-}
+struct wasm_job *wasm_now(void);
 
 // On a worker: does the call and fills in how it ended. Leaves job->inst where output lies in it.
 void wasm_call(struct wasm_job *j);

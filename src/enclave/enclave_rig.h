@@ -1,5 +1,5 @@
-// enclave_rig.h: for the tests of room enclave: a sandbox without a loop, pumped by hand; modules from
-// files; one call at a time, its end kept. The tests include cmocka.h before it.
+// enclave_rig.h: for the tests of room enclave: a sandbox without a loop, pumped by hand; modules
+// from files; one call at a time, its end kept. The tests include cmocka.h before it.
 // SPDX-License-Identifier: Apache-2.0
 #ifndef PLEXUS_ENCLAVE_ENCLAVE_RIG_H
 #define PLEXUS_ENCLAVE_ENCLAVE_RIG_H
@@ -223,10 +223,8 @@ static const char *rig_output(struct called *r)
 static void rig_expect(struct pump *p, struct sandbox_mod *m, const char *function,
                        const char *input, const char *pool, const char *output)
 {
-    struct called r = {.c = {.mod = m,
-                             .function = function,
-                             .input = bytes_of(input),
-                             .pool = bytes_of(pool)}};
+    struct called r = {
+        .c = {.mod = m, .function = function, .input = bytes_of(input), .pool = bytes_of(pool)}};
     rig_call(p, &r);
     if (r.status != 0)
         fail_msg("%s: %s: %s", function, enclave_kind(r.kind), r.text);

@@ -1,5 +1,5 @@
-// enclave_test.c: the port by wasmtime: the kit, what is not there, pools, limits told, the end with
-// calls running. SPDX-License-Identifier: Apache-2.0
+// enclave_test.c: the port by wasmtime: the kit, what is not there, pools, limits told, the end
+// with calls running. SPDX-License-Identifier: Apache-2.0
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -104,7 +104,8 @@ static void pools(void **state)
     rig_expect(&p, m, "globals", "", "b", "{\"count\":0}");
     rig_expect(&p, m, "globals", "", "", "{\"count\":0}");
     rig_expect(&p, m, "globals", "", "a", "{\"count\":2}");
-    rig_expect(&p, m, "globals", "", "c", "{\"count\":0}"); // two are kept: b's was used longest ago
+    rig_expect(&p, m, "globals", "", "c",
+               "{\"count\":0}"); // two are kept: b's was used longest ago
     rig_expect(&p, m, "globals", "", "b", "{\"count\":0}");
     enclave_stats(p.sandbox, &s);
     assert_int_equal(s.idle, 2);
@@ -114,7 +115,8 @@ static void pools(void **state)
         rig_expect(&p, bad, "untouched", "", NULL, "");
     struct called r = {.c = {.mod = bad, .function = "divide", .pool = BYTES("a")}};
     rig_refuse(&p, &r, SANDBOX_TRAP, "division by zero");
-    r = (struct called){.c = {.mod = bad, .function = "returns", .input = BYTES("1"), .pool = BYTES("a")}};
+    r = (struct called){
+        .c = {.mod = bad, .function = "returns", .input = BYTES("1"), .pool = BYTES("a")}};
     rig_refuse(&p, &r, SANDBOX_GUEST_ERROR, "returned 1");
     r = (struct called){.c = {.mod = bad, .function = "untouched", .pool = BYTES("a")}};
     rig_call(&p, &r); // of the instance that said an error: it is whole, and was not touched yet
@@ -243,8 +245,10 @@ static int with_signals(void)
     static const struct {
         const char *guest, *function;
         enum sandbox_kind kind;
-    } rows[] = {{"bad", "divide", SANDBOX_TRAP},   {"bad", "outside", SANDBOX_TRAP},
-                {"bad", "deep", SANDBOX_STACK},    {"unreachable", "do_unreachable", SANDBOX_TRAP},
+    } rows[] = {{"bad", "divide", SANDBOX_TRAP},
+                {"bad", "outside", SANDBOX_TRAP},
+                {"bad", "deep", SANDBOX_STACK},
+                {"unreachable", "do_unreachable", SANDBOX_TRAP},
                 {"bad", "untouched", SANDBOX_OK}};
     int bad = 0;
     struct pump p;
@@ -284,9 +288,14 @@ int main(int argc, char **argv)
         return with_signals();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_library), // before the library is loaded, once for the process
-        cmocka_unit_test(kit),        cmocka_unit_test(unused),
-        cmocka_unit_test(pools),      cmocka_unit_test(same_code),
-        cmocka_unit_test(queue_full), cmocka_unit_test(logs),   cmocka_unit_test(kinds),
-        cmocka_unit_test(bad_function), cmocka_unit_test(signals)};
+        cmocka_unit_test(kit),
+        cmocka_unit_test(unused),
+        cmocka_unit_test(pools),
+        cmocka_unit_test(same_code),
+        cmocka_unit_test(queue_full),
+        cmocka_unit_test(logs),
+        cmocka_unit_test(kinds),
+        cmocka_unit_test(bad_function),
+        cmocka_unit_test(signals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-// examples_test.c: the example tools (examples/tools), compiled from their source, give what their first
-// lines say. SPDX-License-Identifier: Apache-2.0
+// examples_test.c: the example tools (examples/tools), compiled from their source, give what their
+// first lines say. SPDX-License-Identifier: Apache-2.0
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,7 +18,8 @@ static const struct {
     {"text_tools", "upper", "Straße 9z", "STRAßE 9Z", NULL},
     {"text_tools", "squeeze", "  a \n\n b\tc  ", "a b c", NULL},
     {"text_tools", "sort_lines", "b\na\nab\n\nc", "\na\nab\nb\nc\n", NULL},
-    {"json_query", "query", "/a/1/b~1c\n{\"x\":0,\"a\":[[],{\"b/c\":  \"yes\\n\"}]}", "\"yes\\n\"", NULL},
+    {"json_query", "query", "/a/1/b~1c\n{\"x\":0,\"a\":[[],{\"b/c\":  \"yes\\n\"}]}", "\"yes\\n\"",
+     NULL},
     {"json_query", "query", "\n [1, 2] ", "[1, 2]", NULL},
     {"json_query", "query", "/0/k\n[{\"k\":{\"deep\":[1,{}]}}]", "{\"deep\":[1,{}]}", NULL},
     {"json_query", "query", "/2\n[1,2]", NULL, "nothing is there"},
@@ -40,7 +41,8 @@ static const struct {
     {"units", "convert", "1 km to kg", NULL, "different things"},
     {"units", "convert", "1 parsec to km", NULL, "not known"},
     {"units", "convert", "km", NULL, "write it so"},
-    {"spreadsheet", "calculate", "item,price,count,total\npen,1.5,4,=B2*C2\nbook,12,2,=B3*C3\nsum,,,=SUM(D2:D3)\n",
+    {"spreadsheet", "calculate",
+     "item,price,count,total\npen,1.5,4,=B2*C2\nbook,12,2,=B3*C3\nsum,,,=SUM(D2:D3)\n",
      "item,price,count,total\npen,1.5,4,6\nbook,12,2,24\nsum,,,30\n", NULL},
     {"spreadsheet", "calculate", "1,2,3\n=AVERAGE(A1:C1),=MIN(A1:C1),=MAX(A1:C1)\n=-(A1+B1)*C1/2\n",
      "1,2,3\n2,1,3\n-4.5\n", NULL},

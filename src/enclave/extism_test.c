@@ -1,6 +1,6 @@
-// extism_test.c: the cases of Extism's own runtime tests, with guests from our own source, to the same results;
-// the kernel's blocks; and plugins made with official PDKs, where their toolchains built them.
-// SPDX-License-Identifier: Apache-2.0
+// extism_test.c: the cases of Extism's own runtime tests, with guests from our own source, to the
+// same results; the kernel's blocks; and plugins made with official PDKs, where their toolchains
+// built them. SPDX-License-Identifier: Apache-2.0
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -282,8 +282,10 @@ static void small_ones(void **state)
     rig_open(&p, NULL);
     static const struct {
         const char *guest, *function, *input, *output;
-    } rows[] = {{"echo", "echo", "an input", "an input"}, {"consume", "consume", "an input", ""},
-                {"allocations", "allocations", "", ""},   {"empty", "test", "", ""},
+    } rows[] = {{"echo", "echo", "an input", "an input"},
+                {"consume", "consume", "an input", ""},
+                {"allocations", "allocations", "", ""},
+                {"empty", "test", "", ""},
                 {"echo", "echo", "", ""}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct sandbox_mod *m = rig_guest(&p, rows[i].guest);
@@ -375,7 +377,8 @@ static void folders(void **state)
         val_unref(config);
     }
     dir.host = "/nonexistent";
-    struct called r = {.c = {.mod = m, .function = "folders", .grants = {.dirs = &dir, .ndirs = 1}}};
+    struct called r = {
+        .c = {.mod = m, .function = "folders", .grants = {.dirs = &dir, .ndirs = 1}}};
     rig_call(&p, &r);
     assert_int_equal(r.status, E_NOTFOUND);
     rig_end(&r);

@@ -1,5 +1,5 @@
-// sandbox_fake_test.c: the tests' second sandbox passes the port's kit, and fails when it is told to.
-// SPDX-License-Identifier: Apache-2.0
+// sandbox_fake_test.c: the tests' second sandbox passes the port's kit, and fails when it is told
+// to. SPDX-License-Identifier: Apache-2.0
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -46,8 +46,8 @@ RUN(output)
     return SANDBOX_OK;
 }
 
-static const struct fake_function functions[] = {{"echo", echo},     {"returns", returns},
-                                                 {"error", error},   {"output", output},
+static const struct fake_function functions[] = {{"echo", echo},         {"returns", returns},
+                                                 {"error", error},       {"output", output},
                                                  {"loop_forever", echo}, {NULL, NULL}};
 
 static void kit(void **state)

@@ -1,7 +1,7 @@
-// sandbox_kit_rig.h: what every implementation of the port sandbox must do; each runs it in its test.
-// The guests needed: echo (its input), consume (nothing), returns (a number's text: the function
-// returns it), error (error_set("the guest's own words")), output (so many bytes), loop_forever.
-// SPDX-License-Identifier: Apache-2.0
+// sandbox_kit_rig.h: what every implementation of the port sandbox must do; each runs it in its
+// test. The guests needed: echo (its input), consume (nothing), returns (a number's text: the
+// function returns it), error (error_set("the guest's own words")), output (so many bytes),
+// loop_forever. SPDX-License-Identifier: Apache-2.0
 #ifndef PLEXUS_ENCLAVE_SANDBOX_KIT_RIG_H
 #define PLEXUS_ENCLAVE_SANDBOX_KIT_RIG_H
 
@@ -60,7 +60,8 @@ static void kit_calls(struct kit *k)
     ops->drop(bad);
 }
 
-// Many at once, ended in any order, each once; a module that is dropped while it is called lives on.
+// Many at once, ended in any order, each once; a module that is dropped while it is called lives
+// on.
 static void kit_many(struct kit *k)
 {
     enum { MANY = 40 };

@@ -1,6 +1,6 @@
-// sandbox_rig.h: for tests: a second implementation of the port sandbox, whose guests are functions in C and
-// whose answers come when the test turns it; it can be told to fail. SPDX-License-Identifier:
-// Apache-2.0
+// sandbox_rig.h: for tests: a second implementation of the port sandbox, whose guests are functions
+// in C and whose answers come when the test turns it; it can be told to fail.
+// SPDX-License-Identifier: Apache-2.0
 #ifndef PLEXUS_ENCLAVE_SANDBOX_RIG_H
 #define PLEXUS_ENCLAVE_SANDBOX_RIG_H
 
@@ -31,7 +31,7 @@ struct sandbox_fake {
     unsigned fail_in;
     int fail_status; // E_MANIFEST with fail_kind, or another E_*
     enum sandbox_kind fail_kind;
-    int refuse;  // what call and compile answer at once, when not 0
+    int refuse; // what call and compile answer at once, when not 0
     bool silent; // turns tell nothing: calls wait for their cancellation
 };
 struct sandbox_mod {
@@ -171,7 +171,7 @@ static void sandbox_fake_turn(struct sandbox *s)
         list_del(it);
         fake_compiled(f, container_of(it, struct sandbox_compile, link));
     }
-    list_each_safe(it, &f->calls) {
+    list_each_safe (it, &f->calls) {
         struct sandbox_call *c = container_of(it, struct sandbox_call, link);
         if (f->silent && !c->priv)
             continue;

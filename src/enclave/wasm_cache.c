@@ -77,8 +77,9 @@ void wasm_cache_engine(struct wasm_cache *c, const char *library, bool signals)
     struct stat st = {0};
     char text[PATH_MAX_ + 128];
     (void)stat(library, &st);
-    int n = snprintf(text, sizeof text, "%s %lld %lld %s %d %d", WASM_VERSION, (long long)st.st_size,
-                     (long long)st.st_mtime, PLEXUS_VERSION, (int)sizeof(void *), signals);
+    int n =
+        snprintf(text, sizeof text, "%s %lld %lld %s %d %d", WASM_VERSION, (long long)st.st_size,
+                 (long long)st.st_mtime, PLEXUS_VERSION, (int)sizeof(void *), signals);
     crypto_sip128(&c->key, (struct bytes){text, (size_t)n}, c->engine);
 }
 

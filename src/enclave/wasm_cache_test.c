@@ -1,5 +1,6 @@
-// wasm_cache_test.c: compiled code on the disk: found again, refused when it is damaged, foreign or in a folder
-// that others may write to; and never more than allowed. SPDX-License-Identifier: Apache-2.0
+// wasm_cache_test.c: compiled code on the disk: found again, refused when it is damaged, foreign or
+// in a folder that others may write to; and never more than allowed. SPDX-License-Identifier:
+// Apache-2.0
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -8,7 +8,12 @@
 #include <stdio.h>
 #include <string.h>
 
-_Thread_local struct wasm_job *wasm_now_;
+static _Thread_local struct wasm_job *wasm_now_;
+
+struct wasm_job *wasm_now(void)
+{
+    return wasm_now_;
+}
 
 static void say(struct wasm_job *j, enum sandbox_kind kind, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

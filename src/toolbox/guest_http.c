@@ -104,8 +104,9 @@ static void head_json(struct request *r, const struct http_head *head)
             name[k] = (char)(from.p[k] >= 'A' && from.p[k] <= 'Z' ? from.p[k] + 32 : from.p[k]);
         struct bytes key = {name, from.n}, value = head->headers[i].value;
         struct bytes before = val_bytes(val_get(o, key));
-        char *both = before.p ? arena_fmt(r->arena, "%.*s, %.*s", BYTES_FMT(before), BYTES_FMT(value))
-                              : NULL;
+        char *both = before.p
+                         ? arena_fmt(r->arena, "%.*s, %.*s", BYTES_FMT(before), BYTES_FMT(value))
+                         : NULL;
         if (both)
             value = bytes_of(both);
         o = val_put(o, key, bytes_is_utf8(value) ? val_str(value) : val_cstr("?"));
@@ -177,8 +178,8 @@ static void next_hop(struct request *r)
     }
     (void)url_cut_fragment(&to, &fragment);
     bool get = bytes_is(r->method, "GET") || bytes_is(r->method, "HEAD");
-    if (!get && (r->code == 303 || ((r->code == 301 || r->code == 302) &&
-                                    bytes_is(r->method, "POST")))) {
+    if (!get &&
+        (r->code == 303 || ((r->code == 301 || r->code == 302) && bytes_is(r->method, "POST")))) {
         r->method = BYTES("GET"); // RFC 9110, 15.4
         r->body = BYTES_NONE;
     }
@@ -273,8 +274,7 @@ static int look_at(struct request *r, struct err *e)
         return 0;
     for (int i = 0; i < g->count; i++)
         if (guest_http_private(g->addresses[i].text))
-            return err_set(e, E_FORBIDDEN,
-                           "%.*s has the private address %s, which is not granted",
+            return err_set(e, E_FORBIDDEN, "%.*s has the private address %s, which is not granted",
                            BYTES_FMT(bytes_first(r->at.host, 100)), g->addresses[i].text);
     return 0;
 }
@@ -292,8 +292,7 @@ static void on_resolved(struct guest_resolve *g)
         return;
     int rc = g->count < 0 ? g->count : g->count == 0 ? E_NOTFOUND : look_at(r, &e);
     if (g->count <= 0)
-        rc = err_set(&e, rc, "%.*s cannot be resolved: %s",
-                     BYTES_FMT(bytes_first(r->at.host, 100)),
+        rc = err_set(&e, rc, "%.*s cannot be resolved: %s", BYTES_FMT(bytes_first(r->at.host, 100)),
                      g->err.n ? g->err.text : "no address");
     if (rc == 0)
         rc = connect_to(r, g->addresses[0].text, &e);
@@ -322,8 +321,8 @@ static int hop_start(struct request *r, struct err *e)
     if (!guest_http_granted(r->h->hosts, r->h->nhosts, r->at.host, r->at.port, r->at.tls))
         return err_set(e, E_FORBIDDEN, "HTTP request to %.*s is not allowed%s",
                        BYTES_FMT(bytes_first(r->url, 200)), r->hops ? " (a redirect)" : "");
-    struct bytes origin = bytes_first(r->url, (size_t)(r->at.path.p ? r->at.path.p - r->url.p
-                                                       : (ptrdiff_t)r->url.n));
+    struct bytes origin =
+        bytes_first(r->url, (size_t)(r->at.path.p ? r->at.path.p - r->url.p : (ptrdiff_t)r->url.n));
     if (r->origin.p && !bytes_ieq(origin, r->origin))
         drop_secrets(r);
     r->origin = origin;
@@ -425,7 +424,7 @@ void guest_http_free(struct guest_http *g)
         return;
     g->freed = true;
     g->count++;
-    list_each_safe(it, &g->requests) {
+    list_each_safe (it, &g->requests) {
         struct request *r = container_of(it, struct request, link);
         if (r->h)
             cancel(g, r->h);

@@ -1,6 +1,6 @@
-// guest_http.h: requests of sandboxed guests (port/sandbox.h), carried out over room http: only to hosts
-// that were granted, at each hop; the name is resolved once, its addresses are looked at, and the
-// connection goes to the address that was looked at, so that no second answer of a name server
+// guest_http.h: requests of sandboxed guests (port/sandbox.h), carried out over room http: only to
+// hosts that were granted, at each hop; the name is resolved once, its addresses are looked at, and
+// the connection goes to the address that was looked at, so that no second answer of a name server
 // (DNS rebinding) can lead elsewhere. SPDX-License-Identifier: Apache-2.0
 #ifndef PLEXUS_TOOLBOX_GUEST_HTTP_H
 #define PLEXUS_TOOLBOX_GUEST_HTTP_H
@@ -34,12 +34,13 @@ struct sandbox_client guest_http_client(struct guest_http *g);
 // Requests that run are forgotten: who waits for them must be gone (enclave_free).
 void guest_http_free(struct guest_http *g);
 
-// Is this host granted? Patterns: "api.example.org" (its scheme's own port), "api.example.org:8443",
+// Is this host granted? Patterns: "api.example.org" (its scheme's own port),
+// "api.example.org:8443",
 // "*.example.org" (all below it), "*" (every public host), "127.0.0.1:8080".
 bool guest_http_granted(const struct bytes *hosts, size_t n, struct bytes host, uint16_t port,
                         bool tls);
-// An address (as numbers) that a guest may reach only when a grant names it itself: loopback, private,
-// link-local, multicast, reserved, and the same inside of IPv6 (RFC 6890).
+// An address (as numbers) that a guest may reach only when a grant names it itself: loopback,
+// private, link-local, multicast, reserved, and the same inside of IPv6 (RFC 6890).
 bool guest_http_private(const char *address);
 
 #endif

@@ -1,4 +1,5 @@
-// guest_http_rules.c: which hosts and addresses a guest may reach. SPDX-License-Identifier: Apache-2.0
+// guest_http_rules.c: which hosts and addresses a guest may reach. SPDX-License-Identifier:
+// Apache-2.0
 #include "toolbox/guest_http.h"
 
 #include <arpa/inet.h>
@@ -64,10 +65,9 @@ struct range {
 static bool private_v4(uint32_t a)
 {
     static const struct range ranges[] = {
-        {0x00000000, 8},  {0x0a000000, 8},  {0x64400000, 10}, {0x7f000000, 8},
-        {0xa9fe0000, 16}, {0xac100000, 12}, {0xc0000000, 24}, {0xc0000200, 24},
-        {0xc0586300, 24}, {0xc0a80000, 16}, {0xc6120000, 15}, {0xc6336400, 24},
-        {0xcb007100, 24}, {0xe0000000, 4},  {0xf0000000, 4}};
+        {0x00000000, 8},  {0x0a000000, 8},  {0x64400000, 10}, {0x7f000000, 8},  {0xa9fe0000, 16},
+        {0xac100000, 12}, {0xc0000000, 24}, {0xc0000200, 24}, {0xc0586300, 24}, {0xc0a80000, 16},
+        {0xc6120000, 15}, {0xc6336400, 24}, {0xcb007100, 24}, {0xe0000000, 4},  {0xf0000000, 4}};
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
         if ((a ^ ranges[i].net) >> (32 - ranges[i].bits) == 0)
             return true;

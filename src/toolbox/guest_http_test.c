@@ -1,5 +1,5 @@
-// guest_http_test.c: requests of guests: granted or not, redirected, rebound, too large, too slow, cancelled;
-// over a real loop with a real server. SPDX-License-Identifier: Apache-2.0
+// guest_http_test.c: requests of guests: granted or not, redirected, rebound, too large, too slow,
+// cancelled; over a real loop with a real server. SPDX-License-Identifier: Apache-2.0
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -44,7 +44,8 @@ static void on_request(void *user, struct http_exchange *x)
     copy(t->seen_method, sizeof t->seen_method, h->method);
     copy(t->seen_host, sizeof t->seen_host, http_header(h, "host"));
     if (bytes_is(h->path, "/hello")) {
-        reply(x, 200, "X-Twice: a\r\nX-Twice: b\r\n", http_body(x).n ? http_body(x) : BYTES("hello"));
+        reply(x, 200, "X-Twice: a\r\nX-Twice: b\r\n",
+              http_body(x).n ? http_body(x) : BYTES("hello"));
     } else if (bytes_is(h->path, "/metadata")) {
         reply(x, 302, "Location: http://169.254.169.254/latest/meta-data/\r\n", BYTES("gone"));
     } else if (bytes_is(h->path, "/other")) {
@@ -375,30 +376,60 @@ static void rules(void **state)
         const char *pattern, *host;
         uint16_t port;
         bool tls, granted;
-    } hosts[] = {{"a.org", "a.org", 443, true, true},       {"a.org", "A.ORG.", 80, false, true},
-                 {"a.org", "a.org", 8080, false, false},    {"a.org:8080", "a.org", 8080, false, true},
-                 {"a.org:8080", "a.org", 80, false, false}, {"a.org", "b.a.org", 80, false, false},
-                 {"*.a.org", "b.a.org", 80, false, true},   {"*.a.org", "a.org", 80, false, false},
-                 {"*.a.org", "ba.org", 80, false, false},   {"*.a.org:81", "c.b.a.org", 81, false, true},
-                 {"*", "any.org", 443, true, true},         {"*", "any.org", 81, false, false},
-                 {"[::1]:81", "::1", 81, false, true},      {"::1", "::1", 80, false, true},
-                 {"", "", 80, false, true},                 {"a.org", "", 80, false, false},
-                 {"a.org:0", "a.org", 80, false, true},     {"a.org:", "a.org", 80, false, true}};
+    } hosts[] = {{"a.org", "a.org", 443, true, true},
+                 {"a.org", "A.ORG.", 80, false, true},
+                 {"a.org", "a.org", 8080, false, false},
+                 {"a.org:8080", "a.org", 8080, false, true},
+                 {"a.org:8080", "a.org", 80, false, false},
+                 {"a.org", "b.a.org", 80, false, false},
+                 {"*.a.org", "b.a.org", 80, false, true},
+                 {"*.a.org", "a.org", 80, false, false},
+                 {"*.a.org", "ba.org", 80, false, false},
+                 {"*.a.org:81", "c.b.a.org", 81, false, true},
+                 {"*", "any.org", 443, true, true},
+                 {"*", "any.org", 81, false, false},
+                 {"[::1]:81", "::1", 81, false, true},
+                 {"::1", "::1", 80, false, true},
+                 {"", "", 80, false, true},
+                 {"a.org", "", 80, false, false},
+                 {"a.org:0", "a.org", 80, false, true},
+                 {"a.org:", "a.org", 80, false, true}};
     for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++) {
         struct bytes pattern = bytes_of(hosts[i].pattern);
-        bool got = guest_http_granted(&pattern, 1, bytes_of(hosts[i].host), hosts[i].port,
-                                      hosts[i].tls);
+        bool got =
+            guest_http_granted(&pattern, 1, bytes_of(hosts[i].host), hosts[i].port, hosts[i].tls);
         if (got != hosts[i].granted)
             fail_msg("%s for %s:%u", hosts[i].pattern, hosts[i].host, hosts[i].port);
     }
-    static const char *const closed[] = {
-        "127.0.0.1", "127.255.0.1", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1",
-        "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1", "255.255.255.255", "198.18.0.1",
-        "::1", "::", "fe80::1", "fd12::1", "fc00::1", "ff02::1", "::ffff:10.0.0.1",
-        "64:ff9b::7f00:1", "2002:7f00:1::", "2001::1", "::7f00:1", "fec0::1", "text", ""};
-    static const char *const open[] = {"8.8.8.8", "172.32.0.1", "172.15.0.1", "100.128.0.1",
-                                         "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808",
-                                         "193.0.0.1", "11.0.0.1"};
+    static const char *const closed[] = {"127.0.0.1",
+                                         "127.255.0.1",
+                                         "10.0.0.1",
+                                         "172.16.0.1",
+                                         "172.31.255.255",
+                                         "192.168.1.1",
+                                         "169.254.169.254",
+                                         "100.64.0.1",
+                                         "0.0.0.0",
+                                         "224.0.0.1",
+                                         "255.255.255.255",
+                                         "198.18.0.1",
+                                         "::1",
+                                         "::",
+                                         "fe80::1",
+                                         "fd12::1",
+                                         "fc00::1",
+                                         "ff02::1",
+                                         "::ffff:10.0.0.1",
+                                         "64:ff9b::7f00:1",
+                                         "2002:7f00:1::",
+                                         "2001::1",
+                                         "::7f00:1",
+                                         "fec0::1",
+                                         "text",
+                                         ""};
+    static const char *const open[] = {"8.8.8.8",          "172.32.0.1",      "172.15.0.1",
+                                       "100.128.0.1",      "2606:4700::1111", "::ffff:8.8.8.8",
+                                       "64:ff9b::808:808", "193.0.0.1",       "11.0.0.1"};
     for (size_t i = 0; i < sizeof closed / sizeof *closed; i++)
         if (!guest_http_private(closed[i]))
             fail_msg("%s is not public", closed[i]);
@@ -409,8 +440,8 @@ static void rules(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(answers), cmocka_unit_test(refused),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(answers),    cmocka_unit_test(refused),
                                        cmocka_unit_test(redirected), cmocka_unit_test(bounds),
-                                       cmocka_unit_test(cancelled), cmocka_unit_test(rules)};
+                                       cmocka_unit_test(cancelled),  cmocka_unit_test(rules)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-// guest_http_wasm_test.c: guests that ask for pages: the enclave, the client and a server on one loop, as the
-// node has them. SPDX-License-Identifier: Apache-2.0
+// guest_http_wasm_test.c: guests that ask for pages: the enclave, the client and a server on one
+// loop, as the node has them. SPDX-License-Identifier: Apache-2.0
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -145,9 +145,8 @@ static void up(struct test *t)
     assert_int_equal(http_server_new(&t->server, &server, &e), 0);
     assert_int_equal(http_server_listen(t->server, &listen, 0, &t->listener, &e), 0);
     t->port = net_listener_port(t->listener);
-    struct guest_http_args client = {.net = t->rig.net,
-                                     .timers = loop_timers(t->rig.loop),
-                                     .work = loop_work(t->rig.loop)};
+    struct guest_http_args client = {
+        .net = t->rig.net, .timers = loop_timers(t->rig.loop), .work = loop_work(t->rig.loop)};
     assert_int_equal(guest_http_new(&t->client, &client, &e), 0);
     assert_int_equal(loop_wake_new(t->rig.loop, turn, t, &t->wake), 0);
     struct enclave_args enclave = {
@@ -187,8 +186,7 @@ static void guests(void **state)
 {
     (void)state;
     char path[512];
-    if (enclave_find(path, sizeof path, NULL) != 0 ||
-        access("build/guests/http.wasm", R_OK) != 0)
+    if (enclave_find(path, sizeof path, NULL) != 0 || access("build/guests/http.wasm", R_OK) != 0)
         skip();
     static const struct row rows[] = {
         {"http", "http_request", "{\"url\":\"http://127.0.0.1:%u/page\"}", 0, 0, false, SANDBOX_OK,
@@ -196,7 +194,8 @@ static void guests(void **state)
         {"http_headers", "http_get", "{\"url\":\"http://127.0.0.1:%u/page\"}", 0, 0, false,
          SANDBOX_OK, "\"x-from\":\"server\""},
         {"http", "http_post",
-         "{\"url\":\"http://127.0.0.1:%u/post\",\"method\":\"post\",\"headers\":{\"X-A\":\"b\"}}\nsent",
+         "{\"url\":\"http://127.0.0.1:%u/"
+         "post\",\"method\":\"post\",\"headers\":{\"X-A\":\"b\"}}\nsent",
          0, 0, false, SANDBOX_OK, "201 sent"},
         {"http", "http_request", "{\"url\":\"http://127.0.0.1:%u/error\"}", 0, 0, false,
          SANDBOX_GUEST_ERROR, "the answer is an error"},
@@ -204,15 +203,16 @@ static void guests(void **state)
          SANDBOX_DENIED, "169.254.169.254"},
         {"http", "http_request", "{\"url\":\"http://example.org/\"}", 0, 0, false, SANDBOX_DENIED,
          "not allowed"},
-        {"http", "http_request", "{\"url\":\"http://127.0.0.1:%u/page\"}", 0, 5, false, SANDBOX_HTTP,
-         "more than 5 bytes"},
+        {"http", "http_request", "{\"url\":\"http://127.0.0.1:%u/page\"}", 0, 5, false,
+         SANDBOX_HTTP, "more than 5 bytes"},
         {"http", "http_request", "{\"url\":\"http://127.0.0.1:%u/never\"}", 100, 0, false,
          SANDBOX_TIMEOUT, "longer than 100 ms"},
         {"http", "http_request", "{\"url\":\"http://127.0.0.1:%u/never\"}", 10000, 0, true,
          SANDBOX_CANCELLED, "cancelled"},
         {"http", "http_request", "no JSON", 0, 0, false, SANDBOX_TRAP, "http_request"},
-        {"http", "http_request", "{\"url\":\"http://127.0.0.1:%u/page\",\"headers\":{\"A\":\"b\\nC: d\"}}",
-         0, 0, false, SANDBOX_TRAP, "header"},
+        {"http", "http_request",
+         "{\"url\":\"http://127.0.0.1:%u/page\",\"headers\":{\"A\":\"b\\nC: d\"}}", 0, 0, false,
+         SANDBOX_TRAP, "header"},
         {"http", "http_request", "{\"url\":\"http://127.0.0.1:1/\"}", 0, 0, false, SANDBOX_DENIED,
          "not allowed"},
     };
@@ -225,11 +225,16 @@ static void ended(void **state)
 {
     (void)state;
     char path[512];
-    if (enclave_find(path, sizeof path, NULL) != 0 ||
-        access("build/guests/http.wasm", R_OK) != 0)
+    if (enclave_find(path, sizeof path, NULL) != 0 || access("build/guests/http.wasm", R_OK) != 0)
         skip();
-    static const struct row row = {"http", "http_request", "{\"url\":\"http://127.0.0.1:%u/never\"}",
-                                   10000, 0, false, SANDBOX_CANCELLED, "cancelled"};
+    static const struct row row = {"http",
+                                   "http_request",
+                                   "{\"url\":\"http://127.0.0.1:%u/never\"}",
+                                   10000,
+                                   0,
+                                   false,
+                                   SANDBOX_CANCELLED,
+                                   "cancelled"};
     struct test t = {.row = &row};
     struct err e = {0};
     up(&t);
