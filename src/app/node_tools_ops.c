@@ -39,7 +39,7 @@ static void put_counts(struct json_w *w, const struct node_tools *t, struct byte
     (void)tools_all_count(t->all, name, &c);
     json_w_u64(w, "calls", c.calls);
     json_w_u64(w, "denied", c.denied);
-    json_w_u64(w, "errors", c.failed + c.tool_errors);
+    json_w_u64(w, "errors", c.failed - c.denied + c.tool_errors);
     json_w_u64(w, "took_us", c.calls ? c.took_us / c.calls : 0);
 }
 

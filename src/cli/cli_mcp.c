@@ -9,6 +9,7 @@
 #include "cli/cli_commands_priv.h"
 #include "mcp/mcp.h"
 #include "text/sse.h"
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@
 #define CALLS_MAX 256
 #define MARKED_TOOLS_MAX 256
 #define AGAIN_MS 500 // before a stream is taken up again
+#define LOOK_MS 200 // how often a reader without input looks whether it is wanted
 #define LAST_MS 2000 // for answers under way when the input has ended
 
 static int mcp(struct cli *c, struct err *e);
@@ -109,12 +111,27 @@ static void hand_over(struct bridge *b, struct bytes line, bool eof)
     lock_give(b->lock);
 }
 
+// false: the loop has ended, nobody wants more.
+static bool wait_input(struct bridge *b)
+{
+    struct pollfd p = {.fd = STDIN_FILENO, .events = POLLIN};
+    for (;;) {
+        lock_take(b->lock);
+        bool ended = b->eof;
+        lock_give(b->lock);
+        if (ended)
+            return false;
+        if (poll(&p, 1, LOOK_MS) > 0)
+            return true;
+    }
+}
+
 static void reader_main(void *arg)
 {
     struct bridge *b = arg;
     struct buf in;
     buf_init(&in, LINE_BYTES_MAX);
-    for (;;) {
+    while (wait_input(b)) {
         char part[65536];
         ssize_t n = read(STDIN_FILENO, part, sizeof part);
         if (n <= 0 || buf_add(&in, part, (size_t)n) < 0)
@@ -566,7 +583,12 @@ static void on_interrupt(void *user)
 static int mcp(struct cli *c, struct err *e)
 {
     struct bridge b = {0};
-    int rc = cli_node_open(&b.node, c, e);
+    struct buf said;
+    buf_init(&said, 65536);
+    int rc = cli_request(c, "GET", "/health", BYTES_NONE, &said, e); // is there a node?
+    buf_fini(&said);
+    if (!rc)
+        rc = cli_node_open(&b.node, c, e);
     if (rc)
         return rc;
     list_init(&b.posts);
@@ -582,14 +604,11 @@ static int mcp(struct cli *c, struct err *e)
         rc = thread_start(&b.reader, "stdin", reader_main, &b);
     if (!rc)
         rc = cli_node_run(&b.node);
-    // The reader may still wait for input that nobody reads any more: the process ends with it.
     if (b.reader) {
-        (void)fflush(stdout);
         lock_take(b.lock);
-        bool ended = b.eof;
+        b.eof = true; // the reader sees it soon
+        lock_wake(b.lock);
         lock_give(b.lock);
-        if (!ended)
-            _exit(rc ? 1 : 0);
         thread_join(b.reader);
     }
     loop_wake_free(b.wake);

@@ -318,6 +318,7 @@ int mcp_client_request(struct mcp_client *c, struct mcp_request *r, const char *
     r->answers = r->state = NULL;
     r->rounds = r->open = 0;
     r->refused = false;
+    r->code = 0;
     r->progressed = -1;
     r->out = true;
     c->count++;
@@ -572,6 +573,7 @@ static void take_error(struct mcp_client *c, struct mcp_request *r, const struct
                  : m->code == JSONRPC_METHOD || m->code == MCP_RESOURCE_UNKNOWN ? E_NOTFOUND
                                                                                 : E_UPSTREAM;
     (void)err_set(&e, status, "error %lld: %.*s", (long long)m->code, BYTES_FMT(text));
+    r->code = m->code;
     if (r != &c->hello || c->state != MCP_CLIENT_PROBES) {
         finish(c, r, status, NULL, &e);
         return;

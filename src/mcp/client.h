@@ -28,6 +28,7 @@ struct mcp_request { // caller-owned until done; zeroed, then the first part set
     struct val *answers; // inputResponses so far
     struct val *state; // requestState to give back
     int64_t id; // of the present round; 0: between two
+    int64_t code; // of the server's error, for done; 0: none
     unsigned rounds, open; // asks without an answer
     double progressed;
     bool out, refused;

@@ -175,8 +175,8 @@ static void test_fallback(void **state)
         "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32601,\"message\":\"no\"}}",
         "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32602,\"message\":\"no\"}}",
         "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}",
-        "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32022,\"message\":\"no\",\"data\":{"
-        "\"supported\":[\"2025-11-25\",\"2025-06-18\"]}}}"};
+        ("{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32022,\"message\":\"no\",\"data\":{"
+         "\"supported\":[\"2025-11-25\",\"2025-06-18\"]}}}")};
     (void)state;
     for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
         begin(MCP_REV_MODERN, false, true);

@@ -318,6 +318,7 @@ void runs_docs_merge(struct runs *s, const struct val *keys)
         if (!own || val_get(keys, val_bytes(own)))
             continue;
         AUTO(val) value = val_ref(d->value); // holds its names
+        (void)value;
         struct bytes namespace = d->namespace, name = d->name;
         doc_free(s, d);
         runs_schedule_set(s, namespace, name);

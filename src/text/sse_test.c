@@ -120,6 +120,35 @@ static void nul_in_id(void **state)
     buf_fini(&out);
 }
 
+static void count_event(void *arg, const struct sse_event *ev)
+{
+    (void)ev;
+    (*(int *)arg)++;
+}
+
+// The time before coming again, and the id of an event without data: both stay.
+static void retry(void **state)
+{
+    static const struct {
+        const char *text, *id;
+        uint64_t ms;
+    } cases[] = {{"retry: 500\nid: a\n\n", "a", 500},
+                 {"retry:7\nretry: 12\n\n", "", 12},
+                 {"retry: 5s\nretry: -1\nretry\nretry:\n\n", "", 0},
+                 {"id: b\ndata:\n\nretry: 3\n\n", "b", 3}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct sse_parser p;
+        int events = 0;
+        sse_parser_init(&p, 100);
+        assert_int_equal(sse_parser_feed(&p, bytes_of(cases[i].text), count_event, &events), 0);
+        assert_int_equal(p.retry_ms, cases[i].ms);
+        assert_true(bytes_is(buf_bytes(&p.id), cases[i].id));
+        assert_int_equal(events, i == 3);
+        sse_parser_fini(&p);
+    }
+}
+
 static void ceilings(void **state)
 {
     static const struct {
@@ -216,8 +245,9 @@ static void error_frame(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cuts),     cmocka_unit_test(events),    cmocka_unit_test(nul_in_id),
-        cmocka_unit_test(ceilings), cmocka_unit_test(any_split), cmocka_unit_test(error_frame),
+        cmocka_unit_test(cuts),        cmocka_unit_test(events),   cmocka_unit_test(nul_in_id),
+        cmocka_unit_test(retry),       cmocka_unit_test(ceilings), cmocka_unit_test(any_split),
+        cmocka_unit_test(error_frame),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

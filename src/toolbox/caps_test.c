@@ -373,6 +373,7 @@ static void damage(void **state)
     world_fini(&w);
 }
 
+#ifdef PLEXUS_FAULTS
 static int full(const char *step)
 {
     return strcmp(step, "write") == 0 ? ENOSPC : 0;
@@ -418,6 +419,7 @@ static void full_disk(void **state)
     mem_free(text);
     world_fini(&w);
 }
+#endif
 
 static void count_one(void *user, const struct tool_about *a)
 {
@@ -479,6 +481,7 @@ static void many(void **state)
         assert_int_equal(n, MANY);
         best = took < best ? took : best;
     }
+    print_message("%d are listed in %llu us\n", MANY, (unsigned long long)best / 1000);
     if (best > 50000000)
         fail_msg("%d were listed in %llu us", MANY, (unsigned long long)best / 1000);
     struct tool_about a;
@@ -493,7 +496,10 @@ int main(void)
         cmocka_unit_test(calls),         cmocka_unit_test(text_and_bytes),
         cmocka_unit_test(compile_fails), cmocka_unit_test(cancels),
         cmocka_unit_test(grants),        cmocka_unit_test(damage),
-        cmocka_unit_test(full_disk),     cmocka_unit_test(many),
+#ifdef PLEXUS_FAULTS
+        cmocka_unit_test(full_disk),
+#endif
+        cmocka_unit_test(many),
     };
     return cmocka_run_group_tests_name("caps", tests, NULL, NULL);
 }

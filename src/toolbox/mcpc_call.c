@@ -149,6 +149,8 @@ static void answered(struct mcp_request *r, int status, struct val *result, cons
     struct mcpc_call *c = r->user;
     struct err why = {0};
     c->srv->silent = 0;
+    if (r->code == MCP_HEADER_MISMATCH) // its schema is another one by now: let it be looked at
+        mcpc_relist(c->srv, 1, 0);
     if (status < 0) {
         call_fail(c, status, e ? e->text : "");
         return;

@@ -293,7 +293,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.close_connection = True
 
     def called(self, m, id):
-        good = json.dumps(text(id, f"session {self.headers['Mcp-Session-Id']}")).encode()
+        label = self.headers["X-Plexus-Label"]
+        words = f"session {self.headers['Mcp-Session-Id']}" + (f", {label}" if label else "")
+        good = json.dumps(text(id, words)).encode()
         if m["params"]["name"] == "echo":
             self.reply(200, good)
         elif MODE == "slow_head":

@@ -281,7 +281,12 @@ def test_web():
             c.event("ready")
             assert c.tools()["strong__echo"]["source"] == "mesh:strong"
             assert c.status("strong")["transport"] == "mesh"
-            c.text("strong__echo")
+            assert c.text("strong__echo") == "session s1"
+        with mcp.Client({"name": "strong", "mesh": port, "grants": ["*"], "clearance": "secret"}
+                        ) as c:
+            assert c.text("strong__echo", label="secret") == "session s2, secret"
+        with mcp.Client({"name": "strong", "mesh": 0}) as c:
+            assert "no link to the strong node" in c.event("down")["text"]
 
 
 def test_login():

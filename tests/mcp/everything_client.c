@@ -468,7 +468,8 @@ static struct http_pool *mesh_pool;
 static struct http_pool *dial(void *user, struct err *e)
 {
     (void)user;
-    (void)e;
+    if (!mesh_pool)
+        (void)err_set(e, E_UNAVAILABLE, "there is no link to the strong node");
     return mesh_pool;
 }
 
@@ -478,7 +479,7 @@ static void dial_ready(uint16_t port)
     struct http_pool_args args = {.net = loop_net(me.loop), .timers = loop_timers(me.loop)};
     (void)snprintf(args.addr.host, sizeof args.addr.host, "127.0.0.1");
     args.addr.port = port;
-    if (!mesh_pool && http_pool_new(&mesh_pool, &args, &e) < 0)
+    if (port && !mesh_pool && http_pool_new(&mesh_pool, &args, &e) < 0)
         exit(2);
 }
 

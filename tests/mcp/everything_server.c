@@ -941,6 +941,7 @@ static int who(void *user, struct http_exchange *x, struct mcpd_who *ret, struct
 {
     struct bytes v = http_header(http_request(x), "Authorization");
     (void)user;
+    ret->admin = true;
     if (server.key_count == 0)
         return 0;
     for (size_t i = 0; i < server.key_count; i++)
@@ -956,6 +957,10 @@ static int on_head(void *user, struct http_exchange *x)
     (void)user;
     if (mcpd_mine(server.mcpd, http_request(x)))
         return mcpd_head(server.mcpd, x);
+    if (bytes_is(http_request(x)->path, "/health")) { // plexus mcp asks for it first
+        http_reply(x, 200, "application/json", BYTES_NONE, BYTES("{}"));
+        return 1;
+    }
     http_reply_error(x, E_NOTFOUND, "there is only /mcp", NULL, -1);
     return 1;
 }

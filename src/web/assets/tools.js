@@ -10,6 +10,7 @@ let rows = [];
 let chosen = "";
 let detail = null;
 let calls = [];
+let servers = [];
 let asking = 0;
 
 const path = (name, what) => `/api/tools/${encodeURIComponent(name)}${what || ""}`;
@@ -22,6 +23,7 @@ async function load() {
   try {
     rows = (await (await call("GET", "/api/tools")).json()).tools;
     calls = (await (await call("GET", `/api/tools/calls?limit=${CALLS_MAX}`)).json()).calls;
+    servers = (await (await call("GET", "/api/tools/servers")).json()).servers;
   } catch (e) {
     if (e.status === 0) return; // the stream tells when the node is away
     rows = [];
@@ -29,6 +31,7 @@ async function load() {
   }
   draw();
   drawCalls();
+  drawServers();
 }
 
 // News come in bursts: asked at most twice a second.
@@ -165,8 +168,12 @@ async function act(method, what, said) {
   else open(name, true);
 }
 
-const answerText = (r) => r.content.map((c) => (c.type === "text" ? c.text : `[${c.type} ${c.mimeType || ""}]`)).join("\n")
-  + (r.structured === undefined || r.structured === null ? "" : `\n${JSON.stringify(r.structured, null, 2)}`);
+// The text of a structured answer is often the same as JSON: then that is shown readably.
+function answerText(r) {
+  const said = r.content.map((c) => (c.type === "text" ? c.text : `[${c.type} ${c.mimeType || ""}]`)).join("\n");
+  const same = r.structured && !r.is_error && (!said || said.trim().startsWith("{"));
+  return same ? JSON.stringify(r.structured, null, 2) : said;
+}
 
 async function callIt(e) {
   e.preventDefault();
@@ -221,6 +228,33 @@ function drawCalls() {
   });
   show($("tool-calls-table"), calls.length > 0);
   show($("tool-calls-h"), calls.length > 0);
+}
+
+// ---- external MCP servers ------------------------------------------------------------------------
+
+function makeServer() {
+  const item = {};
+  item.chip = h("span", { class: "chip" });
+  item.name = h("td", { "data-label": "Server", class: "mono" });
+  item.what = h("td", { "data-label": "What it is" });
+  item.tools = h("td", { "data-label": "Tools", class: "num" });
+  item.note = h("td", { "data-label": "Note" });
+  item.el = h("tr", {}, h("td", { "data-label": "State" }, item.chip), item.name, item.what, item.tools, item.note);
+  return item;
+}
+
+function drawServers() {
+  keyed($("tool-servers"), servers, (s) => s.name, makeServer, (item, s) => {
+    text(item.chip, s.state);
+    item.chip.dataset.state = s.state === "ready" ? "completed" : s.state === "starting" ? "running" : "faulted";
+    text(item.name, s.name);
+    text(item.what, [s.server, s.revision].filter(Boolean).join(", "));
+    text(item.tools, s.tools);
+    text(item.note, s.state !== "ready" ? s.why || s.last_words
+      : s.changed || s.flagged ? `${s.changed + s.flagged} not what they were: look at them` : "");
+  });
+  show($("tool-servers-table"), servers.length > 0);
+  show($("tool-servers-h"), servers.length > 0);
 }
 
 $("tools-find").addEventListener("input", draw);
