@@ -239,6 +239,8 @@ void ctl_tool_event(struct ctl *c, struct bytes id, const struct buf *json);
 // Any thread: fits log_watch. Keeps the line for /api/logs and sends it to the readers. The tag is
 // the line's own "model" member.
 void ctl_log_line(void *ctl, enum log_level level, struct bytes line);
+// The last lines, one JSON object each, oldest first.
+void ctl_log_last(struct ctl *c, uint64_t lines, struct buf *out);
 void ctl_wake(struct ctl *c); // the loop's answer to ops.wake
 
 struct ctl_stats {
