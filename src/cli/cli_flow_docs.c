@@ -133,17 +133,27 @@ static int remove_all(struct cli *c, struct bytes namespace, struct bytes name, 
     return rc;
 }
 
-int cli_flow_rm(struct cli *c, struct err *e)
+int cli_flow_name(const char *word, struct cli_flow_name *ret, struct err *e)
 {
-    struct bytes name = bytes_of(cli_arg(c, 0)), namespace = BYTES("default");
-    if (memchr(name.p, '/', name.n))
+    struct bytes name = bytes_of(word), namespace = BYTES("default");
+    if (bytes_chr(name, '/') >= 0)
         namespace = bytes_cut(&name, '/');
     struct bytes version = name;
     name = bytes_cut(&version, ':');
     if (!name.n || !namespace.n)
         return err_set(e, E_USAGE, "expected NAMESPACE/NAME or NAMESPACE/NAME:VERSION");
-    return version.n ? remove_one(c, namespace, name, version, e)
-                     : remove_all(c, namespace, name, e);
+    *ret = (struct cli_flow_name){namespace, name, version};
+    return 0;
+}
+
+int cli_flow_rm(struct cli *c, struct err *e)
+{
+    struct cli_flow_name n;
+    int rc = cli_flow_name(cli_arg(c, 0), &n, e);
+    if (rc)
+        return rc;
+    return n.version.n ? remove_one(c, n.namespace, n.name, n.version, e)
+                       : remove_all(c, n.namespace, n.name, e);
 }
 
 // ---- new ----------------------------------------------------------------------------------------
