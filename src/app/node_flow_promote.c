@@ -66,8 +66,8 @@ static bool marked(const struct trial *t)
     mark_path(t, path, sizeof path);
     flow_plan_about(t->plan, &about);
     buf_init(&text, 256);
-    bool same = file_read(path, &text, NULL) == 0 &&
-                bytes_is(bytes_trim(buf_bytes(&text)), about.hash);
+    bool same =
+        file_read(path, &text, NULL) == 0 && bytes_is(bytes_trim(buf_bytes(&text)), about.hash);
     buf_fini(&text);
     return same;
 }
@@ -79,8 +79,7 @@ static void mark(const struct trial *t)
     char path[4096], folder[4096];
     mark_path(t, path, sizeof path);
     flow_plan_about(t->plan, &about);
-    (void)snprintf(folder, sizeof folder, "%.3000s/tools/evaluated",
-                   t->flows->node->paths.data);
+    (void)snprintf(folder, sizeof folder, "%.3000s/tools/evaluated", t->flows->node->paths.data);
     int status = file_mkdirs(folder, 0700, &e);
     if (status == 0)
         status = file_write_atomic(path, bytes_of(about.hash), 0600, &e);
@@ -174,7 +173,8 @@ static int promote(struct trial *t, const struct val *evidence, struct err *e)
     struct caps *c = caps_of(t->flows->node);
     size_t failed = t->next - t->passed;
     if (failed)
-        return err_set(e, E_MANIFEST, "%s: %zu of its %zu cases failed: `plexus flow eval` says which",
+        return err_set(e, E_MANIFEST,
+                       "%s: %zu of its %zu cases failed: `plexus flow eval` says which",
                        buf_cstr(&t->urn), failed, t->next);
     if (!c)
         return err_set(e, E_UNAVAILABLE, "the node is stopping");
@@ -296,8 +296,8 @@ static void next(struct trial *t)
         return;
     }
     flow_plan_about(t->plan, &about);
-    (void)snprintf(t->run, sizeof t->run, "%s-%.60s-%.40s-%s-%zu",
-                   t->promote ? "promote" : "eval", about.name, about.version, t->id, t->next + 1);
+    (void)snprintf(t->run, sizeof t->run, "%s-%.60s-%.40s-%s-%zu", t->promote ? "promote" : "eval",
+                   about.name, about.version, t->id, t->next + 1);
     t->began_ms = time_mono_ms();
     t->req = (struct runs_req){.done = case_done, .user = t};
     ENGINE(t->flows, start,

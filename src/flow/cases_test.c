@@ -46,8 +46,7 @@ static void judged(void **state)
         {"{\"error\":{\"status\":418,\"title\":\"tea\"}}",
          "{\"status\":\"faulted\",\"error\":{\"status\":418}}",
          "its error has another title: expected \"tea\", got nothing"},
-        {"{\"error\":{\"status\":418}}",
-         "{\"status\":\"faulted\",\"error\":{\"status\":500}}",
+        {"{\"error\":{\"status\":418}}", "{\"status\":\"faulted\",\"error\":{\"status\":500}}",
          "its error has another status: expected 418, got 500"},
     };
     (void)state;
@@ -93,14 +92,16 @@ static void documents(void **state)
         {"  metadata: {plexus: {cases: [{name: a, input: {b: 1}, output: null, timeout: PT2S}, "
          "{name: b, error: true}]}}\n",
          2, 2000, NULL},
-        {"  metadata: {plexus: {cases: [{name: a, error: {status: 418}, timeout: {seconds: 3}}]}}\n",
+        {"  metadata: {plexus: {cases: [{name: a, error: {status: 418}, timeout: {seconds: "
+         "3}}]}}\n",
          1, 3000, NULL},
-        {"  metadata: {plexus: {cases: []}}\n", 0, 0, "cases"},
+        {"  metadata: {plexus: {cases: []}}\n", 0, 0, "at least 1 items"},
         {"  metadata: {plexus: {cases: [{output: 1}]}}\n", 0, 0, "name"},
-        {"  metadata: {plexus: {cases: [{name: '', output: 1}]}}\n", 0, 0, "name"},
+        {"  metadata: {plexus: {cases: [{name: '', output: 1}]}}\n", 0, 0, "at least 1 char"},
         {"  metadata: {plexus: {cases: [{name: a}]}}\n", 0, 0, "error"},
-        {"  metadata: {plexus: {cases: [{name: a, output: 1, error: true}]}}\n", 0, 0, "cases"},
-        {"  metadata: {plexus: {cases: [{name: a, error: false}]}}\n", 0, 0, "error"},
+        {"  metadata: {plexus: {cases: [{name: a, output: 1, error: true}]}}\n", 0, 0,
+         "must not have this form"},
+        {"  metadata: {plexus: {cases: [{name: a, error: false}]}}\n", 0, 0, "expected true"},
         {"  metadata: {plexus: {cases: [{name: a, error: {kind: x}}]}}\n", 0, 0, "kind"},
         {"  metadata: {plexus: {cases: [{name: a, otput: 1, error: true}]}}\n", 0, 0, "otput"},
     };
