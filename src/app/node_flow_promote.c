@@ -400,6 +400,89 @@ static void ask_text(struct trial *t, struct bytes namespace, struct bytes name,
     buf_fini(&text);
 }
 
+// ---- what was promoted elsewhere ----------------------------------------------------------------
+
+struct fetch {
+    struct caps_req req;
+    struct node *node;
+    struct ctl_answer *answer;
+    void *owner;
+};
+
+// A document is called what its URN says: it takes nobody else's place.
+static int named(struct bytes text, struct bytes urn, struct err *e)
+{
+    AUTO(flow_plan) plan = NULL;
+    struct flow_about about;
+    struct buf own;
+    int status = flow_plan_new(&plan, text, NULL, e);
+    if (status < 0)
+        return status;
+    flow_plan_about(plan, &about);
+    buf_init(&own, URN_MAX + 1);
+    status = urn_of_flow(&own, bytes_of(about.namespace), bytes_of(about.name),
+                         bytes_of(about.version), e);
+    if (status == 0 && !bytes_eq(buf_bytes(&own), urn))
+        status = err_set(e, E_SECURITY, "%.*s is the document %s/%s:%s, of another URN",
+                         BYTES_FMT(urn), about.namespace, about.name, about.version);
+    buf_fini(&own);
+    return status;
+}
+
+static void fetched(struct caps_req *r, int status, const struct val *res, const struct err *why)
+{
+    struct fetch *q = r->user;
+    struct ctl_answer *a = q->answer;
+    struct node *n = q->node;
+    struct ctl_flow_ask ask = {.op = CTL_FLOW_DOCUMENT_ADD, .owner = q->owner};
+    struct json_doc *body = NULL;
+    struct json_w w;
+    struct buf json;
+    struct err e = {0};
+    struct bytes text = val_bytes(val_get_cstr(res, "document"));
+    mem_free(q);
+    buf_init(&json, TEXT_MAX);
+    if (status < 0)
+        e = *why;
+    else if ((status = named(text, val_bytes(val_get_cstr(res, "urn")), &e)) == 0) {
+        json_w_init(&w, &json);
+        json_w_obj(&w, NULL);
+        json_w_str(&w, "document", text);
+        json_w_end(&w);
+        status = json_parse(&body, buf_bytes(&json), 0, &e);
+    }
+    ask.body = json_root(body);
+    if (status < 0)
+        ctl_answer_error(a, &e);
+    else
+        node_flows_op(n, &ask, a);
+    json_free(body);
+    buf_fini(&json);
+}
+
+void node_flow_fetch(struct node_flows *f, const struct ctl_flow_ask *ask, struct ctl_answer *a)
+{
+    struct caps *c = caps_of(f->node);
+    struct fetch *q = mem_new(struct fetch);
+    struct err e = {0};
+    int status = !q ? err_set(&e, E_NOMEM, "out of memory") : 0;
+    if (status == 0 && !c)
+        status = err_set(&e, E_UNAVAILABLE, "the node is stopping");
+    if (status == 0) {
+        *q = (struct fetch){.req = {.done = fetched, .user = q},
+                            .node = f->node,
+                            .answer = a,
+                            .owner = ask->owner};
+        status = caps_fetch_flow(c, json_str(json_get(ask->body, "urn")), &q->req, &e);
+    }
+    if (status < 0) {
+        ctl_answer_error(a, &e);
+        mem_free(q);
+    }
+}
+
+// ---- beginning ----------------------------------------------------------------------------------
+
 static struct trial *trial_new(struct node_flows *f, struct bytes by, struct ctl_answer *a)
 {
     struct trial *t = mem_new(struct trial);

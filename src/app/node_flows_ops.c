@@ -653,6 +653,10 @@ void node_flows_op(void *user, const struct ctl_flow_ask *ask, struct ctl_answer
         ctl_answer_error(a, &e);
         return;
     }
+    if (ask->op == CTL_FLOW_DOCUMENT_ADD && json_get(ask->body, "urn")) {
+        node_flow_fetch(f, ask, a);
+        return;
+    }
     if (node_temporal_of(f) && temporal_only(f, ask, a))
         return;
     if (of_run(ask->op) && !node_flows_sees_all(ask))

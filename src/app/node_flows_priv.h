@@ -56,6 +56,8 @@ int node_temporal_text(struct node_flows *f, struct bytes namespace, struct byte
 // node_flow_promote.c: evaluation, and promotion of what passed
 void node_flow_promote(struct node_flows *f, const struct ctl_flow_ask *ask, struct bytes by,
                        struct ctl_answer *a);
+// A promoted one from the registry (body: urn), registered as if its text had been given.
+void node_flow_fetch(struct node_flows *f, const struct ctl_flow_ask *ask, struct ctl_answer *a);
 // flows.promote: what was registered ({"namespace","name","version"}), by itself.
 void node_flow_registered(struct node_flows *f, struct bytes json);
 // node_flow_docs.c

@@ -15,10 +15,14 @@ static int add_one(struct cli *c, const char *file, struct err *e)
     buf_init(&text, CLI_FLOW_TEXT_MAX);
     buf_init(&body, CLI_FLOW_TEXT_MAX);
     buf_init(&raw, CLI_ANSWER_MAX);
-    int rc = cli_flow_read(file, &text, e);
+    bool urn = !strncmp(file, "urn:", 4);
+    int rc = urn ? 0 : cli_flow_read(file, &text, e);
     json_w_init(&w, &body);
     json_w_obj(&w, NULL);
-    json_w_str(&w, "document", buf_bytes(&text));
+    if (urn)
+        json_w_cstr(&w, "urn", file);
+    else
+        json_w_str(&w, "document", buf_bytes(&text));
     json_w_end(&w);
     if (!rc && body.failed)
         rc = err_set(e, body.failed, "%s is too long", file);

@@ -155,6 +155,9 @@ static const struct answer answers[] = {
     {"POST", "/api/flows/prune", 200, TYPE, "{\"removed\":1}", "{\"older\":\"30d\",\"dry\":true}"},
     {"POST", "/api/flows/documents", 201, TYPE,
      "{\"namespace\":\"default\",\"name\":\"digest\",\"version\":\"1.0.0\"}", "\"document\":"},
+    {"POST", "/api/flows/documents", 201, TYPE,
+     "{\"namespace\":\"n\",\"name\":\"far\",\"version\":\"1.0.0\"}",
+     "{\"urn\":\"urn:plexus:flow:n:far:v1000000\"}"},
     {"GET", "/api/flows/documents", 200, TYPE,
      "{\"documents\":[{\"namespace\":\"default\",\"name\":\"digest\",\"version\":\"1.0.0\","
      "\"title\":\"Nightly digest\",\"schedule\":{\"cron\":\"0 3 * * *\"}},{\"namespace\":\"n\","
@@ -238,6 +241,7 @@ static const struct test_case cases[] = {
     {{"flow", "event", "other", "--subject", "s"}, 0, NULL, "nobody listens to it\n", NULL},
     {{"flow", "prune", "--dry-run"}, 0, NULL, "1 run would be removed\n", NULL},
     {{"flow", "prune", "--older", "x"}, 64, NULL, NULL, "--older"},
+    {{"flow", "add", "urn:plexus:flow:n:far:v1000000"}, 0, NULL, "n/far:1.0.0 is kept", NULL},
     {{"flow", "docs"}, 0, "flow-docs.txt", NULL, NULL},
     {{"flow", "rm", "n/x"}, 0, NULL, "n/x:0.1.0 is forgotten\n", NULL},
     {{"flow", "rm", "n/x:0.1.0"}, 0, NULL, "n/x:0.1.0 is forgotten\n", NULL},

@@ -140,6 +140,18 @@ def promotion(node, serves, port):
     assert urn("two") in sent[-2] and urn("three") in sent[-1], sent
 
 
+def elsewhere(node):
+    got = node.command("flow", "add", urn("two"))
+    assert got.stdout.startswith("default/two:1.0.0 is kept"), got
+    got = node.command("flow", "run", "two", "-i", '{"a": 4, "b": 5}', "--wait")
+    assert json.loads(got.stdout) == {"sum": 9}, got
+    got = node.command("flow", "add", urn("nobody"), check=False)
+    assert got.returncode == 66 and "nobody" in got.stderr, got
+    got = node.command("tool", "add", urn("two"), check=False)
+    assert got.returncode == 65 and "plexus flow add" in got.stderr, got
+    assert node.command("flow", "docs").stdout.count("default/") == 1
+
+
 def by_itself(node, port):
     add(node, "four")
     wait_until("four is published", lambda: "four" in read(port, "/v1/caps"))
@@ -163,6 +175,7 @@ def main():
             evaluation(node)
             promotion(node, serves, port)
         with Node(dict(config, flows={"promote": True}), env={"REGISTRY_KEY": key}) as node:
+            elsewhere(node)
             by_itself(node, port)
     finally:
         serves.stop()
