@@ -469,10 +469,8 @@ void node_flow_fetch(struct node_flows *f, const struct ctl_flow_ask *ask, struc
     if (status == 0 && !c)
         status = err_set(&e, E_UNAVAILABLE, "the node is stopping");
     if (status == 0) {
-        *q = (struct fetch){.req = {.done = fetched, .user = q},
-                            .node = f->node,
-                            .answer = a,
-                            .owner = ask->owner};
+        *q = (struct fetch){
+            .req = {.done = fetched, .user = q}, .node = f->node, .answer = a, .owner = ask->owner};
         status = caps_fetch_flow(c, json_str(json_get(ask->body, "urn")), &q->req, &e);
     }
     if (status < 0) {
