@@ -170,7 +170,7 @@ static void file_read_done(struct tool_req *r, int status, const struct tool_res
     struct more_call *c = r->user;
     struct bytes text = res ? val_bytes(val_ptr(res->content, BYTES("/0/text"))) : BYTES_NONE;
     struct err why = {0};
-    if (status == 0 && res->is_error) {
+    if (status == 0 && res && res->is_error) {
         status = err_set(&why, E_NOTFOUND, "%.*s", BYTES_FMT(bytes_first(text, 300)));
         e = &why;
     } else if (status == 0) {
