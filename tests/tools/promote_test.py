@@ -163,6 +163,13 @@ def by_itself(node, port):
     time.sleep(0.5)
     assert len(json.loads(node.command("flow", "ls", "--json").stdout)["flows"]) == runs
     assert "five" not in read(port, "/v1/caps")
+    # The node ends in the middle of an evaluation: nothing of it is published, and nothing hangs.
+    slow = node.folder / "slow.yaml"
+    slow.write_text(DOCUMENT.replace("NAME", "slow").replace("SUM", "3").replace("LIMIT", "PT1M").replace("PT0.2S", "PT50S"))
+    node.command("flow", "add", str(slow))
+    wait_until("it waits", lambda: "waiting" in node.command("flow", "ls", "--name", "slow").stdout)
+    assert node.stop(seconds=20) == 0
+    assert not waits(node) and "slow" not in read(port, "/v1/caps")
 
 
 def main():
