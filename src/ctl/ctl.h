@@ -106,6 +106,8 @@ enum ctl_flow_op {
     CTL_FLOW_DOCUMENT_REMOVE,
     CTL_FLOW_PRUNE,
     CTL_FLOW_STATS,
+    CTL_FLOW_DOCUMENT_EVAL,
+    CTL_FLOW_DOCUMENT_PROMOTE,
     CTL_FLOW_OPS // how many
 };
 #define CTL_FLOW_ID_MAX 200
@@ -113,7 +115,7 @@ enum ctl_flow_op {
 // output and data: any JSON; durations can be read; signal and event: an object with a type).
 struct ctl_flow_ask {
     enum ctl_flow_op op;
-    struct bytes id; // of the path, decoded: a run; CTL_FLOW_DOCUMENT_REMOVE: the namespace, ...
+    struct bytes id; // of the path, decoded: a run; CTL_FLOW_DOCUMENT_*: the namespace, ...
     struct bytes sub, version; // ... name and version
     struct bytes query; // undecoded
     const struct json *body; // an object, or NULL
