@@ -119,6 +119,12 @@ static int who(void *user, struct http_exchange *x, struct mcpd_who *ret, struct
     return status;
 }
 
+int node_mcp_head(struct node *n, struct http_exchange *x)
+{
+    struct node_mcp *m = n->mcp;
+    return m && m->server && mcpd_mine(m->server, http_request(x)) ? mcpd_head(m->server, x) : 0;
+}
+
 bool node_mcp_handle(struct node *n, struct http_exchange *x)
 {
     struct node_mcp *m = n->mcp;
@@ -495,6 +501,12 @@ void node_mcp_close(struct node *n)
         mcpc_stop(m->clients, stopped, m);
     else
         m->stopped = true;
+}
+
+void node_mcp_drain(struct node *n)
+{
+    if (n->mcp)
+        mcpd_drain(n->mcp->server);
 }
 
 bool node_mcp_ended(const struct node *n)

@@ -284,6 +284,11 @@ static bool gate_other(void *user, struct http_exchange *x, unsigned scopes)
            web_handle(x);
 }
 
+static int gate_other_head(void *user, struct http_exchange *x)
+{
+    return node_mcp_head(user, x);
+}
+
 static void gate_on_request(void *user, const struct gate_request_view *v)
 {
     struct node *n = user;
@@ -363,6 +368,7 @@ void node_gate_args(struct node *n, struct gate_args *args)
                                .upstream = gate_upstream_of,
                                .why = gate_why,
                                .other = gate_other,
+                               .other_head = gate_other_head,
                                .tools = node_tools_ask,
                                .on_request = gate_on_request,
                                .model_labels = node_model_labels,

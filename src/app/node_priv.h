@@ -186,6 +186,8 @@ int node_mesh_clearance(struct node *n, const struct net_peer *who, struct label
 struct http_pool *node_mesh_pool(struct node *n, const char *name); // NULL: no link
 // node_mcp.c: the Model Context Protocol
 int node_mcp_open(struct node *n, struct err *e);
+void node_mcp_drain(struct node *n); // streams that would stay open end
+int node_mcp_head(struct node *n, struct http_exchange *x); // as http_routes.on_head
 bool node_mcp_handle(struct node *n, struct http_exchange *x);
 void node_mcp_close(struct node *n); // node_check_ended when it has
 bool node_mcp_ended(const struct node *n);

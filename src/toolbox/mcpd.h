@@ -113,6 +113,10 @@ int mcpd_new(struct mcpd **ret, const struct mcpd_args *args, struct err *e);
 // last call's done came.
 void mcpd_free(struct mcpd *m);
 
+// The node is about to end: streams that only listen end now (GET, subscriptions/listen) and none
+// begins any more. Calls go on.
+void mcpd_drain(struct mcpd *m);
+
 // Is this request for it? args.path, and with OAuth /.well-known/oauth-protected-resource[path].
 bool mcpd_mine(const struct mcpd *m, const struct http_head *h);
 // From http_routes.on_head and on_request. on_head's answers: as there.
