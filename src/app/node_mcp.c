@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define JWKS_MAX ((size_t)1 << 20)
+#define CALLBACK "/mcp/callback" // where a login's browser comes back to
 #define INSTRUCTIONS                                                                               \
     "Tools of a plexus node: capabilities in WebAssembly, files and programs of granted folders, " \
     "models, flows, and tools of other MCP servers (SERVER__TOOL). A tool that needs a person's "  \
@@ -119,6 +120,34 @@ static int who(void *user, struct http_exchange *x, struct mcpd_who *ret, struct
     return status;
 }
 
+// The browser of a person who logged in somewhere. It needs no key: what it brings is the secret
+// of one login (RFC 6749, "state"), good once.
+static void came_back(struct node_mcp *m, struct http_exchange *x)
+{
+    const struct http_head *h = http_request(x);
+    struct bytes extra = BYTES("Cache-Control: no-store\r\nReferrer-Policy: no-referrer\r\n"
+                               "Content-Security-Policy: default-src 'none'\r\n");
+    struct err e = {0};
+    if (!bytes_is(h->method, "GET")) {
+        http_reply_error(x, E_METHOD, "GET only", NULL, -1);
+        return;
+    }
+    int rc = mcpc_redirected(m->clients, h->query, &e);
+    log_event(rc < 0 ? LOG_WARN : LOG_INFO, "mcp.redirected",
+              LOG_STR("why", rc < 0 ? e.text : NULL));
+    if (rc == 0)
+        http_reply(x, 200, "text/plain; charset=utf-8", extra,
+                   BYTES("Logged in. You can close this page.\n"));
+    else if (rc == E_NOTFOUND)
+        http_reply(x, 404, "text/plain; charset=utf-8", extra,
+                   BYTES("No login waits for this, or it was used before. plexus tool servers "
+                         "has the address to begin with.\n"));
+    else
+        http_reply(x, 403, "text/plain; charset=utf-8", extra,
+                   BYTES("This login did not come about: plexus logs has why. You can close this "
+                         "page.\n"));
+}
+
 int node_mcp_head(struct node *n, struct http_exchange *x)
 {
     struct node_mcp *m = n->mcp;
@@ -128,6 +157,10 @@ int node_mcp_head(struct node *n, struct http_exchange *x)
 bool node_mcp_handle(struct node *n, struct http_exchange *x)
 {
     struct node_mcp *m = n->mcp;
+    if (m && m->clients && bytes_is(http_request(x)->path, CALLBACK)) {
+        came_back(m, x);
+        return true;
+    }
     if (!m || !m->server || !mcpd_mine(m->server, http_request(x)))
         return false;
     mcpd_request(m->server, x);
@@ -267,6 +300,14 @@ static int add_server(struct node_mcp *m, const struct config_mcp_server *c, str
                             .sampling = c->model != NULL,
                             .revision = -1};
     s.limits.memory_bytes = n->config->tools.memory_bytes;
+    char back[400];
+    (void)snprintf(back, sizeof back, "%.300s" CALLBACK, n->address);
+    if (c->oauth.on)
+        s.oauth = (struct mcpc_oauth){.on = true,
+                                      .client_id = c->oauth.client_id,
+                                      .client_secret = secret_reveal(&c->oauth.client_secret),
+                                      .redirect_uri = back,
+                                      .scope = c->oauth.scope};
     int status = headers.failed ? err_set(e, headers.failed, "the key of %s is too long", c->name)
                                 : mcpc_add(m->clients, &s, e);
     mem_wipe(texts, bytes);
@@ -316,6 +357,7 @@ static void put_server(void *user, const struct mcpc_status *s)
     json_w_cstr(w, "why", s->why);
     json_w_cstr(w, "server", s->server);
     json_w_cstr(w, "revision", s->revision);
+    json_w_cstr(w, "login", s->login);
     json_w_cstr(w, "last_words", s->last_words);
     const struct {
         const char *name;

@@ -125,6 +125,7 @@ struct mcpc_status { // borrowed until the next call
     const char *state; // "starting", "ready", "waiting" (for its next try), "login", "stopped"
     const char *why; // of the last fall, or ""
     const char *server, *revision; // "server-everything 2.0.0", "2025-11-25"; "" before
+    const char *login; // the address that a person is to open, or ""
     const char *last_words; // of a child's standard error, shown text
     unsigned tools, granted, changed, flagged, left_out, prompts, resources;
     unsigned falls; // since it was added

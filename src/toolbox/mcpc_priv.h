@@ -173,6 +173,7 @@ struct bytes mcpc_token(struct mcpc_srv *s);
 // An answer refused us. True: a login goes on, then the server begins anew; false: it has none.
 bool mcpc_login(struct mcpc_srv *s, int http_status, struct bytes www_authenticate);
 void mcpc_login_free(struct mcpc_srv *s);
+const char *mcpc_login_page(const struct mcpc_srv *s); // or ""
 
 static inline int64_t mcpc_now(const struct mcpc *m)
 {
