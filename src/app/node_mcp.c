@@ -177,7 +177,7 @@ static struct net_tls *tls_of(void *user, struct err *e)
     return m->tls;
 }
 
-static const struct config_mcp_server *config_of(const struct node *n, const char *name)
+const struct config_mcp_server *node_mcp_config(const struct node *n, const char *name)
 {
     for (size_t i = 0; i < n->config->mcp.server_count; i++)
         if (strcmp(n->config->mcp.servers[i].name, name) == 0)
@@ -189,7 +189,7 @@ static const struct config_mcp_server *config_of(const struct node *n, const cha
 static const char *const *confine(void *user, const struct mcpc_server *s, struct err *e)
 {
     struct node_mcp *m = user;
-    const struct config_mcp_server *c = config_of(m->node, s->name);
+    const struct config_mcp_server *c = node_mcp_config(m->node, s->name);
     struct jail_opts o = {.network = c && c->network, .require = m->node->config->tools.require};
     size_t n = 0, words = 0;
     for (size_t i = 0; c && i < c->folder_count && i < JAIL_FOLDERS_MAX; i++)
@@ -298,6 +298,7 @@ static int add_server(struct node_mcp *m, const struct config_mcp_server *c, str
                             .effects = TOOL_NETWORK,
                             .timeout_ms = c->time_ms,
                             .sampling = c->model != NULL,
+                            .elicitation = true,
                             .revision = -1};
     s.limits.memory_bytes = n->config->tools.memory_bytes;
     char back[400];
@@ -341,6 +342,7 @@ static int add_gateway(struct node_mcp *m, struct err *e)
                             .dial_user = m,
                             .source = m->gateway,
                             .grants = all, // the other node has its own
+                            .elicitation = true,
                             .revision = -1};
     return mcpc_add(m->clients, &s, e);
 }
@@ -499,6 +501,8 @@ static int open_clients(struct node_mcp *m, struct err *e)
                              .confine = confine,
                              .allowed = allowed,
                              .crossing = crossing,
+                             .ask = node_mcp_ask,
+                             .ask_gone = node_mcp_ask_gone,
                              .event = on_event,
                              .user = m};
     int status = mcpc_new(&m->clients, &args, e);
@@ -518,6 +522,7 @@ int node_mcp_open(struct node *n, struct err *e)
         return n->tools ? err_set(e, E_NOMEM, "out of memory") : 0;
     n->mcp = m;
     m->node = n;
+    list_init(&m->samples);
     int status = n->config->mcp.server_count || n->config->mcp.gateway ? open_clients(m, e) : 0;
     if (status == 0 && n->config->mcp.serve)
         status = open_server(m, e);
@@ -565,6 +570,7 @@ void node_mcp_free(struct node *n)
     if (n->tools && n->tools->all && m->clients)
         tools_all_remove(n->tools->all, mcpc_tools(m->clients));
     mcpc_free(m->clients);
+    node_mcp_asks_free(m);
     for (size_t i = 0; i < NODE_MCP_ISSUERS; i++)
         bearer_free(m->issuers[i]);
     net_tls_free(m->tls);

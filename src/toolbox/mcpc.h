@@ -101,7 +101,8 @@ struct mcpc_args {
     // clearance must both be empty or the same.
     int (*crossing)(void *user, const char *server, struct bytes label, struct bytes clearance,
                     struct err *e);
-    // A server asks (only where its configuration allows it). NULL: refused, declined.
+    // A server asks (only where its configuration allows it). NULL: refused, declined. A person is
+    // asked through the host of the call (tool_req.host), when that can; then this does not come.
     void (*ask)(void *user, struct mcpc_asked *a);
     void (*ask_gone)(void *user, struct mcpc_asked *a);
     void (*event)(void *user, const char *server, enum mcpc_event ev, struct bytes text); // or NULL

@@ -19,6 +19,7 @@ static struct timers *timers(const struct mcpc_srv *s)
 static void call_free(struct mcpc_call *c)
 {
     timer_stop(timers(c->srv), &c->timer);
+    mcpc_asks_over(c, false);
     list_del(&c->link);
     c->srv->call_count--;
     mcpc_def_unref(c->def);
@@ -51,6 +52,7 @@ static void call_over(struct timer *t)
         c->other->priv = NULL;
         c->other->done(c->other, c->status, c->status == 0 ? c->result : NULL, &c->err);
     }
+    mcpc_asks_over(c, true); // only now: its host had them until done
     call_free(c);
 }
 
@@ -311,6 +313,7 @@ static struct mcpc_call *call_new(struct mcpc_srv *s, const char *method, struct
     c->params = takes_params;
     c->began_ns = timers_now_ns(timers(s));
     list_init(&c->req.link);
+    list_init(&c->asks);
     list_add_tail(&s->calls, &c->link);
     s->call_count++;
     s->calls_all++;

@@ -38,7 +38,8 @@ struct mcpc_call { // tools/call, prompts/get, resources/read
     char *who, *label, *clearance;
     uint64_t began_ns;
     bool sent, ended;
-    unsigned agains;
+    unsigned agains, questions;
+    struct list asks; // its server's questions that its host was asked
     int status;
     struct err err;
     struct val *result;
@@ -167,6 +168,8 @@ struct mcpc_call *mcpc_call_of(struct mcpc_srv *s, struct mcp_request *r); // NU
 struct val *mcpc_capabilities(const struct mcpc_srv *s);
 void mcpc_asked(void *user, struct mcp_ask *a);
 void mcpc_ask_gone(void *user, struct mcp_ask *a);
+// The call is over: nobody answers its questions any more. tell: its server hears of it.
+void mcpc_asks_over(struct mcpc_call *c, bool tell);
 
 // mcpc_oauth.c. The token for the next request, or BYTES_NONE.
 struct bytes mcpc_token(struct mcpc_srv *s);
