@@ -76,6 +76,7 @@ static int as_node(struct node *n, const struct http_exchange *x, struct mcpd_wh
         return err_set(e, E_FORBIDDEN, "not at this listener");
     (void)snprintf(ret->name, sizeof ret->name, "node %.*s",
                    BYTES_FMT(bytes_first(spiffe_node(&id), 100)));
+    ret->hop = true;
     if (!n->labels.in_use)
         return 0;
     int status = node_mesh_clearance(n, &peer, &clearance, e);

@@ -163,8 +163,8 @@ size_t mcpc_show(struct buf *out, struct bytes text);
 
 enum mcpc_kind { MCPC_PROMPTS, MCPC_RESOURCES, MCPC_TEMPLATES };
 // item: the server's own (Prompt, Resource, ResourceTemplate); name: PREFIX__name of a prompt, the
-// address of a resource. In the server's order.
-void mcpc_items(struct mcpc *m, enum mcpc_kind kind,
+// address of a resource. In the server's order; what this caller may have (NULL: all).
+void mcpc_items(struct mcpc *m, enum mcpc_kind kind, const struct tool_caller *caller,
                 void (*each)(void *user, const char *server, struct bytes name,
                              const struct val *item),
                 void *user);

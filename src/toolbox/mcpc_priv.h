@@ -108,6 +108,7 @@ struct mcpc {
     size_t count;
     struct mcpc_def **rows; // of all servers, by name
     size_t row_count;
+    uint64_t says; // what they say, as one number
     struct val *pins;
     struct buf scratch[2];
     void (*stopped)(void *user);

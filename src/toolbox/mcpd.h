@@ -58,6 +58,7 @@ struct mcpd_who { // who a request is from; a session belongs to who made it
     char name[MCPD_WHO_MAX];
     char label[128], clearance[128]; // as in struct tool_caller, or empty
     bool admin; // as there; only such callers may say yes to a tool that nobody granted
+    bool hop; // as there
 };
 
 struct mcpd_limits { // zero fields: defaults

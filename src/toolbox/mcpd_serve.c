@@ -10,7 +10,8 @@ struct tool_caller mcpd_caller(const struct mcpd_who *who)
     return (struct tool_caller){.who = bytes_of(who->name),
                                 .label = bytes_of(who->label),
                                 .clearance = bytes_of(who->clearance),
-                                .admin = who->admin};
+                                .admin = who->admin,
+                                .hop = who->hop};
 }
 
 // ---- answers -----------------------------------------------------------------------------------
