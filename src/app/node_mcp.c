@@ -440,6 +440,22 @@ void node_mcp_doctor(const struct node *n, struct host_tools *ret)
         mcpc_each(n->mcp->clients, count_server, ret);
 }
 
+static void meter_server(void *user, const struct mcpc_status *s)
+{
+    static const char *const states[METER_MCP_STATES] = {"starting", "ready", "waiting", "login",
+                                                         "stopped"};
+    struct meter_node *row = user;
+    for (size_t i = 0; i < METER_MCP_STATES; i++)
+        row->mcp_servers[i] += strcmp(s->state, states[i]) == 0;
+}
+
+void node_mcp_meter(const struct node *n, struct meter_node *ret)
+{
+    memset(ret->mcp_servers, 0, sizeof ret->mcp_servers);
+    if (n->mcp && n->mcp->clients)
+        mcpc_each(n->mcp->clients, meter_server, ret);
+}
+
 // ---- life ---------------------------------------------------------------------------------------
 
 static int open_issuers(struct node_mcp *m, struct err *e)

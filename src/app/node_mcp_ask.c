@@ -147,9 +147,8 @@ static void done(struct act_req *r, int status, struct val *output, struct val *
     (void) final;
     if (s->asked)
         mcpc_answer(s->asked, status < 0 ? NULL : result_of(s, output),
-                    status < 0
-                        ? val_text(val_get_cstr(problem, "detail"), err_info(status)->text)
-                        : NULL);
+                    status < 0 ? val_text(val_get_cstr(problem, "detail"), err_info(status)->text)
+                               : NULL);
     sample_free(s);
 }
 

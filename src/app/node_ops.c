@@ -338,6 +338,7 @@ static void before_metrics(void *user)
     node_mesh_meter(n);
     node_alerts_meter(n);
     node_flows_meter(n);
+    node_tools_meter(n);
     int64_t now = timers_now_ms(loop_timers(n->loop));
     for (struct model *x = NULL; (x = models_each(n->models, x)) != NULL;) {
         struct model_view v;

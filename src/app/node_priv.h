@@ -176,6 +176,7 @@ void node_tools_flows(struct node *n);  // registered documents did
 void node_tools_close(struct node *n);  // node_check_ended when it has
 bool node_tools_ended(const struct node *n);
 void node_tools_free(struct node *n);
+void node_tools_meter(struct node *n); // gauges, for a scrape
 void node_tools_doctor(const struct node *n, struct host_tools *ret);
 void node_tools_ask(void *user, const struct gate_tools *g); // a model is to call them
 void node_flows_tools(struct node *n, struct tools *all);    // what flows may call; NULL: nothing

@@ -64,8 +64,8 @@ void mcpc_login_free(struct mcpc_srv *s)
         buf_fini(bufs[i]);
     }
     urls_clear(l);
-    char **const texts[] = {&l->issuer,       &l->scope,    &l->asked_scope,
-                            &l->metadata_url, &l->verifier, &l->state, &l->page};
+    char **const texts[] = {&l->issuer,   &l->scope, &l->asked_scope, &l->metadata_url,
+                            &l->verifier, &l->state, &l->page};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         mcpc_login_set(texts[i], NULL);
     val_unref(l->resource);

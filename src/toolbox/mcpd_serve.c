@@ -197,7 +197,7 @@ static void listen(struct mcpd_in *in)
     }
     if (!o->sse || in->m->draining || in->m->listen_count >= in->m->lim.listens_max) {
         mcpd_error(in, JSONRPC_INTERNAL, 503, NULL,
-                   !o->sse              ? "Accept must name text/event-stream"
+                   !o->sse           ? "Accept must name text/event-stream"
                    : in->m->draining ? "the server is about to end"
                                      : "too many listen");
         return;

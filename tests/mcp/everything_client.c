@@ -384,7 +384,8 @@ static void command(const struct val *v)
     else if (strcmp(op, "status") == 0)
         mcpc_each(me.m, status_each, NULL);
     else if (strcmp(op, "items") == 0)
-        mcpc_items(me.m, (enum mcpc_kind)val_i64(val_get_cstr(v, "kind"), 0), NULL, item_each, NULL);
+        mcpc_items(me.m, (enum mcpc_kind)val_i64(val_get_cstr(v, "kind"), 0), NULL, item_each,
+                   NULL);
     else
         val_unref(steal(&list_now));
     if (list_now) {

@@ -96,6 +96,10 @@ def leaver():
         calls = plexus.wait_until("it ended", lambda: node.get("/api/tools/calls").json["calls"], 5)
         assert [(x["tool"], x["status"]) for x in calls] == [("bash", "E_CANCELLED")], calls
         assert not (node.folder / "work/ended").exists()
+        figures = node.get("/metrics").body.decode()
+        assert 'plexus_tool_calls_total{source="primitive",status="failed"} 1\n' in figures, figures
+        assert 'plexus_tool_calls_total{source="primitive",status="ok"} 0\n' in figures, figures
+        assert "plexus_tool_running 0\n" in figures and "plexus_capabilities 0\n" in figures, figures
     finally:
         node.stop()
 
