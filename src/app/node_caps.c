@@ -225,6 +225,19 @@ void node_caps_doctor(const struct node_tools *t, struct host_tools *ret)
     if (t->caps && t->caps->caps)
         caps_stats(t->caps->caps, &s);
     ret->capabilities = s.items > 0;
+    ret->waiting = (unsigned)s.waiting;
+    ret->damaged = (unsigned)s.damaged;
+    (void)snprintf(ret->waiting_why, sizeof ret->waiting_why, "%.159s", s.why);
+}
+
+void node_caps_meter(const struct node_tools *t, struct meter_node *ret)
+{
+    struct caps_stats s = {0};
+    if (t->caps && t->caps->caps)
+        caps_stats(t->caps->caps, &s);
+    ret->capabilities = s.items;
+    ret->capabilities_waiting = s.waiting;
+    ret->capabilities_damaged = s.damaged;
 }
 
 // ---- what the API asks --------------------------------------------------------------------------

@@ -133,7 +133,7 @@ static void resources(struct mcpd_more *o, const struct tool_caller *c,
     struct node_mcp *m = container_of(o, struct node_mcp, more);
     own_resources(o, c, each, user);
     if (m->clients)
-        mcpc_items(m->clients, MCPC_RESOURCES, each_item,
+        mcpc_items(m->clients, MCPC_RESOURCES, c, each_item,
                    &(struct items){.each = each, .user = user});
 }
 
@@ -141,7 +141,6 @@ static void templates(struct mcpd_more *o, const struct tool_caller *c,
                       void (*each)(void *user, const struct mcpd_resource *r), void *user)
 {
     struct node_mcp *m = container_of(o, struct node_mcp, more);
-    (void)c;
     if (m->node->tools->prims)
         each(user, &(struct mcpd_resource){
                        .uri = BYTES(FILE_URI "/{+path}"),
@@ -150,7 +149,7 @@ static void templates(struct mcpd_more *o, const struct tool_caller *c,
                        .description = BYTES("A file in one of the granted folders, by its path."),
                        .size = -1});
     if (m->clients)
-        mcpc_items(m->clients, MCPC_TEMPLATES, each_item,
+        mcpc_items(m->clients, MCPC_TEMPLATES, c, each_item,
                    &(struct items){.each = each, .user = user});
 }
 
@@ -285,7 +284,6 @@ static void prompts(struct mcpd_more *o, const struct tool_caller *c,
 {
     struct node_mcp *m = container_of(o, struct node_mcp, more);
     AUTO(val) arguments = NULL;
-    (void)c;
     if (val_parse(&arguments, BYTES(new_tool_arguments), NULL) == 0)
         each(user, &(struct mcpd_prompt){
                        .name = BYTES(NEW_TOOL),
@@ -293,7 +291,7 @@ static void prompts(struct mcpd_more *o, const struct tool_caller *c,
                        .description = BYTES("How to write a capability in WebAssembly for plexus."),
                        .arguments = arguments});
     if (m->clients)
-        mcpc_items(m->clients, MCPC_PROMPTS, each_prompt,
+        mcpc_items(m->clients, MCPC_PROMPTS, c, each_prompt,
                    &(struct items){.prompt = each, .user = user});
 }
 

@@ -114,6 +114,8 @@ static void on_call(void *user, enum tools_event ev, const struct tools_record *
     struct node_tools *t = user;
     struct node *n = t->node;
     if (ev == TOOLS_ENDED)
+        node_tools_count(n, r);
+    if (ev == TOOLS_ENDED)
         log_event(r->denied ? LOG_WARN : LOG_INFO, "tool.call", LOG_STR("tool", r->tool),
                   LOG_STR("who", r->who), LOG_STR("status", status_of(ev, r)),
                   LOG_UINT("took_us", r->took_us), LOG_STR("why", *r->why ? r->why : NULL));

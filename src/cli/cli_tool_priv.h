@@ -14,6 +14,7 @@ int cli_tool_revoke(struct cli *c, struct err *e);
 int cli_tool_publish(struct cli *c, struct err *e);
 int cli_tool_eval(struct cli *c, struct err *e);
 int cli_tool_promote(struct cli *c, struct err *e);
+int cli_tool_servers(struct cli *c, struct err *e); // cli_tool_servers.c
 int cli_tool_new(struct cli *c, struct err *e);     // cli_tool_make.c
 int cli_tool_build(struct cli *c, struct err *e);
 

@@ -117,11 +117,17 @@ struct config_mcp_env {
     const char *name;
     struct secret value;
 };
+struct config_mcp_oauth {
+    bool on;
+    const char *client_id, *scope; // or NULL
+    struct secret client_secret;
+};
 struct config_mcp_server {
     const char *name;
     const char *const *command; // none: url
     const char *url;            // NULL: command
     struct secret key;
+    struct config_mcp_oauth oauth;
     const struct config_mcp_env *env;
     size_t env_count;
     const struct config_folder *folders;

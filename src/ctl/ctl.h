@@ -50,6 +50,9 @@ struct ctl_totals {
 struct ctl_answer;
 void ctl_answer(struct ctl_answer *a, int status, struct bytes json); // copies json
 void ctl_answer_error(struct ctl_answer *a, const struct err *e);
+// The client leaves before the answer came: left is called, once. The answer is still to be ended,
+// now or later: what it was for may be given up. NULL: no more.
+void ctl_answer_left(struct ctl_answer *a, void (*left)(void *user), void *user);
 // Has the answer made on the helper pool: run is called there and touches only arg; free_arg (may
 // be NULL) is called on the loop thread, whatever happens. run: 0 and JSON text in json, or E_* in
 // e.
