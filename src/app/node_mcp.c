@@ -156,7 +156,7 @@ static const char *const *confine(void *user, const struct mcpc_server *s, struc
     for (size_t i = 0; c && i < c->folder_count && i < JAIL_FOLDERS_MAX; i++)
         o.folder[o.folders++] = (struct jail_folder){c->folders[i].path, c->folders[i].write};
     o.memory_bytes = m->node->config->tools.memory_bytes;
-    if (jail_words(&m->words, &o, e) < 0)
+    if (jail_hide(&o, m->node->paths.data, m->hidden, e) < 0 || jail_words(&m->words, &o, e) < 0)
         return NULL;
     while (s->argv[words])
         words++;

@@ -185,6 +185,7 @@ static int open_prims(struct node_tools *t, struct err *e)
                               .timers = loop_timers(n->loop),
                               .self = file_self(),
                               .folder = folders,
+                              .hidden = n->paths.data,
                               .bash = c->bash,
                               .require = c->require,
                               .network = c->network,
