@@ -660,6 +660,9 @@ def test_editing():
             assert file.read_bytes().decode() == before and len(list(box.work.iterdir())) == 1
             return text
         edit("a b c", "a X c", old_text="b", new_text="X")
+        # What comes with CR LF fits a file without, and leaves it so.
+        edit("a\nb\nc\n", "a\nB\nc\n", diff="--- a\r\n+++ b\r\n@@ -1,3 +1,3 @@\r\n a\r\n-b\r\n+B\r\n c\r\n")
+        edit("a\nb\nc\n", "X\nY\nc\n", old_text="a\r\nb", new_text="X\r\nY")
         edit("a\r\nb\r\nc", "a\r\nX\r\nY\r\nc", old_text="a\nb", new_text="a\nX\nY")
         edit("aaaa", "bb", old_text="aa", new_text="b", replace_all=True)
         edit("one\ntwo\nthree", "1\ntwo\n3", edits=[{"old_text": "three", "new_text": "3"}, {"old_text": "one", "new_text": "1"}])
