@@ -234,10 +234,10 @@ int node_tools_open(struct node *n, struct err *e)
                                e);
     if (status == 0)
         status = open_own(t, e);
+    if (status == 0) // before those of strangers: the first that has a name is it
+        status = open_prims(t, e);
     if (status == 0)
         status = node_caps_open(t, e);
-    if (status == 0)
-        status = open_prims(t, e);
     if (status == 0)
         status = node_tool_loops_open(t, e);
     if (status == 0)
