@@ -170,10 +170,10 @@ static void file_read_done(struct tool_req *r, int status, const struct tool_res
     struct more_call *c = r->user;
     struct bytes text = res ? val_bytes(val_ptr(res->content, BYTES("/0/text"))) : BYTES_NONE;
     struct err why = {0};
-    if (status == 0 && res->is_error) {
+    if (res && res->is_error) {
         status = err_set(&why, E_NOTFOUND, "%.*s", BYTES_FMT(bytes_first(text, 300)));
         e = &why;
-    } else if (status == 0) {
+    } else if (res) { // status is 0
         struct val *kind = val_ptr(res->content, BYTES("/0/type"));
         if (bytes_is(val_bytes(kind), "text")) {
             c->content = text_contents(bytes_of(c->uri), "text/plain", text);

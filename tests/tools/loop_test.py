@@ -369,6 +369,25 @@ def test_flow():
     assert any(c["who"].startswith("flow ") for c in record), record
 
 
+def test_agent_in_a_flow():
+    """call: agent: a model that calls tools, as one task."""
+    def run(**with_):
+        flow = {"document": {"dsl": "1.0.1", "namespace": "t", "name": "agent", "version": "0.1.0"},
+                "do": [{"a": {"call": "agent", "with": {"model": "m", **with_}}}]}
+        return node().post("/api/flows", {"document": json.dumps(flow), "wait": "20s"}).json
+    got = run(prompt=script("read_file", {"path": path("a.txt")}, frames=2), tools=["read_file"])
+    assert got["status"] == "completed", got
+    out = got["output"]
+    assert [(c["tool"], c["status"]) for c in out["calls"]] == [("read_file", "ok")] and out["stop"] == "answer", out
+    assert "hello from a file" in out["calls"][0]["content"] and out["steps"] == 2 and out["content"], out
+    got = run(prompt=script("write_file", {"path": path("f.txt"), "content": ""}, frames=2), tools="write_file")
+    assert got["output"]["calls"][0]["status"] == "denied" and not (FOLDER / "f.txt").exists(), got
+    got = run(prompt=script("read_file", {"path": path("a.txt")}, frames=2, rounds=9), max_steps=2)
+    assert got.get("output", {}).get("stop") in ("steps", "answer") and got["output"]["steps"] == 2, got
+    got = run(prompt="hi", tools=["no_such_tool"])
+    assert got["status"] == "faulted" and got["error"]["status"] == 400, got
+
+
 def test_many_at_once():
     text = script("read_file", {"path": path("a.txt")}, frames=2)
     bad = []
