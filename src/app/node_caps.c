@@ -37,6 +37,13 @@ static void guest_log(void *user, struct bytes urn, int level, struct bytes line
                     LOG_BYTES("line", line));
 }
 
+static bool taken(void *user, const char *name)
+{
+    struct tools *all = node_tools_all(((struct node_caps *)user)->node);
+    struct tool_about a;
+    return all && all->ops->find(all, bytes_of(name), &a) && !bytes_is(a.source, "capability");
+}
+
 static int open_enclave(struct node_caps *c, const char *folder, struct err *e)
 {
     struct node *n = c->node;
@@ -172,6 +179,7 @@ int node_caps_open(struct node_tools *t, struct err *e)
                              .memory_bytes_max = cfg->memory_bytes,
                              .time_ms_max = cfg->time_ms,
                              .registry = c->registry,
+                             .taken = taken,
                              .log = guest_log};
     if (status == 0) {
         status = caps_new(&c->caps, &args, e);

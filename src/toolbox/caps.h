@@ -26,6 +26,8 @@ struct caps_args {
     uint64_t memory_bytes_max; // of a call, 0: the sandbox's own
     int64_t time_ms_max; // of a call, 0: the sandbox's own
     struct capreg *registry; // takes on success; NULL: there is none
+    // Whether a tool of another source has this name: a stranger's does not take it. Or NULL.
+    bool (*taken)(void *user, const char *name);
     // A line of a guest's log; or NULL.
     void (*log)(void *user, struct bytes urn, int level, struct bytes line);
 };
