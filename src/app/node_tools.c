@@ -222,6 +222,12 @@ int node_tools_open(struct node *n, struct err *e)
     (void)snprintf(folder, sizeof folder, "%s/tools", n->paths.data);
     (void)snprintf(t->grants_path, sizeof t->grants_path, "%s/grants.json", folder);
     int status = file_mkdirs(folder, 0700, e);
+    if (status == E_NOSPACE) { // the models are served all the same
+        log_event(LOG_ERROR, "tool.none", LOG_STR("why", e->text));
+        mem_free(t);
+        n->tools = NULL;
+        return 0;
+    }
     if (status == 0)
         status = node_grants_read(t, e);
     if (status == 0)
