@@ -33,8 +33,10 @@ bench-build: build/bench/mesh_sim
 endif
 # Of WebAssembly the tests' guests are measured.
 ifeq ($(BENCH),tools)
-bench-build: $(GUESTS)
+bench-build: $(GUESTS) build/bench/caps_test build/tests/mcp_server
 endif
+build/bench/caps_test: $(O)/test/toolbox/caps_test
+	@mkdir -p $(@D) && cp $< $@
 build/bench/mesh_sim: $(O)/test/mesh/sim_test
 	@mkdir -p $(@D) && cp $< $@
 

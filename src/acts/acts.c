@@ -272,23 +272,3 @@ void acts_free(struct acts *base)
     arena_free(r->arena);
     mem_free(r);
 }
-
-// ---- what is not there yet ---------------------------------------------------------------------
-
-static void no_start(struct act *a)
-{
-    act_fail(a, ACT_CONFIGURATION, 501, true,
-             "call: %s is not there in this version of plexus: use call: model, call: mcp or "
-             "call: http",
-             a->kind->name);
-}
-
-static void no_stop(struct act *a)
-{
-    (void)a;
-}
-
-const struct act_kind act_agent = {.name = "agent",
-                                   .what = "An agent of this node (not there yet).",
-                                   .start = no_start,
-                                   .stop = no_stop};

@@ -1,6 +1,6 @@
 // model.c: call: model: a question to a model of this node (or of the mesh behind it), streamed,
-// its answer checked by a JSON schema where one is given; and embeddings. SPDX-License-Identifier:
-// Apache-2.0
+// its answer checked by a JSON schema where one is given; and embeddings. call: agent: the same for
+// a model that calls tools of the node until it has an answer. SPDX-License-Identifier: Apache-2.0
 #include "acts/acts_priv.h"
 #include "text/schema.h"
 #include "text/sse.h"
@@ -17,6 +17,7 @@ struct model {
     bool sse_made, is_json;
     struct buf text, thought, whole; // whole: an answer that is no stream
     struct val *usage, *name, *finish, *tools, *error;
+    struct val *calls, *end; // of an agent: {"tool","status","content"}, how it went
     int64_t beat_ms;
 };
 
@@ -66,7 +67,22 @@ static struct val *with_schema(struct val *body, struct val *schema)
     return val_put_cstr(body, "response_format", val_put_cstr(format, "json_schema", js));
 }
 
-static struct val *chat_body(const struct val *with)
+// An agent's tools and limits, as the chat API has them (docs/API.md).
+static struct val *with_tools(struct val *body, const struct val *with)
+{
+    const struct val *tools = val_get_cstr(with, "tools"), *steps = val_get_cstr(with, "max_steps");
+    struct val *names = tools ? val_ref((struct val *)(uintptr_t)tools) : val_bool(true);
+    if (val_is(tools, JSON_STR)) // one name
+        names = val_push(val_arr(), names);
+    body = val_put_cstr(val_del(val_del(body, BYTES("tools")), BYTES("max_steps")), "plexus_tools",
+                        names);
+    if (!steps)
+        return body;
+    struct val *limits = val_put_cstr(val_obj(), "steps", val_ref((struct val *)(uintptr_t)steps));
+    return val_put_cstr(body, "plexus_limits", limits);
+}
+
+static struct val *chat_body(const struct val *with, bool agent)
 {
     static const char *const own[] = {"prompt", "system", "schema", "input", "messages", "stream"};
     struct val *body = val_obj(), *v, *schema = schema_of(with);
@@ -82,6 +98,8 @@ static struct val *chat_body(const struct val *with)
     body = val_put_cstr(body, "messages", messages_of(with));
     if (schema)
         body = with_schema(body, schema);
+    if (agent)
+        body = with_tools(body, with);
     body = val_put_cstr(body, "stream", val_bool(true));
     return val_put_cstr(body, "stream_options",
                         val_put_cstr(val_obj(), "include_usage", val_bool(true)));
@@ -169,11 +187,31 @@ static void add_tool(struct model *m, const struct val *piece)
     m->tools = val_set_at(m->tools, i, val_put_cstr(val_ref(old), "function", made));
 }
 
+// What the node tells of an agent's calls, and of its end.
+static void take_own(struct model *m, struct val *own)
+{
+    static const char *const keys[] = {"tool", "status", "content"};
+    struct bytes type = val_bytes(val_get_cstr(own, "type"));
+    struct val *call = val_obj();
+    if (bytes_is(type, "end"))
+        set(&m->end, own);
+    if (!bytes_is(type, "result")) {
+        val_unref(call);
+        return;
+    }
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (val_get_cstr(own, keys[i]))
+            call = val_put_cstr(call, keys[i], val_ref(val_get_cstr(own, keys[i])));
+    m->calls = val_push(m->calls ? m->calls : val_arr(), call);
+}
+
 static void take_chunk(struct model *m, const struct val *v, const char *delta)
 {
     const struct val *choice = val_ptr(v, BYTES("/choices/0"));
     const struct val *part = val_get_cstr(choice, delta), *tools = val_get_cstr(part, "tool_calls");
     set(&m->error, val_get_cstr(v, "error"));
+    if (val_get_cstr(v, "plexus"))
+        take_own(m, val_get_cstr(v, "plexus"));
     set(&m->usage, val_get_cstr(v, "usage"));
     set(&m->name, val_get_cstr(v, "model"));
     set(&m->finish, val_get_cstr(choice, "finish_reason"));
@@ -304,6 +342,9 @@ static void chat_end(struct act *a, struct act_fetch *f)
     out = put_known(out, "usage", m->usage);
     out = put_known(out, "finish", m->finish);
     out = put_known(out, "tool_calls", m->tools);
+    out = put_known(out, "calls", m->calls);
+    out = put_known(out, "steps", val_get_cstr(m->end, "steps"));
+    out = put_known(out, "stop", val_get_cstr(m->end, "stop"));
     if (m->thought.n)
         out = val_put_cstr(out, "reasoning", val_str(buf_bytes(&m->thought)));
     if (out)
@@ -354,10 +395,14 @@ static void start(struct act *a)
     buf_init(&m->thought, ANSWER_MAX);
     buf_init(&m->whole, ANSWER_MAX);
     bool chat = val_get_cstr(with, "messages") || val_get_cstr(with, "prompt");
+    bool agent = strcmp(a->kind->name, "agent") == 0;
     if (!val_bytes(val_get_cstr(with, "model")).n)
-        act_fail(a, ACT_CONFIGURATION, 0, true, "call: model needs with: { model: NAME }");
+        act_fail(a, ACT_CONFIGURATION, 0, true, "call: %s needs with: { model: NAME }",
+                 a->kind->name);
     else if (chat)
-        ask(a, "/v1/chat/completions", chat_body(with), chat_end, on_part);
+        ask(a, "/v1/chat/completions", chat_body(with, agent), chat_end, on_part);
+    else if (agent)
+        act_fail(a, ACT_CONFIGURATION, 0, true, "call: agent needs messages or prompt");
     else if (val_get_cstr(with, "input"))
         ask(a, "/v1/embeddings", val_ref(with), embedded, NULL);
     else
@@ -368,7 +413,7 @@ static void start(struct act *a)
 static void stop(struct act *a)
 {
     struct model *m = a->own;
-    struct val *const vals[] = {m->usage, m->name, m->finish, m->tools, m->error};
+    struct val *const vals[] = {m->usage, m->name, m->finish, m->tools, m->error, m->calls, m->end};
     act_web_free(&m->web);
     if (m->sse_made)
         sse_parser_fini(&m->sse);
@@ -384,3 +429,10 @@ const struct act_kind act_model = {.name = "model",
                                    .bytes = sizeof(struct model),
                                    .start = start,
                                    .stop = stop};
+
+const struct act_kind act_agent = {
+    .name = "agent",
+    .what = "A model that calls tools of this node until it has an answer.",
+    .bytes = sizeof(struct model),
+    .start = start,
+    .stop = stop};

@@ -177,7 +177,7 @@ static void test_none(void **state)
     rig_run(&r, next_none);
     failed(&r.ones[0], "configuration", 400, true, "no API");
     failed(&r.ones[1], "configuration", 501, true, "no tools where it runs");
-    failed(&r.ones[2], "configuration", 501, true, "call: agent");
+    failed(&r.ones[2], "configuration", 400, true, "call: agent");
     size_t i = 0;
     while (acts_kind(i, &k))
         assert_true(k.name[0] && k.what[strlen(k.what) - 1] == '.'), i++;

@@ -369,6 +369,25 @@ def test_flow():
     assert any(c["who"].startswith("flow ") for c in record), record
 
 
+def test_agent_in_a_flow():
+    """call: agent: a model that calls tools, as one task."""
+    def run(**with_):
+        flow = {"document": {"dsl": "1.0.1", "namespace": "t", "name": "agent", "version": "0.1.0"},
+                "do": [{"a": {"call": "agent", "with": {"model": "m", **with_}}}]}
+        return node().post("/api/flows", {"document": json.dumps(flow), "wait": "20s"}).json
+    got = run(prompt=script("read_file", {"path": path("a.txt")}, frames=2), tools=["read_file"])
+    assert got["status"] == "completed", got
+    out = got["output"]
+    assert [(c["tool"], c["status"]) for c in out["calls"]] == [("read_file", "ok")] and out["stop"] == "answer", out
+    assert "hello from a file" in out["calls"][0]["content"] and out["steps"] == 2 and out["content"], out
+    got = run(prompt=script("write_file", {"path": path("f.txt"), "content": ""}, frames=2), tools="write_file")
+    assert got["output"]["calls"][0]["status"] == "denied" and not (FOLDER / "f.txt").exists(), got
+    got = run(prompt=script("read_file", {"path": path("a.txt")}, frames=2, rounds=9), max_steps=2)
+    assert got.get("output", {}).get("stop") in ("steps", "answer") and got["output"]["steps"] == 2, got
+    got = run(prompt="hi", tools=["no_such_tool"])
+    assert got["status"] == "faulted" and got["error"]["status"] == 400, got
+
+
 def test_many_at_once():
     text = script("read_file", {"path": path("a.txt")}, frames=2)
     bad = []
@@ -454,6 +473,34 @@ def test_labels():
             assert answer.headers["X-Plexus-Label"] == "confidential" and b"[DONE]" in answer.read()
         call = n.chat("m", text, plexus_tools=["model__other"], headers=low).json["plexus"]["calls"][0]
         assert call["status"] == "denied" and "may not read" in call["content"], call
+
+
+def test_a_key_for_some_models():
+    """What a key may not ask, it may not ask through a tool: by the loop, the API, /mcp. A tool's label is its model's."""
+    models = {name: {"engine": "command", "command": scripted(name=name), "kind": "chat"} for name in ("m", "other", "high")}
+    models["high"]["label"] = "confidential:hr"
+    with Node({"models": models, "listen": {"api": "127.0.0.1:0"}}, log_level="warn") as n:
+        one = {"Authorization": "Bearer " + n.new_key("one", scopes=["models"], models=["m"], clearance="internal")["key"]}
+        every = {"Authorization": "Bearer " + n.new_key("every", scopes=["models"])["key"]}
+
+        def ask(name, headers):
+            return n.post(f"/api/tools/{name}/call", {"input": {"prompt": "x"}}, headers=headers)
+
+        assert ask("model__m", one).status == 200 and ask("model__other", every).status == 200
+        assert ask("model__other", one).status == 403, ask("model__other", one)
+        assert ask("model__high", every).status == 200 and ask("model__high", one).json["error"]["code"] == "security"
+        call = n.chat("m", script("model__other", {"prompt": "x"}), plexus_tools=["model__other"], headers=one).json["plexus"]["calls"][0]
+        assert call["status"] != "ok" and "other" in call["content"], call
+        modern = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/call",
+                  "Mcp-Name": "model__other"}
+        meta = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientInfo": {"name": "t", "version": "1"},
+                "io.modelcontextprotocol/clientCapabilities": {}}
+        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call",
+                "params": {"name": "model__other", "arguments": {"prompt": "x"}, "_meta": meta}}
+        text = n.post("/mcp", body, headers={**modern, **one}).body.decode()
+        assert "other" in text and ('"isError":true' in text or '"error"' in text), text
+        text = n.post("/mcp", body, headers={**modern, **every}).body.decode()
+        assert '"isError":true' not in text and '"error"' not in text, text
 
 
 def test_ends():
