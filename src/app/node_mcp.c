@@ -34,6 +34,7 @@ static void as_key(struct node *n, const struct key *key, struct mcpd_who *ret)
         key_view(key, &v);
     node_tool_caller(n, key, &c);
     (void)snprintf(ret->name, sizeof ret->name, "%.120s", c.who);
+    (void)snprintf(ret->as, sizeof ret->as, "%s", c.as);
     (void)snprintf(ret->label, sizeof ret->label, "%.*s", BYTES_FMT(c.caller.label));
     (void)snprintf(ret->clearance, sizeof ret->clearance, "%.*s", BYTES_FMT(c.caller.clearance));
     ret->admin = (v.scopes & SCOPE_ADMIN) != 0;
@@ -51,7 +52,7 @@ static int as_bearer(struct node *n, const struct bearer *b, struct bytes token,
         return status;
     if (!(said.scopes & (SCOPE_MODELS | SCOPE_ADMIN)))
         return err_set(e, E_FORBIDDEN, "the token lacks the scope models");
-    (void)snprintf(ret->name, sizeof ret->name, "%.100s", said.who);
+    (void)snprintf(ret->name, sizeof ret->name, "token %.100s", said.who);
     ret->admin = (said.scopes & SCOPE_ADMIN) != 0;
     if (!n->labels.in_use)
         return 0;
@@ -196,7 +197,7 @@ static const char *const *confine(void *user, const struct mcpc_server *s, struc
     for (size_t i = 0; c && i < c->folder_count && i < JAIL_FOLDERS_MAX; i++)
         o.folder[o.folders++] = (struct jail_folder){c->folders[i].path, c->folders[i].write};
     o.memory_bytes = m->node->config->tools.memory_bytes;
-    if (jail_words(&m->words, &o, e) < 0)
+    if (jail_hide(&o, m->node->paths.data, m->hidden, e) < 0 || jail_words(&m->words, &o, e) < 0)
         return NULL;
     while (s->argv[words])
         words++;

@@ -20,6 +20,7 @@ struct node_mcp {
     struct bearer *issuers[NODE_MCP_ISSUERS];
     const char *names[NODE_MCP_ISSUERS + 1];
     size_t issuer_count;
+    char hidden[JAIL_PATH_MAX + 1]; // the node's folder, where a server's folder has it
     struct jail_words words; // of the child that is started now
     const char *argv[JAIL_WORDS_MAX + 300];
     char gateway[128]; // "mesh:NODE"

@@ -3,6 +3,7 @@
 #include "app/node_flows_priv.h"
 #include "app/node_tools_priv.h"
 #include "base/alloc.h"
+#include "base/time.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -96,6 +97,7 @@ static void fill(struct model_tools *t)
 static void about_of(const struct model_tools *t, const struct model_tool *row,
                      struct tool_about *ret)
 {
+    const struct config_model *c = config_of(t->node, row->model);
     *ret = (struct tool_about){
         .name = bytes_of(row->name),
         .title = bytes_of(row->title),
@@ -105,6 +107,7 @@ static void about_of(const struct model_tools *t, const struct model_tool *row,
                                           "answer. It runs on this machine or in its mesh."),
         .input = t->input,
         .source = BYTES("model"),
+        .label = c && c->label ? bytes_of(c->label) : BYTES_NONE,
         .effects = row->cloud ? TOOL_NETWORK | TOOL_COSTS : 0,
         .granted = !row->cloud};
 }
@@ -178,6 +181,16 @@ static void beat(struct act_req *r, struct val *detail)
         c->req->progress(c->req, (double)text.n, 0, text);
 }
 
+// A key that is for some models only is held to that here, too.
+static int may_use(const struct node *n, struct bytes as, const char *model, struct err *e)
+{
+    struct key *key = NULL;
+    if (!as.n || as.p[0] == '@') // the owner, a node; a guest of the mesh may use each
+        return 0;
+    int rc = keys_as(n->keys, as, SCOPE_MODELS, time_wall_ms(), &key, e);
+    return rc == 0 ? key_model(key, bytes_of(model), e) : rc;
+}
+
 static int start(struct tools *tools, const struct tool_args *a, struct tool_req *r, struct err *e)
 {
     struct model_tools *t = container_of(tools, struct model_tools, tools);
@@ -185,6 +198,9 @@ static int start(struct tools *tools, const struct tool_args *a, struct tool_req
     struct node_flows *f = t->node->flows;
     if (!row)
         return err_set(e, E_NOTFOUND, "there is no tool \"%.*s\"", BYTES_FMT(a->name));
+    int may = may_use(t->node, a->caller.as, row->model, e);
+    if (may < 0)
+        return may;
     if (!f || !f->acts)
         return err_set(e, E_UNAVAILABLE, "the activities of flows are off (flows.engine: off)");
     struct model_call *c = mem_new(struct model_call);

@@ -26,12 +26,14 @@ void node_tool_caller(struct node *n, const struct key *key, struct node_tool_ca
     if (key) {
         key_view(key, &v);
         (void)snprintf(ret->who, sizeof ret->who, "key %s", v.name);
+        (void)snprintf(ret->as, sizeof ret->as, "%s", v.id);
         if (n->labels.in_use) {
             label_put(&ret->label, n->label_names, key_label(key, n->labels.standard));
             label_put(&ret->clearance, n->label_names, key_clearance(key));
         }
     }
     ret->caller = (struct tool_caller){.who = bytes_of(ret->who),
+                                       .as = bytes_of(ret->as),
                                        .label = buf_bytes(&ret->label),
                                        .clearance = buf_bytes(&ret->clearance)};
 }
@@ -44,10 +46,14 @@ void node_tool_caller_fini(struct node_tool_caller *c)
 
 // ---- labels -------------------------------------------------------------------------------------
 
-static struct label label_or(const struct node *n, struct bytes text, struct label fallback)
+// What cannot be read is the most that data can be, and the least that somebody may know.
+static struct label label_or(const struct node *n, struct bytes text, struct label none,
+                             struct label unreadable)
 {
     struct label l;
-    return text.n && label_parse_known(n->label_names, text, &l, NULL) == 0 ? l : fallback;
+    if (!text.n)
+        return none;
+    return label_parse_known(n->label_names, text, &l, NULL) == 0 ? l : unreadable;
 }
 
 // What goes in must be let out where the tool reaches; what comes back must be the caller's to
@@ -59,9 +65,9 @@ static int crossing(void *user, const struct tool_about *a, const struct tool_ca
     struct node *n = t->node;
     if (!n->labels.in_use)
         return 0;
-    struct label in = label_or(n, c->label, n->labels.standard);
-    struct label out = label_or(n, a->label, n->labels.standard);
-    struct label may = label_or(n, c->clearance, LABEL_ALL);
+    struct label in = label_or(n, c->label, n->labels.standard, LABEL_ALL);
+    struct label out = label_or(n, a->label, n->labels.standard, LABEL_ALL);
+    struct label may = label_or(n, c->clearance, LABEL_ALL, (struct label){0});
     if ((a->effects & TOOL_NETWORK) && !bytes_starts(a->source, BYTES("mcp:")) &&
         !label_dominates(n->labels.cloud, in))
         return err_set(e, E_SECURITY,
@@ -187,6 +193,7 @@ static int open_prims(struct node_tools *t, struct err *e)
                               .timers = loop_timers(n->loop),
                               .self = file_self(),
                               .folder = folders,
+                              .hidden = n->paths.data,
                               .bash = c->bash,
                               .require = c->require,
                               .network = c->network,
@@ -215,6 +222,12 @@ int node_tools_open(struct node *n, struct err *e)
     (void)snprintf(folder, sizeof folder, "%s/tools", n->paths.data);
     (void)snprintf(t->grants_path, sizeof t->grants_path, "%s/grants.json", folder);
     int status = file_mkdirs(folder, 0700, e);
+    if (status == E_NOSPACE) { // the models are served all the same
+        log_event(LOG_ERROR, "tool.none", LOG_STR("why", e->text));
+        mem_free(t);
+        n->tools = NULL;
+        return 0;
+    }
     if (status == 0)
         status = node_grants_read(t, e);
     if (status == 0)
@@ -229,10 +242,10 @@ int node_tools_open(struct node *n, struct err *e)
                                e);
     if (status == 0)
         status = open_own(t, e);
+    if (status == 0) // before those of strangers: the first that has a name is it
+        status = open_prims(t, e);
     if (status == 0)
         status = node_caps_open(t, e);
-    if (status == 0)
-        status = open_prims(t, e);
     if (status == 0)
         status = node_tool_loops_open(t, e);
     if (status == 0)

@@ -37,5 +37,6 @@ void node_tools_doctor(const struct node *n, struct host_tools *ret)
         sandbox(t, ret);
     node_mcp_doctor(n, ret);
     node_caps_doctor(t, ret);
-    (void)enclave_find(ret->wasm, sizeof ret->wasm, NULL);
+    if (enclave_find(ret->wasm, sizeof ret->wasm, NULL) < 0)
+        ret->wasm[0] = '\0';
 }

@@ -246,6 +246,12 @@ static void op_call(struct node_tools *t, const struct ctl_tool_ask *ask, struct
         mem_free(c);
         return;
     }
+    struct label said;
+    if (label.n && label_parse_known(t->node->label_names, label, &said, &e) < 0) {
+        ctl_answer_error(a, &e);
+        call_free(c);
+        return;
+    }
     node_tool_caller(t->node, ask->owner, &who);
     if (label.n)
         who.caller.label = label;

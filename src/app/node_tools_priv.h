@@ -27,7 +27,7 @@ void node_tools_put_record(struct json_w *w, const struct tools_record *r, bool 
 // Whom the key of an exchange stands for: texts live as long as the buffers.
 struct node_tool_caller {
     struct tool_caller caller;
-    char who[160];
+    char who[160], as[32];
     struct buf label, clearance;
 };
 void node_tool_caller(struct node *n, const struct key *key, struct node_tool_caller *ret);

@@ -79,6 +79,7 @@ struct config_flows {
     uint32_t activities;
     int64_t retention_ms;             // TIME_NEVER: kept
     const char *documents;            // folder, or NULL
+    bool promote;                     // what is registered, when it passes its cases
     const struct config_flow_secret *secrets;
     size_t secret_count;
     const struct config_flow_rate *rates;

@@ -88,6 +88,7 @@ int enclave_find(char *ret, size_t n, struct err *e)
         return 0;
     if ((!cache || !*cache) && home && there(ret, n, home, "/.cache/plexus/lib/"))
         return 0;
+    *ret = '\0';
     void *handle = dlopen(LIBRARY, RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE);
     if (handle)
         return snprintf(ret, n, "%s", LIBRARY) < (int)n ? 0 : err_set(e, E_INVALID, "no room");

@@ -72,6 +72,10 @@ struct jail_opts {
     uint64_t files; // descriptors of each process, 0: 1024
     uint64_t cpu_s; // of each process, 0: none
     bool report; // jail_main: print the report and end
+    // A folder below a granted one, with its number: it is empty inside (jail_hide), or nothing
+    // runs.
+    const char *hidden;
+    uint64_t hidden_inode;
 };
 
 // ---- jail_layers.c: pure
@@ -95,6 +99,12 @@ struct jail_words {
 int jail_words(struct jail_words *ret, const struct jail_opts *o, struct err *e);
 // Up to "--" or the end; argv of ret is what follows, or NULL. Borrows the words. E_USAGE.
 int jail_parse(struct jail_opts *ret, char **argv, struct err *e);
+
+// ---- jail_hide.c: path, which has the keys and the owner's socket, is not for what is inside.
+// When it lies in a granted folder the options hide it; real (of JAIL_PATH_MAX + 1) lives as long
+// as they. E_INVALID: it is itself granted.
+#define JAIL_PATH_MAX 4096
+int jail_hide(struct jail_opts *o, const char *path, char *real, struct err *e);
 
 // ---- jail_profile.c: pure. The profile for macOS' sandbox-exec. self: this binary's path.
 int jail_profile(struct buf *out, const struct jail_opts *o, const char *self);

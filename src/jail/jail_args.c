@@ -52,6 +52,9 @@ int jail_words(struct jail_words *ret, const struct jail_opts *o, struct err *e)
     number(ret, "-c", o->processes);
     number(ret, "-o", o->files);
     number(ret, "-u", o->cpu_s);
+    if (o->hidden)
+        word(ret, "-x", o->hidden);
+    number(ret, "-i", o->hidden ? o->hidden_inode : 0);
     if (o->report)
         word(ret, "-l", "1");
     if (ret->n > JAIL_WORDS_MAX)
@@ -85,6 +88,10 @@ static int option(struct jail_opts *o, char letter, const char *value, struct er
     uint64_t n = 0;
     if (letter == 'r' || letter == 'w')
         return folder(o, value, letter == 'w', e);
+    if (letter == 'x' && plain_path(value)) {
+        o->hidden = value;
+        return 0;
+    }
     if (letter == 'd' && plain_path(value)) {
         o->cwd = value;
         return 0;
@@ -102,6 +109,7 @@ static int option(struct jail_opts *o, char letter, const char *value, struct er
     case 'c': o->processes = n; break;
     case 'o': o->files = n; break;
     case 'u': o->cpu_s = n; break;
+    case 'i': o->hidden_inode = n; break;
     case 'p':
         if (n == 0 || n > UINT16_MAX || o->ports == JAIL_PORTS_MAX)
             return err_set(e, E_USAGE, "-p %s: no port, or too many", value);

@@ -9,8 +9,10 @@
 const struct jail_layer_info jail_layer_infos[JAIL_LAYERS] = {
     [JAIL_USER] = {"user", "user namespace",
                    "the child's rights are the node's user's own rights on the whole machine"},
-    [JAIL_ROOT] = {"root", "own root folder",
-                   "names, sizes and times of files outside of the granted folders can be seen"},
+    [JAIL_ROOT] =
+        {"root", "own root folder",
+         "names, sizes and times of files outside of the granted folders can be seen, their "
+         "rights changed"},
     [JAIL_TMP] = {"tmp", "own bounded /tmp", "temporary files lie on the machine's disk"},
     [JAIL_PID] = {"pid", "process namespace", "other processes can be seen"},
     [JAIL_PROC] = {"proc", "own /proc", "programs that need /proc fail"},

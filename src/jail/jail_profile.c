@@ -64,6 +64,11 @@ int jail_profile(struct buf *out, const struct jail_opts *o, const char *self)
         if (o->folder[i].write)
             allow(out, "file-write*", o->folder[i].path);
     }
+    if (o->hidden) {
+        buf_str(out, "(deny file-read* file-write* (subpath ");
+        quoted(out, o->hidden);
+        buf_str(out, "))\n");
+    }
     network(out, o);
     // The last rule wins: nothing that would give rights to who runs it later.
     buf_str(out, "(deny file-write-setugid)\n");

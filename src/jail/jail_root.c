@@ -137,8 +137,8 @@ static bool gather_all(struct root *r, const struct jail_making *m)
 
 // ---- putting in place
 
-// The place in the new root, made where it is not there: no link is followed.
-static int place(const struct root *r, const char *path, bool folder)
+// The place in the new root; no link is followed.
+static int walk(const struct root *r, const char *path, bool folder, bool make)
 {
     int at = fcntl(r->base, F_DUPFD_CLOEXEC, 0);
     char name[NAME_MAX + 1];
@@ -153,15 +153,20 @@ static int place(const struct root *r, const char *path, bool folder)
         name[n] = 0;
         path += n;
         bool last = *path == 0;
-        if (folder || !last)
+        if (make && (folder || !last))
             (void)mkdirat(at, name, 0755);
-        else
+        else if (make)
             (void)mknodat(at, name, S_IFREG | 0644, 0);
         int next = openat(at, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
         (void)close(at);
         at = next;
     }
     return at;
+}
+
+static int place(const struct root *r, const char *path, bool folder) // made where it is not there
+{
+    return walk(r, path, folder, true);
 }
 
 static bool put_tree(const struct root *r, const struct tree *t)
@@ -187,6 +192,26 @@ static bool put_memory(const struct root *r, const char *path, uint64_t bytes, m
     (void)snprintf(to, sizeof to, "/proc/self/fd/%d", at);
     bool good = mount("tmpfs", to, "tmpfs", MS_NOSUID | MS_NODEV, options) == 0;
     (void)close(at);
+    return good;
+}
+
+// An empty folder over the one that is not for those inside. It must be that one still: whoever may
+// write above it could have put another at its name.
+static bool hide(const struct jail_opts *o, const struct root *r)
+{
+    char to[64];
+    struct stat st;
+    if (!o->hidden)
+        return true;
+    int at = walk(r, o->hidden, true, false);
+    bool same = at >= 0 && fstat(at, &st) == 0 && st.st_ino == o->hidden_inode;
+    (void)snprintf(to, sizeof to, "/proc/self/fd/%d", at);
+    unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY;
+    bool good = same && mount("tmpfs", to, "tmpfs", flags, "size=4k,nr_inodes=2,mode=0555") == 0;
+    if (at >= 0)
+        (void)close(at);
+    if (at >= 0 && !same)
+        errno = ESTALE;
     return good;
 }
 
@@ -228,6 +253,8 @@ static bool put_all(struct jail_making *m, struct root *r)
         if (!put_tree(r, &r->tree[i]))
             return false;
     }
+    if (!hide(o, r))
+        return false;
     put_proc(m, r);
     for (size_t i = 0; !o->bare && i < sizeof fds / sizeof *fds; i++)
         (void)symlinkat(fds[i][0], r->base, fds[i][1]);

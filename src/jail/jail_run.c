@@ -143,6 +143,9 @@ static int make(struct jail_making *m)
         return rc;
     if (jail_root(m, &why) < 0)
         return refuse("the sandbox's root folder cannot be entered", why);
+    if (m->o->hidden && m->r.layer[JAIL_ROOT].standing != JAIL_ON)
+        return refuse(m->o->hidden, "it lies in a granted folder and must not be seen, which needs "
+                                    "an own root folder: grant another one");
     make_tmp(m);
     if ((rc = enter_folder(m)) != 0)
         return rc;

@@ -138,8 +138,11 @@ static const int refused[] = {
 };
 
 // As if the kernel did not have them: programs have another way.
-static const int unknown[] = {NR_IO_URING_SETUP, NR_IO_URING_ENTER, NR_IO_URING_REGISTER,
-                              NR_CLONE3 /* its flags lie where no filter can look */};
+static const int unknown[] = {
+    NR_IO_URING_SETUP, NR_IO_URING_ENTER, NR_IO_URING_REGISTER,
+    NR_CLONE3, // its flags lie where no filter can look
+    // Memory that is no process' own, so that nobody counts it: /dev/shm is bounded.
+    SYS_memfd_create, SYS_shmget};
 
 // A bit of an argument that must not be set. then: which argument must have one of `when` too.
 struct bits {

@@ -4,7 +4,10 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -27,6 +30,8 @@ static void test_words(void **state)
         .files = 5,
         .cpu_s = 6,
         .report = true,
+        .hidden = "/b c/d",
+        .hidden_inode = 7,
     };
     struct jail_words w;
     struct jail_opts out;
@@ -50,7 +55,30 @@ static void test_words(void **state)
     assert_int_equal(out.port[1], 443);
     assert_true(out.tmp_bytes == 1 && out.file_bytes == UINT64_MAX && out.memory_bytes == 3);
     assert_true(out.processes == 4 && out.files == 5 && out.cpu_s == 6);
+    assert_string_equal(out.hidden, "/b c/d");
+    assert_true(out.hidden_inode == 7);
     assert_string_equal(out.argv[0], "-r");
+}
+
+static void test_hide(void **state)
+{
+    (void)state;
+    char top[] = "/tmp/plexus-jail-XXXXXX", beside[JAIL_PATH_MAX + 8], real[JAIL_PATH_MAX + 1];
+    struct err e = {0};
+    assert_non_null(mkdtemp(top));
+    assert_non_null(realpath(top, real));
+    (void)snprintf(beside, sizeof beside, "%s-not", real);
+    struct jail_opts o = {.folder = {{"/usr", false}, {beside, true}}, .folders = 2};
+    assert_int_equal(jail_hide(&o, top, real, &e), 0);
+    assert_null(o.hidden); // nothing granted has it
+    *strrchr(beside, '/') = 0; // the folder above
+    assert_int_equal(jail_hide(&o, top, real, &e), 0);
+    assert_ptr_equal(o.hidden, real);
+    assert_true(o.hidden_inode != 0);
+    o.folder[1].path = real;
+    assert_int_equal(jail_hide(&o, top, real, &e), E_INVALID);
+    assert_int_equal(rmdir(top), 0);
+    assert_int_equal(jail_hide(&o, top, real, &e), E_NOTFOUND);
 }
 
 static void test_wrong_words(void **state)
@@ -199,9 +227,9 @@ static void test_profile(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_words),   cmocka_unit_test(test_wrong_words),
-        cmocka_unit_test(test_judge),   cmocka_unit_test(test_report),
-        cmocka_unit_test(test_profile),
+        cmocka_unit_test(test_words),       cmocka_unit_test(test_hide),
+        cmocka_unit_test(test_wrong_words), cmocka_unit_test(test_judge),
+        cmocka_unit_test(test_report),      cmocka_unit_test(test_profile),
     };
     return cmocka_run_group_tests_name("jail", tests, NULL, NULL);
 }

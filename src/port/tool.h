@@ -39,6 +39,7 @@ struct tool_about { // all borrowed until the next call of the source
 struct tool_caller {
     struct bytes who; // key's name, "uid 1000", "flow ID", "node NAME"; for records
     struct bytes label; // of the data in the arguments, or empty
+    struct bytes as; // the id of its API key, which models it may use; empty: the owner, a node
     struct bytes clearance; // up to which label it may be answered, or empty: the default
     bool confirmed; // a person said yes to this very call
     bool admin; // may look at the node itself: the calls of others

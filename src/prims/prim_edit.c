@@ -125,6 +125,25 @@ static int with_crlf(struct bytes *text, char **own, struct err *e)
     return 0;
 }
 
+// The other way round: a diff that came by way of a system with CR LF.
+static int without_crlf(struct bytes *text, char **own, struct err *e)
+{
+    struct buf out;
+    buf_init(&out, text->n + 1);
+    for (size_t i = 0; i < text->n; i++) {
+        if (text->p[i] != '\r' || i + 1 == text->n || text->p[i + 1] != '\n')
+            buf_chr(&out, text->p[i]);
+    }
+    size_t n = out.n;
+    char *made = n ? buf_take(&out) : NULL;
+    if (n && !made)
+        return err_set(e, E_NOMEM, "no memory for the edits");
+    mem_free(*own);
+    *own = made;
+    *text = (struct bytes){made ? made : "", n};
+    return 0;
+}
+
 static bool has_bare_newline(struct bytes b)
 {
     for (size_t i = 0; i < b.n; i++) {
@@ -139,6 +158,15 @@ static int adapt(struct edits *x, bool *ret_again, struct err *e)
 {
     int rc = 0;
     *ret_again = false;
+    for (size_t i = 0; x->lf && i < x->n && rc == 0; i++) {
+        struct edit *d = &x->edit[i];
+        if (d->found > 0 || bytes_find(d->old, BYTES("\r\n")) < 0)
+            continue;
+        rc = without_crlf(&d->old, &d->own_old, e);
+        if (rc == 0)
+            rc = without_crlf(&d->new, &d->own_new, e);
+        *ret_again = true;
+    }
     for (size_t i = 0; x->crlf && i < x->n && rc == 0; i++) {
         struct edit *d = &x->edit[i];
         if (d->found == 0 && has_bare_newline(d->old)) {

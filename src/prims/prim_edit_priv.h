@@ -38,6 +38,7 @@ struct edits {
     struct edit_place *place; // sorted by `at` once found
     size_t places, places_cap;
     bool crlf;          // the file's lines end so
+    bool lf;            // none of them does
     bool open_end;      // its last line has no line end
     uint64_t lines;     // line ends in it
 };

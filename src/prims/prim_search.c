@@ -133,6 +133,7 @@ static void learn_ends(struct edits *x, const struct window *w)
     for (size_t i = 1; i < w->n; i++)
         with += w->p[i] == '\n' && w->p[i - 1] == '\r';
     x->crlf = all > 0 && with == all;
+    x->lf = with == 0;
 }
 
 static int search(struct edits *x, struct window *w, size_t overlap, struct err *e)

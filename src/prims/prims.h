@@ -17,6 +17,9 @@ struct prims_args { // copied
     // calls are below the first one, where bash starts too. At least one.
     const struct jail_folder *folder;
     size_t folders;
+    // The node's own folder (keys, the owner's socket), or NULL: where a granted folder has it, it
+    // is empty inside of every call.
+    const char *hidden;
     const char *const *env; // "K=V" for bash, NULL-terminated, beside PATH and the like; or NULL
     bool bash; // is it offered
     bool require; // all layers of the sandbox or no call (else what the kernel has)

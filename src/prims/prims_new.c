@@ -85,6 +85,15 @@ static void defaults(struct prims_args *a)
     a->queue_max = a->queue_max ? a->queue_max : 64;
 }
 
+static int take_hidden(struct prims *p, struct err *e)
+{
+    char real[JAIL_PATH_MAX + 1];
+    int rc = p->a.hidden ? jail_hide(&p->bare, p->a.hidden, real, e) : 0;
+    if (rc == 0 && p->bare.hidden && !(p->bare.hidden = keep(p, mem_str(real))))
+        rc = err_set(e, E_NOMEM, "no memory for the folders");
+    return rc;
+}
+
 static int take_opts(struct prims *p, struct err *e)
 {
     const struct prims_args *a = &p->a;
@@ -92,10 +101,13 @@ static int take_opts(struct prims *p, struct err *e)
         return err_set(e, E_INVALID, "between 1 and %d folders, at most %d ports", JAIL_FOLDERS_MAX,
                        JAIL_PORTS_MAX);
     for (size_t i = 0; i < a->folders; i++) {
-        int rc = take_folder(p, &a->folder[i], e);
-        if (rc < 0)
-            return rc;
+        int status = take_folder(p, &a->folder[i], e);
+        if (status < 0)
+            return status;
     }
+    int rc = take_hidden(p, e);
+    if (rc < 0)
+        return rc;
     struct jail_opts *o = &p->bare;
     o->require = a->require;
     o->file_bytes = a->file_bytes;
@@ -109,7 +121,7 @@ static int take_opts(struct prims *p, struct err *e)
     o->network = a->network;
     for (size_t i = 0; i < a->ports; i++)
         o->port[o->ports++] = a->port[i];
-    int rc = jail_words(&p->bare_words, &p->bare, e);
+    rc = jail_words(&p->bare_words, &p->bare, e);
     return rc < 0 ? rc : jail_words(&p->shell_words, &p->shell, e);
 }
 
@@ -193,6 +205,7 @@ int prims_new(struct prims **ret, const struct prims_args *args, struct err *e)
     if (rc < 0)
         return rc;
     p->a.folder = NULL; // of the caller
+    p->a.hidden = NULL;
     p->a.env = NULL;
     p->a.port = NULL;
     *ret = steal(&p);

@@ -26,6 +26,8 @@ struct caps_args {
     uint64_t memory_bytes_max; // of a call, 0: the sandbox's own
     int64_t time_ms_max; // of a call, 0: the sandbox's own
     struct capreg *registry; // takes on success; NULL: there is none
+    // Whether a tool of another source has this name: a stranger's does not take it. Or NULL.
+    bool (*taken)(void *user, const char *name);
     // A line of a guest's log; or NULL.
     void (*log)(void *user, struct bytes urn, int level, struct bytes line);
 };
@@ -97,6 +99,9 @@ struct caps_flow {
     uint64_t cases; // all passed; at least one
 };
 int caps_promote_flow(struct caps *c, const struct caps_flow *f, struct caps_req *r, struct err *e);
+// One from the registry: {"urn","document"}. Its promotion is there, and by somebody whose
+// signatures are taken here. E_INVALID: the URN is a capability's.
+int caps_fetch_flow(struct caps *c, struct bytes urn, struct caps_req *r, struct err *e);
 void caps_cancel(struct caps *c, struct caps_req *r); // done comes, E_CANCELLED, unless it came
 
 #endif

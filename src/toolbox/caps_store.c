@@ -68,7 +68,8 @@ static bool is_free(struct caps *c, const struct manifest *m, const char *as)
     if (caps_item_of(c, bytes_of(as)))
         return false;
     for (size_t i = 0; i < m->tool_count; i++)
-        if (!name_put(name, m, &m->tools[i], as) || map_get(c->names, bytes_of(name)))
+        if (!name_put(name, m, &m->tools[i], as) || map_get(c->names, bytes_of(name)) ||
+            (c->args.taken && c->args.taken(c->args.user, name)))
             return false;
     return true;
 }
@@ -91,8 +92,7 @@ static int choose(struct caps *c, const struct manifest *m, struct bytes as,
             return err_set(e, E_INVALID, "a name has 1 to %d letters, digits, _ - and .",
                            TOOL_NAME_MAX);
         (void)snprintf(ret, TOOL_NAME_MAX + 1, "%.*s", BYTES_FMT(as));
-        return is_free(c, m, ret) ? 0
-                                  : err_set(e, E_EXISTS, "another capability is called %s", ret);
+        return is_free(c, m, ret) ? 0 : err_set(e, E_EXISTS, "another tool is called %s", ret);
     }
     (void)snprintf(ret, TOOL_NAME_MAX + 1, "%.*s", BYTES_FMT(u->name));
     if (is_free(c, m, ret))
@@ -219,6 +219,17 @@ static bool granted(const struct caps_item *i)
     return i->m->asks_nothing || permit_check(i->permit, i->m, NULL) == 0;
 }
 
+// What it says of itself, and what its permissions make of it: one that talks to a host reaches out
+// of this node, whatever it says.
+static unsigned effects_of(const struct caps_tool *t)
+{
+    const struct manifest *m = t->item->m;
+    unsigned set = t->tool->effects | (m->host_count ? TOOL_NETWORK : 0u);
+    for (size_t i = 0; i < m->dir_count; i++)
+        set |= TOOL_READS | (m->dirs[i].write ? TOOL_WRITES | TOOL_DESTROYS : 0u);
+    return set;
+}
+
 static void about(const struct caps_tool *t, struct tool_about *ret)
 {
     const struct manifest *m = t->item->m;
@@ -230,7 +241,7 @@ static void about(const struct caps_tool *t, struct tool_about *ret)
                                .source = BYTES("capability"),
                                .urn = m->urn,
                                .label = m->label,
-                               .effects = t->tool->effects,
+                               .effects = effects_of(t),
                                .granted = granted(t->item)};
 }
 

@@ -142,6 +142,7 @@ static int hand_on(struct loop_run *r, size_t i, struct loop_job *j, struct byte
     struct tool_args args = {.name = arena_dup(j->words, tool),
                              .input = j->input,
                              .caller = {.who = arena_dup(j->words, buf_bytes(&r->who)),
+                                        .as = arena_dup(j->words, buf_bytes(&r->as)),
                                         .label = arena_dup(j->words, buf_bytes(&r->label)),
                                         .clearance = arena_dup(j->words, buf_bytes(&r->clearance)),
                                         .confirmed = confirmed},

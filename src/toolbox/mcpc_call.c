@@ -74,9 +74,12 @@ static void call_fail(struct mcpc_call *c, int status, const char *text)
 {
     struct err e = {0};
     struct buf shown; // it may be the server's own words
+    char prefix[MCPC_NAME_MAX + 32];
     buf_init(&shown, ERR_TEXT_MAX - 100);
+    (void)snprintf(prefix, sizeof prefix, "MCP server %s: ", c->srv->conf.name);
+    bool said = bytes_starts(bytes_of(text), bytes_of(prefix)); // what made the server fall
     (void)mcpc_show(&shown, bytes_of(text));
-    (void)err_set(&e, status, "MCP server %s: %s", c->srv->conf.name, buf_cstr(&shown));
+    (void)err_set(&e, status, "%s%s", said ? "" : prefix, buf_cstr(&shown));
     buf_fini(&shown);
     call_end(c, status, NULL, &e);
 }

@@ -56,6 +56,7 @@ struct mcpd_more {
 #define MCPD_WHO_MAX 128
 struct mcpd_who { // who a request is from; a session belongs to who made it
     char name[MCPD_WHO_MAX];
+    char as[32]; // id of its API key, or empty
     char label[128], clearance[128]; // as in struct tool_caller, or empty
     bool admin; // as there; only such callers may say yes to a tool that nobody granted
     bool hop; // as there

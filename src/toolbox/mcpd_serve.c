@@ -8,6 +8,7 @@
 struct tool_caller mcpd_caller(const struct mcpd_who *who)
 {
     return (struct tool_caller){.who = bytes_of(who->name),
+                                .as = bytes_of(who->as),
                                 .label = bytes_of(who->label),
                                 .clearance = bytes_of(who->clearance),
                                 .admin = who->admin,

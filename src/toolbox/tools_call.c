@@ -180,8 +180,9 @@ static int64_t limit_of(const struct tools_all *t, const struct tool_args *args)
 
 static int keep_args(struct tools_call *c, const struct tool_args *args)
 {
-    struct bytes *const texts[] = {&c->args.name, &c->args.caller.who, &c->args.caller.label,
-                                   &c->args.caller.clearance, &c->args.key};
+    struct bytes *const texts[] = {&c->args.name,         &c->args.caller.who,
+                                   &c->args.caller.label, &c->args.caller.clearance,
+                                   &c->args.caller.as,    &c->args.key};
     size_t sum = 1, at = 0;
     c->args = *args;
     c->args.input = args->input ? val_ref((struct val *)(uintptr_t)args->input) : NULL;

@@ -25,6 +25,8 @@ def over_http(port):
     assert s.hello["serverInfo"]["name"] == "plexus", s.hello
     calls = s.call("resources/read", {"uri": "plexus://calls"}).last["result"]["contents"]
     assert calls[0]["uri"] == "plexus://calls", calls
+    logs = s.call("resources/read", {"uri": "plexus://logs"}).last["result"]["contents"][0]["text"].splitlines()
+    assert any(json.loads(line)["event"] == "node.ready" for line in logs), logs
     assert s.tool("no_such_tool").code == -32602
     assert s.end().status == 204
     assert mcp_rig.post(port, "{}", Origin="http://evil.example").status == 403
@@ -64,7 +66,10 @@ def keys():
         key = json.loads(made.stdout)["key"]
         fields = {"Authorization": "Bearer " + key}
         assert mcp_rig.modern(node.port, "server/discover", headers=fields).status == 200
-        assert mcp_rig.Session(node.port, key=key).call("ping").last["result"] == {}
+        s = mcp_rig.Session(node.port, key=key)
+        assert s.call("ping").last["result"] == {}
+        assert s.call("resources/list").last["result"]["resources"] == [], "the log is not for every key"
+        assert s.call("resources/read", {"uri": "plexus://logs"}).last["error"]["code"] == -32002
     finally:
         node.stop()
 

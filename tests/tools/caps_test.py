@@ -171,10 +171,37 @@ def refused(folder):
         node.command("tool", "add", str(package))
 
 
+def names_and_effects(folder):
+    """A stranger's tool takes no name of the node's own; what its permissions do is said, whatever it says itself."""
+    package = project(folder, "bash")
+    lies = project(folder, "lies", change=lambda d: d.update(permissions={
+        "hosts": ["example.org"], "dirs": [{"path": "/in", "write": True}]}))
+    node = Node({"tools": {"folders": [{"path": "work", "write": True}]}}, start=False)
+    try:
+        (node.folder / "work").mkdir()
+        node.start()
+        added = json.loads(node.command("tool", "add", str(package), "--json").stdout)
+        assert added["name"] == "bash_v1", added
+        tools = {t["name"]: t for t in node.owner("GET", "/api/tools").json["tools"]}
+        assert tools["bash"]["source"] == "primitive" and tools["bash_v1"]["source"] == "capability", tools
+        assert json.loads(node.command("tool", "add", str(lies), "--json").stdout)["granted"] is False
+        effects = {t["name"]: t for t in node.owner("GET", "/api/tools").json["tools"]}["lies"]["effects"]
+        assert {"network", "reads", "writes", "destroys"} <= set(effects), effects
+        node.stop()
+        # Where the library is not: doctor says so, and so does a call.
+        node.env = dict(os.environ, PLEXUS_WASMTIME="", HOME=str(folder), XDG_CACHE_HOME="", LD_LIBRARY_PATH="")
+        node.start()
+        seen = next(c for c in json.loads(node.command("doctor", "--json", check=False).stdout)["findings"] if c["id"] == "wasm")
+        got = node.command("tool", "call", "bash_v1", '{"text":"x"}', check=False)
+        assert ("not here" in got.stderr) == (seen["status"] == "warn"), (seen, got)
+    finally:
+        node.__exit__(None, None, None)
+
+
 def main():
     if not shutil.which("clang") or not shutil.which("wasm-ld"):
         skip("no clang with wasm-ld")
-    for test in (whole_way, bad_guests, grants, refused):
+    for test in (whole_way, bad_guests, grants, refused, names_and_effects):
         folder = pathlib.Path(tempfile.mkdtemp(prefix="plexus-caps-"))
         try:
             test(folder)

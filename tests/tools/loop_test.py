@@ -475,6 +475,34 @@ def test_labels():
         assert call["status"] == "denied" and "may not read" in call["content"], call
 
 
+def test_a_key_for_some_models():
+    """What a key may not ask, it may not ask through a tool: by the loop, the API, /mcp. A tool's label is its model's."""
+    models = {name: {"engine": "command", "command": scripted(name=name), "kind": "chat"} for name in ("m", "other", "high")}
+    models["high"]["label"] = "confidential:hr"
+    with Node({"models": models, "listen": {"api": "127.0.0.1:0"}}, log_level="warn") as n:
+        one = {"Authorization": "Bearer " + n.new_key("one", scopes=["models"], models=["m"], clearance="internal")["key"]}
+        every = {"Authorization": "Bearer " + n.new_key("every", scopes=["models"])["key"]}
+
+        def ask(name, headers):
+            return n.post(f"/api/tools/{name}/call", {"input": {"prompt": "x"}}, headers=headers)
+
+        assert ask("model__m", one).status == 200 and ask("model__other", every).status == 200
+        assert ask("model__other", one).status == 403, ask("model__other", one)
+        assert ask("model__high", every).status == 200 and ask("model__high", one).json["error"]["code"] == "security"
+        call = n.chat("m", script("model__other", {"prompt": "x"}), plexus_tools=["model__other"], headers=one).json["plexus"]["calls"][0]
+        assert call["status"] != "ok" and "other" in call["content"], call
+        modern = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/call",
+                  "Mcp-Name": "model__other"}
+        meta = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientInfo": {"name": "t", "version": "1"},
+                "io.modelcontextprotocol/clientCapabilities": {}}
+        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call",
+                "params": {"name": "model__other", "arguments": {"prompt": "x"}, "_meta": meta}}
+        text = n.post("/mcp", body, headers={**modern, **one}).body.decode()
+        assert "other" in text and ('"isError":true' in text or '"error"' in text), text
+        text = n.post("/mcp", body, headers={**modern, **every}).body.decode()
+        assert '"isError":true' not in text and '"error"' not in text, text
+
+
 def test_ends():
     """The node ends while a loop waits for a tool: the client hears it, nothing stays."""
     with make() as n:

@@ -241,6 +241,33 @@ def test_the_nodes_own_folder_and_socket():
     each_way(check)
 
 
+def test_a_folder_that_must_not_be_seen():
+    def check(box, layers):
+        data = box.work / "below" / "data"
+        data.mkdir(parents=True)
+        (data / "keys.json").write_text("keys")
+        data.chmod(0o777)
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(data / "s"))
+            os.chmod(data / "s", 0o777)
+            server.listen()
+            hide = ["-x", str(data), "-i", str(data.stat().st_ino)]
+            answer = box.call("bash", hide, command=f"cat {data}/keys.json; echo x > {data}/new; rm -rf {data}; mv {data} {data}2; "
+                              "find . -name keys.json -o -name s; echo held")
+            read = box.call("read_file", hide, path=str(data / "keys.json"))
+            if layers["root"] is not True:  # nobody else could hide it
+                assert "own root folder" in answer["text"] and "own root folder" in read["text"], (answer, read)
+                return
+            assert answer["structured"]["stdout"] == "held\n", answer
+            assert read["structured"]["error"] == "notfound", read
+            assert (data / "keys.json").read_text() == "keys" and not (data / "new").exists()
+            # Another folder put at its name: then nothing runs.
+            assert box.call("bash", hide, command=f"mv below there && mkdir -p {data}")["structured"]["exit_code"] == 0
+            answer = box.call("bash", hide, command="cat there/data/keys.json")
+            assert "must not be seen" in answer["text"], answer
+    each_way(check)
+
+
 def test_network_when_granted():
     if not shutil.which("bash"):
         return
@@ -445,6 +472,16 @@ def test_memory_of_a_process_is_bounded():
         assert "200000000" not in answer["text"], answer
 
 
+def test_memory_of_nobody_is_not_to_be_had():
+    if not LINUX or not shutil.which("python3", path="/usr/bin:/bin"):
+        return
+    with Box() as box:
+        out = box.out("python3 -c '\nimport ctypes, errno\nlibc = ctypes.CDLL(None, use_errno=True)\n"
+                      "for call in (lambda: libc.memfd_create(b\"x\", 0), lambda: libc.shmget(0, 4096, 0o1600)):\n"
+                      "    print(call(), errno.errorcode[ctypes.get_errno()])'")
+        assert out == "-1 ENOSYS\n-1 ENOSYS\n", out
+
+
 # ---- files: names --------------------------------------------------------------------------------
 
 def test_names():
@@ -623,6 +660,9 @@ def test_editing():
             assert file.read_bytes().decode() == before and len(list(box.work.iterdir())) == 1
             return text
         edit("a b c", "a X c", old_text="b", new_text="X")
+        # What comes with CR LF fits a file without, and leaves it so.
+        edit("a\nb\nc\n", "a\nB\nc\n", diff="--- a\r\n+++ b\r\n@@ -1,3 +1,3 @@\r\n a\r\n-b\r\n+B\r\n c\r\n")
+        edit("a\nb\nc\n", "X\nY\nc\n", old_text="a\r\nb", new_text="X\r\nY")
         edit("a\r\nb\r\nc", "a\r\nX\r\nY\r\nc", old_text="a\nb", new_text="a\nX\nY")
         edit("aaaa", "bb", old_text="aa", new_text="b", replace_all=True)
         edit("one\ntwo\nthree", "1\ntwo\n3", edits=[{"old_text": "three", "new_text": "3"}, {"old_text": "one", "new_text": "1"}])
@@ -762,6 +802,24 @@ def test_through_a_node():
             many = plexus.parallel(12, lambda i: call(node, "bash", command=f"echo number {i}")) if hasattr(plexus, "parallel") else []
             for i, answer in enumerate(many):
                 assert f"number {i}" in answer.body.decode(), answer
+
+
+def test_the_nodes_folder_in_a_granted_one():
+    with Node({"tools": {"folders": [{"path": ".", "write": True}], "allow": ["*"]}}) as node:
+        answer = call(node, "bash", command=f"cat {node.data}/lock; ls -A {node.data}; find . -type s; echo held")
+        if "own root folder" in answer.body.decode():
+            return  # this machine cannot hide it: nothing runs
+        assert answer.json["structured"]["stdout"] == "held\n", answer
+        assert call(node, "read_file", path=str(node.data / "lock")).json["is_error"]
+        assert node.owner("POST", "/api/tools/read_file/call", {"input": {"path": "plexus.yaml"}, "label": "no label"}).status == 400
+    node = Node({"tools": {"folders": [{"path": "data"}]}}, start=False)
+    try:
+        node.data.mkdir()
+        done = subprocess.run([plexus.PLEXUS, "up", "--config", str(node.file), "--data", str(node.data)], env=node.env, cwd=node.folder,
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+        assert done.returncode and "cannot be granted" in done.stdout + done.stderr, done
+    finally:
+        shutil.rmtree(node.folder, ignore_errors=True)
 
 
 def test_bash_starts_quickly():
