@@ -117,6 +117,9 @@ def rows(schema, node, prefix, reload):
         if "x-default" in prop:
             shown = {"host": "the machine's name", "context": "`dev.NAME.node1`"}[prop["x-default"]]
         yield "| `%s%s` | %s | %s | %s | %s |" % (prefix, key, kind(prop), shown, meaning(prop), RELOAD[own])
+        each = prop.get("additionalProperties")
+        if isinstance(each, dict) and each.get("properties"):  # of each of them
+            yield from rows(schema, schema.merged(each), "%s%s.%s." % (prefix, key, prop.get("x-name", "NAME")), own)
 
 
 def table(schema, node, prefix, reload):

@@ -148,16 +148,11 @@ static int open_registry(struct node_caps *c, struct err *e)
 
 // ---- life ---------------------------------------------------------------------------------------
 
-int node_caps_open(struct node_tools *t, struct err *e)
+static int open_caps(struct node_tools *t, struct node_caps *c, struct err *e)
 {
     struct node *n = t->node;
     const struct config_tools *cfg = &n->config->tools;
-    struct node_caps *c = mem_new(struct node_caps);
     char folder[4100];
-    if (!c)
-        return err_set(e, E_NOMEM, "out of memory");
-    t->caps = c;
-    c->node = n;
     (void)snprintf(folder, sizeof folder, "%.4000s/tools", n->paths.data);
     int status = open_enclave(c, folder, e);
     if (status == 0 && cfg->registry) {
@@ -188,7 +183,26 @@ int node_caps_open(struct node_tools *t, struct err *e)
     }
     if (status == 0)
         status = tools_all_add(t->all, caps_tools(c->caps), BYTES_NONE, e);
-    return status == 0 ? open_registry(c, e) : status;
+    return status;
+}
+
+int node_caps_open(struct node_tools *t, struct err *e)
+{
+    struct node_caps *c = mem_new(struct node_caps);
+    struct err why = {0};
+    if (!c)
+        return err_set(e, E_NOMEM, "out of memory");
+    t->caps = c;
+    c->node = t->node;
+    int status = open_caps(t, c, &why);
+    if (status == E_NOSPACE) { // the models are served all the same
+        log_event(LOG_ERROR, "tool.no_capabilities", LOG_STR("why", why.text));
+        node_caps_close(t);
+        return 0;
+    }
+    if (status < 0)
+        return err_set(e, status, "%s", why.text);
+    return open_registry(c, e);
 }
 
 // While the loop still runs: what needs it ends here.
@@ -233,6 +247,19 @@ void node_caps_doctor(const struct node_tools *t, struct host_tools *ret)
     if (t->caps && t->caps->caps)
         caps_stats(t->caps->caps, &s);
     ret->capabilities = s.items > 0;
+    ret->waiting = (unsigned)s.waiting;
+    ret->damaged = (unsigned)s.damaged;
+    (void)snprintf(ret->waiting_why, sizeof ret->waiting_why, "%.159s", s.why);
+}
+
+void node_caps_meter(const struct node_tools *t, struct meter_node *ret)
+{
+    struct caps_stats s = {0};
+    if (t->caps && t->caps->caps)
+        caps_stats(t->caps->caps, &s);
+    ret->capabilities = s.items;
+    ret->capabilities_waiting = s.waiting;
+    ret->capabilities_damaged = s.damaged;
 }
 
 // ---- what the API asks --------------------------------------------------------------------------
@@ -368,6 +395,15 @@ bool node_caps_op(struct node_tools *t, const struct ctl_tool_ask *ask, struct b
     const struct manifest *m;
     const struct permit *p;
     bool add = ask->op == CTL_TOOL_ADD;
+    if (!c->caps && add) {
+        (void)err_set(&e, E_UNAVAILABLE,
+                      "the disk was full when this node began, so it keeps no capabilities: make "
+                      "room, then plexus down and plexus up");
+        ctl_answer_error(a, &e);
+        return true;
+    }
+    if (!c->caps)
+        return false;
     if (!add && !caps_find(c->caps, ask->name, &m, &p))
         return false;
     switch (ask->op) {

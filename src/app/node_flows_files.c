@@ -22,12 +22,13 @@ struct node_flow_file {
 static void registered(struct runs_req *r, int status, struct bytes json, const struct err *e)
 {
     struct node_flow_file *file = r->user;
-    (void)json;
     if (status < 0 && status != E_CANCELLED)
         log_event(LOG_ERROR, "flow.refused", LOG_STR("file", file->path),
                   LOG_STR("why", e ? e->text : ""));
     else if (status == 0)
         log_event(LOG_INFO, "flow.registered", LOG_STR("file", file->path));
+    if (status == 0)
+        node_flow_registered(file->flows, json);
 }
 
 static bool is_flow(const char *name)
@@ -54,7 +55,7 @@ static void add(struct node_flows *f, const char *folder, const char *name)
         struct buf json;
         buf_init(&json, 4096);
         int status = node_temporal_add(f, buf_bytes(&text), &json, &e);
-        registered(&file->req, status, BYTES_NONE, &e);
+        registered(&file->req, status, buf_bytes(&json), &e);
         buf_fini(&json);
     } else if (!node_temporal_of(f) && file_read(file->path, &text, &e) == 0)
         runs_register(f->runs, buf_bytes(&text), bytes_of("file"), &file->req);

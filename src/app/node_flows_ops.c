@@ -12,11 +12,6 @@
 
 #define TEXT_MAX (64u << 20)
 
-// Both engines answer the same questions in the same shapes.
-#define ENGINE(f, what, ...)                                                                       \
-    (node_temporal_of(f) ? temporal_##what(node_temporal_of(f), __VA_ARGS__)                       \
-                         : runs_##what((f)->runs, __VA_ARGS__))
-
 struct asked {
     struct runs_req req;
     struct ctl_answer *answer;
@@ -24,6 +19,7 @@ struct asked {
     size_t document_n;
     int status; // HTTP, when it goes well
     struct node *documents; // not NULL: they are others then
+    struct node_flows *registers; // not NULL: one more of them
     struct node *node;
     const void *owner; // who asks: a key, or NULL
     char *said; // the answer, when it is known before
@@ -77,6 +73,8 @@ static void answered(struct runs_req *r, int status, struct bytes json, const st
     struct asked *q = r->user;
     if (status >= 0 && q->documents)
         node_tools_flows(q->documents);
+    if (status >= 0 && q->registers)
+        node_flow_registered(q->registers, q->said ? (struct bytes){q->said, q->said_n} : json);
     struct buf kept;
     struct err own = {0};
     buf_init(&kept, json.n + 4096);
@@ -466,6 +464,7 @@ static void document_add(struct node_flows *f, const struct ctl_flow_ask *ask, s
     if (!r)
         return;
     struct asked *q = r->user;
+    q->registers = f;
     buf_init(&json, 4096);
     int status = node_temporal_add(f, member(ask, "document"), &json, &e);
     q->said = mem_dup(json.p ? json.p : "", json.n);
@@ -540,13 +539,17 @@ static void carry_out(struct node_flows *f, const struct ctl_flow_ask *ask, stru
             runs_documents(f->runs, r);
         break;
     case CTL_FLOW_DOCUMENT_ADD:
-        if ((r = changes_documents(f, asked_new(a, member(ask, "document"), 201))))
+        if ((r = changes_documents(f, asked_new(a, member(ask, "document"), 201)))) {
+            ((struct asked *)r->user)->registers = f;
             runs_register(f->runs, member(ask, "document"), by_of(ask), r);
+        }
         break;
     case CTL_FLOW_DOCUMENT_REMOVE:
         if ((r = changes_documents(f, asked_new(a, BYTES_NONE, 200))))
             runs_unregister(f->runs, ask->id, ask->sub, ask->version, r);
         break;
+    case CTL_FLOW_DOCUMENT_EVAL:
+    case CTL_FLOW_DOCUMENT_PROMOTE: node_flow_promote(f, ask, by_of(ask), a); break;
     case CTL_FLOW_PRUNE: op_prune(f, ask, a); break;
     case CTL_FLOW_STATS: op_stats(f, a); break;
     case CTL_FLOW_CHECK:
@@ -648,6 +651,10 @@ void node_flows_op(void *user, const struct ctl_flow_ask *ask, struct ctl_answer
                           : f->worker ? "this is a worker: it keeps no flows"
                                       : "the node is stopping");
         ctl_answer_error(a, &e);
+        return;
+    }
+    if (ask->op == CTL_FLOW_DOCUMENT_ADD && json_get(ask->body, "urn")) {
+        node_flow_fetch(f, ask, a);
         return;
     }
     if (node_temporal_of(f) && temporal_only(f, ask, a))

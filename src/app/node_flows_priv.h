@@ -46,6 +46,20 @@ void node_temporal_reschedule(struct node_flows *f, struct bytes namespace, stru
 void node_temporal_close(struct node_flows *f);
 bool node_temporal_ended(const struct node_flows *f);
 void node_temporal_free(struct node_flows *f);
+// Both engines answer the same questions in the same shapes.
+#define ENGINE(f, what, ...)                                                                       \
+    (node_temporal_of(f) ? temporal_##what(node_temporal_of(f), __VA_ARGS__)                       \
+                         : runs_##what((f)->runs, __VA_ARGS__))
+// The text of a registered document; version empty: the newest.
+int node_temporal_text(struct node_flows *f, struct bytes namespace, struct bytes name,
+                       struct bytes version, struct buf *out, struct err *e);
+// node_flow_promote.c: evaluation, and promotion of what passed
+void node_flow_promote(struct node_flows *f, const struct ctl_flow_ask *ask, struct bytes by,
+                       struct ctl_answer *a);
+// A promoted one from the registry (body: urn), registered as if its text had been given.
+void node_flow_fetch(struct node_flows *f, const struct ctl_flow_ask *ask, struct ctl_answer *a);
+// flows.promote: what was registered ({"namespace","name","version"}), by itself.
+void node_flow_registered(struct node_flows *f, struct bytes json);
 // node_flow_docs.c
 int node_flow_newest(const struct node *n, struct bytes namespace, struct bytes name,
                      char *ret_version, size_t size); // E_NOTFOUND

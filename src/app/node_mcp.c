@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define JWKS_MAX ((size_t)1 << 20)
+#define CALLBACK "/mcp/callback" // where a login's browser comes back to
 #define INSTRUCTIONS                                                                               \
     "Tools of a plexus node: capabilities in WebAssembly, files and programs of granted folders, " \
     "models, flows, and tools of other MCP servers (SERVER__TOOL). A tool that needs a person's "  \
@@ -76,6 +77,7 @@ static int as_node(struct node *n, const struct http_exchange *x, struct mcpd_wh
         return err_set(e, E_FORBIDDEN, "not at this listener");
     (void)snprintf(ret->name, sizeof ret->name, "node %.*s",
                    BYTES_FMT(bytes_first(spiffe_node(&id), 100)));
+    ret->hop = true;
     if (!n->labels.in_use)
         return 0;
     int status = node_mesh_clearance(n, &peer, &clearance, e);
@@ -120,9 +122,47 @@ static int who(void *user, struct http_exchange *x, struct mcpd_who *ret, struct
     return status;
 }
 
+// The browser of a person who logged in somewhere. It needs no key: what it brings is the secret
+// of one login (RFC 6749, "state"), good once.
+static void came_back(struct node_mcp *m, struct http_exchange *x)
+{
+    const struct http_head *h = http_request(x);
+    struct bytes extra = BYTES("Cache-Control: no-store\r\nReferrer-Policy: no-referrer\r\n"
+                               "Content-Security-Policy: default-src 'none'\r\n");
+    struct err e = {0};
+    if (!bytes_is(h->method, "GET")) {
+        http_reply_error(x, E_METHOD, "GET only", NULL, -1);
+        return;
+    }
+    int rc = mcpc_redirected(m->clients, h->query, &e);
+    log_event(rc < 0 ? LOG_WARN : LOG_INFO, "mcp.redirected",
+              LOG_STR("why", rc < 0 ? e.text : NULL));
+    if (rc == 0)
+        http_reply(x, 200, "text/plain; charset=utf-8", extra,
+                   BYTES("Logged in. You can close this page.\n"));
+    else if (rc == E_NOTFOUND)
+        http_reply(x, 404, "text/plain; charset=utf-8", extra,
+                   BYTES("No login waits for this, or it was used before. plexus tool servers "
+                         "has the address to begin with.\n"));
+    else
+        http_reply(x, 403, "text/plain; charset=utf-8", extra,
+                   BYTES("This login did not come about: plexus logs has why. You can close this "
+                         "page.\n"));
+}
+
+int node_mcp_head(struct node *n, struct http_exchange *x)
+{
+    struct node_mcp *m = n->mcp;
+    return m && m->server && mcpd_mine(m->server, http_request(x)) ? mcpd_head(m->server, x) : 0;
+}
+
 bool node_mcp_handle(struct node *n, struct http_exchange *x)
 {
     struct node_mcp *m = n->mcp;
+    if (m && m->clients && bytes_is(http_request(x)->path, CALLBACK)) {
+        came_back(m, x);
+        return true;
+    }
     if (!m || !m->server || !mcpd_mine(m->server, http_request(x)))
         return false;
     mcpd_request(m->server, x);
@@ -139,7 +179,7 @@ static struct net_tls *tls_of(void *user, struct err *e)
     return m->tls;
 }
 
-static const struct config_mcp_server *config_of(const struct node *n, const char *name)
+const struct config_mcp_server *node_mcp_config(const struct node *n, const char *name)
 {
     for (size_t i = 0; i < n->config->mcp.server_count; i++)
         if (strcmp(n->config->mcp.servers[i].name, name) == 0)
@@ -151,7 +191,7 @@ static const struct config_mcp_server *config_of(const struct node *n, const cha
 static const char *const *confine(void *user, const struct mcpc_server *s, struct err *e)
 {
     struct node_mcp *m = user;
-    const struct config_mcp_server *c = config_of(m->node, s->name);
+    const struct config_mcp_server *c = node_mcp_config(m->node, s->name);
     struct jail_opts o = {.network = c && c->network, .require = m->node->config->tools.require};
     size_t n = 0, words = 0;
     for (size_t i = 0; c && i < c->folder_count && i < JAIL_FOLDERS_MAX; i++)
@@ -260,8 +300,17 @@ static int add_server(struct node_mcp *m, const struct config_mcp_server *c, str
                             .effects = TOOL_NETWORK,
                             .timeout_ms = c->time_ms,
                             .sampling = c->model != NULL,
+                            .elicitation = true,
                             .revision = -1};
     s.limits.memory_bytes = n->config->tools.memory_bytes;
+    char back[400];
+    (void)snprintf(back, sizeof back, "%.300s" CALLBACK, n->address);
+    if (c->oauth.on)
+        s.oauth = (struct mcpc_oauth){.on = true,
+                                      .client_id = c->oauth.client_id,
+                                      .client_secret = secret_reveal(&c->oauth.client_secret),
+                                      .redirect_uri = back,
+                                      .scope = c->oauth.scope};
     int status = headers.failed ? err_set(e, headers.failed, "the key of %s is too long", c->name)
                                 : mcpc_add(m->clients, &s, e);
     mem_wipe(texts, bytes);
@@ -295,6 +344,7 @@ static int add_gateway(struct node_mcp *m, struct err *e)
                             .dial_user = m,
                             .source = m->gateway,
                             .grants = all, // the other node has its own
+                            .elicitation = true,
                             .revision = -1};
     return mcpc_add(m->clients, &s, e);
 }
@@ -311,6 +361,7 @@ static void put_server(void *user, const struct mcpc_status *s)
     json_w_cstr(w, "why", s->why);
     json_w_cstr(w, "server", s->server);
     json_w_cstr(w, "revision", s->revision);
+    json_w_cstr(w, "login", s->login);
     json_w_cstr(w, "last_words", s->last_words);
     const struct {
         const char *name;
@@ -390,6 +441,22 @@ void node_mcp_doctor(const struct node *n, struct host_tools *ret)
         mcpc_each(n->mcp->clients, count_server, ret);
 }
 
+static void meter_server(void *user, const struct mcpc_status *s)
+{
+    static const char *const states[METER_MCP_STATES] = {"starting", "ready", "waiting", "login",
+                                                         "stopped"};
+    struct meter_node *row = user;
+    for (size_t i = 0; i < METER_MCP_STATES; i++)
+        row->mcp_servers[i] += strcmp(s->state, states[i]) == 0;
+}
+
+void node_mcp_meter(const struct node *n, struct meter_node *ret)
+{
+    memset(ret->mcp_servers, 0, sizeof ret->mcp_servers);
+    if (n->mcp && n->mcp->clients)
+        mcpc_each(n->mcp->clients, meter_server, ret);
+}
+
 // ---- life ---------------------------------------------------------------------------------------
 
 static int open_issuers(struct node_mcp *m, struct err *e)
@@ -452,6 +519,8 @@ static int open_clients(struct node_mcp *m, struct err *e)
                              .confine = confine,
                              .allowed = allowed,
                              .crossing = crossing,
+                             .ask = node_mcp_ask,
+                             .ask_gone = node_mcp_ask_gone,
                              .event = on_event,
                              .user = m};
     int status = mcpc_new(&m->clients, &args, e);
@@ -471,6 +540,7 @@ int node_mcp_open(struct node *n, struct err *e)
         return n->tools ? err_set(e, E_NOMEM, "out of memory") : 0;
     n->mcp = m;
     m->node = n;
+    list_init(&m->samples);
     int status = n->config->mcp.server_count || n->config->mcp.gateway ? open_clients(m, e) : 0;
     if (status == 0 && n->config->mcp.serve)
         status = open_server(m, e);
@@ -498,6 +568,12 @@ void node_mcp_close(struct node *n)
         m->stopped = true;
 }
 
+void node_mcp_drain(struct node *n)
+{
+    if (n->mcp)
+        mcpd_drain(n->mcp->server);
+}
+
 bool node_mcp_ended(const struct node *n)
 {
     return !n->mcp || n->mcp->stopped;
@@ -512,6 +588,7 @@ void node_mcp_free(struct node *n)
     if (n->tools && n->tools->all && m->clients)
         tools_all_remove(n->tools->all, mcpc_tools(m->clients));
     mcpc_free(m->clients);
+    node_mcp_asks_free(m);
     for (size_t i = 0; i < NODE_MCP_ISSUERS; i++)
         bearer_free(m->issuers[i]);
     net_tls_free(m->tls);

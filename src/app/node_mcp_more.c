@@ -8,8 +8,10 @@
 #include <string.h>
 
 #define CALLS_URI "plexus://calls"
+#define LOGS_URI "plexus://logs"
 #define FILE_URI "file://"
 #define CALLS_MAX 200
+#define LOG_LINES 500
 #define NEW_TOOL "new_tool"
 
 struct more_call {
@@ -87,14 +89,19 @@ static void own_resources(struct mcpd_more *o, const struct tool_caller *c,
                           void (*each)(void *user, const struct mcpd_resource *r), void *user)
 {
     (void)o;
-    if (c->admin)
-        each(user, &(struct mcpd_resource){
-                       .uri = BYTES(CALLS_URI),
-                       .name = BYTES("calls"),
-                       .title = BYTES("Calls of tools"),
-                       .description = BYTES("The last calls on this node, the newest first."),
-                       .mime = BYTES("application/json"),
-                       .size = -1});
+    static const struct {
+        const char *uri, *name, *title, *description, *mime;
+    } own[] = {{CALLS_URI, "calls", "Calls of tools",
+                "The last calls on this node, the newest first.", "application/json"},
+               {LOGS_URI, "logs", "The node's log", "Its last lines, the oldest first.",
+                "application/x-ndjson"}};
+    for (size_t i = 0; c->admin && i < sizeof own / sizeof *own; i++)
+        each(user, &(struct mcpd_resource){.uri = bytes_of(own[i].uri),
+                                           .name = bytes_of(own[i].name),
+                                           .title = bytes_of(own[i].title),
+                                           .description = bytes_of(own[i].description),
+                                           .mime = bytes_of(own[i].mime),
+                                           .size = -1});
 }
 
 struct items {
@@ -126,7 +133,7 @@ static void resources(struct mcpd_more *o, const struct tool_caller *c,
     struct node_mcp *m = container_of(o, struct node_mcp, more);
     own_resources(o, c, each, user);
     if (m->clients)
-        mcpc_items(m->clients, MCPC_RESOURCES, each_item,
+        mcpc_items(m->clients, MCPC_RESOURCES, c, each_item,
                    &(struct items){.each = each, .user = user});
 }
 
@@ -134,7 +141,6 @@ static void templates(struct mcpd_more *o, const struct tool_caller *c,
                       void (*each)(void *user, const struct mcpd_resource *r), void *user)
 {
     struct node_mcp *m = container_of(o, struct node_mcp, more);
-    (void)c;
     if (m->node->tools->prims)
         each(user, &(struct mcpd_resource){
                        .uri = BYTES(FILE_URI "/{+path}"),
@@ -143,7 +149,7 @@ static void templates(struct mcpd_more *o, const struct tool_caller *c,
                        .description = BYTES("A file in one of the granted folders, by its path."),
                        .size = -1});
     if (m->clients)
-        mcpc_items(m->clients, MCPC_TEMPLATES, each_item,
+        mcpc_items(m->clients, MCPC_TEMPLATES, c, each_item,
                    &(struct items){.each = each, .user = user});
 }
 
@@ -161,6 +167,18 @@ static struct val *calls_text(struct node_mcp *m)
     struct val *v =
         json.failed ? NULL : text_contents(BYTES(CALLS_URI), "application/json", buf_bytes(&json));
     buf_fini(&json);
+    return v;
+}
+
+static struct val *logs_text(struct node_mcp *m)
+{
+    struct buf lines;
+    buf_init(&lines, (size_t)8 << 20);
+    ctl_log_last(m->node->ctl, LOG_LINES, &lines);
+    struct val *v = lines.failed
+                        ? NULL
+                        : text_contents(BYTES(LOGS_URI), "application/x-ndjson", buf_bytes(&lines));
+    buf_fini(&lines);
     return v;
 }
 
@@ -231,6 +249,8 @@ static int read_any(struct mcpd_more *o, const struct tool_args *a, struct tool_
         return err_set(e, E_NOMEM, "out of memory");
     if (a->caller.admin && bytes_is(a->name, CALLS_URI))
         return tell_soon(c, calls_text(m), e);
+    if (a->caller.admin && bytes_is(a->name, LOGS_URI))
+        return tell_soon(c, logs_text(m), e);
     if (m->node->tools->prims && bytes_starts(a->name, BYTES(FILE_URI "/")))
         return read_file(c, a, e);
     c->kind = MORE_RESOURCE;
@@ -264,7 +284,6 @@ static void prompts(struct mcpd_more *o, const struct tool_caller *c,
 {
     struct node_mcp *m = container_of(o, struct node_mcp, more);
     AUTO(val) arguments = NULL;
-    (void)c;
     if (val_parse(&arguments, BYTES(new_tool_arguments), NULL) == 0)
         each(user, &(struct mcpd_prompt){
                        .name = BYTES(NEW_TOOL),
@@ -272,7 +291,7 @@ static void prompts(struct mcpd_more *o, const struct tool_caller *c,
                        .description = BYTES("How to write a capability in WebAssembly for plexus."),
                        .arguments = arguments});
     if (m->clients)
-        mcpc_items(m->clients, MCPC_PROMPTS, each_prompt,
+        mcpc_items(m->clients, MCPC_PROMPTS, c, each_prompt,
                    &(struct items){.prompt = each, .user = user});
 }
 

@@ -24,10 +24,19 @@ struct node_mcp {
     struct jail_words words; // of the child that is started now
     const char *argv[JAIL_WORDS_MAX + 300];
     char gateway[128]; // "mesh:NODE"
+    struct list samples; // node_mcp_ask.c: models that are asked for a server
+    size_t sample_count;
     bool closing, stopped;
 };
 
 // node_mcp_more.c: resources and prompts
 void node_mcp_more_init(struct node_mcp *m);
+
+// node_mcp.c
+const struct config_mcp_server *node_mcp_config(const struct node *n, const char *name);
+// node_mcp_ask.c: of mcpc_args
+void node_mcp_ask(void *user, struct mcpc_asked *a);
+void node_mcp_ask_gone(void *user, struct mcpc_asked *a);
+void node_mcp_asks_free(struct node_mcp *m);
 
 #endif

@@ -284,6 +284,11 @@ static bool gate_other(void *user, struct http_exchange *x, unsigned scopes)
            web_handle(x);
 }
 
+static int gate_other_head(void *user, struct http_exchange *x)
+{
+    return node_mcp_head(user, x);
+}
+
 static void gate_on_request(void *user, const struct gate_request_view *v)
 {
     struct node *n = user;
@@ -333,6 +338,7 @@ static void before_metrics(void *user)
     node_mesh_meter(n);
     node_alerts_meter(n);
     node_flows_meter(n);
+    node_tools_meter(n);
     int64_t now = timers_now_ms(loop_timers(n->loop));
     for (struct model *x = NULL; (x = models_each(n->models, x)) != NULL;) {
         struct model_view v;
@@ -363,6 +369,7 @@ void node_gate_args(struct node *n, struct gate_args *args)
                                .upstream = gate_upstream_of,
                                .why = gate_why,
                                .other = gate_other,
+                               .other_head = gate_other_head,
                                .tools = node_tools_ask,
                                .on_request = gate_on_request,
                                .model_labels = node_model_labels,

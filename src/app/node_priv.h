@@ -176,6 +176,7 @@ void node_tools_flows(struct node *n);  // registered documents did
 void node_tools_close(struct node *n);  // node_check_ended when it has
 bool node_tools_ended(const struct node *n);
 void node_tools_free(struct node *n);
+void node_tools_meter(struct node *n); // gauges, for a scrape
 void node_tools_doctor(const struct node *n, struct host_tools *ret);
 void node_tools_ask(void *user, const struct gate_tools *g); // a model is to call them
 void node_flows_tools(struct node *n, struct tools *all);    // what flows may call; NULL: nothing
@@ -186,6 +187,8 @@ int node_mesh_clearance(struct node *n, const struct net_peer *who, struct label
 struct http_pool *node_mesh_pool(struct node *n, const char *name); // NULL: no link
 // node_mcp.c: the Model Context Protocol
 int node_mcp_open(struct node *n, struct err *e);
+void node_mcp_drain(struct node *n); // streams that would stay open end
+int node_mcp_head(struct node *n, struct http_exchange *x); // as http_routes.on_head
 bool node_mcp_handle(struct node *n, struct http_exchange *x);
 void node_mcp_close(struct node *n); // node_check_ended when it has
 bool node_mcp_ended(const struct node *n);

@@ -89,6 +89,7 @@ void node_stop(struct node *n, const char *why)
     n->goodbye_ms = timers_now_ms(timers) + GOODBYE_MS;
     node_mesh_leaving(n);
     ctl_close(n->ctl);
+    node_mcp_drain(n);
     models_stopping(n->models, timers_now_ms(timers));
     n->stop_deadline.fn = on_deadline;
     n->stop_deadline.user = n;

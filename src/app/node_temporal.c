@@ -135,6 +135,12 @@ static int document(void *user, struct bytes namespace, struct bytes name, struc
                : status;
 }
 
+int node_temporal_text(struct node_flows *f, struct bytes namespace, struct bytes name,
+                       struct bytes version, struct buf *out, struct err *e)
+{
+    return document(f, namespace, name, version, out, e);
+}
+
 int node_temporal_add(struct node_flows *f, struct bytes text, struct buf *ret_json, struct err *e)
 {
     AUTO(flow_plan) plan = NULL;

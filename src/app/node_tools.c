@@ -120,6 +120,8 @@ static void on_call(void *user, enum tools_event ev, const struct tools_record *
     struct node_tools *t = user;
     struct node *n = t->node;
     if (ev == TOOLS_ENDED)
+        node_tools_count(n, r);
+    if (ev == TOOLS_ENDED)
         log_event(r->denied ? LOG_WARN : LOG_INFO, "tool.call", LOG_STR("tool", r->tool),
                   LOG_STR("who", r->who), LOG_STR("status", status_of(ev, r)),
                   LOG_UINT("took_us", r->took_us), LOG_STR("why", *r->why ? r->why : NULL));
@@ -220,6 +222,12 @@ int node_tools_open(struct node *n, struct err *e)
     (void)snprintf(folder, sizeof folder, "%s/tools", n->paths.data);
     (void)snprintf(t->grants_path, sizeof t->grants_path, "%s/grants.json", folder);
     int status = file_mkdirs(folder, 0700, e);
+    if (status == E_NOSPACE) { // the models are served all the same
+        log_event(LOG_ERROR, "tool.none", LOG_STR("why", e->text));
+        mem_free(t);
+        n->tools = NULL;
+        return 0;
+    }
     if (status == 0)
         status = node_grants_read(t, e);
     if (status == 0)

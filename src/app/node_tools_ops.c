@@ -180,6 +180,7 @@ static void op_calls(struct node_tools *t, const struct ctl_tool_ask *ask, struc
 
 struct call {
     struct tool_req req;
+    struct node_tools *t;
     struct ctl_answer *answer;
     struct val *input;
 };
@@ -215,6 +216,14 @@ static void called(struct tool_req *r, int status, const struct tool_result *res
     call_free(c);
 }
 
+// Nobody waits for it any more: what it did not do yet it need not do. called() comes.
+static void call_left(void *user)
+{
+    struct call *c = user;
+    if (c->t->all)
+        tool_cancel(tools_all_tools(c->t->all), &c->req);
+}
+
 static void op_call(struct node_tools *t, const struct ctl_tool_ask *ask, struct ctl_answer *a)
 {
     struct call *c = mem_new(struct call);
@@ -228,6 +237,7 @@ static void op_call(struct node_tools *t, const struct ctl_tool_ask *ask, struct
         (void)units_duration(timeout, &timeout_ms, NULL); // ctl has read it
     if (c)
         *c = (struct call){.req = {.done = called, .user = c},
+                           .t = t,
                            .answer = a,
                            .input = input ? val_of_json(input) : val_obj()};
     if (!c || !c->input) {
@@ -254,6 +264,8 @@ static void op_call(struct node_tools *t, const struct ctl_tool_ask *ask, struct
     if (tool_start(tools_all_tools(t->all), &args, &c->req, &e) < 0) {
         ctl_answer_error(a, &e);
         call_free(c);
+    } else {
+        ctl_answer_left(a, call_left, c);
     }
     node_tool_caller_fini(&who);
 }

@@ -46,6 +46,7 @@ int node_caps_open(struct node_tools *t, struct err *e);
 void node_caps_close(struct node_tools *t); // while the loop runs
 void node_caps_free(struct node_tools *t);  // after it
 void node_caps_doctor(const struct node_tools *t, struct host_tools *ret);
+void node_caps_meter(const struct node_tools *t, struct meter_node *ret);
 // true: answered; false: the name is no capability's.
 bool node_caps_op(struct node_tools *t, const struct ctl_tool_ask *ask, struct bytes who,
                   struct ctl_answer *a);
@@ -55,6 +56,9 @@ struct val *node_caps_manifest(const struct node_tools *t, struct bytes name); /
 void node_mcp_servers(const struct node *n, struct json_w *w); // "servers": [...]
 int node_mcp_grant(struct node *n, struct bytes name, bool on, struct err *e); // the grants changed
 void node_mcp_doctor(const struct node *n, struct host_tools *ret);
+void node_mcp_meter(const struct node *n, struct meter_node *ret);
+// node_tools_meter.c: a call ended
+void node_tools_count(struct node *n, const struct tools_record *r);
 
 // Sources of the node itself. Calls that run are cancelled by _free.
 // node_tool_models.c: each model of chat as a tool "model__NAME"

@@ -15,10 +15,14 @@ static int add_one(struct cli *c, const char *file, struct err *e)
     buf_init(&text, CLI_FLOW_TEXT_MAX);
     buf_init(&body, CLI_FLOW_TEXT_MAX);
     buf_init(&raw, CLI_ANSWER_MAX);
-    int rc = cli_flow_read(file, &text, e);
+    bool urn = !strncmp(file, "urn:", 4);
+    int rc = urn ? 0 : cli_flow_read(file, &text, e);
     json_w_init(&w, &body);
     json_w_obj(&w, NULL);
-    json_w_str(&w, "document", buf_bytes(&text));
+    if (urn)
+        json_w_cstr(&w, "urn", file);
+    else
+        json_w_str(&w, "document", buf_bytes(&text));
     json_w_end(&w);
     if (!rc && body.failed)
         rc = err_set(e, body.failed, "%s is too long", file);
@@ -133,17 +137,27 @@ static int remove_all(struct cli *c, struct bytes namespace, struct bytes name, 
     return rc;
 }
 
-int cli_flow_rm(struct cli *c, struct err *e)
+int cli_flow_name(const char *word, struct cli_flow_name *ret, struct err *e)
 {
-    struct bytes name = bytes_of(cli_arg(c, 0)), namespace = BYTES("default");
-    if (memchr(name.p, '/', name.n))
+    struct bytes name = bytes_of(word), namespace = BYTES("default");
+    if (bytes_chr(name, '/') >= 0)
         namespace = bytes_cut(&name, '/');
     struct bytes version = name;
     name = bytes_cut(&version, ':');
     if (!name.n || !namespace.n)
         return err_set(e, E_USAGE, "expected NAMESPACE/NAME or NAMESPACE/NAME:VERSION");
-    return version.n ? remove_one(c, namespace, name, version, e)
-                     : remove_all(c, namespace, name, e);
+    *ret = (struct cli_flow_name){namespace, name, version};
+    return 0;
+}
+
+int cli_flow_rm(struct cli *c, struct err *e)
+{
+    struct cli_flow_name n;
+    int rc = cli_flow_name(cli_arg(c, 0), &n, e);
+    if (rc)
+        return rc;
+    return n.version.n ? remove_one(c, n.namespace, n.name, n.version, e)
+                       : remove_all(c, n.namespace, n.name, e);
 }
 
 // ---- new ----------------------------------------------------------------------------------------

@@ -8,6 +8,12 @@
 #define CLI_FLOW_TEXT_MAX ((size_t)32 << 20) // of a document, an input, a history
 #define CLI_FLOW_CUT 100 // columns of a value in a line
 
+// NAMESPACE/NAME:VERSION of a kept document; namespace "default" and version empty when not said.
+struct cli_flow_name {
+    struct bytes namespace, name, version;
+};
+int cli_flow_name(const char *word, struct cli_flow_name *ret, struct err *e); // cli_flow_docs.c
+
 // The runs of the subcommands; cli_flow.c has their table.
 int cli_flow_run(struct cli *c, struct err *e);     // cli_flow_run.c
 int cli_flow_tail(struct cli *c, struct err *e);
@@ -22,6 +28,8 @@ int cli_flow_docs(struct cli *c, struct err *e);
 int cli_flow_rm(struct cli *c, struct err *e);
 int cli_flow_new(struct cli *c, struct err *e);
 int cli_flow_export(struct cli *c, struct err *e);
+int cli_flow_eval(struct cli *c, struct err *e);   // cli_flow_eval.c
+int cli_flow_promote(struct cli *c, struct err *e);
 int cli_flow_check(struct cli *c, struct err *e);  // cli_flow_check.c
 int cli_flow_replay(struct cli *c, struct err *e); // cli_flow_replay.c
 

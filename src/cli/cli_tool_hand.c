@@ -226,7 +226,7 @@ int cli_tool_rm(struct cli *c, struct err *e)
     return hand(c, "DELETE", NULL, "is gone", e);
 }
 
-static void tell_published(const struct json *r, const char *done)
+void cli_tool_tell_published(const struct json *r, const char *done)
 {
     const char *urn = json_cstr(json_get(r, "urn"), "?");
     if (json_bool(json_get(r, "published"), false)) {
@@ -248,7 +248,7 @@ static int publish(struct cli *c, const char *action, const char *done, struct e
     if (!rc && c->json)
         rc = cli_print(buf_bytes(&raw), stdout);
     else if (!rc)
-        tell_published(json_root(doc), done);
+        cli_tool_tell_published(json_root(doc), done);
     json_free(doc);
     buf_fini(&raw);
     return rc;

@@ -14,6 +14,7 @@ int cli_tool_revoke(struct cli *c, struct err *e);
 int cli_tool_publish(struct cli *c, struct err *e);
 int cli_tool_eval(struct cli *c, struct err *e);
 int cli_tool_promote(struct cli *c, struct err *e);
+int cli_tool_servers(struct cli *c, struct err *e); // cli_tool_servers.c
 int cli_tool_new(struct cli *c, struct err *e);     // cli_tool_make.c
 int cli_tool_build(struct cli *c, struct err *e);
 
@@ -23,6 +24,8 @@ int cli_tool_target(struct buf *out, const char *name, const char *action, struc
 void cli_tool_put_words(struct buf *out, const struct json *permissions);
 // Yes or no of a person at the terminal; E_USAGE without one (then --yes says it).
 int cli_tool_sure(struct cli *c, const char *question, struct err *e);
+// What became of a publication: "URN DONE", or that it is kept and why.
+void cli_tool_tell_published(const struct json *r, const char *done); // cli_tool_hand.c
 // The package at an address (http, https).
 int cli_tool_fetch(const char *address, struct buf *ret, struct err *e); // cli_tool_fetch.c
 

@@ -29,6 +29,13 @@
 
 static const struct answer answers[] = {
     {"GET", "/api/tools", 200, TYPE, "{\"tools\":[" COUNT "," FETCH "]}", NULL},
+    {"GET", "/api/tools/servers", 200, TYPE,
+     "{\"servers\":[{\"name\":\"files\",\"transport\":\"stdio\",\"state\":\"ready\",\"server\":"
+     "\"files 2.0\",\"tools\":9,\"changed\":2,\"login\":\"\"},{\"name\":\"web\",\"transport\":"
+     "\"http\",\"state\":\"login\",\"why\":\"it wants a login\",\"server\":\"\",\"tools\":0,"
+     "\"login\":\"https://login.example/authorize?state=1\"},{\"name\":\"gone\",\"transport\":"
+     "\"http\",\"state\":\"waiting\",\"why\":\"refused\\u001b[31m\",\"tools\":0,\"login\":\"\"}]}",
+     NULL},
     {"GET", "/api/tools/word-count", 200, TYPE, COUNT, NULL},
     {"GET", "/api/tools/fetch", 200, TYPE, FETCH, NULL},
     {"POST", "/api/tools/word-count/call", 200, TYPE,
@@ -70,6 +77,7 @@ static const struct test_case cases[] = {
     {{"tool", "ls", "--json"}, 0, NULL, "{\"tools\":[{", NULL},
     {{"tool", "show", "word-count"}, 0, "tool-show.txt", NULL, NULL},
     {{"tool", "show", "fetch"}, 0, "tool-show-asks.txt", NULL, NULL},
+    {{"tool", "servers"}, 0, "tool-servers.txt", NULL, NULL},
     {{"tool", "call", "word-count", "{\"text\":\"a b\"}"}, 0, NULL, "\"words\": 2", NULL},
     {{"tool", "call", "word-count", "-i", "text: a b"}, 0, NULL, "\"words\": 2", NULL},
     {{"tool", "call", "word-count"}, 1, NULL, NULL, "no text was given"},

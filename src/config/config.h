@@ -79,6 +79,7 @@ struct config_flows {
     uint32_t activities;
     int64_t retention_ms;             // TIME_NEVER: kept
     const char *documents;            // folder, or NULL
+    bool promote;                     // what is registered, when it passes its cases
     const struct config_flow_secret *secrets;
     size_t secret_count;
     const struct config_flow_rate *rates;
@@ -116,11 +117,17 @@ struct config_mcp_env {
     const char *name;
     struct secret value;
 };
+struct config_mcp_oauth {
+    bool on;
+    const char *client_id, *scope; // or NULL
+    struct secret client_secret;
+};
 struct config_mcp_server {
     const char *name;
     const char *const *command; // none: url
     const char *url;            // NULL: command
     struct secret key;
+    struct config_mcp_oauth oauth;
     const struct config_mcp_env *env;
     size_t env_count;
     const struct config_folder *folders;

@@ -207,6 +207,10 @@ static const struct {
     {"mcp: { servers: { a: { command: [x], key: { env: HOME } } } }",
      "p.yaml:1:43: mcp.servers.a.key: it is for a server with a url only; a command gets secrets "
      "by env"},
+    {"mcp: { servers: { a: { command: [x], oauth: {} } } }",
+     "p.yaml:1:45: mcp.servers.a.oauth: it is for a server with a url and no key"},
+    {"mcp: { servers: { a: { url: 'http://h/mcp', oauth: { client_secret: { env: HOME } } } } }",
+     "p.yaml:1:69: mcp.servers.a.oauth.client_secret: client_id is needed, too"},
     {"mcp: { servers: { A b: { command: [x] } } }",
      "p.yaml:1:19: mcp.servers.\"A b\": expected a server's name of 1 to 32 small letters, digits "
      "and "

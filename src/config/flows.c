@@ -149,6 +149,7 @@ void config_build_flows(struct config_work *w, const struct json *flows, struct 
     ret->activities = (uint32_t)json_i64(json_get(flows, "activities"), 256);
     ret->retention_ms = config_ms(json_get(flows, "retention"), (int64_t)30 * 24 * 3600 * 1000);
     ret->documents = path_of(w, json_get(flows, "documents"));
+    ret->promote = json_bool(json_get(flows, "promote"), false);
     secrets(w, &top, json_get(flows, "secrets"), ret);
     build_rates(w, json_get(flows, "rates"), ret);
     build_hosts(w, json_get(flows, "hosts"), ret);

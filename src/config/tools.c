@@ -9,7 +9,10 @@
 static void server(struct config_work *w, const struct config_at *at, const struct json *v)
 {
     static const char *const of_command[] = {"env", "folders", "network"};
-    struct config_at key = {.up = at, .key = BYTES("key")};
+    struct config_at key = {.up = at, .key = BYTES("key")},
+                     oauth = {.up = at, .key = BYTES("oauth")},
+                     secret = {.up = &oauth, .key = BYTES("client_secret")};
+    const struct json *o = json_get(v, "oauth");
     bool command = json_get(v, "command") != NULL, url = json_get(v, "url") != NULL;
     if (command == url)
         config_find(w, at, false, "either command or url says where the server is");
@@ -21,6 +24,10 @@ static void server(struct config_work *w, const struct config_at *at, const stru
     if (command && json_get(v, "key"))
         config_find(w, &key, false,
                     "it is for a server with a url only; a command gets secrets by env");
+    if (o && (command || json_get(v, "key")))
+        config_find(w, &oauth, false, "it is for a server with a url and no key");
+    if (json_get(o, "client_secret") && !json_get(o, "client_id"))
+        config_find(w, &secret, false, "client_id is needed, too");
     if (command && json_len(json_get(v, "command")) == 0)
         config_find(w, at, false, "command: a program is needed");
 }
@@ -85,6 +92,18 @@ static void env(struct config_work *w, const struct config_at *up, const struct 
     }
 }
 
+static void build_oauth(struct config_work *w, const struct config_at *up, const struct json *v,
+                        struct config_mcp_oauth *ret)
+{
+    struct config_at top = {.up = up, .key = BYTES("oauth")},
+                     secret = {.up = &top, .key = BYTES("client_secret")};
+    ret->on = json_is(v, JSON_OBJ);
+    ret->client_id = config_str_of(w, json_get(v, "client_id"));
+    ret->scope = config_str_of(w, json_get(v, "scope"));
+    if (json_get(v, "client_secret"))
+        ret->client_secret = config_secret(w, &secret, json_get(v, "client_secret"));
+}
+
 static void build_server(struct config_work *w, const struct config_at *up, struct bytes name,
                          const struct json *v, struct config_mcp_server *ret)
 {
@@ -95,6 +114,7 @@ static void build_server(struct config_work *w, const struct config_at *up, stru
     ret->url = config_str_of(w, json_get(v, "url"));
     if (json_get(v, "key"))
         ret->key = config_secret(w, &key, json_get(v, "key"));
+    build_oauth(w, &at, json_get(v, "oauth"), &ret->oauth);
     env(w, &at, json_get(v, "env"), ret);
     ret->folders = folders(w, json_get(v, "folders"), &ret->folder_count);
     ret->network = json_bool(json_get(v, "network"), false);

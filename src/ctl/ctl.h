@@ -50,6 +50,9 @@ struct ctl_totals {
 struct ctl_answer;
 void ctl_answer(struct ctl_answer *a, int status, struct bytes json); // copies json
 void ctl_answer_error(struct ctl_answer *a, const struct err *e);
+// The client leaves before the answer came: left is called, once. The answer is still to be ended,
+// now or later: what it was for may be given up. NULL: no more.
+void ctl_answer_left(struct ctl_answer *a, void (*left)(void *user), void *user);
 // Has the answer made on the helper pool: run is called there and touches only arg; free_arg (may
 // be NULL) is called on the loop thread, whatever happens. run: 0 and JSON text in json, or E_* in
 // e.
@@ -106,6 +109,8 @@ enum ctl_flow_op {
     CTL_FLOW_DOCUMENT_REMOVE,
     CTL_FLOW_PRUNE,
     CTL_FLOW_STATS,
+    CTL_FLOW_DOCUMENT_EVAL,
+    CTL_FLOW_DOCUMENT_PROMOTE,
     CTL_FLOW_OPS // how many
 };
 #define CTL_FLOW_ID_MAX 200
@@ -113,7 +118,7 @@ enum ctl_flow_op {
 // output and data: any JSON; durations can be read; signal and event: an object with a type).
 struct ctl_flow_ask {
     enum ctl_flow_op op;
-    struct bytes id; // of the path, decoded: a run; CTL_FLOW_DOCUMENT_REMOVE: the namespace, ...
+    struct bytes id; // of the path, decoded: a run; CTL_FLOW_DOCUMENT_*: the namespace, ...
     struct bytes sub, version; // ... name and version
     struct bytes query; // undecoded
     const struct json *body; // an object, or NULL
@@ -239,6 +244,8 @@ void ctl_tool_event(struct ctl *c, struct bytes id, const struct buf *json);
 // Any thread: fits log_watch. Keeps the line for /api/logs and sends it to the readers. The tag is
 // the line's own "model" member.
 void ctl_log_line(void *ctl, enum log_level level, struct bytes line);
+// The last lines, one JSON object each, oldest first.
+void ctl_log_last(struct ctl *c, uint64_t lines, struct buf *out);
 void ctl_wake(struct ctl *c); // the loop's answer to ops.wake
 
 struct ctl_stats {

@@ -8,6 +8,8 @@ struct ctl_answer {
     struct http_exchange *x; // NULL: the client has left
     ctl_then_fn then; // NULL: the answer is sent
     void *then_user;
+    void (*left)(void *user); // or NULL
+    void *left_user;
     struct work_req req;
     int (*run)(void *arg, struct buf *json, struct err *e);
     void *arg;
@@ -30,6 +32,16 @@ static void gone(struct http_exchange *x, void *user, int status)
     (void)x;
     (void)status;
     a->x = NULL; // freed when the answer comes
+    void (*left)(void *user) = a->left;
+    a->left = NULL;
+    if (left) // may end the answer
+        left(a->left_user);
+}
+
+void ctl_answer_left(struct ctl_answer *a, void (*left)(void *user), void *user)
+{
+    a->left = left;
+    a->left_user = user;
 }
 
 struct ctl_answer *ctl_answer_new(struct ctl_call *call)

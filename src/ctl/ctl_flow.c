@@ -29,7 +29,7 @@ static const struct ctl_member members[CTL_FLOW_OPS][CTL_MEMBERS_MAX] = {
     [CTL_FLOW_RESET] = {{"to", CTL_COUNT | CTL_NEEDED}, {"reason", CTL_TEXT}},
     [CTL_FLOW_SIGNAL] = {{"type", CTL_TEXT | CTL_NEEDED}},
     [CTL_FLOW_EVENT] = {{"type", CTL_TEXT | CTL_NEEDED}},
-    [CTL_FLOW_DOCUMENT_ADD] = {{"document", CTL_TEXT | CTL_NEEDED}},
+    [CTL_FLOW_DOCUMENT_ADD] = {{"document", CTL_TEXT}, {"urn", CTL_TEXT}},
     [CTL_FLOW_PRUNE] = {{"older", CTL_TEXT}, {"dry", CTL_BOOL}},
 };
 
@@ -63,6 +63,8 @@ static int check(enum ctl_flow_op op, const struct json *body, struct err *e)
     if (rc)
         return rc;
     struct bytes older = json_str(json_get(body, "older"));
+    if (op == CTL_FLOW_DOCUMENT_ADD && !json_get(body, "document") == !json_get(body, "urn"))
+        return err_set(e, E_INVALID, "either document (its text) or urn (of a registry) is needed");
     if (op == CTL_FLOW_PRUNE && older.n)
         return units_duration(older, &ms, e);
     return op == CTL_FLOW_START ? check_start(body, e) : 0;
@@ -144,5 +146,7 @@ OP(ctl_op_flow_event, CTL_FLOW_EVENT)
 OP(ctl_op_flow_documents, CTL_FLOW_DOCUMENTS)
 OP(ctl_op_flow_document_add, CTL_FLOW_DOCUMENT_ADD)
 OP(ctl_op_flow_document_remove, CTL_FLOW_DOCUMENT_REMOVE)
+OP(ctl_op_flow_document_eval, CTL_FLOW_DOCUMENT_EVAL)
+OP(ctl_op_flow_document_promote, CTL_FLOW_DOCUMENT_PROMOTE)
 OP(ctl_op_flow_prune, CTL_FLOW_PRUNE)
 OP(ctl_op_flow_stats, CTL_FLOW_STATS)

@@ -309,6 +309,13 @@ static int read_query(struct ctl_call *call, uint64_t *ret_lines, struct log_pic
     return rc;
 }
 
+void ctl_log_last(struct ctl *c, uint64_t lines, struct buf *out)
+{
+    struct log_pick pick = {.before = "", .after = "\n"};
+    uint64_t at = ring_back(&c->ring, lines, &pick);
+    (void)ctl_ring_take(&c->ring, &at, &pick, out, CTL_JSON_MAX);
+}
+
 void ctl_op_logs(struct ctl_call *call)
 {
     struct log_pick pick = {.before = "", .after = "\n"};

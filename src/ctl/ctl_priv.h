@@ -176,6 +176,8 @@ void ctl_op_flow_event(struct ctl_call *call);
 void ctl_op_flow_documents(struct ctl_call *call);
 void ctl_op_flow_document_add(struct ctl_call *call);
 void ctl_op_flow_document_remove(struct ctl_call *call);
+void ctl_op_flow_document_eval(struct ctl_call *call);
+void ctl_op_flow_document_promote(struct ctl_call *call);
 void ctl_op_flow_prune(struct ctl_call *call);
 void ctl_op_flow_stats(struct ctl_call *call);
 // ctl_tool.c

@@ -72,6 +72,13 @@ bool flow_plan_secret(const struct flow_plan *p, size_t *at, struct bytes *ret_n
 // the order of the document.
 int flow_plan_graph(const struct flow_plan *p, struct buf *out);
 
+// The cases that a document brings (metadata.plexus.cases); NULL: none.
+const struct val *flow_cases(const struct flow_plan *p);
+// Is the end of a run, {"status","output"|"error"}, what the case says? What is wrong is added to
+// why; nothing: it passed.
+void flow_case_judge(const struct val *one, const struct val *end, struct buf *why);
+int64_t flow_case_timeout_ms(const struct val *one); // its own, or the default
+
 // Semantic versions: below 0, 0, above 0. What was built ("+5") does not count.
 int flow_version_cmp(struct bytes a, struct bytes b);
 

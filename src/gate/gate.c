@@ -113,6 +113,8 @@ static int on_head(void *user, struct http_exchange *x)
     // Until a request object owns the exchange, the key travels as its user; the gate itself says
     // that a node asks, also when its door is gone by the time the body is there.
     http_own(x, gate_is_hop(g, x) ? (void *)g : (void *)key, NULL, NULL);
+    if (g->args.other_head && !gate_is_model_path(http_request(x)))
+        return g->args.other_head(g->args.user, x);
     return 0;
 }
 

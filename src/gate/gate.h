@@ -112,6 +112,8 @@ struct gate_args {
     // Everything that is not the model API, /health or /metrics. true: answered or owned. Its
     // http_owner is the caller's struct key, or NULL.
     bool (*other)(void *user, struct http_exchange *x, unsigned scopes);
+    // The head of such a request, before its body: as http_routes.on_head. May be NULL.
+    int (*other_head)(void *user, struct http_exchange *x);
     // Chat requests with "plexus_tools". NULL: there are no tools here, they are refused.
     void (*tools)(void *user, const struct gate_tools *t);
     // A request began, got its first byte, or ended (only the console needs it); may be NULL.

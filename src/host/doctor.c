@@ -312,6 +312,7 @@ static const struct host_check checks[] = {
     {"libjq", "libjq", host_doctor_libjq, false},
     {"sandbox", "sandbox of programs", host_doctor_sandbox, false},
     {"wasm", "WebAssembly", host_doctor_wasm, false},
+    {"registry", "registry of capabilities", host_doctor_registry, false},
     {"mcp", "MCP servers", host_doctor_mcp, false},
 };
 _Static_assert(sizeof checks / sizeof *checks <= HOST_FINDINGS_MAX, "room for every finding");

@@ -48,6 +48,7 @@ void host_doctor_alerts(const struct host_doctor *d, struct host_finding *f);
 // doctor_flows.c: durable flows; skipped without a running node.
 void host_doctor_sandbox(const struct host_doctor *d, struct host_finding *f);
 void host_doctor_wasm(const struct host_doctor *d, struct host_finding *f);
+void host_doctor_registry(const struct host_doctor *d, struct host_finding *f);
 void host_doctor_mcp(const struct host_doctor *d, struct host_finding *f);
 void host_doctor_journal(const struct host_doctor *d, struct host_finding *f);
 void host_doctor_libjq(const struct host_doctor *d, struct host_finding *f);

@@ -157,6 +157,8 @@ static void crowd(struct host_facts *f)
       SET(f->calls.missing, "user namespace"); SET(f->calls.lost, "root inside is root outside"))  \
     X(no_wasmtime, SET(f->calls.wasm, ""))                                                         \
     X(no_wasmtime_needed, SET(f->calls.wasm, ""); f->calls.capabilities = false)                   \
+    X(unpublished, f->calls.waiting = 3; SET(f->calls.waiting_why, "connection refused"))          \
+    X(index_damaged, f->calls.damaged = 2; f->calls.waiting = 3)                                   \
     X(server_away, f->calls.servers_ready = 1; SET(f->calls.server, "files");                      \
       SET(f->calls.server_why, "it ended with code 1"))                                            \
     X(tool_changed, f->calls.changed = 2)                                                          \
@@ -464,6 +466,12 @@ static const struct {
     {no_tools, "wasm", HOST_SKIP, "only a running node knows", ""},
     {no_wasmtime, "wasm", HOST_WARN, "not found", "tools/setup wasm"},
     {no_wasmtime_needed, "wasm", HOST_SKIP, "no capability is kept", ""},
+    {nothing, "registry", HOST_OK, "nothing waits", ""},
+    {no_tools, "registry", HOST_SKIP, "only a running node knows", ""},
+    {nothing_run, "registry", HOST_SKIP, "no capability is kept", ""},
+    {unpublished, "registry", HOST_WARN, "3 wait to be published: connection refused",
+     "tools.registry"},
+    {index_damaged, "registry", HOST_WARN, "could not be read: 2", "plexus tool add"},
     {nothing, "mcp", HOST_OK, "2 of 2 answer", ""},
     {nothing_run, "mcp", HOST_SKIP, "no external server", ""},
     {no_tools, "mcp", HOST_SKIP, "only a running node knows", ""},

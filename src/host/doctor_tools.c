@@ -56,6 +56,29 @@ void host_doctor_wasm(const struct host_doctor *d, struct host_finding *f)
     MEND(f, "sh tools/setup wasm (or PLEXUS_WASMTIME=/path/to/libwasmtime.so)");
 }
 
+void host_doctor_registry(const struct host_doctor *d, struct host_finding *f)
+{
+    const struct host_tools *x = calls_of(d, f);
+    if (!x)
+        return;
+    if (x->damaged) {
+        SEEN(f, "lines of the index that could not be read: %u", x->damaged);
+        f->status = HOST_WARN;
+        MEANS(f, "what they name is not there any more");
+        MEND(f, "plexus tool ls, then plexus tool add what is missing");
+    } else if (x->waiting) {
+        SEEN(f, "%u wait to be published: %s", x->waiting,
+             *x->waiting_why ? x->waiting_why : "not tried yet");
+        f->status = HOST_WARN;
+        MEANS(f, "they are kept here, and go out in their order when the registry takes them");
+        MEND(f, "let the registry answer, or correct tools.registry in the configuration");
+    } else if (!x->capabilities) {
+        SKIP(f, "no capability is kept here");
+    } else {
+        SEEN(f, "nothing waits to be published");
+    }
+}
+
 void host_doctor_mcp(const struct host_doctor *d, struct host_finding *f)
 {
     const struct host_tools *x = calls_of(d, f);

@@ -200,6 +200,8 @@ struct host_tools { // what can be called on this node
     unsigned servers, servers_ready; // external MCP servers
     char server[48], server_why[160]; // one that does not answer
     unsigned changed; // tools of theirs that are not what they were: a person is wanted
+    unsigned waiting, damaged; // publications that did not go out; lines of the index
+    char waiting_why[160];
 };
 
 struct host_doctor_args {

@@ -38,6 +38,10 @@ struct metric {
     const char *help;
 };
 
+const char *const meter_tool_sources[METER_TOOL_SOURCES] = {
+    "capability", "primitive", "mcp", "flow", "model", "mesh", "other"};
+const char *const meter_tool_ends[METER_TOOL_ENDS] = {"ok", "error", "failed", "denied"};
+
 #define N(field) offsetof(struct meter_node, field)
 static const struct metric node_metrics[] = {
     {"plexus_requests_total", COUNTER, N(requests), 1, NULL, NULL, "Requests whose head was read."},
@@ -144,6 +148,21 @@ static const struct metric node_metrics[] = {
      "Commits of the journal, each with its fsync."},
     {"plexus_journal_entries_total", COUNTER, N(journal_entries), 1, NULL, NULL,
      "Entries of histories written."},
+    {"plexus_tool_denied_total", COUNTER, N(tool_denied), 1, NULL, NULL,
+     "Calls of tools that were not let through: no grant, or a label."},
+    {"plexus_tool_running", GAUGE, N(tool_running), 1, NULL, NULL, "Calls of tools that run."},
+    {"plexus_mcp_servers", GAUGE, N(mcp_servers[0]), 1, "state", "starting",
+     "External MCP servers, by how they do."},
+    {"plexus_mcp_servers", GAUGE, N(mcp_servers[1]), 1, "state", "ready", NULL},
+    {"plexus_mcp_servers", GAUGE, N(mcp_servers[2]), 1, "state", "waiting", NULL},
+    {"plexus_mcp_servers", GAUGE, N(mcp_servers[3]), 1, "state", "login", NULL},
+    {"plexus_mcp_servers", GAUGE, N(mcp_servers[4]), 1, "state", "stopped", NULL},
+    {"plexus_capabilities", GAUGE, N(capabilities), 1, NULL, NULL,
+     "Capabilities that are kept on this node."},
+    {"plexus_capabilities_waiting", GAUGE, N(capabilities_waiting), 1, NULL, NULL,
+     "Publications and promotions that did not reach the registry yet."},
+    {"plexus_capabilities_damaged", GAUGE, N(capabilities_damaged), 1, NULL, NULL,
+     "Lines of their index that could not be read."},
     {"plexus_bus_connected", GAUGE, N(bus_connected), 1, NULL, NULL,
      "1: the bus can be used; 0: there is no connection to its server."},
     {"plexus_bus_queue_bytes", GAUGE, N(bus_queue_bytes), 1, NULL, NULL,
@@ -336,6 +355,18 @@ static void put_metric(struct buf *out, const struct metric *k, const struct pro
     }
 }
 
+static void put_tool_calls(struct buf *out, const struct meter_node *n)
+{
+    static const char name[] = "plexus_tool_calls_total";
+    (void)prom_head(out, name, "counter", "Calls of tools that ended, by source and how.");
+    for (size_t i = 0; i < METER_TOOL_SOURCES; i++)
+        for (size_t k = 0; k < METER_TOOL_ENDS; k++) {
+            const struct prom_label labels[2] = {{"source", bytes_of(meter_tool_sources[i])},
+                                                 {"status", bytes_of(meter_tool_ends[k])}};
+            (void)prom_value(out, name, "", labels, 2, (double)n->tool_calls[i][k]);
+        }
+}
+
 int meter_put(struct buf *out, const struct meter *m)
 {
     static const char *const types[] = {"counter", "gauge", "histogram"};
@@ -346,6 +377,7 @@ int meter_put(struct buf *out, const struct meter *m)
             (void)prom_head(out, k->name, types[k->type], k->help);
         put_metric(out, k, none, 0, &m->node, m->currency);
     }
+    put_tool_calls(out, &m->node);
     size_t rows = sizeof(model_metrics) / sizeof(model_metrics[0]);
     for (size_t i = 0, next; i < rows && m->models; i = next) {
         (void)prom_head(out, model_metrics[i].name, types[model_metrics[i].type],

@@ -47,6 +47,12 @@ struct meter_model { // one series, label model and engine
 
 #define METER_NODE_STATES 5 // in the order of enum mesh_state (mesh/mesh.h)
 
+#define METER_TOOL_SOURCES 7
+#define METER_TOOL_ENDS 4
+extern const char *const meter_tool_sources[METER_TOOL_SOURCES]; // the last: any other
+extern const char *const meter_tool_ends[METER_TOOL_ENDS]; // ok, error (the tool says so), ...
+#define METER_MCP_STATES 5 // starting, ready, waiting, login, stopped
+
 struct meter_node {
     uint64_t requests, refused, unauthorized, bad_requests, connections, connections_max,
         over_limit, body_bytes, memory_budget_bytes, memory_used_bytes, log_dropped;
@@ -66,6 +72,10 @@ struct meter_node {
     uint64_t flows_started, flows_completed, flows_faulted, flows_cancelled, flow_steps,
         flow_activities_done, flow_activities_failed, flow_timers_fired, journal_commits,
         journal_entries;
+    // Tools: calls that ended, by source and end.
+    uint64_t tool_calls[METER_TOOL_SOURCES][METER_TOOL_ENDS], tool_denied;
+    uint64_t tool_running, mcp_servers[METER_MCP_STATES], capabilities, capabilities_waiting,
+        capabilities_damaged; // gauges
     uint64_t hops_sent, hops_received, hop_failures, rerouted, breaker_opens, links_refused;
 };
 

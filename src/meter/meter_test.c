@@ -166,6 +166,8 @@ static void test_text(void **state)
     meter_node(m)->mesh_nodes[0] = 3; // in the order of the states
     meter_node(m)->mesh_nodes[4] = 2;
     meter_node(m)->hops_received = 41;
+    meter_node(m)->tool_calls[2][3] = 5;
+    meter_node(m)->mcp_servers[3] = 1;
     struct meter_model *a = meter_model(m, "tiny \"chat\"\\\n", "llamacpp"),
                        *b = meter_model(m, "b", "remote");
     assert_ptr_equal(meter_model(m, "b", "remote"), b);
@@ -186,6 +188,9 @@ static void test_text(void **state)
     assert_true(value_of(&s, "plexus_mesh_nodes{state=\"removed\"}") == 2);
     assert_true(value_of(&s, "plexus_mesh_nodes{state=\"dead\"}") == 0);
     assert_true(value_of(&s, "plexus_mesh_requests_received_total") == 41);
+    assert_true(value_of(&s, "plexus_tool_calls_total{source=\"mcp\",status=\"denied\"}") == 5);
+    assert_true(value_of(&s, "plexus_tool_calls_total{source=\"other\",status=\"ok\"}") == 0);
+    assert_true(value_of(&s, "plexus_mcp_servers{state=\"login\"}") == 1);
     assert_true(value_of(&s, "plexus_model_requests_total{" A ",status=\"2xx\"}") == 7);
     assert_true(value_of(&s, "plexus_model_tokens_total{" A ",direction=\"out\"}") == 99);
     assert_true(value_of(&s, "plexus_model_cost_total{" A ",currency=\"EUR\"}") == 1.25);

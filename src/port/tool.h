@@ -43,6 +43,7 @@ struct tool_caller {
     struct bytes clearance; // up to which label it may be answered, or empty: the default
     bool confirmed; // a person said yes to this very call
     bool admin; // may look at the node itself: the calls of others
+    bool hop; // came from another node of the mesh: is not handed on to one again
 };
 
 struct tool_args { // all borrowed until done

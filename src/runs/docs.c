@@ -190,6 +190,19 @@ static void on_removed(struct op *o, int status, const struct err *e)
     runs_ask_done(a, status, e);
 }
 
+static int missing(struct bytes namespace, struct bytes name, struct bytes version, struct err *e)
+{
+    return err_set(e, E_NOTFOUND, "no document %.*s/%.*s%s%.*s is registered", BYTES_FMT(namespace),
+                   BYTES_FMT(name), version.n ? ":" : "", BYTES_FMT(version));
+}
+
+static struct val *names_of(struct bytes namespace, struct bytes name, struct bytes version)
+{
+    struct val *v = val_put_cstr(val_obj(), "namespace", val_str(namespace));
+    v = val_put_cstr(v, "name", val_str(name));
+    return val_put_cstr(v, "version", val_str(version));
+}
+
 static void remove_go(struct ask *a)
 {
     struct runs *s = a->s;
@@ -200,10 +213,7 @@ static void remove_go(struct ask *a)
     struct err e = {0};
     struct buf key;
     if (!d) {
-        (void)err_set(&e, E_NOTFOUND, "no document %.*s/%.*s%s%.*s is registered",
-                      BYTES_FMT(namespace), BYTES_FMT(name), version.n ? ":" : "",
-                      BYTES_FMT(version));
-        runs_ask_done(a, E_NOTFOUND, &e);
+        runs_ask_done(a, missing(namespace, name, version, &e), &e);
         return;
     }
     buf_init(&key, 2048);
@@ -228,9 +238,7 @@ void runs_unregister(struct runs *s, struct bytes namespace, struct bytes name,
     struct ask *a = runs_ask(s, r);
     if (!a)
         return;
-    a->names = val_put_cstr(val_obj(), "namespace", val_str(namespace));
-    a->names = val_put_cstr(a->names, "name", val_str(name));
-    a->names = val_put_cstr(a->names, "version", val_str(version));
+    a->names = names_of(namespace, name, version);
     runs_ask_go(a, remove_go);
 }
 
@@ -252,6 +260,48 @@ void runs_documents(struct runs *s, struct runs_req *r)
     struct ask *a = runs_ask(s, r);
     if (a)
         runs_ask_go(a, documents_go);
+}
+
+static void on_text(struct plan_wait *w, struct flow_plan *p, const struct err *e)
+{
+    struct ask *a = container_of(w, struct ask, plan_wait);
+    struct flow_about about;
+    struct json_w out;
+    if (!p) {
+        runs_ask_done(a, e->code, e);
+        return;
+    }
+    flow_plan_about(p, &about);
+    json_w_init(&out, &a->json);
+    json_w_obj(&out, NULL);
+    json_w_str(&out, "document", about.bundle);
+    json_w_end(&out);
+    runs_ask_done(a, 0, NULL);
+}
+
+static void document_go(struct ask *a)
+{
+    struct bytes namespace = val_bytes(val_get_cstr(a->names, "namespace"));
+    struct bytes name = val_bytes(val_get_cstr(a->names, "name"));
+    struct bytes version = val_bytes(val_get_cstr(a->names, "version"));
+    struct doc *d = runs_doc_find(a->s, namespace, name, version);
+    struct err e = {0};
+    if (!d) {
+        runs_ask_done(a, missing(namespace, name, version, &e), &e);
+        return;
+    }
+    a->plan_wait.done = on_text;
+    runs_plan_load(a->s, d->hash, &a->plan_wait);
+}
+
+void runs_document(struct runs *s, struct bytes namespace, struct bytes name, struct bytes version,
+                   struct runs_req *r)
+{
+    struct ask *a = runs_ask(s, r);
+    if (!a)
+        return;
+    a->names = names_of(namespace, name, version);
+    runs_ask_go(a, document_go);
 }
 
 // ---- at the start -------------------------------------------------------------------------------

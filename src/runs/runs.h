@@ -87,6 +87,9 @@ void runs_register(struct runs *s, struct bytes document, struct bytes by,
 void runs_unregister(struct runs *s, struct bytes namespace, struct bytes name,
                      struct bytes version, struct runs_req *r);
 void runs_documents(struct runs *s, struct runs_req *r);
+// One of them, {"document": its bundle's text}; version empty: the newest.
+void runs_document(struct runs *s, struct bytes namespace, struct bytes name, struct bytes version,
+                   struct runs_req *r);
 struct runs_filter {
     struct bytes status, name, namespace, after;
     size_t limit;

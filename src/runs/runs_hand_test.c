@@ -414,6 +414,22 @@ static void test_documents(void **state)
         assert_json(val_get_cstr(a.json, "output"), i ? "{\"v\":9}" : "{\"v\":10}");
         asked_fini(&a);
     }
+    static const struct {
+        struct bytes version;
+        const char *says; // NULL: there is none
+    } texts[] = {{BYTES_NONE, "{v: 10}"}, {BYTES("1.9.0"), "{v: 9}"}, {BYTES("2.0.0"), NULL}};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        asked_init(&a);
+        runs_document(r->runs, BYTES("test"), BYTES("v"), texts[i].version, &a.r);
+        rig_until(r, a.dones, MINUTE);
+        assert_int_equal(a.status, texts[i].says ? 0 : E_NOTFOUND);
+        if (texts[i].says)
+            assert_true(bytes_find(val_bytes(val_get_cstr(a.json, "document")),
+                                   bytes_of(texts[i].says)) > 0);
+        else
+            assert_non_null(strstr(a.why, "test/v:2.0.0"));
+        asked_fini(&a);
+    }
     asked_init(&a);
     runs_unregister(r->runs, BYTES("test"), BYTES("v"), BYTES("1.10.0"), &a.r);
     rig_until(r, a.dones, MINUTE);

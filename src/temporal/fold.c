@@ -141,6 +141,22 @@ static int add_known(struct temporal_fold *f, const struct flow_event *ev)
     return 0;
 }
 
+static void take_back(struct temporal_fold *f, size_t i)
+{
+    flow_event_fini(&f->todo[i]);
+    memmove(&f->todo[i], &f->todo[i + 1], (--f->todo_count - i) * sizeof *f->todo);
+}
+
+// It has ended before the server was told to cancel it: told now, the server would refuse the
+// whole task for that, each time again.
+static void cancels_no_more(struct temporal_fold *f, uint64_t event)
+{
+    for (size_t i = f->todo_count; event && i-- > 0;)
+        if (f->todo[i].type == FLOW_CANCEL &&
+            (uint64_t)val_i64(val_get_cstr(f->todo[i].data, "event"), 0) == event)
+            take_back(f, i);
+}
+
 // What the server does not know yet is taken back; else it is told.
 static int take_cancel(struct temporal_fold *f, const struct flow_event *c)
 {
@@ -154,8 +170,7 @@ static int take_cancel(struct temporal_fold *f, const struct flow_event *c)
     forget(f, k);
     for (size_t i = 0; !event && i < f->todo_count; i++)
         if (f->todo[i].id == c->id) {
-            flow_event_fini(&f->todo[i]);
-            memmove(&f->todo[i], &f->todo[i + 1], (--f->todo_count - i) * sizeof *f->todo);
+            take_back(f, i);
             break;
         }
     int rc = !told.data ? E_NOMEM : event ? push(&f->todo, &f->todo_count, &f->todo_cap, &told) : 0;
@@ -457,8 +472,10 @@ static struct bytes child_id(struct bytes workflow) // "RUN/12": "12"
 static int answered(struct temporal_fold *f, const struct val *at, const char *key,
                     enum flow_type type, const char *member, struct val *takes_v, struct err *e)
 {
-    struct temporal_known *k = by_event(f, temporal_u64(val_get_cstr(at, key)));
+    uint64_t event = temporal_u64(val_get_cstr(at, key));
+    struct temporal_known *k = by_event(f, event);
     if (!k) { // not wanted any more
+        cancels_no_more(f, event);
         val_unref(takes_v);
         return 0;
     }
@@ -582,8 +599,10 @@ static int dispatch(struct temporal_fold *f, const struct val *event, struct err
         uint64_t id;
         struct temporal_known *k =
             bytes_u64(temporal_str(at, "timerId"), &id) ? temporal_fold_known(f, id) : NULL;
-        if (!k)
+        if (!k) {
+            cancels_no_more(f, temporal_u64(val_get_cstr(at, "startedEventId")));
             return 0;
+        }
         forget(f, k);
         return temporal_fold_feed(f, FLOW_FIRED, id, f->now_ms, NULL, e);
     }

@@ -11,7 +11,7 @@
 #include "loop/loop_priv.h"
 #include "temporal/temporal_priv.h"
 
-enum { RIG_WAIT_MS = 40000 };
+enum { RIG_WAIT_MS = 60000 };
 #define TEMPORAL_VERSION "1.5.1" // tests/lib/temporal.py builds it
 
 struct doing { // an activity under way
@@ -33,7 +33,8 @@ struct side { // a worker and who asks it
     struct timer tick;
     int64_t act_ms; // an activity takes so long
     unsigned done, cancelled, evals, lifecycle, changes;
-    char first[256]; // lifecycle event's type
+    const char *watched; // the run, with its children, of which these two count; NULL: none
+    char first[256]; // lifecycle event's type, of that run itself
     bool closed, up;
     const char *lines;    // a file with a line for each activity that began; NULL: none
     const char *document; // that is registered, for every name
@@ -241,6 +242,11 @@ static void side_state(void *user, int status, const struct err *e)
     s->up = !status;
 }
 
+static bool is_watched(const struct side *s, struct bytes run)
+{
+    return s->watched && bytes_starts(run, bytes_of(s->watched));
+}
+
 static void side_event(void *user, struct bytes run, struct bytes cloudevent)
 {
     struct side *s = user;
@@ -248,7 +254,8 @@ static void side_event(void *user, struct bytes run, struct bytes cloudevent)
     assert_true(run.n > 0);
     if (val_parse(&v, cloudevent, NULL))
         fail_msg("%.*s", BYTES_FMT(cloudevent));
-    if (!s->lifecycle++)
+    s->lifecycle += is_watched(s, run);
+    if (is_watched(s, run) && bytes_is(run, s->watched) && !*s->first)
         (void)snprintf(s->first, sizeof s->first, "%s", val_text(val_get_cstr(v, "type"), ""));
     val_unref(v);
 }
@@ -257,7 +264,7 @@ static void side_changed(void *user, struct bytes run, const struct flow_note *n
 {
     struct side *s = user;
     assert_true(run.n > 0 && n->data == NULL);
-    s->changes++;
+    s->changes += is_watched(s, run);
 }
 
 static void side_open(struct side *s, const char *queue, const struct temporal_args *more)

@@ -26,6 +26,11 @@ struct urn {
 int urn_parse(struct urn *ret, struct bytes text, struct err *e); // E_INVALID and what is wrong
 int urn_put(struct buf *out, const struct urn *u);
 bool urn_is(struct bytes text); // begins with "urn:"
+// Of a flow's document: urn:plexus:flow:NAMESPACE:NAME:vN. Each version has its own for good, and
+// they are in order: N = 1,000,000 * major + 1,000 * minor + patch, each below 1,000. E_INVALID:
+// no such release (1.0.0-rc.1), or a name that no URN has.
+int urn_of_flow(struct buf *out, struct bytes space, struct bytes name, struct bytes version,
+                struct err *e);
 
 // ---- keys of publishers -------------------------------------------------------------------------
 

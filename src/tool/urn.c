@@ -84,3 +84,29 @@ int urn_put(struct buf *out, const struct urn *u)
     return buf_fmt(out, "urn:%.*s:%.*s:%.*s:v%u", BYTES_FMT(u->authority), BYTES_FMT(u->space),
                    BYTES_FMT(u->name), (unsigned)u->version);
 }
+
+#define FLOW_PART 1000 // of a version; three of them stay below VERSION_DIGITS
+
+int urn_of_flow(struct buf *out, struct bytes space, struct bytes name, struct bytes version,
+                struct err *e)
+{
+    struct urn u, checked;
+    struct bytes rest = version;
+    uint64_t n = 0, part = 0;
+    for (size_t i = 0; i < 3; i++) {
+        if (!bytes_u64(bytes_cut(&rest, '.'), &part) || part >= FLOW_PART || (i == 2 && rest.n))
+            return err_set(e, E_INVALID,
+                           "version %.*s: a URN is given to MAJOR.MINOR.PATCH, each below 1000",
+                           BYTES_FMT(bytes_first(version, 80)));
+        n = n * FLOW_PART + part;
+    }
+    if (!n)
+        return err_set(e, E_INVALID, "version 0.0.0: a URN is given from 0.0.1 on");
+    u = (struct urn){
+        .authority = BYTES("plexus:flow"), .space = space, .name = name, .version = (uint32_t)n};
+    size_t from = out->n;
+    int rc = urn_put(out, &u);
+    if (rc)
+        return err_set(e, rc, "a URN has at most %d bytes", URN_MAX);
+    return urn_parse(&checked, bytes_from(buf_bytes(out), from), e);
+}

@@ -83,8 +83,45 @@ static void too_long(void **state)
     assert_int_equal(urn_parse(&u, bytes_of(text), &e), E_INVALID);
 }
 
+static void of_flows(void **state)
+{
+    static const struct {
+        const char *space, *name, *version, *urn, *why; // urn NULL: refused
+    } rows[] = {
+        {"default", "digest", "1.0.0", "urn:plexus:flow:default:digest:v1000000", NULL},
+        {"a", "b-c", "12.34.567", "urn:plexus:flow:a:b-c:v12034567", NULL},
+        {"a", "b", "0.0.1", "urn:plexus:flow:a:b:v1", NULL},
+        {"a", "b", "999.999.999", "urn:plexus:flow:a:b:v999999999", NULL},
+        {"a", "b", "0.0.0", NULL, "from 0.0.1 on"},
+        {"a", "b", "1.0", NULL, "MAJOR.MINOR.PATCH"},
+        {"a", "b", "1.0.0.1", NULL, "MAJOR.MINOR.PATCH"},
+        {"a", "b", "1000.0.0", NULL, "each below 1000"},
+        {"a", "b", "1.0.0-rc.1", NULL, "1.0.0-rc.1"},
+        {"a", "b", "1.0.0+5", NULL, "1.0.0+5"},
+        {"a", "Digest", "1.0.0", NULL, "\"Digest\""},
+        {"A", "digest", "1.0.0", NULL, "\"A\""},
+        {"a", "b--c", "1.0.0", NULL, "\"b--c\""},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct err e = {0};
+        struct buf out;
+        buf_init(&out, URN_MAX + 1);
+        int rc = urn_of_flow(&out, bytes_of(rows[i].space), bytes_of(rows[i].name),
+                             bytes_of(rows[i].version), &e);
+        if (rows[i].urn) {
+            assert_int_equal(rc, 0);
+            assert_string_equal(buf_cstr(&out), rows[i].urn);
+        } else if (rc != E_INVALID || !strstr(e.text, rows[i].why)) {
+            fail_msg("%s: %d %s", rows[i].version, rc, e.text);
+        }
+        buf_fini(&out);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(names), cmocka_unit_test(too_long)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(names), cmocka_unit_test(too_long),
+                                       cmocka_unit_test(of_flows)};
     return cmocka_run_group_tests_name("urn", tests, NULL, NULL);
 }

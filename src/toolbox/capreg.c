@@ -38,11 +38,17 @@ int capreg_name(const struct manifest_pack *p, char ret_urn[URN_MAX + 1],
 }
 
 // What speaks for a flow is its promotion: signed, and about this very document.
-static int flow(const struct manifest_pack *p, const char *const *publishers, struct err *e)
+static int flow(const struct manifest_pack *p, struct bytes asked, const char *const *publishers,
+                struct err *e)
 {
     char urn[URN_MAX + 1], hash[MANIFEST_HASH_LEN + 1];
     struct crystal *c = NULL;
     int rc = capreg_name(p, urn, hash, e);
+    bool by_hash = bytes_starts(asked, BYTES(CAPREG_HASH_PREFIX));
+    if (!rc && asked.n &&
+        !(by_hash ? bytes_is(bytes_from(asked, strlen(CAPREG_HASH_PREFIX)), hash)
+                  : bytes_is(asked, urn)))
+        rc = err_set(e, E_MANIFEST, "the registry gave %s, not %.*s", urn, BYTES_FMT(asked));
     if (!rc && (p->code.n || !p->promotion.n))
         rc = err_set(e, E_MANIFEST, "%s: a flow has a promotion, and no code", urn);
     if (!rc)
@@ -58,10 +64,10 @@ static int flow(const struct manifest_pack *p, const char *const *publishers, st
     return rc;
 }
 
-static bool is_flow(const struct manifest_pack *p)
+bool capreg_is_flow(struct bytes manifest)
 {
     struct json_doc *doc = NULL;
-    bool yes = json_parse(&doc, p->manifest, 0, NULL) == 0 &&
+    bool yes = json_parse(&doc, manifest, 0, NULL) == 0 &&
                json_i64(json_get(json_root(doc), "plexus_flow"), 0) == 1 &&
                json_str(json_get(json_root(doc), "document")).n > 0;
     json_free(doc);
@@ -82,8 +88,8 @@ int capreg_check(const struct manifest_pack *p, struct bytes urn, const char *co
                  struct err *e)
 {
     struct manifest *m = NULL;
-    if (!urn.n && is_flow(p))
-        return flow(p, publishers, e);
+    if (capreg_is_flow(p->manifest))
+        return flow(p, urn, publishers, e);
     int rc = manifest_open(&m, p->manifest, 0, e);
     if (rc)
         return rc;

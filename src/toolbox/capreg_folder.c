@@ -184,7 +184,7 @@ int capreg_folder_get(const char *folder, struct bytes urn, struct arena *a,
         rc = part(folder, row, "evidence", a, &p.evidence, e);
     json_free(doc);
     if (!rc)
-        rc = capreg_check(&p, p.code.n ? asked : BYTES_NONE, NULL, e);
+        rc = capreg_check(&p, asked, NULL, e);
     if (!rc)
         *ret = p;
     return rc;

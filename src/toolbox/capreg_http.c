@@ -24,7 +24,8 @@ struct job {
     struct capreg_fetch *fetch;
     enum step step;
     char urn[URN_MAX + 1], url[URL_LEN];
-    struct manifest *m;
+    char name[URN_MAX + 1]; // of what came
+    struct manifest *m;     // NULL: it is a flow
     struct arena *arena;
     struct manifest_pack pack;
     struct buf body;
@@ -56,16 +57,30 @@ static int keep(struct job *j, struct bytes body, struct bytes *ret)
 
 static int ask(struct job *j, enum step step);
 
+// It has no code; its promotion speaks for it.
+static int took_flow(struct job *j, struct bytes body)
+{
+    char hash[MANIFEST_HASH_LEN + 1];
+    int rc = capreg_name(&(struct manifest_pack){.manifest = body}, j->name, hash, &j->e);
+    if (!rc)
+        rc = keep(j, body, &j->pack.manifest);
+    return rc ? rc : ask(j, PROMOTION);
+}
+
 static int took_manifest(struct job *j, struct bytes body)
 {
+    if (capreg_is_flow(body))
+        return took_flow(j, body);
     int rc = manifest_open(&j->m, body, 0, &j->e);
     if (!rc && !j->m->is_signed)
         rc = err_set(&j->e, E_SECURITY, "%s gave a manifest that nobody signed", j->g->url);
     if (!rc && urn_is(bytes_of(j->urn)) && !bytes_is(j->m->urn, j->urn))
         rc = err_set(&j->e, E_MANIFEST, "%s gave %.*s, not %s", j->g->url, BYTES_FMT(j->m->urn),
                      j->urn);
-    if (!rc)
+    if (!rc) {
+        (void)snprintf(j->name, sizeof j->name, "%.*s", BYTES_FMT(j->m->urn));
         rc = keep(j, j->m->text, &j->pack.manifest);
+    }
     return rc ? rc : ask(j, CODE);
 }
 
@@ -123,7 +138,7 @@ static int ask(struct job *j, enum step step)
     else if (step == PUBLISH)
         name = BYTES_NONE;
     else if (step != MANIFEST)
-        name = j->m->urn;
+        name = bytes_of(j->name);
     j->step = step;
     (void)snprintf(j->url, sizeof j->url, "%s%s%.*s", j->g->url, hash ? paths[CODE] : paths[step],
                    BYTES_FMT(name));

@@ -183,7 +183,7 @@ static int took_blob(struct job *j, struct bytes body)
     if (!to->p)
         return err_set(&j->e, E_NOMEM, "out of memory");
     int rc = 0;
-    if (j->part == MANIFEST) {
+    if (j->part == MANIFEST && !capreg_is_flow(body)) {
         rc = manifest_open(&j->m, body, 0, &j->e);
         if (!rc && !bytes_is(j->m->urn, j->urn))
             rc = err_set(&j->e, E_MANIFEST, "%s has %.*s, not %s", j->url, BYTES_FMT(j->m->urn),

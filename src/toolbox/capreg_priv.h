@@ -21,6 +21,7 @@ int capreg_oci_new(struct capreg **ret, const struct capreg_args *args, struct e
 // publishers NULL: anybody's.
 int capreg_check(const struct manifest_pack *p, struct bytes urn, const char *const *publishers,
                  struct err *e);
+bool capreg_is_flow(struct bytes manifest);
 // What a package is called, and the hash of its manifest; of one that was checked.
 int capreg_name(const struct manifest_pack *p, char ret_urn[URN_MAX + 1],
                 char ret_hash[MANIFEST_HASH_LEN + 1], struct err *e);

@@ -99,6 +99,9 @@ struct caps_flow {
     uint64_t cases; // all passed; at least one
 };
 int caps_promote_flow(struct caps *c, const struct caps_flow *f, struct caps_req *r, struct err *e);
+// One from the registry: {"urn","document"}. Its promotion is there, and by somebody whose
+// signatures are taken here. E_INVALID: the URN is a capability's.
+int caps_fetch_flow(struct caps *c, struct bytes urn, struct caps_req *r, struct err *e);
 void caps_cancel(struct caps *c, struct caps_req *r); // done comes, E_CANCELLED, unless it came
 
 #endif

@@ -15,7 +15,7 @@ struct op { // one operation
     struct caps_req *r;
     char as[TOOL_NAME_MAX + 1];
     struct capreg_req get;
-    bool fetching, calling, promote, cancelled;
+    bool fetching, flow, calling, promote, cancelled;
     struct timer timer; // the next step, never from inside
     struct tool_req call;
     struct caps_item *item;
@@ -103,6 +103,30 @@ void caps_ops_stop(struct caps *c)
 
 // ---- fetch --------------------------------------------------------------------------------------
 
+static int take_flow(struct caps *c, const struct manifest_pack *p, struct val **ret, struct err *e)
+{
+    AUTO(val) v = NULL;
+    if (!capreg_is_flow(p->manifest))
+        return err_set(e, E_INVALID, "it is a capability: `plexus tool add` takes it");
+    int rc = capreg_check(p, BYTES_NONE, c->args.publishers, e);
+    if (!rc)
+        rc = val_parse(&v, p->manifest, e);
+    if (rc)
+        return rc;
+    struct val *res = val_put_cstr(val_obj(), "urn", val_ref(val_get_cstr(v, "urn")));
+    *ret = val_put_cstr(res, "document", val_ref(val_get_cstr(v, "document")));
+    return *ret ? 0 : err_set(e, E_NOMEM, "out of memory");
+}
+
+static int take(struct op *o, const struct manifest_pack *p, struct val **ret, struct err *e)
+{
+    if (o->flow)
+        return take_flow(o->c, p, ret, e);
+    if (capreg_is_flow(p->manifest))
+        return err_set(e, E_INVALID, "it is a flow: `plexus flow add` takes it");
+    return caps_add(o->c, p, bytes_of(o->as), ret, e);
+}
+
 static void fetched(struct capreg_req *g, int status, const struct manifest_pack *pack,
                     const struct err *why)
 {
@@ -111,11 +135,12 @@ static void fetched(struct capreg_req *g, int status, const struct manifest_pack
     struct err e = {0};
     o->fetching = false;
     int rc = status ? err_set(&e, status, "%s", why ? why->text : err_info(status)->text)
-                    : caps_add(o->c, pack, bytes_of(o->as), &res, &e);
+                    : take(o, pack, &res, &e);
     end(o, rc, res, &e);
 }
 
-int caps_fetch(struct caps *c, struct bytes urn, struct bytes as, struct caps_req *r, struct err *e)
+static int fetch(struct caps *c, struct bytes urn, struct bytes as, bool flow, struct caps_req *r,
+                 struct err *e)
 {
     struct capreg *g = c->args.registry;
     if (!g)
@@ -130,10 +155,21 @@ int caps_fetch(struct caps *c, struct bytes urn, struct bytes as, struct caps_re
     (void)snprintf(o->as, sizeof o->as, "%.*s", BYTES_FMT(as));
     o->get = (struct capreg_req){.done = fetched, .user = o};
     o->fetching = true;
+    o->flow = flow;
     int rc = g->ops->get(g, urn, &o->get, e);
     if (rc)
         op_free(o);
     return rc;
+}
+
+int caps_fetch(struct caps *c, struct bytes urn, struct bytes as, struct caps_req *r, struct err *e)
+{
+    return fetch(c, urn, as, false, r, e);
+}
+
+int caps_fetch_flow(struct caps *c, struct bytes urn, struct caps_req *r, struct err *e)
+{
+    return fetch(c, urn, BYTES_NONE, true, r, e);
 }
 
 // ---- publish ------------------------------------------------------------------------------------

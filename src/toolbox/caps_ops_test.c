@@ -425,13 +425,70 @@ static void fetch(void **state)
     world_fini(&w);
 }
 
+static void open_folder(void)
+{
+    struct err e = {0};
+    char url[100];
+    (void)snprintf(url, sizeof url, "file://%s/reg", w.folder);
+    struct capreg_args args = {.url = bytes_of(url), .timers = &w.clock.base};
+    assert_int_equal(capreg_new(&w.args.registry, &args, &e), 0);
+    world_open(&w);
+}
+
+static int fetched(const char *urn, bool flow)
+{
+    struct err e = {0};
+    int rc = flow ? caps_fetch_flow(w.caps, bytes_of(urn), world_req(&w), &e)
+                  : caps_fetch(w.caps, bytes_of(urn), BYTES_NONE, world_req(&w), &e);
+    assert_int_equal(rc, 0);
+    rig_pass(&w.clock, 100);
+    return w.status;
+}
+
+static void fetch_flow(void **state)
+{
+    static const char *const others[] = {"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", NULL};
+    struct err e = {0};
+    struct val *evidence = rig_val("{\"cases\":[]}");
+    struct caps_flow flow = {.urn = BYTES("urn:plexus:flow:me:greet:v1"),
+                             .document = BYTES("document: {name: greet}"),
+                             .evidence = evidence,
+                             .cases = 1};
+    (void)state;
+    world_init(&w);
+    open_folder();
+    world_add(&w, "count", 1, "");
+    assert_int_equal(publish("count"), 0);
+    rig_pass(&w.clock, 100);
+    assert_int_equal(caps_promote_flow(w.caps, &flow, world_req(&w), &e), 0);
+    rig_pass(&w.clock, 100);
+    assert_non_null(strstr(w.res, "\"published\":true"));
+    assert_int_equal(fetched("urn:plexus:flow:me:greet:v1", true), 0);
+    assert_string_equal(w.res, "{\"urn\":\"urn:plexus:flow:me:greet:v1\",\"document\":\"document: "
+                               "{name: greet}\"}");
+    assert_int_equal(fetched("urn:plexus:flow:me:greet:v2", true), E_NOTFOUND);
+    // Neither is taken for the other.
+    assert_int_equal(fetched("urn:plexus:flow:me:greet:v1", false), E_INVALID);
+    assert_non_null(strstr(w.why, "plexus flow add"));
+    assert_int_equal(fetched("urn:plexus:cap:text:count:v1", true), E_INVALID);
+    assert_non_null(strstr(w.why, "plexus tool add"));
+    world_close(&w);
+    w.args.publishers = others;
+    open_folder();
+    assert_int_equal(fetched("urn:plexus:flow:me:greet:v1", true), E_SECURITY);
+    assert_non_null(strstr(w.why, "is not taken here"));
+    w.args.publishers = NULL;
+    val_unref(evidence);
+    world_fini(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(evaluation), cmocka_unit_test(kinds_of_cases),
         cmocka_unit_test(promotion),  cmocka_unit_test(flows),
         cmocka_unit_test(order),      cmocka_unit_test(without_registry),
-        cmocka_unit_test(fetch),
+        cmocka_unit_test(fetch),      cmocka_unit_test(fetch_flow),
     };
     return cmocka_run_group_tests_name("caps ops", tests, NULL, NULL);
 }

@@ -337,6 +337,7 @@ void mcpc_each(struct mcpc *m, void (*each)(void *user, const struct mcpc_status
                                  .in_flight = (unsigned)s->call_count};
         buf_clear(&m->scratch[0]);
         (void)mcpc_show(&m->scratch[0], buf_bytes(&s->words));
+        st.login = mcpc_login_page(s);
         st.last_words = buf_cstr(&m->scratch[0]);
         if (s->way->status && s->client)
             s->way->status(s, &st);

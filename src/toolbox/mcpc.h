@@ -101,7 +101,8 @@ struct mcpc_args {
     // clearance must both be empty or the same.
     int (*crossing)(void *user, const char *server, struct bytes label, struct bytes clearance,
                     struct err *e);
-    // A server asks (only where its configuration allows it). NULL: refused, declined.
+    // A server asks (only where its configuration allows it). NULL: refused, declined. A person is
+    // asked through the host of the call (tool_req.host), when that can; then this does not come.
     void (*ask)(void *user, struct mcpc_asked *a);
     void (*ask_gone)(void *user, struct mcpc_asked *a);
     void (*event)(void *user, const char *server, enum mcpc_event ev, struct bytes text); // or NULL
@@ -125,6 +126,7 @@ struct mcpc_status { // borrowed until the next call
     const char *state; // "starting", "ready", "waiting" (for its next try), "login", "stopped"
     const char *why; // of the last fall, or ""
     const char *server, *revision; // "server-everything 2.0.0", "2025-11-25"; "" before
+    const char *login; // the address that a person is to open, or ""
     const char *last_words; // of a child's standard error, shown text
     unsigned tools, granted, changed, flagged, left_out, prompts, resources;
     unsigned falls; // since it was added
@@ -161,8 +163,8 @@ size_t mcpc_show(struct buf *out, struct bytes text);
 
 enum mcpc_kind { MCPC_PROMPTS, MCPC_RESOURCES, MCPC_TEMPLATES };
 // item: the server's own (Prompt, Resource, ResourceTemplate); name: PREFIX__name of a prompt, the
-// address of a resource. In the server's order.
-void mcpc_items(struct mcpc *m, enum mcpc_kind kind,
+// address of a resource. In the server's order; what this caller may have (NULL: all).
+void mcpc_items(struct mcpc *m, enum mcpc_kind kind, const struct tool_caller *caller,
                 void (*each)(void *user, const char *server, struct bytes name,
                              const struct val *item),
                 void *user);

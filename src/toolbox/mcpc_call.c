@@ -19,6 +19,7 @@ static struct timers *timers(const struct mcpc_srv *s)
 static void call_free(struct mcpc_call *c)
 {
     timer_stop(timers(c->srv), &c->timer);
+    mcpc_asks_over(c, false);
     list_del(&c->link);
     c->srv->call_count--;
     mcpc_def_unref(c->def);
@@ -51,6 +52,7 @@ static void call_over(struct timer *t)
         c->other->priv = NULL;
         c->other->done(c->other, c->status, c->status == 0 ? c->result : NULL, &c->err);
     }
+    mcpc_asks_over(c, true); // only now: its host had them until done
     call_free(c);
 }
 
@@ -314,6 +316,7 @@ static struct mcpc_call *call_new(struct mcpc_srv *s, const char *method, struct
     c->params = takes_params;
     c->began_ns = timers_now_ns(timers(s));
     list_init(&c->req.link);
+    list_init(&c->asks);
     list_add_tail(&s->calls, &c->link);
     s->call_count++;
     s->calls_all++;
@@ -364,12 +367,20 @@ static int allowed(const struct mcpc_def *d, const struct tool_caller *caller, s
     return 0;
 }
 
+// Two nodes that have each other as gateway would ask in a circle: what came over the mesh does
+// not go on over it.
+static bool kept_back(const struct mcpc_srv *s, const struct tool_caller *caller)
+{
+    return s->conf.dial && caller && caller->hop;
+}
+
 static int start(struct tools *t, const struct tool_args *args, struct tool_req *r, struct err *e)
 {
     struct mcpc *m = container_of(t, struct mcpc, tools);
     struct mcpc_def *d = mcpc_row(m, args->name);
-    if (!d)
-        return err_set(e, E_NOTFOUND, "there is no tool %.*s", BYTES_FMT(args->name));
+    if (!d || kept_back(d->srv, &args->caller))
+        return err_set(e, E_NOTFOUND, "there is no tool %.*s%s", BYTES_FMT(args->name),
+                       d ? " here: it is another node's" : "");
     struct mcpc_srv *s = d->srv;
     int rc = allowed(d, &args->caller, e);
     if (rc == 0)
@@ -429,10 +440,9 @@ static void list(struct tools *t, const struct tool_caller *c,
                  void (*each)(void *user, const struct tool_about *a), void *user)
 {
     struct mcpc *m = container_of(t, struct mcpc, tools);
-    (void)c;
     for (size_t i = 0; i < m->row_count; i++) {
         struct tool_about a;
-        if (!m->rows[i]->usable)
+        if (!m->rows[i]->usable || kept_back(m->rows[i]->srv, c))
             continue;
         about(m->rows[i], &a);
         each(user, &a);
@@ -456,7 +466,8 @@ const struct tools_ops mcpc_tools_ops = {
 static int other(struct mcpc_srv *s, const char *method, struct val *takes_params,
                  const struct tool_caller *caller, struct mcpc_req *r, struct err *e)
 {
-    int rc = crossing(s, caller, e);
+    int rc = kept_back(s, caller) ? err_set(e, E_NOTFOUND, "it is another node's")
+                                  : crossing(s, caller, e);
     if (rc == 0)
         rc = may_begin(s, e);
     if (rc < 0) {
@@ -529,7 +540,7 @@ void mcpc_cancel(struct mcpc *m, struct mcpc_req *r)
     cancel_call(r->priv);
 }
 
-void mcpc_items(struct mcpc *m, enum mcpc_kind kind,
+void mcpc_items(struct mcpc *m, enum mcpc_kind kind, const struct tool_caller *caller,
                 void (*each)(void *user, const char *server, struct bytes name,
                              const struct val *item),
                 void *user)
@@ -537,7 +548,7 @@ void mcpc_items(struct mcpc *m, enum mcpc_kind kind,
     struct buf *name = &m->scratch[1];
     for (size_t i = 0; i < m->count; i++) {
         const struct mcpc_srv *s = m->servers[i];
-        const struct val *items = s->items[1 + (int)kind];
+        const struct val *items = kept_back(s, caller) ? NULL : s->items[1 + (int)kind];
         for (size_t k = 0; k < val_len(items); k++) {
             const struct val *one = val_at(items, k);
             const char *member = kind == MCPC_PROMPTS     ? "name"

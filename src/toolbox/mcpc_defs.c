@@ -243,6 +243,23 @@ int mcpc_defs_take(struct mcpc_srv *s, const struct val *items)
     return mcpc_rows_make(s->m);
 }
 
+// What a list says, as one number.
+static uint64_t fingerprint(struct mcpc_def *const *rows, size_t n)
+{
+    uint64_t h = 14695981039346656037u;
+    for (size_t i = 0; i < n; i++) {
+        const struct mcpc_def *d = rows[i];
+        for (const char *c = d->name; *c; c++)
+            h = (h ^ (unsigned char)*c) * 1099511628211u;
+        for (const char *c = d->hash; *c; c++)
+            h = (h ^ (unsigned char)*c) * 1099511628211u;
+        h = (h ^ (d->usable | d->granted << 1)) * 1099511628211u;
+    }
+    return h;
+}
+
+// Two servers that tell each other of changes would do so for ever if a list that was read again
+// and says the same counted as one.
 int mcpc_rows_make(struct mcpc *m)
 {
     size_t n = 0;
@@ -259,7 +276,9 @@ int mcpc_rows_make(struct mcpc *m)
     mem_free(m->rows);
     m->rows = rows;
     m->row_count = n;
-    m->tools.epoch++;
+    uint64_t says = fingerprint(rows, n);
+    m->tools.epoch += says != m->says;
+    m->says = says;
     return 0;
 }
 

@@ -24,6 +24,7 @@ struct mcpc_login {
     struct val *client; // client_id, client_secret, token_endpoint_auth_method, issuer
     struct val *tokens; // access_token, refresh_token, issuer
     char *issuer, *scope, *asked_scope, *metadata_url, *verifier, *state;
+    char *page; // where the person is to go
     unsigned tries; // without a request that was let through for long
     int64_t tried_at;
     bool person, refreshed, running;

@@ -46,6 +46,11 @@ static void urls_clear(struct mcpc_login *l)
     l->url_count = l->url_at = 0;
 }
 
+const char *mcpc_login_page(const struct mcpc_srv *s)
+{
+    return s->login && s->login->person && s->login->page ? s->login->page : "";
+}
+
 void mcpc_login_free(struct mcpc_srv *s)
 {
     struct mcpc_login *l = s->login;
@@ -59,8 +64,8 @@ void mcpc_login_free(struct mcpc_srv *s)
         buf_fini(bufs[i]);
     }
     urls_clear(l);
-    char **const texts[] = {&l->issuer,       &l->scope,    &l->asked_scope,
-                            &l->metadata_url, &l->verifier, &l->state};
+    char **const texts[] = {&l->issuer,   &l->scope, &l->asked_scope, &l->metadata_url,
+                            &l->verifier, &l->state, &l->page};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         mcpc_login_set(texts[i], NULL);
     val_unref(l->resource);

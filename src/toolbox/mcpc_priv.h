@@ -38,7 +38,8 @@ struct mcpc_call { // tools/call, prompts/get, resources/read
     char *who, *label, *clearance;
     uint64_t began_ns;
     bool sent, ended;
-    unsigned agains;
+    unsigned agains, questions;
+    struct list asks; // its server's questions that its host was asked
     int status;
     struct err err;
     struct val *result;
@@ -107,6 +108,7 @@ struct mcpc {
     size_t count;
     struct mcpc_def **rows; // of all servers, by name
     size_t row_count;
+    uint64_t says; // what they say, as one number
     struct val *pins;
     struct buf scratch[2];
     void (*stopped)(void *user);
@@ -167,12 +169,15 @@ struct mcpc_call *mcpc_call_of(struct mcpc_srv *s, struct mcp_request *r); // NU
 struct val *mcpc_capabilities(const struct mcpc_srv *s);
 void mcpc_asked(void *user, struct mcp_ask *a);
 void mcpc_ask_gone(void *user, struct mcp_ask *a);
+// The call is over: nobody answers its questions any more. tell: its server hears of it.
+void mcpc_asks_over(struct mcpc_call *c, bool tell);
 
 // mcpc_oauth.c. The token for the next request, or BYTES_NONE.
 struct bytes mcpc_token(struct mcpc_srv *s);
 // An answer refused us. True: a login goes on, then the server begins anew; false: it has none.
 bool mcpc_login(struct mcpc_srv *s, int http_status, struct bytes www_authenticate);
 void mcpc_login_free(struct mcpc_srv *s);
+const char *mcpc_login_page(const struct mcpc_srv *s); // or ""
 
 static inline int64_t mcpc_now(const struct mcpc *m)
 {

@@ -169,6 +169,7 @@ static void authorize(struct mcpc_login *l)
     field(&url, "resource", resource(l));
     field(&url, "scope", scope);
     l->person = true;
+    mcpc_login_set(&l->page, mem_str(buf_cstr(&url)));
     mcpc_event(l->srv, MCPC_LOGIN, buf_bytes(&url));
     mem_free(scope);
     buf_fini(&url);

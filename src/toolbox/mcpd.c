@@ -230,6 +230,23 @@ static void listen_end(struct mcpd_out *o)
     mcpd_out_say(o, jsonrpc_result(val_ref(o->listen_id), r), false);
 }
 
+void mcpd_drain(struct mcpd *m)
+{
+    if (!m)
+        return;
+    m->draining = true;
+    list_each_safe (it, &m->outs) {
+        struct mcpd_out *o = container_of(it, struct mcpd_out, link);
+        if (o->kind != OUT_LISTEN)
+            continue;
+        if (o->x)
+            listen_end(o);
+        mcpd_out_free(o);
+    }
+    list_each (it, &m->sessions)
+        mcpd_out_detach(container_of(it, struct mcpd_session, link)->own, false);
+}
+
 void mcpd_free(struct mcpd *m)
 {
     if (!m)

@@ -59,6 +59,7 @@ struct mcpd_who { // who a request is from; a session belongs to who made it
     char as[32]; // id of its API key, or empty
     char label[128], clearance[128]; // as in struct tool_caller, or empty
     bool admin; // as there; only such callers may say yes to a tool that nobody granted
+    bool hop; // as there
 };
 
 struct mcpd_limits { // zero fields: defaults
@@ -113,6 +114,10 @@ int mcpd_new(struct mcpd **ret, const struct mcpd_args *args, struct err *e);
 // Ends sessions and streams (their clients see the end) and cancels calls. The memory goes when the
 // last call's done came.
 void mcpd_free(struct mcpd *m);
+
+// The node is about to end: streams that only listen end now (GET, subscriptions/listen) and none
+// begins any more. Calls go on.
+void mcpd_drain(struct mcpd *m);
 
 // Is this request for it? args.path, and with OAuth /.well-known/oauth-protected-resource[path].
 bool mcpd_mine(const struct mcpd *m, const struct http_head *h);

@@ -314,6 +314,10 @@ static void get(struct mcpd *m, struct http_exchange *x, const struct mcpd_who *
     if (!s)
         return;
     struct mcpd_out *o = s->own;
+    if (m->draining && !last.n) { // nothing will be said any more
+        http_reply(x, 503, NULL, BYTES_NONE, BYTES_NONE);
+        return;
+    }
     if (last.n)
         o = event_id(last, &stream, &event) ? stream_of(s, stream) : NULL;
     if (o && last.n && event >= o->next)

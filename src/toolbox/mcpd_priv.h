@@ -146,7 +146,7 @@ struct mcpd {
     struct list sessions, outs, calls, soon, now, tasks;
     size_t session_count, call_count, listen_count, task_count;
     struct timer tick, soon_timer;
-    bool ticking, closing, may_go;
+    bool ticking, draining, closing, may_go;
     uint64_t tools_epoch, resources_epoch, prompts_epoch;
     struct mcpd_stats stats;
 };

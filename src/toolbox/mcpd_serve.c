@@ -11,7 +11,8 @@ struct tool_caller mcpd_caller(const struct mcpd_who *who)
                                 .as = bytes_of(who->as),
                                 .label = bytes_of(who->label),
                                 .clearance = bytes_of(who->clearance),
-                                .admin = who->admin};
+                                .admin = who->admin,
+                                .hop = who->hop};
 }
 
 // ---- answers -----------------------------------------------------------------------------------
@@ -195,9 +196,11 @@ static void listen(struct mcpd_in *in)
                    "Missing required client capability");
         return;
     }
-    if (!o->sse || in->m->listen_count >= in->m->lim.listens_max) {
+    if (!o->sse || in->m->draining || in->m->listen_count >= in->m->lim.listens_max) {
         mcpd_error(in, JSONRPC_INTERNAL, 503, NULL,
-                   o->sse ? "too many listen" : "Accept must name text/event-stream");
+                   !o->sse           ? "Accept must name text/event-stream"
+                   : in->m->draining ? "the server is about to end"
+                                     : "too many listen");
         return;
     }
     if (!listen_filter(in, f, &agreed)) {

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# doc_test.py: the five steps of docs/FLOWS.md: each YAML block is written to the file that it names, each
+# doc_test.py: the steps of docs/FLOWS.md, and its flow with cases: each YAML block is written to the file that it names, each
 # `plexus flow` line of the console blocks is typed as it stands, in its order, and prints what stands there (ids,
 # times and "..." may differ). timeout: 180
 # SPDX-License-Identifier: Apache-2.0
@@ -88,7 +88,7 @@ def main():
             for line, output in body:
                 typed(node, folder, line, output)
                 print("ok  $ " + line, flush=True)
-    assert len(seen) == 5, seen
+    assert len(seen) == 6, seen
     print("all passed")
 
 

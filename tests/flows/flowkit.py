@@ -9,7 +9,9 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
 import plexus
 
-MINILM = plexus.ROOT / "build/models/minilm-f16.gguf"
+CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+# where `make up` and where tools/get-minilm leave it; None: it was not fetched
+MINILM = next((f for f in (plexus.ROOT / "build/models/minilm-f16.gguf", CACHE / "plexus/models/minilm-f16.gguf") if f.exists()), None)
 EXAMPLES = plexus.ROOT / "examples/flows"
 
 
@@ -24,7 +26,7 @@ def models():
         plexus.skip("no engine: build/engines/llama-server")
     chat = {"engine": "llama.cpp", "file": plexus.TINY, "kind": "chat", "context": 1024, "program": plexus.LLAMA, "slots": 4, "threads": 1}
     found = {"tiny-chat": chat}
-    if MINILM.exists():
+    if MINILM:
         found["minilm"] = {"engine": "llama.cpp", "file": str(MINILM), "kind": "embedding", "program": plexus.LLAMA, "threads": 1}
     return found
 

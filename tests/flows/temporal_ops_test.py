@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # temporal_ops_test.py: what people and clocks do to flows on a real Temporal server: search attributes, reset, hands on closed flows,
-# prune, schedules, a history that was downloaded, retries in the worker, a worker deployment.
+# prune, schedules, cases, a history that was downloaded, retries in the worker, a worker deployment.
 # SPDX-License-Identifier: Apache-2.0
 import json
 import pathlib
@@ -176,6 +176,21 @@ def test_schedules():
     before = len(rows("each")), len(rows("then"))
     time.sleep(1.5)
     assert (len(rows("each")), len(rows("then"))) == before
+
+
+def test_cases():
+    text = json.loads(doc("judged", [{"a": {"set": "${ {b: (.a + 1)} }"}}, {"w": {"if": ".b == 1", "wait": "PT1H"}}]))
+    text["document"]["metadata"] = {"plexus": {"cases": [
+        {"name": "good", "input": {"a": 1}, "output": {"b": 2}},
+        {"name": "bad", "input": {"a": 2}, "output": {"b": 2}},
+        {"name": "late", "input": {"a": 0}, "output": {"b": 1}, "timeout": "PT0.3S"}]}}
+    add(json.dumps(text))
+    code, got = node().api("POST", "/api/flows/documents/ops/judged/1.0.0/eval")
+    assert code == 200 and [one["passed"] for one in got["cases"]] == [True, False, False], got
+    assert "time is over" in got["cases"][2]["why"] and got["urn"] == "urn:plexus:flow:ops:judged:v1000000", got
+    until(got["cases"][2]["run"], "terminated")
+    code, got = node().api("POST", "/api/flows/documents/ops/judged/1.0.0/promote")
+    assert code >= 400 and "2 of its 3 cases failed" in got["error"]["message"], (code, got)
 
 
 def test_retries_in_the_worker_a_deployment_and_a_rate():

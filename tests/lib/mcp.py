@@ -24,6 +24,26 @@ def package(name):
     return folder if folder.is_dir() else None
 
 
+class Web:
+    """A bad server over HTTP (tests/mcp/bad_server.py)."""
+
+    def __init__(self, mode):
+        self.child = subprocess.Popen([sys.executable, BAD, mode, "http"],
+                                      stdout=subprocess.PIPE)
+        self.url = f"http://127.0.0.1:{int(self.child.stdout.readline())}/mcp"
+
+    def server(self, **more):
+        return {"name": "bad", "url": self.url, "grants": ["*"], **more}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.child.kill()
+        self.child.wait()
+        self.child.stdout.close()
+
+
 def bad(mode, **server):
     """A server of tests/mcp/bad_server.py on its standard streams."""
     return {"name": "bad", "argv": [sys.executable, BAD, mode], "grants": ["*"], **server}

@@ -237,24 +237,6 @@ def test_labels():
         c.text("bad__echo", label="internal")
 
 
-class Web:
-    def __init__(self, mode):
-        self.child = subprocess.Popen([sys.executable, mcp.BAD, mode, "http"],
-                                      stdout=subprocess.PIPE)
-        self.url = f"http://127.0.0.1:{int(self.child.stdout.readline())}/mcp"
-
-    def server(self, **more):
-        return {"name": "bad", "url": self.url, "grants": ["*"], **more}
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.child.kill()
-        self.child.wait()
-        self.child.stdout.close()
-
-
 def test_web():
     cases = {"slow_head": ("E_TIMEOUT", "in time"), "slow_body": ("E_TIMEOUT", "in time"),
              "redirect": ("E_UPSTREAM", "redirects are not followed"),
@@ -262,20 +244,20 @@ def test_web():
              "big_event": ("E_TOOBIG", "10485760 bytes"), "flood_events": ("E_RATE", "floods"),
              "cut": ("E_CLOSED", ""), "no_content": ("E_CLOSED", "without an answer")}
     for mode, (status, words) in cases.items():
-        with Web(mode) as web, mcp.Client(web.server()) as c:
+        with mcp.Web(mode) as web, mcp.Client(web.server()) as c:
             text = c.fails(status, "bad__it", timeout_ms=300 if "slow" in mode else 10000)
             assert words in text, (mode, text)
             assert c.text("bad__echo").startswith("session s"), mode
-    with Web("forgets") as web, mcp.Client(web.server()) as c:
+    with mcp.Web("forgets") as web, mcp.Client(web.server()) as c:
         assert c.text("bad__it") == "session s2"  # a new session, and the call once more
-    with Web("stays") as web, mcp.Client(web.server()) as c:
+    with mcp.Web("stays") as web, mcp.Client(web.server()) as c:
         assert c.text("bad__it") == "session s1"
         assert c.text("bad__echo") == "session s1"
     with mcp.Client({"name": "gone", "url": "http://127.0.0.1:9/mcp"}) as c:
         c.event("down")
         c.event("down")
     # The same as the way to another node: labels go with it.
-    with Web("plain") as web:
+    with mcp.Web("plain") as web:
         port = int(web.url.split(":")[2].split("/")[0])
         with mcp.Client({"name": "strong", "mesh": port, "grants": ["*"]}) as c:
             c.event("ready")
@@ -290,7 +272,7 @@ def test_web():
 
 
 def test_login():
-    with Web("oauth") as web, tempfile.TemporaryDirectory() as folder:
+    with mcp.Web("oauth") as web, tempfile.TemporaryDirectory() as folder:
         server = web.server(oauth={"redirect_uri": "http://127.0.0.1:1/back"})
         with mcp.Client(server, folder=folder) as c:
             url = c.event("login")["text"]

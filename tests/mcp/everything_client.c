@@ -384,7 +384,8 @@ static void command(const struct val *v)
     else if (strcmp(op, "status") == 0)
         mcpc_each(me.m, status_each, NULL);
     else if (strcmp(op, "items") == 0)
-        mcpc_items(me.m, (enum mcpc_kind)val_i64(val_get_cstr(v, "kind"), 0), item_each, NULL);
+        mcpc_items(me.m, (enum mcpc_kind)val_i64(val_get_cstr(v, "kind"), 0), NULL, item_each,
+                   NULL);
     else
         val_unref(steal(&list_now));
     if (list_now) {
@@ -611,8 +612,8 @@ static void scenario_go(void)
     context_calls();
     if (!val_len(list_now) && strcmp(me.scenario, "json-schema-ref-no-deref") != 0)
         mcpc_tools(me.m)->ops->list(mcpc_tools(me.m), &(struct tool_caller){0}, call_each, NULL);
-    mcpc_items(me.m, MCPC_PROMPTS, item_call, "prompt");
-    mcpc_items(me.m, MCPC_RESOURCES, item_call, "read");
+    mcpc_items(me.m, MCPC_PROMPTS, NULL, item_call, "prompt");
+    mcpc_items(me.m, MCPC_RESOURCES, NULL, item_call, "read");
     AUTO(val) todo = steal(&list_now);
     if (!val_len(todo))
         quit();

@@ -1,10 +1,14 @@
 # node_test.py: /mcp of a real node and plexus mcp: both generations, doors, keys, lines that are no
-# messages, the end of the input.
+# messages, messages that are too large, clients that leave, the end of the input and of the node.
 # SPDX-License-Identifier: Apache-2.0
+import contextlib
+import http.client
 import json
 import pathlib
+import socket
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import mcp_rig  # noqa: E402
@@ -21,6 +25,8 @@ def over_http(port):
     assert s.hello["serverInfo"]["name"] == "plexus", s.hello
     calls = s.call("resources/read", {"uri": "plexus://calls"}).last["result"]["contents"]
     assert calls[0]["uri"] == "plexus://calls", calls
+    logs = s.call("resources/read", {"uri": "plexus://logs"}).last["result"]["contents"][0]["text"].splitlines()
+    assert any(json.loads(line)["event"] == "node.ready" for line in logs), logs
     assert s.tool("no_such_tool").code == -32602
     assert s.end().status == 204
     assert mcp_rig.post(port, "{}", Origin="http://evil.example").status == 403
@@ -60,7 +66,73 @@ def keys():
         key = json.loads(made.stdout)["key"]
         fields = {"Authorization": "Bearer " + key}
         assert mcp_rig.modern(node.port, "server/discover", headers=fields).status == 200
-        assert mcp_rig.Session(node.port, key=key).call("ping").last["result"] == {}
+        s = mcp_rig.Session(node.port, key=key)
+        assert s.call("ping").last["result"] == {}
+        assert s.call("resources/list").last["result"]["resources"] == [], "the log is not for every key"
+        assert s.call("resources/read", {"uri": "plexus://logs"}).last["error"]["code"] == -32002
+    finally:
+        node.stop()
+
+
+def too_large(port):
+    """Said by the head, before any of it is sent; the model API's limit is another one."""
+    for path, size, status in (("/mcp", (16 << 20) + 1, 413), ("/v1/chat/completions", (16 << 20) + 1, None)):
+        with contextlib.closing(socket.create_connection(("127.0.0.1", port), 10)) as s:
+            s.sendall((f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
+                       f"Content-Length: {size}\r\n\r\n").encode())
+            s.settimeout(10 if status else 0.3)
+            try:
+                got = s.recv(4096).decode()
+            except TimeoutError:
+                got = ""
+            assert got.startswith(f"HTTP/1.1 {status} ") and "too large" in got if status else got == "", (path, got)
+
+
+def leaver():
+    """The client of a call leaves: the tool is not run to its end."""
+    node = plexus.Node({"tools": {"folders": [{"path": "work", "write": True}], "allow": ["bash"]}}, start=False)
+    (node.folder / "work").mkdir()
+    node.start()
+    try:
+        c = http.client.HTTPConnection("127.0.0.1", node.port, timeout=10)
+        c.request("POST", "/api/tools/bash/call", json.dumps({"input": {"command": "touch began; sleep 8; touch ended"}}))
+        plexus.wait_until("it runs", lambda: (node.folder / "work/began").exists())
+        c.close()
+        calls = plexus.wait_until("it ended", lambda: node.get("/api/tools/calls").json["calls"], 5)
+        assert [(x["tool"], x["status"]) for x in calls] == [("bash", "E_CANCELLED")], calls
+        assert not (node.folder / "work/ended").exists()
+        figures = node.get("/metrics").body.decode()
+        assert 'plexus_tool_calls_total{source="primitive",status="failed"} 1\n' in figures, figures
+        assert 'plexus_tool_calls_total{source="primitive",status="ok"} 0\n' in figures, figures
+        assert "plexus_tool_running 0\n" in figures and "plexus_capabilities 0\n" in figures, figures
+    finally:
+        node.stop()
+
+
+def end_of_node():
+    """Streams that only listen, and connections to the registry, do not hold the end of a node."""
+    port = plexus.free_port()
+    node = plexus.Node({"tools": {"serve": f"127.0.0.1:{port}"}})
+    try:
+        s = mcp_rig.Session(node.port)
+        stream = s.stream()
+        told = mcp_rig.listen(node.port, {"toolsListChanged": True})
+        assert next(told)["method"] == "notifications/subscriptions/acknowledged"
+        kept = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        kept.request("GET", "/")
+        kept.getresponse().read()
+        own = http.client.HTTPConnection("127.0.0.1", node.port, timeout=10)
+        own.request("GET", "/mcp", None, dict(s.fields, Accept="text/event-stream"))
+        own.getresponse()
+        began = time.monotonic()
+        assert node.stop() == 0
+        took = time.monotonic() - began
+        assert took < 1.5, f"{took:.2f} s"
+        assert next(told)["result"]["resultType"] == "complete" and next(told, None) is None
+        stream.close()
+        own.close()
+        kept.close()
+        assert "node.deadline" not in node.log(), node.log()
     finally:
         node.stop()
 
@@ -70,12 +142,15 @@ def main():
     try:
         over_http(node.port)
         over_lines(node)
+        too_large(node.port)
     finally:
         node.stop()
     gone = subprocess.run([plexus.PLEXUS, "--data", str(node.data), "mcp"], stdin=subprocess.DEVNULL,
                           capture_output=True, text=True, timeout=20)
     assert gone.returncode == 69 and "no node is running" in gone.stderr, gone
     keys()
+    leaver()
+    end_of_node()
 
 
 main()

@@ -5,6 +5,7 @@
 import json
 import pathlib
 import sys
+import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "lib")]
@@ -67,6 +68,41 @@ def test_tools_run_on_the_strong_node():
         got = weak.ask("POST", "/api/tools/read_file/call", {"input": {"path": "a.txt"}, "timeout": "10s"})
         assert got.status in (404, 502, 503, 504), got
         assert weak.get("/health").status == 200
+
+
+def test_two_that_are_each_others_gateway():
+    """What came from a node is not handed on to one: no tool twice, no circle, no news of news."""
+    nodes = []
+    for name, other in (("one", "two"), ("two", "one")):
+        node = Node(config(name, mcp={"gateway": other}, tools={"folders": [{"path": "work"}]} if name == "two" else {}), start=False)
+        (node.folder / "work").mkdir()
+        (node.folder / "work/a.txt").write_text(f"of {name}\n")
+        nodes.append(node.start())
+    one, two = nodes
+    with one, two:
+        assert one.ask("POST", "/api/mesh/init", {"trust_domain": "home"}).status == 201
+        token = one.ask("POST", "/api/mesh/tokens", {}).json["token"]
+        assert two.ask("POST", "/api/mesh/join", {"address": one.config["listen"]["mesh"], "token": token}).status == 200
+        wait_until("its tools are there", lambda: "read_file" in tools(one), 30)
+        wait_until("both are up", lambda: all(n.get("/api/tools/servers").json["servers"][0]["state"] == "ready" for n in nodes), 30)
+        got = one.ask("POST", "/api/tools/read_file/call", {"input": {"path": "a.txt"}})
+        assert got.status == 200 and got.json["content"][0]["text"] == "of two\n", got
+        assert [t["source"] for t in tools(one).values() if t["name"] == "read_file"] == ["mesh:two"]
+        assert not [t for t in tools(two).values() if t["source"] == "mesh:one"], tools(two)  # it has none of its own
+        # one lists it, and another node that asks there is told nothing of it
+        theirs = [n.get("/api/tools/servers").json["servers"][0] for n in nodes]
+        assert theirs[0]["tools"] > 0 and theirs[1]["tools"] == 0, theirs
+        prompts = [p["name"] for p in mcp(one, "prompts/list", {})["result"]["prompts"]]
+        assert prompts.count("new_tool") <= 2, prompts
+
+        def news():
+            return [sum(line["event"] == "mcp.list" for line in n.log_lines()) for n in nodes]
+        before = news()
+        time.sleep(1.2)
+        assert news() == before, (before, news())
+        seen = [n.get("/api/tools/servers").json["servers"][0]["bytes_in"] for n in nodes]
+        time.sleep(0.8)
+        assert seen == [n.get("/api/tools/servers").json["servers"][0]["bytes_in"] for n in nodes], seen
 
 
 if __name__ == "__main__":

@@ -155,7 +155,7 @@ _plexus() {
         "bus sub") words=""; options=" --queue --durable --from --count"; files=0 ;;
         "bus tail") words=""; options=" --from --count"; files=0 ;;
         "bus req") words=""; options=" --label --timeout"; files=0 ;;
-        "flow") words="run ls show tail history signal event retry skip edit pause resume cancel terminate reset check new add docs rm export replay prune "; options=""; files=0 ;;
+        "flow") words="run ls show tail history signal event retry skip edit pause resume cancel terminate reset check new add docs rm eval promote export replay prune "; options=""; files=0 ;;
         "flow run") words=""; options=" --input --id --label --wait --detach"; files=1 ;;
         "flow ls") words=""; options=" --status --name --namespace --limit --after --quiet"; files=0 ;;
         "flow show") words="$(plexus flow ls --quiet 2>/dev/null)"; options=" --full"; files=0 ;;
@@ -176,6 +176,8 @@ _plexus() {
         "flow add") words=""; options=""; files=1 ;;
         "flow docs") words=""; options=""; files=0 ;;
         "flow rm") words=""; options=""; files=0 ;;
+        "flow eval") words=""; options=""; files=0 ;;
+        "flow promote") words=""; options=""; files=0 ;;
         "flow export") words="$(plexus flow ls --quiet 2>/dev/null)"; options=" --out"; files=0 ;;
         "flow replay") words=""; options=""; files=1 ;;
         "flow prune") words=""; options=" --older --dry-run"; files=0 ;;

@@ -121,6 +121,8 @@ complete -c plexus -n '__fish_seen_subcommand_from flow' -f -a new -d 'write a f
 complete -c plexus -n '__fish_seen_subcommand_from flow' -f -a add -d 'keep a document on the node: it can be run by its name, and its schedule begins'
 complete -c plexus -n '__fish_seen_subcommand_from flow' -f -a docs -d 'the documents that are kept'
 complete -c plexus -n '__fish_seen_subcommand_from flow' -f -a rm -d 'forget a document; its runs go on. Without a version: all versions'
+complete -c plexus -n '__fish_seen_subcommand_from flow' -f -a eval -d 'run the cases of a document (metadata.plexus.cases), each as a run of the node'
+complete -c plexus -n '__fish_seen_subcommand_from flow' -f -a promote -d 'evaluate; what passed is signed with its evidence and published for good'
 complete -c plexus -n '__fish_seen_subcommand_from flow' -f -a export -d 'document and history of a run in one file, for replay'
 complete -c plexus -n '__fish_seen_subcommand_from flow' -f -a replay -d 'does this plexus decide as an exported history says? Needs no node'
 complete -c plexus -n '__fish_seen_subcommand_from flow' -f -a prune -d 'remove runs that ended long ago'

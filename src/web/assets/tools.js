@@ -243,6 +243,14 @@ function makeServer() {
   return item;
 }
 
+// A stranger's server names the address: only the web's, opened beside this page and told nothing of it.
+function login(note, address) {
+  if (note.firstChild?.href === address) return;
+  if (/^https?:\/\//.test(address))
+    note.replaceChildren(h("a", { href: address, target: "_blank", rel: "noopener noreferrer" }, "Log in"));
+  else text(note, address);
+}
+
 function drawServers() {
   keyed($("tool-servers"), servers, (s) => s.name, makeServer, (item, s) => {
     text(item.chip, s.state);
@@ -250,6 +258,10 @@ function drawServers() {
     text(item.name, s.name);
     text(item.what, [s.server, s.revision].filter(Boolean).join(", "));
     text(item.tools, s.tools);
+    if (s.login) {
+      login(item.note, s.login);
+      return;
+    }
     text(item.note, s.state !== "ready" ? s.why || s.last_words
       : s.changed || s.flagged ? `${s.changed + s.flagged} not what they were: look at them` : "");
   });
