@@ -228,12 +228,19 @@ void node_caps_close(struct node_tools *t)
     c->wake = NULL;
 }
 
+void node_caps_drop(struct node_tools *t)
+{
+    if (!t->caps)
+        return;
+    http_server_free(t->caps->server);
+    t->caps->server = NULL;
+}
+
 void node_caps_free(struct node_tools *t) // after the loop
 {
     struct node_caps *c = t->caps;
     if (!c)
         return;
-    http_server_free(c->server);
     capreg_server_free(c->serves);
     capreg_free(c->registry);
     net_tls_free(c->tls);

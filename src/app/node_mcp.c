@@ -579,15 +579,25 @@ bool node_mcp_ended(const struct node *n)
     return !n->mcp || n->mcp->stopped;
 }
 
-void node_mcp_free(struct node *n)
+// What holds timers and streams: before the loop goes.
+void node_mcp_drop(struct node *n)
 {
     struct node_mcp *m = n->mcp;
     if (!m)
         return;
     mcpd_free(m->server);
+    m->server = NULL;
     if (n->tools && n->tools->all && m->clients)
         tools_all_remove(n->tools->all, mcpc_tools(m->clients));
     mcpc_free(m->clients);
+    m->clients = NULL;
+}
+
+void node_mcp_free(struct node *n)
+{
+    struct node_mcp *m = n->mcp;
+    if (!m)
+        return;
     node_mcp_asks_free(m);
     for (size_t i = 0; i < NODE_MCP_ISSUERS; i++)
         bearer_free(m->issuers[i]);

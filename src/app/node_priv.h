@@ -175,6 +175,7 @@ void node_tools_models(struct node *n); // a model came, went or changed
 void node_tools_flows(struct node *n);  // registered documents did
 void node_tools_close(struct node *n);  // node_check_ended when it has
 bool node_tools_ended(const struct node *n);
+void node_tools_drop(struct node *n); // before the loop goes
 void node_tools_free(struct node *n);
 void node_tools_meter(struct node *n); // gauges, for a scrape
 void node_tools_doctor(const struct node *n, struct host_tools *ret);
@@ -192,6 +193,7 @@ int node_mcp_head(struct node *n, struct http_exchange *x); // as http_routes.on
 bool node_mcp_handle(struct node *n, struct http_exchange *x);
 void node_mcp_close(struct node *n); // node_check_ended when it has
 bool node_mcp_ended(const struct node *n);
+void node_mcp_drop(struct node *n); // before the loop goes
 void node_mcp_free(struct node *n);
 // node_alerts.c: what somebody should hear of at once
 enum node_alert_on {

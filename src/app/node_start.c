@@ -410,6 +410,8 @@ void node_unbuild(struct node *n)
         (void)keys_write(n, NULL);
     ctl_free(n->ctl);
     http_server_free(n->server);
+    node_mcp_drop(n);
+    node_tools_drop(n);
     loop_free(n->loop); // waits for helper threads, which may still look at bodies for the gate
     node_mesh_free(n);
     node_bus_free(n);

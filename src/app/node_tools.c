@@ -286,6 +286,12 @@ bool node_tools_ended(const struct node *n)
     return !n->tools || n->tools->closing;
 }
 
+void node_tools_drop(struct node *n)
+{
+    if (n->tools)
+        node_caps_drop(n->tools);
+}
+
 void node_tools_free(struct node *n)
 {
     struct node_tools *t = n->tools;

@@ -44,6 +44,7 @@ int node_tool_loops_open(struct node_tools *t, struct err *e);
 // node_caps.c
 int node_caps_open(struct node_tools *t, struct err *e);
 void node_caps_close(struct node_tools *t); // while the loop runs
+void node_caps_drop(struct node_tools *t);  // before the loop goes
 void node_caps_free(struct node_tools *t);  // after it
 void node_caps_doctor(const struct node_tools *t, struct host_tools *ret);
 void node_caps_meter(const struct node_tools *t, struct meter_node *ret);

@@ -254,6 +254,37 @@ static void test_work_at_stop(void **state)
         assert_int_equal(j[i].done, 1);
 }
 
+// What is told at the end and would go on then is refused: there is no thread any more.
+struct again {
+    struct work_req req, next;
+    struct work *work;
+    int status, told;
+};
+static void again_run(struct work_req *q)
+{
+    (void)q;
+    usleep(2000);
+}
+static void again_done(struct work_req *q)
+{
+    struct again *a = q->user;
+    a->told++;
+    a->next = (struct work_req){.run = again_run, .done = again_done, .user = a};
+    a->status = work_start(a->work, &a->next);
+}
+static void test_work_goes_on_at_stop(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_up(&r, NULL);
+    struct again a = {.work = loop_work(r.loop)};
+    a.req = (struct work_req){.run = again_run, .done = again_done, .user = &a};
+    assert_int_equal(work_start(a.work, &a.req), 0);
+    rig_down(&r); // never ran
+    assert_int_equal(a.told, 1);
+    assert_int_equal(a.status, E_CLOSED);
+}
+
 // ---- signals, wakes, lag
 
 struct noise {
@@ -403,6 +434,7 @@ int main(void)
         cmocka_unit_test(test_work),
         cmocka_unit_test(test_work_own),
         cmocka_unit_test(test_work_at_stop),
+        cmocka_unit_test(test_work_goes_on_at_stop),
         cmocka_unit_test(test_signals_and_wakes),
         cmocka_unit_test(test_lag),
         cmocka_unit_test(test_stop_before_run),

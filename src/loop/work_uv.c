@@ -118,6 +118,8 @@ static int work_add_thread(struct work_pool *p)
 static int work_uv_start(struct work *w, struct work_req *r)
 {
     struct work_pool *p = (struct work_pool *)(void *)w;
+    if (p->quit) // the loop ends: what a done would go on with finds no thread any more
+        return E_CLOSED;
     if (p->pending >= p->queue_max)
         return E_FULL;
     struct work_item *item = mem_new(struct work_item);

@@ -444,7 +444,8 @@ def test_left_behind_is_ended():
     if LINUX:  # the one outside is killed: all inside goes too
         with Box() as box:
             child = box.start("_jail", box.options(False) + ["--", "sleep", f"8{mark}"])
-            inside = lambda: [p for p in os.listdir("/proc") if p.isdigit() and f"sleep\x008{mark}".encode() in plexus.cmdline(int(p))]
+            inside = lambda: [p for p in os.listdir("/proc")
+                              if p.isdigit() and plexus.cmdline(int(p)).startswith(f"sleep\x008{mark}".encode())]  # not _jail
             plexus.wait_until("it runs", inside)
             child.send_signal(signal.SIGKILL)
             child.communicate(timeout=10)

@@ -54,6 +54,10 @@ def main():
             node.command("tool", "add", packages["one"])
             got = json.loads(node.command("tool", "publish", "one", "--json").stdout)
             assert got["published"] is False and got["waiting"] == 1 and "40" in got["why"], got
+            rows = json.loads(node.command("doctor", "--json", check=False).stdout)
+            row = next(r for r in rows.get("findings", rows.get("checks", [])) if r["id"] == "registry")
+            assert row["status"] == "warn" and "1 wait to be published" in row["seen"], row
+            assert "plexus_capabilities_waiting 1\n" in node.get("/metrics").body.decode()
             # The same node with the right key: it goes out by itself.
             node.stop()
             node.env["REGISTRY_KEY"] = key
