@@ -227,7 +227,7 @@ build/tidy/%.ok: %.c .clang-tidy | $(GEN_C)
 	@touch $@
 
 # ---- fuzzing: libFuzzer, parsers only ----------------------------------------------------------
-FUZZ_LIB_C := $(filter src/base/% src/text/% src/config/% src/host/% src/trust/% src/crypto/% src/mesh/% src/flow/% src/tool/% src/mcp/% src/toolbox/loop_plan.c src/toolbox/loop_turn.c src/toolbox/loop_say.c src/toolbox/tools_words.c,$(LIB_C))
+FUZZ_LIB_C := $(filter src/base/% src/text/% src/config/% src/host/% src/trust/% src/crypto/% src/mesh/% src/flow/% src/tool/% src/mcp/% src/toolbox/loop_plan.c src/toolbox/loop_turn.c src/toolbox/loop_say.c src/toolbox/tools_words.c src/prims/diff.c,$(LIB_C))
 FUZZ_O := $(FUZZ_LIB_C:%.c=build/fuzz/%.o) build/fuzz/gen/assets_config.o build/fuzz/gen/assets_flow.o build/fuzz/gen/assets_catalog.o build/fuzz/gen/assets_tool.o build/fuzz/gen/assets_templates.o
 FUZZERS := $(FUZZ_C:src/%.c=build/fuzz/%)
 FUZZ_FLAGS := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -DPLEXUS_FAULTS
