@@ -181,9 +181,10 @@ _plexus() {
         "flow export") words="$(plexus flow ls --quiet 2>/dev/null)"; options=" --out"; files=0 ;;
         "flow replay") words=""; options=""; files=1 ;;
         "flow prune") words=""; options=" --older --dry-run"; files=0 ;;
-        "tool") words="ls show call new build add grant revoke rm eval publish promote "; options=" --quiet --source"; files=0 ;;
+        "tool") words="ls show servers call new build add grant revoke rm eval publish promote "; options=" --quiet --source"; files=0 ;;
         "tool ls") words=""; options=" --quiet --source"; files=0 ;;
         "tool show") words="$(plexus tool ls --quiet 2>/dev/null)"; options=""; files=0 ;;
+        "tool servers") words=""; options=""; files=0 ;;
         "tool call") words="$(plexus tool ls --quiet 2>/dev/null)"; options=" --input --timeout --label --yes"; files=0 ;;
         "tool new") words=""; options=" --lang --namespace --out"; files=0 ;;
         "tool build") words=""; options=" --key --publisher --out --no-run"; files=1 ;;

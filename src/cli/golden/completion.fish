@@ -177,6 +177,7 @@ complete -c plexus -n '__fish_seen_subcommand_from flow; and __fish_seen_subcomm
 complete -c plexus -n __fish_use_subcommand -f -a tool -d 'what models and clients can call: list, call, make, grant, share'
 complete -c plexus -n '__fish_seen_subcommand_from tool' -f -a ls -d 'what can be called on this node'
 complete -c plexus -n '__fish_seen_subcommand_from tool' -f -a show -d 'one tool: what it does, what it may do, what it takes and gives'
+complete -c plexus -n '__fish_seen_subcommand_from tool' -f -a servers -d 'external MCP servers: how they do, and where to log in'
 complete -c plexus -n '__fish_seen_subcommand_from tool' -f -a call -d 'call a tool'
 complete -c plexus -n '__fish_seen_subcommand_from tool' -f -a new -d 'a project of a capability to begin with; needs no node'
 complete -c plexus -n '__fish_seen_subcommand_from tool' -f -a build -d 'compile a project, sign it and pack it; needs no node'
