@@ -100,4 +100,5 @@ def test_what_it_names_is_there():
 
 
 if __name__ == "__main__":
+    plexus.need_whole_sandbox()  # what bash prints there is what it prints in all layers
     plexus.main(globals())

@@ -118,4 +118,5 @@ def test_pi_works_in_the_sandbox():
 
 
 if __name__ == "__main__":
+    plexus.need_whole_sandbox()
     plexus.main(globals())

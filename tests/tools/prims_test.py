@@ -843,4 +843,5 @@ if __name__ == "__main__":
         _, why = asked.communicate(timeout=20)
         if asked.returncode == 125:
             plexus.skip(f"no sandbox can be made here: {why.decode().strip()}")
+    plexus.need_whole_sandbox()
     plexus.main(globals())
