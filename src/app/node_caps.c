@@ -24,10 +24,7 @@ static void wake(void *user) // from any thread
 
 static struct net_tls *tls_of(void *user, struct err *e)
 {
-    struct node_caps *c = user;
-    if (!c->tls)
-        (void)net_tls_new(&c->tls, &(struct net_tls_args){.server = false}, e);
-    return c->tls;
+    return node_tls(((struct node_caps *)user)->node, e);
 }
 
 static void guest_log(void *user, struct bytes urn, int level, struct bytes line)
@@ -71,15 +68,15 @@ static int may_publish(void *user, const struct http_exchange *x, struct err *e)
 {
     struct node_caps *c = user;
     struct node *n = c->node;
-    struct bytes v = http_header(http_request(x), "Authorization");
+    struct bytes text = http_key(http_request(x));
     struct key *key = NULL;
     int64_t retry_ms = 0;
-    if (v.n <= 7 || !bytes_iis(bytes_first(v, 7), "Bearer "))
+    if (!text.n)
         return err_set(e, E_UNAUTH,
                        "publishing needs an API key of this node with the scope admin: "
                        "tools.registry_key");
-    return keys_check(n->keys, bytes_trim(bytes_from(v, 7)), SCOPE_ADMIN,
-                      timers_now_ms(loop_timers(n->loop)), time_wall_ms(), &key, &retry_ms, e);
+    return keys_check(n->keys, text, SCOPE_ADMIN, timers_now_ms(loop_timers(n->loop)),
+                      time_wall_ms(), &key, &retry_ms, e);
 }
 
 static void on_publish(void *user, const struct http_exchange *x, struct bytes urn, int status,
@@ -243,7 +240,6 @@ void node_caps_free(struct node_tools *t) // after the loop
         return;
     capreg_server_free(c->serves);
     capreg_free(c->registry);
-    net_tls_free(c->tls);
     mem_free(c);
     t->caps = NULL;
 }

@@ -13,7 +13,6 @@ struct node_caps {
     struct node *node;
     struct loop_wake *wake;
     struct guest_http *http;
-    struct net_tls *tls;
     struct sandbox *enclave;
     struct capreg *registry; // until caps has it
     struct caps *caps;

@@ -32,10 +32,7 @@ static uint64_t chance(void *user)
 
 static struct net_tls *tls_of(void *user, struct err *e)
 {
-    struct node_flows *f = user;
-    if (!f->tls)
-        (void)net_tls_new(&f->tls, &(struct net_tls_args){.server = false}, e);
-    return f->tls;
+    return node_tls(((struct node_flows *)user)->node, e);
 }
 
 static int secret_of(void *user, struct bytes name, struct buf *out, struct err *e)
@@ -571,7 +568,6 @@ void node_flows_free(struct node *n)
         return;
     node_flows_files_free(f);
     node_temporal_free(f);
-    net_tls_free(f->tls);
     free_rates(f);
     mem_free(f);
     n->flows = NULL;

@@ -20,7 +20,6 @@ struct node_flows {
     struct runs *runs;
     struct node_temporal *temporal; // instead of runs: flows.engine temporal
     struct runs_worker *worker; // instead of runs: `plexus worker`
-    struct net_tls *tls; // for https, made when first needed
     struct runs_rate *rates; // of queues
     size_t rate_count;
     struct work *writer; // of the journal: one thread

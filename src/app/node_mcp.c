@@ -17,15 +17,6 @@
 
 // ---- who comes in -------------------------------------------------------------------------------
 
-static struct bytes token_of(const struct http_head *h)
-{
-    struct bytes v = http_header(h, "Authorization");
-    if (v.n > 7 && bytes_iis(bytes_first(v, 7), "Bearer "))
-        return bytes_trim(bytes_from(v, 7));
-    v = http_header(h, "X-Api-Key");
-    return v.p ? v : http_header(h, "Api-Key");
-}
-
 static void as_key(struct node *n, const struct key *key, struct mcpd_who *ret)
 {
     struct node_tool_caller c;
@@ -96,7 +87,7 @@ static int who(void *user, struct http_exchange *x, struct mcpd_who *ret, struct
     struct node *n = m->node;
     int tag = http_tag(x);
     const struct node_door *door = tag >= 0 && tag < NODE_DOORS_MAX ? &n->doors[tag] : NULL;
-    struct bytes token = token_of(http_request(x));
+    struct bytes token = http_key(http_request(x));
     struct key *key = NULL;
     int64_t retry_ms = 0;
     *ret = (struct mcpd_who){0};
@@ -173,10 +164,7 @@ bool node_mcp_handle(struct node *n, struct http_exchange *x)
 
 static struct net_tls *tls_of(void *user, struct err *e)
 {
-    struct node_mcp *m = user;
-    if (!m->tls)
-        (void)net_tls_new(&m->tls, &(struct net_tls_args){.server = false}, e);
-    return m->tls;
+    return node_tls(((struct node_mcp *)user)->node, e);
 }
 
 const struct config_mcp_server *node_mcp_config(const struct node *n, const char *name)
@@ -601,7 +589,6 @@ void node_mcp_free(struct node *n)
     node_mcp_asks_free(m);
     for (size_t i = 0; i < NODE_MCP_ISSUERS; i++)
         bearer_free(m->issuers[i]);
-    net_tls_free(m->tls);
     mem_free(m);
     n->mcp = NULL;
 }

@@ -25,8 +25,7 @@ static struct val *part_of(const struct val *block)
     struct bytes type = val_bytes(val_get_cstr(block, "type"));
     struct val *part = NULL;
     if (bytes_is(type, "text")) {
-        part = val_put_cstr(val_obj(), "type", val_cstr("text"));
-        part = val_put_cstr(part, "text", val_str(val_bytes(val_get_cstr(block, "text"))));
+        part = mcp_text_block(val_bytes(val_get_cstr(block, "text")));
     } else if (bytes_is(type, "image")) {
         struct bytes mime = val_bytes(val_get_cstr(block, "mimeType")),
                      data = val_bytes(val_get_cstr(block, "data"));
@@ -123,9 +122,7 @@ static struct val *result_of(const struct sample *s, const struct val *output)
 {
     const struct val *text = val_get_cstr(output, "content");
     struct bytes finish = val_bytes(val_get_cstr(output, "finish"));
-    struct val *content = val_put_cstr(val_obj(), "type", val_cstr("text"));
-    content = val_put_cstr(content, "text",
-                           val_str(val_is(text, JSON_STR) ? val_bytes(text) : BYTES("")));
+    struct val *content = mcp_text_block(val_bytes(text));
     struct val *r = val_put_cstr(val_obj(), "role", val_cstr("assistant"));
     r = val_put_cstr(r, "content", content);
     r = val_put_cstr(r, "model", val_ref(val_get_cstr(s->args, "model")));

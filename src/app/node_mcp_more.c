@@ -312,8 +312,7 @@ static struct val *new_tool(const struct val *input)
                   "3. plexus tool build NAME, plexus tool add NAME, plexus tool eval NAME.\n",
                   BYTES_FMT(language.n ? language : BYTES("C")), BYTES_FMT(what),
                   BYTES_FMT(language.n ? language : BYTES("c")));
-    struct val *content = val_put_cstr(val_obj(), "type", val_cstr("text"));
-    content = val_put_cstr(content, "text", text.failed ? NULL : val_str(buf_bytes(&text)));
+    struct val *content = text.failed ? NULL : mcp_text_block(buf_bytes(&text));
     buf_fini(&text);
     struct val *message = val_put_cstr(val_obj(), "role", val_cstr("user"));
     return val_push(val_arr(), val_put_cstr(message, "content", content));

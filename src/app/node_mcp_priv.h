@@ -16,7 +16,6 @@ struct node_mcp {
     struct mcpd *server;  // NULL: mcp.serve is off
     struct mcpd_more more;
     struct mcpc *clients; // NULL: no server is configured
-    struct net_tls *tls;
     struct bearer *issuers[NODE_MCP_ISSUERS];
     const char *names[NODE_MCP_ISSUERS + 1];
     size_t issuer_count;

@@ -78,6 +78,7 @@ struct node {
     struct node_flows *flows; // node_flows_priv.h; NULL: off
     struct node_tools *tools; // node_tools_priv.h; NULL: none
     struct node_mcp *mcp; // node_mcp_priv.h; NULL: none
+    struct net_tls *client_tls; // node_tls; NULL: nobody needed it yet
     struct err fatal;         // why a start that went far ends after all
     int lock_fd, ready_fd;    // ready_fd: of the parent of a daemon, -1
     bool echo, draining, drained, ended, hurry;
@@ -115,6 +116,8 @@ void node_model_labels(void *user, const struct model *m, struct gate_model_labe
 int node_reload(struct node *n, struct buf *changes, struct err *e);
 void node_put_models(struct node *n, const struct config *c);
 void node_prices(struct node *n, const struct config *c); // for the meter
+// The context for https to others, with the system's roots: made when first needed.
+struct net_tls *node_tls(struct node *n, struct err *e);
 // node_ops.c: what ctl and gate ask the node for
 extern const struct ctl_ops node_ctl_ops;
 int keys_read(struct node *n, struct err *e);

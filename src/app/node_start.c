@@ -394,6 +394,13 @@ int node_build(struct node *n, struct err *e)
     return 0;
 }
 
+struct net_tls *node_tls(struct node *n, struct err *e)
+{
+    if (!n->client_tls)
+        (void)net_tls_new(&n->client_tls, &(struct net_tls_args){.server = false}, e);
+    return n->client_tls;
+}
+
 void node_unbuild(struct node *n)
 {
     n->draining = true; // for what helper threads still bring
@@ -422,6 +429,7 @@ void node_unbuild(struct node *n)
     gate_free(n->gate);
     for (int i = 0; i < NODE_DOORS_MAX; i++)
         net_tls_free(n->doors[i].tls);
+    net_tls_free(n->client_tls);
     models_free(n->models);
     keys_free(n->keys);
     node_labels_free(n);

@@ -3,6 +3,7 @@
 #include "app/node_flows_priv.h"
 #include "app/node_tools_priv.h"
 #include "base/alloc.h"
+#include "mcp/mcp.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -163,10 +164,8 @@ static int result_of(struct val *answer, struct tool_result *ret)
     struct buf text;
     buf_init(&text, MAX_ALLOCATION_BYTES);
     int rc = val_is(said, JSON_STR) ? buf_put(&text, val_bytes(said)) : val_write(&text, said);
-    struct val *block = val_put_cstr(val_obj(), "type", val_cstr("text"));
-    block = val_put_cstr(block, "text", rc < 0 ? NULL : val_str(buf_bytes(&text)));
+    ret->content = val_push(val_arr(), rc < 0 ? NULL : mcp_text_block(buf_bytes(&text)));
     buf_fini(&text);
-    ret->content = val_push(val_arr(), block);
     ret->structured = !error && val_is(output, JSON_OBJ) ? output : NULL;
     ret->is_error = error != NULL;
     return rc < 0 ? rc : ret->content ? 0 : E_NOMEM;

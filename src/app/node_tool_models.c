@@ -4,6 +4,7 @@
 #include "app/node_tools_priv.h"
 #include "base/alloc.h"
 #include "base/time.h"
+#include "mcp/mcp.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -150,12 +151,6 @@ static void end(struct model_call *c)
     mem_free(c);
 }
 
-static struct val *text_block(struct val *takes_text)
-{
-    struct val *block = val_put_cstr(val_obj(), "type", val_cstr("text"));
-    return val_push(val_arr(), val_put_cstr(block, "text", takes_text));
-}
-
 static void done(struct act_req *r, int status, struct val *output, struct val *problem, bool final)
 {
     struct model_call *c = r->user;
@@ -167,7 +162,7 @@ static void done(struct act_req *r, int status, struct val *output, struct val *
         (void)err_set(&e, status, "%s",
                       val_text(val_get_cstr(problem, "detail"), err_info(status)->text));
     AUTO(val)
-    content = status < 0 ? NULL : text_block(val_is(said, JSON_STR) ? val_ref(said) : val_cstr(""));
+    content = status < 0 ? NULL : val_push(val_arr(), mcp_text_block(val_bytes(said)));
     struct tool_result res = {.content = content};
     end(c);
     req->done(req, status < 0 ? status : content ? 0 : E_NOMEM, &res, &e);

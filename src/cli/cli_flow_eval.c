@@ -59,42 +59,17 @@ static int ask(struct cli *c, const char *action, struct json_doc **ret, struct 
     return rc;
 }
 
-static void put_case(struct cli *c, struct buf *out, const struct json *one)
-{
-    bool passed = json_bool(json_get(one, "passed"), false);
-    cli_paint_add(c, passed ? PAINT_GREEN : PAINT_RED, passed ? "passed" : "failed", out);
-    (void)buf_str(out, "  ");
-    cli_put_safe(out, json_str(json_get(one, "name")));
-    if (!passed) {
-        (void)buf_str(out, "\n        ");
-        cli_put_safe(out, json_str(json_get(one, "why")));
-        (void)buf_str(out, "\n        run ");
-        cli_put_safe(out, json_str(json_get(one, "run")));
-    }
-    (void)buf_chr(out, '\n');
-}
-
 int cli_flow_eval(struct cli *c, struct err *e)
 {
     struct json_doc *doc = NULL;
-    struct json_iter it = {0};
-    const struct json *one;
-    struct buf raw, out;
+    struct buf raw;
     buf_init(&raw, CLI_ANSWER_MAX);
-    buf_init(&out, CLI_ANSWER_MAX);
     int rc = ask(c, "eval", &doc, &raw, e);
-    const struct json *r = json_root(doc);
-    long long passed = json_i64(json_get(r, "passed"), 0),
-              failed = json_i64(json_get(r, "failed"), 0);
-    while (!rc && json_each(json_get(r, "cases"), &it, NULL, &one))
-        put_case(c, &out, one);
-    (void)buf_fmt(&out, "%lld passed, %lld failed", passed, failed);
     if (!rc)
-        rc = cli_print(c->json ? buf_bytes(&raw) : buf_bytes(&out), stdout);
+        rc = cli_tool_tell_cases(c, json_root(doc), buf_bytes(&raw));
     json_free(doc);
     buf_fini(&raw);
-    buf_fini(&out);
-    return rc ? rc : failed > 0;
+    return rc;
 }
 
 int cli_flow_promote(struct cli *c, struct err *e)

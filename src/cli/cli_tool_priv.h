@@ -25,6 +25,8 @@ void cli_tool_put_words(struct buf *out, const struct json *permissions);
 // Yes or no of a person at the terminal; E_USAGE without one (then --yes says it).
 int cli_tool_sure(struct cli *c, const char *question, struct err *e);
 // What became of a publication: "URN DONE", or that it is kept and why.
+// What an evaluation found: its cases and how many passed; 1 when one failed. raw: for --json.
+int cli_tool_tell_cases(struct cli *c, const struct json *r, struct bytes raw);
 void cli_tool_tell_published(const struct json *r, const char *done); // cli_tool_hand.c
 // The package at an address (http, https).
 int cli_tool_fetch(const char *address, struct buf *ret, struct err *e); // cli_tool_fetch.c

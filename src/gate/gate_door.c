@@ -11,16 +11,6 @@
 #define STRANGER_BODY_MAX ((size_t)64 << 10)
 #define LOGS_A_SECOND 50
 
-static struct bytes without_port(struct bytes host)
-{
-    if (host.n && host.p[0] == '[') {
-        ptrdiff_t end = bytes_chr(host, ']');
-        return end > 0 ? (struct bytes){host.p + 1, (size_t)end - 1} : host;
-    }
-    ptrdiff_t colon = bytes_chr(host, ':');
-    return colon >= 0 ? bytes_first(host, (size_t)colon) : host;
-}
-
 // Digits and dots, or an IPv6 address: no name that a foreign DNS server could answer for.
 static bool is_address(struct bytes host)
 {
@@ -49,7 +39,7 @@ static bool listed(const char *const *names, struct bytes name)
 
 static bool host_allowed(const struct gate *g, const struct gate_door *door, struct bytes host)
 {
-    struct bytes name = without_port(host);
+    struct bytes name = url_without_port(host);
     return name.n == 0 || is_address(name) || url_is_loopback(name) ||
            (door->host && bytes_iis(name, door->host)) || listed(g->hosts, name);
 }
@@ -65,15 +55,6 @@ static bool origin_allowed(const struct gate *g, const struct http_head *h, stru
 static bool changes_state(struct bytes method)
 {
     return !bytes_is(method, "GET") && !bytes_is(method, "HEAD") && !bytes_is(method, "OPTIONS");
-}
-
-static struct bytes key_text(const struct http_head *h)
-{
-    struct bytes v = http_header(h, "Authorization");
-    if (v.n > 7 && bytes_iis(bytes_first(v, 7), "Bearer "))
-        return bytes_trim(bytes_from(v, 7));
-    v = http_header(h, "X-Api-Key");
-    return v.p ? v : http_header(h, "Api-Key");
 }
 
 // Anybody can be refused as often as they like: the figure counts all, the log has some a second.
@@ -180,7 +161,7 @@ int gate_admit(struct gate *g, struct http_exchange *x, unsigned needs, unsigned
                     "requests from a foreign web page are refused; add its origin to "
                     "listen.origins in the configuration",
                     0);
-    struct bytes text = key_text(h);
+    struct bytes text = http_key(h);
     if (needs == 0 || (!door->keys_required && !text.n))
         return 0;
     if (bytes_starts(text, BYTES("eyJ")) && g->others && g->args.jwt)

@@ -49,6 +49,15 @@ const char *http_reason(int status)
     return status < 400 ? "OK" : "Error";
 }
 
+struct bytes http_key(const struct http_head *h)
+{
+    struct bytes v = http_header(h, "Authorization");
+    if (v.n > 7 && bytes_iis(bytes_first(v, 7), "Bearer "))
+        return bytes_trim(bytes_from(v, 7));
+    v = http_header(h, "X-Api-Key");
+    return v.p ? v : http_header(h, "Api-Key");
+}
+
 const struct http_head *http_request(const struct http_exchange *x)
 {
     return &x->head;

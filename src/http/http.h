@@ -22,6 +22,9 @@ static inline struct bytes http_header(const struct http_head *h, const char *na
     return http1_find(h, name);
 }
 
+// The API key or token of a request: Authorization: Bearer, X-Api-Key, Api-Key; or BYTES_NONE.
+struct bytes http_key(const struct http_head *h);
+
 // ---- server ------------------------------------------------------------------------------------
 
 struct http_server;

@@ -9,6 +9,7 @@
 #include "adapters/journal_memory.h"
 #include "adapters/journal_priv.h"
 #include "base/rng.h"
+#include "port/clock_rig.h"
 #include "runs/runs_priv.h"
 
 #include <stdio.h>
@@ -19,81 +20,6 @@
 
 #define RIG_EPOCH INT64_C(1790000000000) // wall time at the beginning
 #define MINUTE INT64_C(60000)
-
-// ---- a clock ------------------------------------------------------------------------------------
-
-struct timer_node {
-    struct list link;
-    struct timer *timer;
-};
-struct rig_clock {
-    struct timers base; // first
-    struct list timers; // by due_ms
-    int64_t now_ms, wall_shift_ms;
-};
-
-static int64_t rig_now_ms(struct timers *c)
-{
-    return ((struct rig_clock *)(void *)c)->now_ms;
-}
-
-static uint64_t rig_now_ns(struct timers *c)
-{
-    return (uint64_t)rig_now_ms(c) * 1000000;
-}
-
-static void rig_timer_stop(struct timers *c, struct timer *t)
-{
-    (void)c;
-    if (!t->node)
-        return;
-    list_del(&t->node->link);
-    mem_free(t->node);
-    t->node = NULL;
-}
-
-static int rig_timer_start(struct timers *c, struct timer *t, int64_t delay_ms)
-{
-    struct rig_clock *k = (struct rig_clock *)(void *)c;
-    rig_timer_stop(c, t);
-    struct timer_node *n = mem_new(struct timer_node);
-    if (!n)
-        return E_NOMEM;
-    n->timer = t;
-    t->node = n;
-    t->due_ms = k->now_ms + (delay_ms < 0 ? 0 : delay_ms);
-    struct list *at = k->timers.prev;
-    while (at != &k->timers && container_of(at, struct timer_node, link)->timer->due_ms > t->due_ms)
-        at = at->prev;
-    list_add_head(at, &n->link);
-    return 0;
-}
-
-static const struct timers_ops rig_clock_ops = {rig_now_ms, rig_now_ns, rig_timer_start,
-                                                rig_timer_stop};
-
-static void rig_clock_init(struct rig_clock *c)
-{
-    *c = (struct rig_clock){.base = {&rig_clock_ops}};
-    list_init(&c->timers);
-}
-
-static bool rig_clock_round(struct rig_clock *c, int64_t until_ms)
-{
-    if (list_empty(&c->timers))
-        return false;
-    struct timer_node *n = container_of(c->timers.next, struct timer_node, link);
-    struct timer *t = n->timer;
-    if (t->due_ms > until_ms)
-        return false;
-    if (t->due_ms > c->now_ms)
-        c->now_ms = t->due_ms;
-    list_del(&n->link);
-    mem_free(n);
-    t->node = NULL;
-    t->fn(t);
-    return true;
-}
 
 // ---- the world ----------------------------------------------------------------------------------
 

@@ -150,6 +150,16 @@ int url_addr_parse(struct url_addr *ret, struct bytes text, struct err *e)
     return 0;
 }
 
+struct bytes url_without_port(struct bytes host)
+{
+    if (host.n && host.p[0] == '[') {
+        ptrdiff_t end = bytes_chr(host, ']');
+        return end > 0 ? (struct bytes){host.p + 1, (size_t)end - 1} : host;
+    }
+    ptrdiff_t colon = bytes_chr(host, ':');
+    return colon >= 0 ? bytes_first(host, (size_t)colon) : host;
+}
+
 bool url_is_loopback(struct bytes host)
 {
     static const unsigned char six[16] = {[15] = 1};

@@ -24,6 +24,8 @@ struct url_addr {
     uint16_t port;
 };
 int url_addr_parse(struct url_addr *ret, struct bytes text, struct err *e);
+// "host:80" or "[::1]:80" as Host has it: without port and brackets.
+struct bytes url_without_port(struct bytes host);
 bool url_is_loopback(struct bytes host); // 127/8, ::1, localhost
 
 // A reference against its base (RFC 3986, section 5.2; strict), with its fragment; in the arena. p

@@ -4,6 +4,7 @@
 #include "toolbox/caps_priv.h"
 
 #include "base/file.h"
+#include "mcp/mcp.h"
 #include "text/cloudevent.h"
 
 #include <stdio.h>
@@ -99,12 +100,6 @@ static int nonconforming(struct err *e, const struct caps_call *x, const char *k
                    BYTES_FMT(bytes_first(cause, 600)));
 }
 
-static struct val *text_block(struct bytes text)
-{
-    struct val *b = val_put_cstr(val_obj(), "type", val_cstr("text"));
-    return val_push(val_arr(), val_put_cstr(b, "text", val_str(text)));
-}
-
 static struct val *blob_block(const struct caps_call *x, struct bytes data)
 {
     struct buf b64;
@@ -154,7 +149,8 @@ static int result(const struct caps_call *x, struct bytes output, struct tool_re
         rc = structured(x, output, &res->structured, e);
     if (rc)
         return rc;
-    res->content = bytes_is_utf8(output) ? text_block(output) : blob_block(x, output);
+    res->content =
+        bytes_is_utf8(output) ? val_push(val_arr(), mcp_text_block(output)) : blob_block(x, output);
     return res->content ? 0 : err_set(e, E_NOMEM, "out of memory");
 }
 
@@ -165,7 +161,9 @@ static int ended(const struct caps_call *x, int status, enum sandbox_kind kind, 
         return err_set(e, E_CANCELLED, "cancelled");
     if (status == E_MANIFEST && kind == SANDBOX_GUEST_ERROR) {
         res->is_error = true;
-        res->content = text_block(bytes_is_utf8(text) ? text : BYTES("(an error without text)"));
+        res->content =
+            val_push(val_arr(),
+                     mcp_text_block(bytes_is_utf8(text) ? text : BYTES("(an error without text)")));
         return res->content ? 0 : err_set(e, E_NOMEM, "out of memory");
     }
     if (status == E_MANIFEST && kind == SANDBOX_TIMEOUT && x->caller_time)

@@ -7,16 +7,6 @@
 
 #define WELL_KNOWN "/.well-known/oauth-protected-resource"
 
-static struct bytes without_port(struct bytes host)
-{
-    if (host.n && host.p[0] == '[') {
-        ptrdiff_t end = bytes_chr(host, ']');
-        return end > 0 ? (struct bytes){host.p + 1, (size_t)end - 1} : host;
-    }
-    ptrdiff_t colon = bytes_chr(host, ':');
-    return colon >= 0 ? bytes_first(host, (size_t)colon) : host;
-}
-
 static bool listed(const char *const *names, struct bytes text)
 {
     for (; names && *names; names++)
@@ -27,7 +17,7 @@ static bool listed(const char *const *names, struct bytes text)
 
 static bool host_fits(const struct mcpd *m, struct bytes host)
 {
-    struct bytes name = without_port(host);
+    struct bytes name = url_without_port(host);
     return name.n == 0 || url_is_loopback(name) || listed(m->args.hosts, host) ||
            listed(m->args.hosts, name);
 }
@@ -41,7 +31,7 @@ static bool origin_fits(const struct mcpd *m, struct bytes origin)
     if (at < 0)
         return false;
     rest = bytes_from(rest, (size_t)at + 3);
-    struct bytes name = without_port(rest);
+    struct bytes name = url_without_port(rest);
     return url_is_loopback(name) || listed(m->args.hosts, rest) || listed(m->args.hosts, name);
 }
 

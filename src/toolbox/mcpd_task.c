@@ -178,6 +178,19 @@ void mcpd_task_changed(struct mcpd_task *t)
         state_is(t, any_open(t->call) ? TASK_INPUT : TASK_WORKING);
 }
 
+// Those who wait for its outcome get it.
+static void tell_waiters(struct mcpd_task *t)
+{
+    while (!list_empty(&t->waiters)) {
+        struct mcpd_waiter *w = container_of(t->waiters.next, struct mcpd_waiter, link);
+        struct mcpd_out *o = w->out;
+        struct val *message = outcome(t, w->id);
+        list_del(&w->link);
+        mem_free(w);
+        mcpd_out_answer(o, message, 200);
+    }
+}
+
 void mcpd_task_done(struct mcpd_task *t, struct val *takes_result, struct val *takes_error)
 {
     if (over(t)) {
@@ -189,14 +202,7 @@ void mcpd_task_done(struct mcpd_task *t, struct val *takes_result, struct val *t
     t->error = takes_error;
     state_is(t, takes_result ? TASK_DONE : TASK_FAILED);
     t->call = NULL;
-    while (!list_empty(&t->waiters)) {
-        struct mcpd_waiter *w = container_of(t->waiters.next, struct mcpd_waiter, link);
-        struct mcpd_out *o = w->out;
-        struct val *message = outcome(t, w->id);
-        list_del(&w->link);
-        mem_free(w);
-        mcpd_out_answer(o, message, 200);
-    }
+    tell_waiters(t);
 }
 
 void mcpd_task_lost(struct mcpd_task *t)
@@ -253,14 +259,7 @@ static void cancel(struct mcpd_in *in, struct mcpd_task *t)
     if (!over(t)) {
         state_is(t, TASK_CANCELLED);
         t->call = NULL;
-        while (!list_empty(&t->waiters)) {
-            struct mcpd_waiter *w = container_of(t->waiters.next, struct mcpd_waiter, link);
-            struct mcpd_out *o = w->out;
-            struct val *message = outcome(t, w->id);
-            list_del(&w->link);
-            mem_free(w);
-            mcpd_out_answer(o, message, 200);
-        }
+        tell_waiters(t);
         c->task = NULL;
         mcpd_call_cancel(c, true);
     }

@@ -5,7 +5,7 @@
 #define PLEXUS_TOOLBOX_TOOLBOX_RIG_H
 
 #include "base/alloc.h"
-#include "port/clock.h"
+#include "port/clock_rig.h"
 #include "port/tool.h"
 
 #include <stdio.h>
@@ -16,74 +16,12 @@
 
 // ---- a clock ------------------------------------------------------------------------------------
 
-struct timer_node {
-    struct list link;
-    struct timer *timer;
-};
-struct rig_clock {
-    struct timers base; // first
-    struct list timers;
-    int64_t now_ms;
-};
-
-static int64_t rig_now_ms(struct timers *c)
-{
-    return ((struct rig_clock *)(void *)c)->now_ms;
-}
-
-static uint64_t rig_now_ns(struct timers *c)
-{
-    return (uint64_t)rig_now_ms(c) * 1000000;
-}
-
-static void rig_timer_stop(struct timers *c, struct timer *t)
-{
-    (void)c;
-    if (!t->node)
-        return;
-    list_del(&t->node->link);
-    mem_free(t->node);
-    t->node = NULL;
-}
-
-static int rig_timer_start(struct timers *c, struct timer *t, int64_t delay_ms)
-{
-    rig_timer_stop(c, t);
-    struct timer_node *n = mem_new(struct timer_node);
-    if (!n)
-        return E_NOMEM;
-    n->timer = t;
-    t->node = n;
-    t->due_ms = rig_now_ms(c) + delay_ms;
-    list_add_tail(&((struct rig_clock *)(void *)c)->timers, &n->link);
-    return 0;
-}
-
-static void rig_clock_init(struct rig_clock *k)
-{
-    static const struct timers_ops ops = {rig_now_ms, rig_now_ns, rig_timer_start, rig_timer_stop};
-    *k = (struct rig_clock){.base = {&ops}, .now_ms = 1000};
-    list_init(&k->timers);
-}
-
 // Fires all that is due within ms, the earliest first.
 static void rig_pass(struct rig_clock *k, int64_t ms)
 {
     int64_t until = k->now_ms + ms;
-    for (;;) {
-        struct timer *next = NULL;
-        list_each (it, &k->timers) {
-            struct timer *t = container_of(it, struct timer_node, link)->timer;
-            if (t->due_ms <= until && (!next || t->due_ms < next->due_ms))
-                next = t;
-        }
-        if (!next)
-            break;
-        if (next->due_ms > k->now_ms)
-            k->now_ms = next->due_ms;
-        rig_timer_stop(&k->base, next);
-        next->fn(next);
-    }
+    while (rig_clock_round(k, until))
+        ;
     k->now_ms = until;
 }
 
